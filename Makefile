@@ -1,0 +1,72 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PARTS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+
+.PHONY: demo test check format bench soak docs bundle screenshot system clean
+
+demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
+	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
+
+test: $(VENV)/.dev system ## every test
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev ## style, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev system ## the figures of docs/benchmarks.md, as ratios within one run
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/.dev ## regenerate docs/reference
+	$(BIN)/python docs/generate.py
+
+bundle: $(VENV)/.dev ## train the shipped bundle again (about 40 minutes on 2 cores)
+	$(BIN)/splitsight cloud train --data elpv --out bundles/elpv --run runs/elpv --name elpv --epochs 18 --resume
+
+screenshot: $(VENV)/.dev system ## the live page as docs/images/live.png
+	$(BIN)/python -m tests.browser.screenshot docs/images/live.png
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(ROOT_APT) && \
+		apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) (once, about a minute)"
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+# torch by its exact version first: any other way can fetch gigabytes for GPUs.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) (once, a few minutes)"
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+# What the tests talk to; PostgreSQL and Chromium are used where they are, and must be in CI.
+system:
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || $(MAKE) -s apt NAME=mosquitto
+	@command -v chromium >/dev/null || $(MAKE) -s apt NAME=chromium
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) -s apt NAME=postgresql
+
+.PHONY: apt
+apt:
+	@if $(ROOT_APT); then echo "installing $(NAME)"; apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NAME) >/dev/null; \
+	else echo "$(NAME) is not installed: its tests are skipped (apt-get install $(NAME))"; fi
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
