@@ -1,0 +1,279 @@
+"""A bundle: one model release. Open it, describe it, write it.
+
+A folder, or the same files in one uncompressed zip. Every file is checked against the
+manifest's sha256 when it is read, so that nothing runs that the manifest does not promise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from shared.codec import CodecTables, FeatureCodec
+from shared.errors import BundleError, BundleMismatch
+from shared.gate import Gate
+from shared.settings import Settings
+
+MANIFEST = "manifest.json"
+HEAD = "head.onnx"
+HEAD_FLOAT = "head_float.onnx"
+TAIL = "tail.onnx"
+CODEC = "codec.json"
+GOLDEN = "golden.npz"
+REQUIRED = (HEAD, HEAD_FLOAT, TAIL, CODEC, GOLDEN)
+MAX_FILE = 1 << 30
+MAP_STRIDE = 8
+
+
+class InputSpec(Settings):
+    """The head's input: uint8 (n, channels, height, width), 0–255; grey, or BGR."""
+
+    height: int = Field(gt=0, le=4096)
+    width: int = Field(gt=0, le=4096)
+    channels: Literal[1, 3]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+
+class FeatureSpec(Settings):
+    """The bottleneck: symbols int8 (channels, height, width)."""
+
+    channels: int = Field(gt=0, le=1024)
+    height: int = Field(gt=0, le=1024)
+    width: int = Field(gt=0, le=1024)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+
+class GateSpec(Settings):
+    """The gate's thresholds; see `shared.gate.Gate`."""
+
+    pass_below: float
+    reject_from: float
+    tail_reject_from: float
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.pass_below, self.reject_from, self.tail_reject_from)
+
+
+class Tolerance(Settings):
+    """How far a backend may differ from the golden outputs.
+
+    score     largest difference of a score, 0–1
+    symbols   share of symbols that may differ by more than one step, 0–1
+    """
+
+    score: float = Field(0.05, gt=0, lt=1)
+    symbols: float = Field(0.01, ge=0, lt=1)
+
+
+class TrainingRecord(Settings):
+    """Where the model comes from."""
+
+    data: str
+    data_hash: str
+    data_licence: str
+    weights: str = Field(description="origin of the initial weights")
+    seed: int
+    epochs: int
+    options: dict[str, object] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class FileEntry(Settings):
+    """A file of the bundle."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0, le=MAX_FILE)
+
+
+class Manifest(Settings):
+    """What a bundle is and promises."""
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+    version: str = Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$")
+    created: str
+    architecture: dict[str, int]
+    split_point: str
+    input: InputSpec
+    features: FeatureSpec
+    classes: list[str]
+    gate: GateSpec
+    tolerance: Tolerance = Tolerance()  # type: ignore[call-arg]
+    training: TrainingRecord
+    files: dict[str, FileEntry]
+
+    @property
+    def pair(self) -> str:
+        """The id of the head and tail that belong together, 16 hex digits."""
+        names = (HEAD, TAIL, CODEC)
+        joined = "".join(self.files[name].sha256 for name in names)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Inputs and what the model made of them when the bundle was built.
+
+    inputs       uint8 (n, c, h, w)
+    edge_scores  float32 (n,); head_symbols int8 (n, c, h, w); tail_scores float32 (n,)
+    payload      the first input's encoded symbols
+    """
+
+    inputs: NDArray[np.uint8]
+    edge_scores: NDArray[np.float32]
+    symbols: NDArray[np.int8]
+    tail_scores: NDArray[np.float32]
+    payload: bytes
+
+    def to_bytes(self) -> bytes:
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            inputs=self.inputs,
+            edge_scores=self.edge_scores,
+            symbols=self.symbols,
+            tail_scores=self.tail_scores,
+            payload=np.frombuffer(self.payload, np.uint8),
+        )
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Golden:
+        """Raises BundleError where arrays are missing or not as described."""
+        try:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+                return cls(
+                    arrays["inputs"],
+                    arrays["edge_scores"],
+                    arrays["symbols"],
+                    arrays["tail_scores"],
+                    arrays["payload"].tobytes(),
+                )
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{GOLDEN} can't be read ({error})", fix=_AGAIN) from error
+
+
+class Bundle:
+    """An opened bundle. Files are read and checked when they are first wanted."""
+
+    def __init__(self, path: Path, manifest: Manifest, manifest_bytes: bytes) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.id = hashlib.sha256(manifest_bytes).hexdigest()[:16]
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Raises BundleError where there is no bundle or its manifest can't be read."""
+        raw = _read(path, MANIFEST)
+        try:
+            manifest = Manifest.model_validate_json(raw)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()
+            )
+            raise BundleError(f"{path / MANIFEST}: {problems}", fix=_AGAIN) from error
+        lacking = [name for name in REQUIRED if name not in manifest.files]
+        if lacking:
+            raise BundleError(f"{path} lists no {', '.join(lacking)}", fix=_AGAIN)
+        return cls(path, manifest, raw)
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes. Raises BundleMismatch where they are not what is promised."""
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"{self.path.name} has no {name}", fix=_AGAIN)
+        raw = _read(self.path, name)
+        found = hashlib.sha256(raw).hexdigest()
+        if found != entry.sha256:
+            raise BundleMismatch(
+                f"{name} has sha256 {found[:12]}…, the manifest says {entry.sha256[:12]}…",
+                fix=_AGAIN,
+            )
+        return raw
+
+    @cached_property
+    def codec(self) -> FeatureCodec:
+        tables = CodecTables.from_json(self.read(CODEC))
+        return FeatureCodec.of(tables, self.manifest.features.shape)
+
+    @cached_property
+    def golden(self) -> Golden:
+        return Golden.from_bytes(self.read(GOLDEN))
+
+    @property
+    def size(self) -> int:
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+
+def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle as a folder, or as one file where `path` ends in `.zip`.
+
+    manifest   every field but `files`
+    The bundle appears under its name only when it is complete.
+    """
+    entries = {
+        name: {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+        for name, raw in files.items()
+    }
+    checked = Manifest.model_validate({**manifest, "files": entries})
+    raw_manifest = json.dumps(checked.model_dump(mode="json"), indent=2).encode() + b"\n"
+    partial = path.with_name(path.name + ".partial")
+    everything = {MANIFEST: raw_manifest, **files}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name, raw in everything.items():
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), raw)
+        partial.replace(path)
+    else:
+        partial.mkdir(parents=True, exist_ok=True)
+        for name, raw in everything.items():
+            (partial / name).write_bytes(raw)
+        _replace_folder(partial, path)
+    return Bundle.open(path)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    old = path.with_name(path.name + ".old")
+    if path.exists():
+        path.replace(old)
+    new.replace(path)
+    if old.exists():
+        for file in old.iterdir():
+            file.unlink()
+        old.rmdir()
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(name).file_size > MAX_FILE:
+                raise BundleError(f"{name} is larger than {MAX_FILE} B", fix=_AGAIN)
+            return archive.read(name)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(
+            f"{path} is not a bundle: {name} can't be read ({error})",
+            fix="give the folder or zip file that `splitsight cloud train` wrote",
+        ) from error
+
+
+_AGAIN = "fetch the bundle again, or rebuild it with `make bundle`"

@@ -1,0 +1,108 @@
+"""The domain's own types: what travels between camera, head, gate, journal, wire and records.
+
+Clocks: `triggered` and `deadline` are seconds on the box's monotonic clock and mean nothing on
+another machine; `*_at` are seconds since 1970 UTC and may jump. No I/O here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Verdict = Literal["pass", "reject"]
+Decider = Literal["edge", "cloud", "deadline", "inspector"]
+DeviceState = Literal["online", "stopping", "offline"]
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+DECIDERS: tuple[Decider, ...] = get_args(Decider)
+
+FAIL_SAFE: Verdict = "reject"
+
+
+class Decision(StrEnum):
+    """What the gate says of a score."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    REJECT = "reject"
+    ESCALATE = "escalate"
+
+
+class InspectionKey(NamedTuple):
+    """Names one inspection for ever: nothing is stored twice under one key.
+
+    device    the device's name, unique in its site
+    boot      random for each start of the agent, so that a reset counter can't collide
+    sequence  counts up from 1 within a boot
+    """
+
+    device: str
+    boot: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of one part, as the camera gave it.
+
+    pixels     uint8, (height, width) grey or (height, width, 3) BGR, C-contiguous
+    part       the part's number on this line; counts up, survives a restart
+    triggered  seconds on the monotonic clock when the sensor saw the part
+    deadline   seconds on the same clock after which the ejector has passed it
+    source     where the picture came from, for people: a file's name, a camera's address
+    encoded    the picture's compressed bytes where the camera delivered it so, else None
+    """
+
+    pixels: NDArray[np.uint8]
+    part: int
+    triggered: float
+    deadline: float
+    source: str = ""
+    encoded: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the head and the gate make of one frame.
+
+    decision    pass, reject or escalate
+    score       0 (surely good) – 1 (surely defective)
+    symbols     rounded bottleneck features, int8 (channels, height, width)
+    defect_map  probabilities, float32 (height/8, width/8) of the input
+    """
+
+    decision: Decision
+    score: float
+    symbols: NDArray[np.int8]
+    defect_map: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One part through the system, as the box's journal keeps it.
+
+    verdict, decided_by  None while an escalation waits for the cloud
+    score                the head's
+    inspected_at         UTC seconds
+    edge_ms              trigger to the gate's decision, milliseconds
+    total_ms             trigger to the verdict, milliseconds; None while it waits
+    escalated_bytes      size of the payload sent to the cloud, 0 if none was
+    frame_bytes          size of the picture as JPEG or as its file, 0 if unknown
+    """
+
+    key: InspectionKey
+    part: int
+    decision: Decision
+    verdict: Verdict | None
+    decided_by: Decider | None
+    score: float
+    inspected_at: float
+    edge_ms: float
+    total_ms: float | None
+    escalated_bytes: int = 0
+    frame_bytes: int = 0
+    source: str = ""
+    bundle: str = ""

@@ -1,0 +1,163 @@
+"""Every error that a user can meet, and the exit code that each kind maps to.
+
+An error says what came, what was wanted and, in `fix`, what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SplitsightError(Exception):
+    """The root of the family. `summary` is the table's line for its exit code."""
+
+    exit_code: ClassVar[int] = 1
+    summary: ClassVar[str] = "something unexpected went wrong"
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.fix}" if self.fix else self.message
+
+
+class SettingsError(SplitsightError):
+    """A configuration or an option says something that can't be done."""
+
+    exit_code = 10
+    summary = "a setting is wrong or missing"
+
+
+class MissingExtra(SplitsightError):
+    """A part of splitsight needs packages that are not installed."""
+
+    exit_code = 11
+    summary = "an optional part is not installed"
+
+    def __init__(self, extra: str, cause: ImportError) -> None:
+        what = cause.name or str(cause)
+        super().__init__(
+            f"this needs the extra `{extra}` ({what} is not installed)",
+            fix=f"pip install 'splitsight[{extra}]'",
+        )
+
+
+class BundleError(SplitsightError):
+    """A bundle can't be read or does not hold together."""
+
+    exit_code = 20
+    summary = "a bundle can't be read"
+
+
+class BundleMismatch(BundleError):
+    """A file's content is not what the manifest promises."""
+
+    exit_code = 21
+    summary = "a bundle's content is not what its manifest promises"
+
+
+class ParityError(BundleError):
+    """A backend's outputs differ from the bundle's golden outputs by more than it allows."""
+
+    exit_code = 22
+    summary = "a backend disagrees with the bundle's golden outputs"
+
+
+class RuntimeUnavailable(SplitsightError):
+    """No inference backend can run the model here."""
+
+    exit_code = 25
+    summary = "no inference backend can run the model"
+
+
+class CameraError(SplitsightError):
+    """A camera, or the picture that it gave, can't be read."""
+
+    exit_code = 30
+    summary = "a camera or its picture can't be read"
+
+
+class ActuatorError(SplitsightError):
+    """The actuator did not confirm; the verdict is already recorded."""
+
+    exit_code = 32
+    summary = "an actuator did not confirm"
+
+
+class JournalError(SplitsightError):
+    """The box's journal can't be written or read."""
+
+    exit_code = 35
+    summary = "the journal can't be written"
+
+
+class TransportError(SplitsightError):
+    """The broker can't be reached or refused us."""
+
+    exit_code = 40
+    summary = "the broker can't be reached or refuses"
+
+
+class WireError(SplitsightError):
+    """A payload is not a message of ours, or not of a version that we read."""
+
+    exit_code = 41
+    summary = "a payload is not a message that we read"
+
+
+class CodecError(WireError):
+    """Feature bytes can't be decoded with this bundle's tables."""
+
+    exit_code = 42
+    summary = "feature bytes don't fit the bundle's tables"
+
+
+class RecordsError(SplitsightError):
+    """The cloud's database can't be reached, migrated or written."""
+
+    exit_code = 45
+    summary = "the cloud's database can't be used"
+
+
+class DataError(SplitsightError):
+    """A data set can't be read as described."""
+
+    exit_code = 50
+    summary = "a data set can't be read"
+
+
+class TrainingError(SplitsightError):
+    """Training can't start, go on or end in a usable bundle."""
+
+    exit_code = 51
+    summary = "training can't end in a usable bundle"
+
+
+class ProcessError(SplitsightError):
+    """A process that we started died or never became ready."""
+
+    exit_code = 60
+    summary = "a process that was started died"
+
+
+class CheckFailed(SplitsightError):
+    """A check ran to its end and found something wrong."""
+
+    exit_code = 61
+    summary = "a check ran and found something wrong"
+
+
+USAGE_EXIT = 2
+
+
+def exit_codes() -> dict[int, str]:
+    """Every exit code with its meaning: the one table, from which the docs are generated."""
+    table = {0: "all well", USAGE_EXIT: "the command line can't be understood"}
+    pending: list[type[SplitsightError]] = [SplitsightError]
+    while pending:
+        kind = pending.pop()
+        table[kind.exit_code] = kind.summary
+        pending.extend(kind.__subclasses__())
+    return dict(sorted(table.items()))

