@@ -1,0 +1,55 @@
+"""How good scores are. numpy in, numbers out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+
+def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve: how often a defective sample scores above a good one.
+
+    Ties count half (Mann and Whitney 1947). NaN where one class is absent.
+    """
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    ranks = rankdata(scores)
+    above = ranks[labels].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * negatives))
+
+
+def average_precision(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    """Area under the precision-recall curve as a step function. NaN without positives."""
+    positives = int(labels.sum())
+    if positives == 0:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ranked, sorted_scores = labels[order], scores[order]
+    last_of_tie = np.append(np.diff(sorted_scores) != 0, True)
+    found = np.cumsum(ranked)[last_of_tie]
+    precision = found / (np.flatnonzero(last_of_tie) + 1)
+    recall = np.diff(found, prepend=0) / positives
+    return float((precision * recall).sum())
+
+
+def best_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    """The score above which calling parts defective is most often right.
+
+    It lies midway between two scores of the set.
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    good_below = np.concatenate([[0], np.cumsum(~labels[order])])
+    bad_above = int(labels.sum()) - np.concatenate([[0], np.cumsum(labels[order])])
+    right = good_below + bad_above
+    # A threshold can't separate equal scores.
+    right[1:-1][np.diff(ranked) == 0] = -1
+    best = int(np.argmax(right))
+    if best == 0:
+        return float(ranked[0]) - 1e-6
+    if best == len(ranked):
+        return float(ranked[-1]) + 1e-6
+    return float((ranked[best - 1] + ranked[best]) / 2)
