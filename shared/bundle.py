@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +37,8 @@ GOLDEN = "golden.npz"
 REQUIRED = (HEAD, HEAD_FLOAT, TAIL, CODEC, GOLDEN)
 MAX_FILE = 1 << 30
 MAP_STRIDE = 8
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+VERSION = r"^[0-9]+(\.[0-9]+){0,2}$"
 
 
 class InputSpec(Settings):
@@ -107,8 +112,8 @@ class Manifest(Settings):
     """What a bundle is and promises."""
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
-    version: str = Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$")
+    name: str = Field(pattern=NAME)
+    version: str = Field(pattern=VERSION)
     created: str
     architecture: dict[str, int]
     split_point: str
@@ -167,7 +172,8 @@ class Golden:
                     arrays["tail_scores"],
                     arrays["payload"].tobytes(),
                 )
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        except Exception as error:
+            # numpy and zlib answer damage with a dozen kinds of exception.
             raise BundleError(f"{GOLDEN} can't be read ({error})", fix=_AGAIN) from error
 
 
@@ -186,10 +192,7 @@ class Bundle:
         try:
             manifest = Manifest.model_validate_json(raw)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()
-            )
-            raise BundleError(f"{path / MANIFEST}: {problems}", fix=_AGAIN) from error
+            raise BundleError(f"{path / MANIFEST}: {_problems(error)}", fix=_AGAIN) from error
         lacking = [name for name in REQUIRED if name not in manifest.files]
         if lacking:
             raise BundleError(f"{path} lists no {', '.join(lacking)}", fix=_AGAIN)
@@ -233,17 +236,25 @@ def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str,
         name: {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
         for name, raw in files.items()
     }
-    checked = Manifest.model_validate({**manifest, "files": entries})
+    try:
+        checked = Manifest.model_validate({**manifest, "files": entries})
+    except ValidationError as error:
+        raise BundleError(
+            f"a bundle can't be written with this manifest: {_problems(error)}",
+            fix="correct these fields",
+        ) from error
     raw_manifest = json.dumps(checked.model_dump(mode="json"), indent=2).encode() + b"\n"
     partial = path.with_name(path.name + ".partial")
     everything = {MANIFEST: raw_manifest, **files}
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for name, raw in everything.items():
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), raw)
         partial.replace(path)
     else:
-        partial.mkdir(parents=True, exist_ok=True)
+        _remove_folder(partial)
+        partial.mkdir()
         for name, raw in everything.items():
             (partial / name).write_bytes(raw)
         _replace_folder(partial, path)
@@ -253,12 +264,29 @@ def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str,
 def _replace_folder(new: Path, path: Path) -> None:
     old = path.with_name(path.name + ".old")
     if path.exists():
+        # What an earlier writer, killed in the middle, left behind would be in the way.
+        _remove_folder(old)
         path.replace(old)
     new.replace(path)
-    if old.exists():
-        for file in old.iterdir():
-            file.unlink()
-        old.rmdir()
+    _remove_folder(old)
+
+
+def _remove_folder(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()
+    )
+
+
+# What zipfile raises for damaged archives, besides its own exception.
+_DAMAGE = (
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
 
 
 def _read(path: Path, name: str) -> bytes:
@@ -269,7 +297,7 @@ def _read(path: Path, name: str) -> bytes:
             if archive.getinfo(name).file_size > MAX_FILE:
                 raise BundleError(f"{name} is larger than {MAX_FILE} B", fix=_AGAIN)
             return archive.read(name)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise BundleError(
             f"{path} is not a bundle: {name} can't be read ({error})",
             fix="give the folder or zip file that `splitsight cloud train` wrote",

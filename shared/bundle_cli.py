@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from shared.bundle import HEAD, HEAD_FLOAT, REQUIRED, TAIL, Bundle
 from shared.console import Format, out, print_json, print_table
@@ -47,7 +48,7 @@ def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
         "size": f"{opened.size / 1e6:.2f} MB in {len(manifest.files)} files",
     }
     for name, value in rows.items():
-        out.print(f"[bold]{name:>14}[/]  {value}", highlight=False)
+        out.print(f"[bold]{name:>14}[/]  {escape(value)}", highlight=False)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from shared.console import err
 from shared.errors import MissingExtra, SplitsightError
 
 GROUP = "splitsight.groups"
-EXTRA_OF = {"demo": "demo", "sim": "sim", "cloud": "cloud", "edge": "edge", "fleet": "fleet"}
+OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
 
 
 def discovered_groups() -> dict[str, EntryPoint]:
@@ -39,7 +39,9 @@ class _RootGroup(TyperGroup):
             return own
         try:
             command: click.Command = typer.main.get_command(entry.load())
-        except ImportError as error:
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in OWN_PACKAGES:
+                raise
             return _unavailable(cmd_name, error)
         command.name = cmd_name
         return command
@@ -47,7 +49,7 @@ class _RootGroup(TyperGroup):
 
 def _unavailable(name: str, cause: ImportError) -> click.Command:
     """A stand-in that says which extra is missing, so that `--help` still lists the rest."""
-    missing = MissingExtra(EXTRA_OF.get(name, name), cause)
+    missing = MissingExtra("demo" if name == "sim" else name, cause)
 
     def refuse(**_: Any) -> None:
         raise missing

@@ -18,6 +18,7 @@ from shared.errors import CodecError, MissingExtra
 
 TABLE_BITS = 16
 TABLE_TOTAL = 1 << TABLE_BITS
+MAX_LIMIT = 127
 
 
 class CodecTables(msgspec.Struct, frozen=True):
@@ -40,6 +41,11 @@ class CodecTables(msgspec.Struct, frozen=True):
             tables = msgspec.json.decode(raw, type=cls)
         except msgspec.DecodeError as error:
             raise CodecError(f"the codec tables can't be read: {error}", fix=_REBUILD) from error
+        if not 1 <= tables.limit <= MAX_LIMIT:
+            raise CodecError(
+                f"the codec tables have the limit {tables.limit}",
+                fix=f"symbols are int8, so it must lie in 1 … {MAX_LIMIT}; {_REBUILD}",
+            )
         width = 2 * tables.limit + 1
         for channel, row in enumerate(tables.counts):
             if len(row) != width or min(row) < 1 or sum(row) != TABLE_TOTAL:
@@ -58,7 +64,7 @@ def tables_from_symbols(symbols: NDArray[np.int8], limit: int) -> CodecTables:
         seen = np.bincount(values, minlength=2 * limit + 1).astype(np.float64)
         # A tail that falls off with distance: unseen symbols near seen ones cost less.
         kernel = 0.5 ** np.abs(np.arange(-4, 5))
-        share = seen + 0.01 * np.convolve(seen, kernel, mode="same") + 0.01
+        share = seen + 0.01 * np.convolve(seen, kernel)[4:-4] + 0.01
         rows.append(_integers(share / share.sum()))
     return CodecTables(limit, rows)
 
@@ -103,9 +109,18 @@ class FeatureCodec:
         return np.clip(np.rint(features), -self.limit, self.limit).astype(np.int8)
 
     def encode(self, symbols: NDArray[np.int8]) -> bytes:
-        """Bytes of one picture's symbols, int8 (channels, height, width)."""
+        """Bytes of one picture's symbols, int8 (channels, height, width).
+
+        Raises CodecError for another shape, or for symbols beyond the limit.
+        """
         if symbols.shape != self.shape:
             raise CodecError(f"symbols of shape {symbols.shape} came", fix=f"want {self.shape}")
+        largest = int(np.abs(symbols.astype(np.int32)).max())
+        if largest > self.limit:
+            raise CodecError(
+                f"a symbol of size {largest} came, the tables end at {self.limit}",
+                fix="quantise features with the same bundle's codec",
+            )
         encoder = self.coder.RangeEncoder()
         indices = symbols.astype(np.int32).reshape(self.shape[0], -1) + self.limit
         for row, model in zip(indices, self.models, strict=True):

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track as rich_track
 from rich.table import Table
 
@@ -45,5 +46,6 @@ def print_table(title: str, rows: Sequence[dict[str, object]]) -> None:
     for key in rows[0] if rows else ():
         table.add_column(key.replace("_", " "))
     for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        cells = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values())
+        table.add_row(*map(escape, cells))
     out.print(table)

@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
+import yaml
 from rich.markup import escape
 
 from shared.console import Format, out, print_json
-from shared.errors import SplitsightError
+from shared.errors import SettingsError, SplitsightError
+from shared.settings import validate
+from shared.transport.mqtt import BrokerSettings, tls_context
 
 GROUP = "splitsight.checks"
 SYNCED = Path("/run/systemd/timesync/synchronized")
-Row = dict[str, object]
+
+
+class Row(TypedDict):
+    """One line of the report; `fix` says what to do, and is empty where all is well."""
+
+    check: str
+    ok: bool
+    found: str
+    wanted: str
+    fix: str
 
 
 def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> Row:
-    """One line of the report; `fix` is empty where all is well."""
+    """A row, without its `fix` where all is well."""
     return {"check": check, "ok": ok, "found": found, "wanted": wanted, "fix": "" if ok else fix}
 
 
 def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A box's or the cloud's configuration: checks its broker too."),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
 ) -> None:
     """Check every backend, camera, actuator, broker, the clock and the disk."""
-    rows = [*own_checks(), *plugged_in_checks()]
+    rows = [*own_checks(), *plugged_in_checks(), *broker_checks(config)]
     if format_ == "json":
         print_json(rows)
     else:
@@ -37,7 +55,7 @@ def doctor(
             mark = "[green]ok[/]  " if entry["ok"] else "[yellow]no[/]  "
             out.print(mark, escape(f"{entry['check']}: {entry['found']}"), highlight=False)
             if entry["fix"]:
-                out.print("       do:", escape(str(entry["fix"])), highlight=False)
+                out.print("       do:", escape(entry["fix"]), highlight=False)
 
 
 def own_checks() -> Iterator[Row]:
@@ -60,6 +78,58 @@ def own_checks() -> Iterator[Row]:
         wanted="1 GB free",
         fix="free some space",
     )
+
+
+def broker_checks(config: Path | None) -> Iterator[Row]:
+    """Whether the broker of a configuration answers, and until when its certificate is valid."""
+    answers, valid = "a broker that answers", "a certificate that is valid for 14 more days"
+    if config is None:
+        fix = "`splitsight doctor --config FILE` checks the broker and its certificate"
+        yield row("broker", ok=False, found="no --config was given", wanted=answers, fix=fix)
+        yield row("certificate", ok=False, found="no --config was given", wanted=valid, fix=fix)
+        return
+    broker = read_broker(config)
+    where = f"{broker.host}:{broker.port}"
+    try:
+        expires = probe(broker)
+    except (OSError, SplitsightError) as error:
+        fix = "check that it runs, the address, and the certificates"
+        yield row("broker", ok=False, found=f"{where}: {error}", wanted=answers, fix=fix)
+        return
+    yield row("broker", ok=True, found=f"{where} answers", wanted=answers)
+    if expires is None:
+        loopback = broker.host in {"127.0.0.1", "::1", "localhost"}
+        found = "none: the connection is not encrypted"
+        yield row("certificate", ok=loopback, found=found, wanted=valid, fix="set broker.tls")
+        return
+    days = (expires - time.time()) / 86400
+    found = f"the broker's is valid for {days:.0f} more days"
+    yield row("certificate", ok=days > 14, found=found, wanted=valid, fix="renew it")
+
+
+def read_broker(config: Path) -> BrokerSettings:
+    """The `broker` of any configuration of ours. Raises SettingsError."""
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{config} can't be read ({error})", fix="check the path") from error
+    section = values.get("broker") if isinstance(values, dict) else None
+    return validate(section or {}, BrokerSettings, f"{config.name}: broker")
+
+
+def probe(broker: BrokerSettings) -> float | None:
+    """Connect once; when the broker's certificate ends, UTC seconds, None without TLS.
+
+    Raises OSError (ssl.SSLError among them) where it does not answer or is not trusted.
+    """
+    address = (broker.host, broker.port)
+    with socket.create_connection(address, timeout=broker.connect_timeout_s) as plain:
+        if broker.tls is None:
+            return None
+        context = tls_context(broker.tls)
+        with context.wrap_socket(plain, server_hostname=broker.host) as secured:
+            certificate = secured.getpeercert() or {}
+    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
 
 def plugged_in_checks() -> Iterator[Row]:

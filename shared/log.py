@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, Literal
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
 LogStyle = Literal["text", "json"]
-_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
+# People write passwords with `@` and `/` in them, so it takes too much rather than too little:
+# up to the last `@` of the authority, or of the word where what follows the colon is no port.
+# One slash is enough, since that is what `Path` makes of two.
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]+:/{1,2})(?:[^/\s]*@|[^/\s:]*:(?!\d+/)\S*@)", re.IGNORECASE
+)
 
 
 def redact(text: str) -> str:
@@ -23,9 +28,32 @@ def _redact_event(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
+        event[key] = _redacted(value)
     return event
+
+
+def _redacted(value: object) -> object:
+    match value:
+        case str():
+            return redact(value)
+        case int() | float() | None:
+            return value
+        case Mapping():
+            return {key: _redacted(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_redacted(inner) for inner in value]
+        case _:
+            return redact(repr(value))
+
+
+class _StandardError:
+    """Standard error as it is now: loggers live longer than what a test puts in its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def configure(style: LogStyle | None = None, level: int = logging.INFO) -> None:
@@ -47,7 +75,7 @@ def configure(style: LogStyle | None = None, level: int = logging.INFO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
 

@@ -33,7 +33,8 @@ def measure_head(bundle: Bundle, runtime: Runtime) -> ParityReport:
     manifest, golden = bundle.manifest, bundle.golden
     scores, symbols = [], []
     for picture in golden.inputs:
-        features, defect_map, score = _three(runtime.run(picture[np.newaxis]))
+        found = _outputs("head", runtime.run(picture[np.newaxis]), 3)
+        features, defect_map, score = found
         _want_shape("head features", features, (1, *manifest.features.shape))
         _want_shape("head map", defect_map, (1, 1, *map_shape(bundle)))
         scores.append(float(score.reshape(-1)[0]))
@@ -45,8 +46,9 @@ def measure_head(bundle: Bundle, runtime: Runtime) -> ParityReport:
 def measure_tail(bundle: Bundle, runtime: Runtime) -> ParityReport:
     """Run the golden symbols through a tail. Raises BundleMismatch for outputs of wrong shape."""
     golden = bundle.golden
-    defect_map, score = runtime.run(golden.symbols)
+    defect_map, score = _outputs("tail", runtime.run(golden.symbols), 2)
     _want_shape("tail map", defect_map, (len(golden.symbols), 1, *map_shape(bundle)))
+    _want_shape("tail score", score, golden.tail_scores.shape)
     return _report(bundle, runtime, np.asarray(score, np.float64), golden.tail_scores, 0.0)
 
 
@@ -109,11 +111,10 @@ def _want_shape(what: str, found: Array, wanted: tuple[int, ...]) -> None:
         )
 
 
-def _three(outputs: Sequence[Array]) -> tuple[Array, Array, Array]:
-    if len(outputs) != 3:
+def _outputs(what: str, outputs: Sequence[Array], wanted: int) -> Sequence[Array]:
+    if len(outputs) != wanted:
         raise BundleMismatch(
-            f"the head has {len(outputs)} outputs, features, map and score were wanted",
+            f"the {what} has {len(outputs)} outputs, {wanted} were wanted",
             fix="rebuild the bundle with `make bundle`",
         )
-    features, defect_map, score = outputs
-    return features, defect_map, score
+    return outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -13,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.errors import SettingsError
+from shared.log import redact
 
 S = TypeVar("S", bound="Settings")
 Loc = tuple[int | str, ...]
+SECRET = re.compile("password|token|secret", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -42,6 +45,9 @@ def load_settings(path: Path, kind: type[S]) -> S:
         raise SettingsError(
             f"{path.name}:{line}: not YAML: {error.problem}", fix="check indentation and quotes"
         ) from error
+    except (yaml.YAMLError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"{path.name}: not YAML: {reason}", fix="quote such values") from error
     return validate(values if values is not None else {}, kind, path.name, node)
 
 
@@ -61,7 +67,7 @@ def validate(values: object, kind: type[S], name: str, node: yaml.Node | None = 
 
 
 def _explain(detail: ErrorDetails, kind: type[BaseModel], name: str, node: yaml.Node | None) -> str:
-    loc, line = _place(detail["loc"], node)
+    loc, line = _place(_loc_of(detail), node)
     where = f"{name}:{line}" if line else name
     key = ".".join(str(step) for step in loc)
     match detail["type"]:
@@ -76,7 +82,7 @@ def _explain(detail: ErrorDetails, kind: type[BaseModel], name: str, node: yaml.
             tag = str(context["tag"])
             near = difflib.get_close_matches(tag, known, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            return f'{where}: {key}.kind: "{tag}" is not one of {", ".join(known)}{hint}'
+            return f'{where}: {key}: "{tag}" is not one of {", ".join(known)}{hint}'
         case "union_tag_not_found":
             return f"{where}: {key}.kind is missing"
         case "missing":
@@ -84,8 +90,13 @@ def _explain(detail: ErrorDetails, kind: type[BaseModel], name: str, node: yaml.
         case _:
             message = detail["msg"].removeprefix("Value error, ")
             given = detail["input"]
-            shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
+            plain = isinstance(given, str | int | float | bool) and not SECRET.search(key)
+            shown = redact(f" (found {given!r})") if plain else ""
             return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _loc_of(detail: ErrorDetails) -> Loc:
+    return (*detail["loc"], "kind") if detail["type"] == "union_tag_invalid" else detail["loc"]
 
 
 def _place(loc: Loc, node: yaml.Node | None) -> tuple[Loc, int | None]:

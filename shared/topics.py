@@ -51,6 +51,6 @@ def parse(topic: str) -> tuple[Address, Channel]:
     parts = topic.split("/")
     if len(parts) == 6 and "/".join(parts[:2]) == PREFIX:
         for channel in CHANNELS:
-            if parts[5] == channel:
+            if parts[5] == channel and all(NAME.fullmatch(name) for name in parts[2:5]):
                 return Address(*parts[2:5]), channel
     raise WireError(f"{topic!r} is not a topic of {PREFIX}", fix="check what publishes there")

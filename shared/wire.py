@@ -80,17 +80,21 @@ class InspectionRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Inspections(Message, frozen=True, tag="inspections"):
-    """Decided inspections, at most MAX_BATCH. The cloud answers with a `Receipt` of `batch`."""
+    """Decided inspections, at most MAX_BATCH. The cloud answers with a `Receipt` of `batch`.
 
+    boot   the sender's present one; rows may be left from earlier ones
+    """
+
+    boot: str
     batch: int
     rows: list[InspectionRow]
 
 
 class Receipt(Message, frozen=True, tag="receipt"):
-    """The cloud has stored a batch: the device may forget it."""
+    """The cloud has stored a batch, named as its sender did: the device may forget it."""
 
-    batch: int
     boot: str
+    batch: int
 
 
 class State(Message, frozen=True, tag="state"):
@@ -151,7 +155,7 @@ def decode(payload: bytes, kind: type[M]) -> tuple[M, bytes]:
         raise WireError(f"the body is {len(payload) - end} B, at most {MAX_BODY}", fix=_FOREIGN)
     try:
         message = _decoder.decode(payload[_PREFIX.size : end])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"the header can't be read: {error}", fix=_FOREIGN) from error
     if not isinstance(message, kind):
         raise WireError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -68,6 +69,13 @@ def open_runtime(name: str, model: bytes, options: RuntimeOptions | None = None)
         # Each backend has exceptions of its own; what they share is that the model won't run.
         raise RuntimeUnavailable(
             f"{name} can't run this model on {(options or RuntimeOptions()).device}: "
-            f"{str(error).strip().splitlines()[0][:300]}",
+            f"{_reason(error)}",
             fix="see `splitsight doctor` for the devices here, or choose another runtime",
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line that says something: OpenVINO begins with where in its sources it was."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not re.search(r"\.cpp:\d+:$", line)]
+    return (telling or [type(error).__name__])[0][:300]

@@ -97,7 +97,9 @@ def export_tail(net: SplitNet) -> bytes:
     a = net.architecture
     symbols = torch.zeros(2, a.bottleneck, a.height // 16, a.width // 16, dtype=torch.int8)
     batch = {"symbols": {0: torch.export.Dim("n", min=1, max=1024)}}
-    model = _export(fuse_norms(DeployedTail(net.tail)), symbols, "symbols", ["map", "score"], batch)
+    tail = fuse_norms(DeployedTail(net.tail))
+    model = _export(tail, symbols, "symbols", ["map", "score"], batch)
+    _restore_weights(model, tail)
     halve_weights(model)
     return _finish(model, a)
 
@@ -131,6 +133,17 @@ def _finish(model: onnx.ModelProto, architecture: Architecture) -> bytes:
     helper.set_model_props(model, {ARCHITECTURE_KEY: json.dumps(asdict(architecture))})
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _restore_weights(model: onnx.ModelProto, module: nn.Module) -> None:
+    """Put back what the exporter merged or dropped: equal biases, zeros.
+
+    The torch runtime looks for every weight by its name; to other backends these are unused.
+    """
+    kept = {tensor.name for tensor in model.graph.initializer}
+    for name, value in module.state_dict().items():
+        if name not in kept:
+            model.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from shared.errors import TransportError
+
+MAX_MESSAGE = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -25,6 +29,14 @@ class Will:
 
     topic: str
     payload: bytes
+
+
+def require_size(payload: bytes) -> None:
+    """Raises TransportError for a message that brokers drop, and their client with it."""
+    if len(payload) > MAX_MESSAGE:
+        raise TransportError(
+            f"a message of {len(payload)} B can't be sent", fix=f"at most {MAX_MESSAGE} B can"
+        )
 
 
 Handler = Callable[[Delivery], None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.errors import TransportError
-from shared.transport.base import ConnectionHandler, Delivery, Handler, Will
+from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, require_size
 
 
 def matches(topic_filter: str, topic: str) -> bool:
@@ -24,7 +24,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 class MemoryBroker:
     """Retained messages, wills, shared subscriptions; delivers synchronously, in order.
 
-    `published` keeps every message, for assertions. `refuse` lets a test take the broker away.
+    `published` keeps every message, for assertions.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,10 @@ class MemoryBroker:
 
     def route(self, delivery: Delivery, *, retain: bool) -> None:
         self.published.append(delivery)
-        if retain:
+        if retain and delivery.payload:
             self.retained[delivery.topic] = delivery
+        elif retain:
+            self.retained.pop(delivery.topic, None)
         groups: dict[str, list[Handler]] = {}
         direct: list[Handler] = []
         for client in [c for c in self.clients if c.connected]:
@@ -99,6 +101,7 @@ class MemoryTransport:
         del expires_s  # delivery is immediate: nothing waits long enough to expire
         if not self.connected:
             raise TransportError("the broker is not connected", fix="wait for the next connect")
+        require_size(payload)
         self.broker.route(Delivery(topic, payload, dict(properties or {})), retain=retain)
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:

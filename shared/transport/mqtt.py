@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr
 from shared.errors import TransportError
 from shared.log import get_logger
 from shared.settings import Settings
-from shared.transport.base import ConnectionHandler, Delivery, Handler, Will
+from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, require_size
 
 log = get_logger("mqtt")
 
@@ -75,7 +75,7 @@ class MqttTransport:
             secret = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, secret)
         if settings.tls is not None:
-            client.tls_set_context(_tls_context(settings.tls))
+            client.tls_set_context(tls_context(settings.tls))
         self._client = client
 
     @property
@@ -116,6 +116,7 @@ class MqttTransport:
                 f"the broker at {self._settings.host}:{self._settings.port} is not connected",
                 fix="it is tried again until it answers; check that it runs",
             )
+        require_size(payload)
         info = self._client.publish(
             topic,
             payload,
@@ -130,11 +131,11 @@ class MqttTransport:
             )
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        self._client.message_callback_add(_without_share(topic_filter), _calling(handler))
         with self._lock:
             self._subscriptions.append((topic_filter, handler))
-        self._client.message_callback_add(_without_share(topic_filter), _calling(handler))
-        if self.connected:
-            self._client.subscribe(topic_filter, qos=1)
+            if self.connected:
+                self._client.subscribe(topic_filter, qos=1)
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         self._watchers.append(handler)
@@ -150,7 +151,7 @@ class MqttTransport:
         with self._lock:
             for topic_filter, _ in self._subscriptions:
                 client.subscribe(topic_filter, qos=1)
-        self._ready.set()
+            self._ready.set()
         log.info("broker_connected", **self._where)
         for watcher in self._watchers:
             watcher(True)
@@ -163,7 +164,9 @@ class MqttTransport:
     ) -> None:
         was_ready = self._ready.is_set()
         self._ready.clear()
-        if was_ready and not self._stopped:
+        if not was_ready:
+            return
+        if not self._stopped:
             log.warning("broker_lost", reason=str(reason), **self._where)
         for watcher in self._watchers:
             watcher(False)
@@ -185,7 +188,8 @@ def _disable_nagle(_client: paho.Client, _data: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
+def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """Trust and identity for one connection. Raises TransportError for unusable files."""
     try:
         context = ssl.create_default_context(cafile=str(tls.ca))
         if tls.certificate is not None:

@@ -1,0 +1,229 @@
+"""The agent in the camera box: the life of a part, from the trigger to the actuator."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+
+from edge.actuator.base import Actuator
+from edge.camera.base import Camera, CameraEvent, MissedFrame
+from edge.deadlines import Deadlines
+from edge.health import Health
+from edge.inspector import Looks
+from edge.journal import Journal
+from edge.parts import OpenPart
+from edge.ring import RingPolicy
+from edge.uplink import Uplink
+from shared.clock import Clock
+from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Inspection, Verdict
+from shared.errors import ActuatorError, SplitsightError
+from shared.log import get_logger
+from shared.wire import CloudVerdict
+
+log = get_logger("agent")
+
+# Parts between camera and actuator. More would only be more that a power cut catches open.
+MAX_OPEN = 256
+MAX_SOURCE = 200
+NO_SCORE = 1.0
+_AT_THE_EDGE: dict[Decision, Verdict] = {Decision.PASS: "pass", Decision.REJECT: "reject"}
+
+
+class Agent:
+    """Takes parts from the camera and sees to it that each gets one verdict by its deadline.
+
+    The loop does not wait for the disk: a verdict is actuated by the journal's thread once it
+    is on disk, and by the deadlines' thread where that comes too late.
+    """
+
+    def __init__(
+        self,
+        *,
+        camera: Camera,
+        inspector: Looks,
+        journal: Journal,
+        uplink: Uplink,
+        actuator: Actuator,
+        ring: RingPolicy,
+        clock: Clock,
+        health: Health,
+        bundle: str,
+        deadline_s: float,
+    ) -> None:
+        """bundle: its id, for the records."""
+        self._camera = camera
+        self._inspector = inspector
+        self._journal = journal
+        self._uplink = uplink
+        self._actuator = actuator
+        self._ring = ring
+        self._clock = clock
+        self._health = health
+        self._bundle = bundle
+        self._deadline_s = deadline_s
+        self._sequences = itertools.count(1)
+        self._actuating = threading.Lock()
+        self._missed: set[str] = set()
+        self.deadlines: Deadlines[OpenPart] = Deadlines(clock, self.expire)
+        self.inspected = 0
+
+    def run(self) -> None:
+        """Inspect until the camera ends or `stop` is called, then see every part off."""
+        for event in self._camera.frames(self._journal.last_part + 1, self._deadline_s):
+            self.inspect(event)
+            self.deadlines.wait_until_settled(self._deadline_s, at_most=MAX_OPEN)
+        if not self.deadlines.wait_until_settled(self._deadline_s + 1.0):
+            log.error("parts_left_open", count=len(self.deadlines))
+
+    def stop(self) -> None:
+        """Take no more parts. May be called from a signal handler."""
+        self._camera.stop()
+
+    def inspect(self, event: CameraEvent) -> None:
+        """One part: look, record, and escalate where the head is not sure."""
+        part = self._opened(event)
+        finding = self._look(event)
+        if finding is None or isinstance(event, MissedFrame):
+            self._record_unseen(part)
+            return
+        picture = self._ring.picture(event, finding.decision)
+        frame_bytes = len(picture or event.encoded or b"")
+        self._record(part, finding, picture, frame_bytes)
+        if finding.decision is Decision.ESCALATE:
+            score = _recorded(finding.score)
+            self._uplink.escalate(part, finding.symbols, score, frame_bytes)
+
+    def answer(self, verdict: CloudVerdict) -> None:
+        """The cloud's verdict on an escalation: journaled, then actuated if still in time."""
+        sequence, answer = verdict.sequence, verdict.verdict
+        part = self.deadlines.open_part(sequence)
+        if part is None:
+            self._health.count("verdicts_late")
+            self._journal.answer(sequence, answer, verdict.score, None)
+        elif not part.escalated_bytes:
+            self._health.count("verdicts_unasked")
+        else:
+            self._journal.answer(
+                sequence, answer, verdict.score, lambda: self._conclude(sequence, answer)
+            )
+
+    def expire(self, part: OpenPart) -> None:
+        """The deadline came first, and has settled the part: divert it."""
+        self._health.count("deadlines_missed")
+        self._actuate(part, FAIL_SAFE)
+        age_ms = part.age_ms(self._clock.monotonic())
+        inspection = self._inspection(
+            part, Decision.ESCALATE, FAIL_SAFE, "deadline", NO_SCORE, total_ms=age_ms
+        )
+        self._journal.fail_safe(inspection)
+
+    def _opened(self, event: CameraEvent) -> OpenPart:
+        self.inspected += 1
+        part = OpenPart(
+            sequence=next(self._sequences),
+            part=event.part,
+            triggered=event.triggered,
+            deadline=event.deadline,
+            inspected_at=self._clock.utc(),
+            source=event.source[-MAX_SOURCE:],
+        )
+        self.deadlines.add(part.sequence, part.deadline, part)
+        return part
+
+    def _look(self, event: CameraEvent) -> Finding | None:
+        if isinstance(event, MissedFrame):
+            self._health.count("pictures_missed")
+            if event.source not in self._missed:
+                self._missed.add(event.source)
+                log.warning("picture_missed", part=event.part, error=str(event.error))
+            return None
+        self._missed.discard(event.source)
+        try:
+            finding = self._inspector.look(event)
+        except SplitsightError as error:
+            self._health.count("head_failures")
+            self._health.problem("head", str(error))
+            return None
+        self._health.well("head")
+        return finding
+
+    def _record(
+        self, part: OpenPart, finding: Finding, picture: bytes | None, frame_bytes: int
+    ) -> None:
+        verdict = _AT_THE_EDGE.get(finding.decision)
+        inspection = self._inspection(
+            part,
+            finding.decision,
+            verdict,
+            "edge" if verdict else None,
+            _recorded(finding.score),
+            frame_bytes=frame_bytes,
+        )
+        committed = (lambda: self._conclude(part.sequence, verdict)) if verdict else None
+        self._journal.record(inspection, picture, committed)
+
+    def _record_unseen(self, part: OpenPart) -> None:
+        """No score, and nobody to ask: fail-safe without waiting for the deadline."""
+        inspection = self._inspection(part, Decision.ESCALATE, FAIL_SAFE, "deadline", NO_SCORE)
+        self._journal.record(inspection, None, lambda: self._conclude(part.sequence, FAIL_SAFE))
+
+    def _conclude(self, sequence: int, verdict: Verdict) -> None:
+        """A verdict is on disk: actuate it, unless the deadline was faster."""
+        part = self.deadlines.settle(sequence)
+        if part is None:
+            return
+        self._actuate(part, verdict)
+        age_ms = part.age_ms(self._clock.monotonic())
+        self._journal.settle(sequence, age_ms, part.escalated_bytes)
+
+    def _actuate(self, part: OpenPart, verdict: Verdict) -> None:
+        try:
+            # Verdicts come from the journal's thread and from the deadlines'.
+            with self._actuating:
+                self._actuator.actuate(part.part, verdict, at=part.deadline)
+        except ActuatorError as error:
+            self._actuator_failed(part, error)
+        except Exception as error:
+            # A plug-in's own exception must not end the thread that called it.
+            log.exception("actuator_crashed", part=part.part)
+            self._actuator_failed(part, error)
+        else:
+            self._health.well("actuator")
+
+    def _actuator_failed(self, part: OpenPart, error: Exception) -> None:
+        self._health.count("actuator_failures")
+        self._health.problem("actuator", str(error))
+        log.warning("not_actuated", part=part.part, error=str(error))
+
+    def _inspection(
+        self,
+        part: OpenPart,
+        decision: Decision,
+        verdict: Verdict | None,
+        decided_by: Decider | None,
+        score: float,
+        *,
+        total_ms: float | None = None,
+        frame_bytes: int = 0,
+    ) -> Inspection:
+        return Inspection(
+            key=self._journal.key(part.sequence),
+            part=part.part,
+            decision=decision,
+            verdict=verdict,
+            decided_by=decided_by,
+            score=score,
+            inspected_at=part.inspected_at,
+            edge_ms=part.age_ms(self._clock.monotonic()),
+            total_ms=total_ms,
+            escalated_bytes=part.escalated_bytes,
+            frame_bytes=frame_bytes,
+            source=part.source,
+            bundle=self._bundle,
+        )
+
+
+def _recorded(score: float) -> float:
+    """A score that records can hold: what is not a number counts as surely defective."""
+    return score if math.isfinite(score) else NO_SCORE

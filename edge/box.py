@@ -1,0 +1,212 @@
+"""Puts an agent together from its settings, starts it, and ends it cleanly."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import cv2
+
+from edge.actuator.base import Actuator, ActuatorKind
+from edge.agent import Agent
+from edge.camera.base import Camera, CameraKind
+from edge.courier import Courier
+from edge.health import Health
+from edge.inspector import Inspector, load_head
+from edge.journal import Journal
+from edge.kinds import Loaded, actuator_kinds, camera_kinds
+from edge.outbox import Outbox
+from edge.presence import Presence, Snapshot
+from edge.ring import RingPolicy
+from edge.settings import EdgeSettings
+from edge.uplink import Uplink
+from shared.bundle import Bundle
+from shared.clock import Clock
+from shared.errors import SettingsError
+from shared.log import get_logger
+from shared.settings import Settings
+from shared.transport.base import Transport
+from shared.transport.mqtt import MqttTransport
+
+log = get_logger("box")
+
+CONNECT_S = 2.0
+STOPPED_DRAIN_S = 3.0
+ENDED_DRAIN_S = 10.0
+FLUSH_S = 5.0
+TICK_S = 0.02
+
+
+class Box:
+    """Everything that runs in one camera box.
+
+    Raises what opening the bundle, the runtime, the journal or the plug-ins raises.
+    """
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        clock: Clock,
+        *,
+        transport: Transport | None = None,
+        camera: Camera | None = None,
+        actuator: Actuator | None = None,
+    ) -> None:
+        """transport, camera, actuator: instead of those that the settings name, for tests."""
+        # Pictures are small and the second core decodes: OpenCV's own threads only get in the way.
+        cv2.setNumThreads(1)
+        bundle = Bundle.open(settings.bundle)
+        chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
+        log.info("runtime_chosen", runtime=chosen.runtime.name, reason=chosen.reason)
+        self.health = Health()
+        self.clock = clock
+        self.camera = camera or open_camera(settings.camera, clock)
+        self.actuator = actuator or open_actuator(settings.actuator, clock)
+        self.journal = open_journal(settings, self.health)
+        address = settings.address
+        client_id = f"splitsight-{address.site}-{address.line}-{address.device}"
+        self.transport = transport or MqttTransport(settings.broker, client_id)
+        uplink = Uplink(
+            self.transport,
+            address,
+            boot=self.journal.boot,
+            pair=bundle.manifest.pair,
+            codec=bundle.codec,
+            clock=clock,
+            health=self.health,
+        )
+        self.agent = Agent(
+            camera=self.camera,
+            inspector=open_inspector(settings, bundle, chosen.runtime),
+            journal=self.journal,
+            uplink=uplink,
+            actuator=self.actuator,
+            ring=RingPolicy(settings.journal.ring_keep),
+            clock=clock,
+            health=self.health,
+            bundle=bundle.id,
+            deadline_s=settings.deadline_ms / 1000,
+        )
+        uplink.listen(self.agent.answer)
+        self.outbox = Outbox(self.journal, self.transport, address, clock=clock, health=self.health)
+        self.outbox.listen()
+        self.presence = Presence(
+            self.transport,
+            address,
+            boot=self.journal.boot,
+            bundle=bundle.id,
+            runtime=f"{chosen.runtime.name} {chosen.runtime.device}",
+            clock=clock,
+            look=self._look,
+        )
+        self.presence.listen()
+        self._courier = Courier(self.outbox, self.presence)
+        self._connected = threading.Event()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Inspect until the camera ends or `stop` is called. Returns when all is put away."""
+        self._start()
+        try:
+            self.agent.run()
+        except BaseException:
+            self._stopped.set()
+            raise
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """End soon and cleanly. May be called from a signal handler, and twice."""
+        self._stopped.set()
+        self._connected.set()
+        self.agent.stop()
+
+    def _start(self) -> None:
+        self.journal.start()
+        self.agent.deadlines.start()
+        self.actuator.start()
+        self.transport.on_connection(self._connection_changed)
+        self.transport.start(self.presence.will)
+        self._courier.start()
+        # Without this the first escalations would miss a broker that is there.
+        self._connected.wait(CONNECT_S)
+        log.info("agent_started", boot=self.journal.boot, next_part=self.journal.last_part + 1)
+
+    def _end(self) -> None:
+        self._courier.stop()
+        self.presence.stopping()
+        self.journal.flush(FLUSH_S)
+        self.agent.deadlines.stop()
+        self._drain_outbox()
+        self.transport.stop(self.presence.will)
+        self.actuator.stop()
+        left = self.journal.waiting()
+        self.journal.close()
+        log.info(
+            "agent_stopped", inspected=self.agent.inspected, unsent=left, counts=self.health.counts
+        )
+
+    def _drain_outbox(self) -> None:
+        until = self.clock.monotonic() + ENDED_DRAIN_S
+        while not self.outbox.is_empty and self.clock.monotonic() < until:
+            if self._stopped.is_set():
+                if not self.transport.connected:
+                    return
+                until = min(until, self.clock.monotonic() + STOPPED_DRAIN_S)
+            self.outbox.wake.wait(TICK_S)
+            self.outbox.wake.clear()
+            self.outbox.tick()
+
+    def _look(self) -> Snapshot:
+        return Snapshot(
+            camera=self.camera.state.describe(self.clock.monotonic()),
+            inspected=self.agent.inspected,
+            waiting=self.journal.waiting(),
+            problems=self.health.problems,
+        )
+
+    def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
+        if connected:
+            self._connected.set()
+
+
+def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Inspector:
+    """The inspector with the bundle's gate, or with the settings' own."""
+    spec = bundle.manifest.gate
+    if settings.gate is not None:
+        spec = settings.gate.applied_to(spec)
+        log.warning("gate_overridden", pass_below=spec.pass_below, reject_from=spec.reject_from)
+    return Inspector(runtime, bundle.codec, spec.gate, bundle.manifest.input.shape)
+
+
+def open_journal(settings: EdgeSettings, health: Health) -> Journal:
+    """Raises JournalError."""
+    journal = settings.journal
+    return Journal.open(
+        journal.path,
+        max_bytes=journal.max_bytes,
+        ring_bytes=journal.ring_bytes,
+        device=settings.device,
+        health=health,
+    )
+
+
+def open_camera(settings: Settings, clock: Clock) -> Camera:
+    """The camera that these settings belong to."""
+    kind: CameraKind[Any] = _kind_of(settings, camera_kinds())
+    return kind.open(settings, clock)
+
+
+def open_actuator(settings: Settings, clock: Clock) -> Actuator:
+    """The actuator that these settings belong to."""
+    kind: ActuatorKind[Any] = _kind_of(settings, actuator_kinds())
+    return kind.open(settings, clock)
+
+
+def _kind_of(settings: Settings, kinds: list[Loaded[Any]]) -> Any:
+    for loaded in kinds:
+        if loaded.kind is not None and type(settings) is loaded.kind.settings:
+            return loaded.kind
+    raise SettingsError(
+        f"no installed kind takes {type(settings).__name__}", fix="see `splitsight doctor`"
+    )

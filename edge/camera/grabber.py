@@ -1,0 +1,108 @@
+"""Keeps the newest frame of a live camera, and gets the camera back when it goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.base import CameraState
+from shared.clock import Clock
+from shared.errors import CameraError
+from shared.log import get_logger, redact
+
+log = get_logger("camera")
+
+BACKOFF_S = (0.5, 30.0)
+
+
+class Capture(Protocol):
+    """An open connection to a camera, as in OpenCV's VideoCapture."""
+
+    def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+        """The next frame, or (False, None) where there will be no more."""
+
+    def release(self) -> None:
+        """Close it."""
+
+
+# Opens a camera. Raises CameraError where that fails.
+CaptureFactory = Callable[[], Capture]
+
+
+class Grabbed(NamedTuple):
+    """The newest frame. `at`: monotonic seconds when it arrived; `number` counts up from 1."""
+
+    pixels: NDArray[np.uint8]
+    at: float
+    number: int
+
+
+class Grabber:
+    """Reads as fast as the camera delivers; older frames are dropped unseen."""
+
+    def __init__(self, factory: CaptureFactory, name: str, clock: Clock) -> None:
+        self._factory = factory
+        self._name = redact(name)
+        self._clock = clock
+        self._capture: Capture | None = None
+        self._backoff_s = BACKOFF_S[0]
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.latest: Grabbed | None = None
+        self.state = CameraState("opening")
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def step(self) -> float:
+        """Open the camera or read one frame. Returns seconds to wait before the next step."""
+        try:
+            if self._capture is None:
+                self._capture = self._factory()
+            self._take(self._capture)
+        except CameraError as error:
+            return self._lost(error)
+        return 0.0
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            wait_s = self.step()
+            if wait_s:
+                self._stopped.wait(wait_s)
+        self.close()
+
+    def _take(self, capture: Capture) -> None:
+        ok, pixels = capture.read()
+        if not ok or pixels is None:
+            raise CameraError(
+                f"{self._name} delivers no more frames",
+                fix="check its cable and power; it is tried again until it answers",
+            )
+        if self.state.status != "live":
+            log.info("camera_live", camera=self._name)
+            self.state = CameraState("live")
+            self._backoff_s = BACKOFF_S[0]
+        number = self.latest.number + 1 if self.latest else 1
+        self.latest = Grabbed(np.ascontiguousarray(pixels), self._clock.monotonic(), number)
+
+    def _lost(self, error: CameraError) -> float:
+        self.close()
+        wait_s = self._backoff_s
+        self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
+        if error.message != self.state.error:
+            log.warning("camera_lost", error=str(error), next_try_s=wait_s)
+        self.state = CameraState("retrying", error.message, self._clock.monotonic() + wait_s)
+        return wait_s

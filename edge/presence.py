@@ -1,0 +1,106 @@
+"""The device's state, retained at the broker, with a will for the case that it vanishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from shared.clock import Clock
+from shared.contracts import DeviceState
+from shared.errors import TransportError
+from shared.log import get_logger
+from shared.topics import Address
+from shared.transport.base import Transport, Will
+from shared.wire import State, encode
+
+log = get_logger("presence")
+
+EVERY_S = 2.0
+MAX_PROBLEMS = 8
+MAX_TEXT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What changes while an agent runs; see `wire.State`."""
+
+    camera: str = ""
+    inspected: int = 0
+    waiting: int = 0
+    problems: tuple[str, ...] = ()
+
+    def clipped(self) -> Snapshot:
+        """Texts of others' errors, at a length that a message can carry."""
+        problems = tuple(text[:MAX_TEXT] for text in self.problems[:MAX_PROBLEMS])
+        return replace(self, camera=self.camera[:MAX_TEXT], problems=problems)
+
+
+class Presence:
+    """Publishes the state when it changed, every EVERY_S seconds at most."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        address: Address,
+        *,
+        boot: str,
+        bundle: str,
+        runtime: str,
+        clock: Clock,
+        look: Callable[[], Snapshot],
+    ) -> None:
+        """look: how the agent is now, called by the thread that ticks."""
+        self._transport = transport
+        self._topic = address.topic("state")
+        self._fixed = State(state="offline", boot=boot, at=0.0, bundle=bundle, runtime=runtime)
+        self._clock = clock
+        self._look = look
+        self._shown: tuple[DeviceState, Snapshot] | None = None
+        self._shown_at = float("-inf")
+
+    @property
+    def will(self) -> Will:
+        return Will(self._topic, self._payload("offline", Snapshot()))
+
+    def listen(self) -> None:
+        self._transport.on_connection(self._connection_changed)
+
+    def tick(self) -> None:
+        """Publish `online` where something changed since the last time."""
+        now = self._clock.monotonic()
+        if now - self._shown_at < EVERY_S and self._shown is not None:
+            return
+        self._show("online", self._look().clipped())
+
+    def stopping(self) -> None:
+        self._show("stopping", self._look().clipped())
+
+    def _show(self, state: DeviceState, snapshot: Snapshot) -> None:
+        if self._shown == (state, snapshot) or not self._transport.connected:
+            return
+        try:
+            self._transport.publish(self._topic, self._payload(state, snapshot), retain=True)
+        except TransportError as error:
+            log.debug("state_unsent", error=str(error))
+            return
+        self._shown, self._shown_at = (state, snapshot), self._clock.monotonic()
+
+    def _payload(self, state: DeviceState, snapshot: Snapshot) -> bytes:
+        return encode(
+            msgspec.structs.replace(
+                self._fixed,
+                state=state,
+                at=self._clock.utc(),
+                camera=snapshot.camera,
+                inspected=snapshot.inspected,
+                waiting=snapshot.waiting,
+                problems=snapshot.problems,
+            )
+        )
+
+    def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
+        # The broker may have published the will meanwhile: say again that we are here.
+        if not connected:
+            self._shown = None

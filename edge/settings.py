@@ -1,0 +1,139 @@
+"""The agent's configuration, put together from the kinds that are installed."""
+
+from __future__ import annotations
+
+from functools import cache, reduce
+from operator import or_
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, create_model, field_validator, model_validator
+
+from edge.kinds import ACTUATORS, CAMERAS, actuator_kinds, camera_kinds
+from shared.bundle import GateSpec
+from shared.errors import SettingsError
+from shared.runtime.base import RuntimeOptions, runtime_names
+from shared.runtime.choice import AUTO
+from shared.settings import Settings, load_settings
+from shared.topics import NAME, Address
+from shared.transport.mqtt import BrokerSettings
+
+MIB = 1 << 20
+_NAME = f"^{NAME.pattern}$"
+_S = TypeVar("_S", bound=Settings)
+
+
+class RuntimeSettings(Settings):
+    """Which backend runs the head."""
+
+    name: str = Field(default=AUTO, description="auto, or a runtime that `splitsight doctor` lists")
+    device: str = Field(default="CPU", description="as the backend names it: CPU, NPU, GPU, CUDA")
+    threads: int = Field(default=1, ge=0, le=256, description="0 lets the backend choose")
+
+    @field_validator("name")
+    @classmethod
+    def _is_installed(cls, name: str) -> str:
+        known = [AUTO, *runtime_names()]
+        if name not in known:
+            raise ValueError(f"is not one of {', '.join(known)}")
+        return name
+
+    @property
+    def options(self) -> RuntimeOptions:
+        return RuntimeOptions(self.device, self.threads)
+
+
+class GateOverride(Settings):
+    """Thresholds instead of the bundle's. The bundle's certificate does not cover them."""
+
+    pass_below: float = Field(ge=0, le=1)
+    reject_from: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> GateOverride:
+        if self.pass_below > self.reject_from:
+            raise ValueError("pass_below must not lie above reject_from")
+        return self
+
+    def applied_to(self, spec: GateSpec) -> GateSpec:
+        return spec.model_copy(update=self.model_dump())
+
+
+class JournalSettings(Settings):
+    """What the box keeps on its disk, and how much of it."""
+
+    path: Path = Field(default=Path("journal.db"), description="of the SQLite file")
+    max_bytes: int = Field(
+        default=256 * MIB, ge=MIB, description="for inspections, sent or waiting"
+    )
+    ring_bytes: int = Field(
+        default=512 * MIB, ge=0, description="for pictures; the oldest go first"
+    )
+    ring_keep: Literal["uncertain", "all", "none"] = Field(
+        default="uncertain", description="uncertain: escalated, rejected and every 20th passed part"
+    )
+
+
+class EdgeSettings(Settings):
+    """One camera box on one line. Paths are relative to the configuration's folder."""
+
+    site: str = Field(pattern=_NAME)
+    line: str = Field(pattern=_NAME)
+    device: str = Field(pattern=_NAME, description="unique in its site")
+    bundle: Path = Field(description="a bundle's folder or zip file")
+    broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
+    camera: Settings
+    actuator: Settings
+    runtime: RuntimeSettings = RuntimeSettings()
+    deadline_ms: int = Field(default=500, ge=1, le=600_000, description="from trigger to verdict")
+    gate: GateOverride | None = None
+    journal: JournalSettings = JournalSettings()
+
+    @property
+    def address(self) -> Address:
+        return Address(self.site, self.line, self.device)
+
+
+@cache
+def settings_model() -> type[EdgeSettings]:
+    """EdgeSettings with `camera` and `actuator` as unions of the kinds that can be loaded."""
+    return create_model(
+        "EdgeSettings",
+        __base__=EdgeSettings,
+        __doc__=EdgeSettings.__doc__,
+        camera=_union([k.kind.settings for k in camera_kinds() if k.kind], CAMERAS),
+        actuator=_union([k.kind.settings for k in actuator_kinds() if k.kind], ACTUATORS),
+    )
+
+
+def load_edge_settings(path: Path) -> EdgeSettings:
+    """Read a configuration file. Raises SettingsError that lists every mistake."""
+    return resolve_paths(load_settings(path, settings_model()), path.resolve().parent)
+
+
+def resolve_paths(settings: _S, folder: Path) -> _S:
+    """A copy in which relative paths, at any depth, start from `folder`."""
+    changed: dict[str, object] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Path):
+            changed[name] = folder / value
+        elif isinstance(value, Settings):
+            changed[name] = resolve_paths(value, folder)
+    return settings.model_copy(update=changed)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an edge configuration, with every installed kind."""
+    return settings_model().model_json_schema()
+
+
+def _union(models: list[type[Settings]], group: str) -> Any:
+    if not models:
+        raise SettingsError(
+            f"no kind of {group} can be loaded", fix="see `splitsight doctor` for the reasons"
+        )
+    if len(models) == 1:
+        return (models[0], ...)
+    # The members are known only at run time, so the union can't be written as an annotation.
+    return (Annotated[reduce(or_, models), Field(discriminator="kind")], ...)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import structlog
+from numpy.typing import NDArray
+from pydantic import SecretStr
+
+from edge.camera.base import CameraState, MissedFrame
+from edge.camera.grabber import BACKOFF_S, Capture, Grabber
+from edge.camera.live import (
+    RTSP_KIND,
+    V4L2_KIND,
+    LiveCamera,
+    RtspSettings,
+    V4l2Settings,
+    with_credentials,
+)
+from shared.clock import ManualClock, SystemClock
+from shared.contracts import Frame
+from shared.errors import CameraError
+
+SECRET = "hunter2@#"  # noqa: S105 - not a real one
+Delivery = int | None
+
+
+class FakeCapture:
+    """Delivers pictures of the given brightness; None ends the connection."""
+
+    def __init__(self, deliveries: list[Delivery]) -> None:
+        self._deliveries = iter(deliveries)
+        self.released = False
+
+    def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+        value = next(self._deliveries, None)
+        if value is None:
+            return False, None
+        return True, np.full((8, 8), value, np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+class FakePlug:
+    """A factory of captures: each entry is a connection, None a refused one."""
+
+    def __init__(self, connections: list[list[Delivery] | None]) -> None:
+        self._connections = iter(connections)
+        self.captures: list[FakeCapture] = []
+
+    def __call__(self) -> Capture:
+        deliveries = next(self._connections, None)
+        if deliveries is None:
+            raise CameraError("cam can't be opened", fix="plug it in")
+        self.captures.append(FakeCapture(deliveries))
+        return self.captures[-1]
+
+
+def camera_on(plug: FakePlug, clock: ManualClock) -> tuple[LiveCamera, Grabber]:
+    camera = LiveCamera(plug, "cam", 1.0, clock)
+    return camera, camera._grabber
+
+
+def test_the_newest_frame_wins() -> None:
+    camera, grabber = camera_on(FakePlug([[1, 2, 3]]), ManualClock())
+    for _ in range(3):
+        grabber.step()
+    event = camera.trigger(1, 0.5)
+    assert isinstance(event, Frame)
+    assert event.pixels[0, 0] == 3
+
+
+def test_a_vanished_camera_is_opened_again_with_growing_pauses() -> None:
+    clock = ManualClock()
+    plug = FakePlug([[1, None], None, None, [9]])
+    camera, grabber = camera_on(plug, clock)
+    grabber.step()
+    assert camera.state == CameraState("live")
+    waits = [grabber.step() for _ in range(3)]
+    assert waits == [BACKOFF_S[0], 2 * BACKOFF_S[0], 4 * BACKOFF_S[0]]
+    assert plug.captures[0].released
+    assert camera.state.status == "retrying"
+    assert camera.state.describe(clock.monotonic()) == "retrying in 2 s: cam can't be opened"
+    assert grabber.step() == 0.0
+    assert camera.state == CameraState("live")
+
+
+def test_pauses_between_attempts_are_bounded() -> None:
+    grabber = Grabber(FakePlug([]), "cam", ManualClock())
+    assert max(grabber.step() for _ in range(30)) == BACKOFF_S[1]
+
+
+def test_before_the_first_frame_no_part_is_known_to_come_by() -> None:
+    camera, grabber = camera_on(FakePlug([None]), ManualClock())
+    grabber.step()
+    assert camera.trigger(1, 0.5) is None
+
+
+def test_parts_that_come_by_a_dead_camera_are_parts_without_a_picture() -> None:
+    camera, grabber = camera_on(FakePlug([[1, None]]), ManualClock())
+    grabber.step()
+    assert isinstance(camera.trigger(1, 0.5), Frame)
+    grabber.step()
+    missed = camera.trigger(2, 0.5)
+    assert isinstance(missed, MissedFrame)
+    assert (missed.part, missed.deadline) == (2, missed.triggered + 0.5)
+
+
+def test_a_frozen_camera_shows_in_the_state() -> None:
+    clock = ManualClock()
+    camera, grabber = camera_on(FakePlug([[1]]), clock)
+    grabber.step()
+    clock.advance(10)
+    assert camera.state.describe(clock.monotonic()) == "retrying: cam is frozen for 10 s"
+
+
+def test_a_camera_that_is_not_there_fails_its_probe() -> None:
+    camera, _ = camera_on(FakePlug([None]), ManualClock())
+    with pytest.raises(CameraError, match="can't be opened"):
+        camera.probe()
+    silent, _ = camera_on(FakePlug([[None]]), ManualClock())
+    with pytest.raises(CameraError, match="delivers no frame"):
+        silent.probe()
+
+
+def test_a_camera_runs_on_its_own_threads_until_it_is_stopped() -> None:
+    class Endless(FakeCapture):
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            return True, np.zeros((8, 8), np.uint8)
+
+    camera = LiveCamera(lambda: Endless([]), "cam", 0.01, SystemClock())
+    events: Iterator[object] = camera.frames(5, 0.5)
+    first = next(events)
+    assert isinstance(first, Frame)
+    assert first.part == 5
+    camera.stop()
+    assert list(events) == []
+    assert camera.state.status == "ended"
+    for thread in threading.enumerate():
+        if thread.name == "camera":
+            thread.join(5)
+
+
+def test_the_address_gets_user_and_password_in_safe_form() -> None:
+    settings = RtspSettings(url="rtsp://10.0.0.9:554/ch1", username="me", password=_secret())
+    assert with_credentials(settings) == "rtsp://me:hunter2%40%23@10.0.0.9:554/ch1"
+    assert SECRET not in repr(settings)
+
+
+def test_no_password_reaches_log_state_or_error() -> None:
+    settings = RtspSettings(
+        url="rtsp://127.0.0.1:1/ch1", username="me", password=_secret(), every_ms=10
+    )
+    camera = RTSP_KIND.open(settings, SystemClock())
+    assert isinstance(camera, LiveCamera)
+    with structlog.testing.capture_logs() as logs:
+        with pytest.raises(CameraError) as raised:
+            camera.probe()
+        camera._grabber.step()
+    told = f"{logs} {raised.value} {camera.state}"
+    assert "127.0.0.1:1/ch1" in told
+    assert "hunter2" not in told
+    assert "me:" not in told
+
+
+def test_a_device_that_does_not_exist_is_one_clear_error() -> None:
+    camera = V4L2_KIND.open(V4l2Settings(device="/dev/video99", width=640), SystemClock())
+    with pytest.raises(CameraError, match=r"/dev/video99 can't be opened; check that it is"):
+        camera.probe()
+
+
+def _secret() -> SecretStr:
+    return SecretStr(SECRET)
