@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +55,9 @@ def assemble(
     options = trainer.options
     train = _sample_inputs(dataset.of("train"), options, trainer.run, TABLE_PICTURES)
     head_float = export_head(net)
-    head = quantise_head(head_float, [p[np.newaxis] for p in train[:CALIBRATION_PICTURES]])
+    head = quantise_head(
+        head_float, [p[np.newaxis] for p in train[:: _step(len(train), CALIBRATION_PICTURES)]]
+    )
     tail = export_tail(net)
     a = options.architecture
     shape = (a.bottleneck, a.height // 16, a.width // 16)
@@ -128,8 +131,12 @@ def _sample_inputs(
     """Prepared pictures of a split, at most `most`, evenly spread over it."""
     a = options.architecture
     inputs = load_pictures(dataset, a.height, a.width, a.channels, run / "cache").inputs
-    step = max(1, len(inputs) // most) if most else 1
-    return [np.array(picture) for picture in inputs[::step]]
+    return [np.array(picture) for picture in inputs[:: _step(len(inputs), most or len(inputs))]]
+
+
+def _step(count: int, most: int) -> int:
+    """Taking every so many of `count` things leaves at most `most`."""
+    return max(1, math.ceil(count / most))
 
 
 def golden_inputs(shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint8]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from shared.bundle import Bundle
+from shared.bundle import NAME, VERSION, Bundle
 from shared.console import Format, err, out, print_json
 from shared.errors import MissingExtra, SettingsError
 
@@ -62,6 +63,8 @@ def train(
             fix="add --resume to go on with it, or choose another --run folder",
         )
     dataset = read(data, seed=seed)
+    name = name or dataset.name
+    _check_release(name, version)
     err.print(_described(dataset.summary()), highlight=False)
     options = Options(
         architecture=Architecture(height=height, width=width, channels=3 if colour else 1),
@@ -75,7 +78,7 @@ def train(
     if resume and trainer.resume():
         err.print(f"resuming after epoch {trainer.epoch} of {epochs}")
     net = trainer.fit()
-    bundle = assemble(net, dataset, trainer, out_, name=name or dataset.name, version=version)
+    bundle = assemble(net, dataset, trainer, out_, name=name, version=version)
     write_record(folder, trainer, dataset, bundle)
     write_splits(folder, dataset)
     out.print(
@@ -107,6 +110,17 @@ def evaluate(
     for key, value in _flat(msgspec.to_builtins(report)).items():
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         out.print(f"{key:>34}  {shown}", highlight=False)
+
+
+def _check_release(name: str, version: str) -> None:
+    """Before hours of training, not after them."""
+    if not re.fullmatch(NAME, name):
+        raise SettingsError(
+            f"a bundle can't be named {name!r}",
+            fix="give --name, 1 to 63 of letters, digits, `-`, `_` and `.`",
+        )
+    if not re.fullmatch(VERSION, version):
+        raise SettingsError(f"{version!r} is not a version", fix="give --version, say 1.2.0")
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -52,4 +52,7 @@ def best_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> f
         return float(ranked[0]) - 1e-6
     if best == len(ranked):
         return float(ranked[-1]) + 1e-6
-    return float((ranked[best - 1] + ranked[best]) / 2)
+    below, above = float(ranked[best - 1]), float(ranked[best])
+    middle = (below + above) / 2
+    # Between neighbouring floats there is no middle.
+    return middle if middle > below else above

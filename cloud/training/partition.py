@@ -41,6 +41,8 @@ def group_near_identical(
 
     Pictures whose thumbnails correlate above `threshold` share a part, transitively.
     """
+    if not images:
+        return [], 0
     rows = thumbnails(images)
     pairs: list[NDArray[np.intp]] = []
     block = 512

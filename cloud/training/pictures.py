@@ -40,7 +40,7 @@ def load_pictures(
     Raises DataError for a picture that can't be decoded.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    names = "\n".join(f"{s.image}:{s.mask}" for s in dataset.samples)
+    names = "\n".join(_identity(s.image) for s in dataset.samples)
     key = hashlib.sha256(f"{names}|{height}x{width}x{channels}".encode()).hexdigest()[:16]
     path = cache / f"pictures-{key}.npy"
     shape = (len(dataset.samples), channels, height, width)
@@ -60,6 +60,12 @@ def load_pictures(
         else:
             masked[index] = dataset.has_masks and not sample.defective
     return Pictures(np.load(path, mmap_mode="r"), masks, masked)
+
+
+def _identity(path: Path) -> str:
+    """Changes with the file, so that the cache never holds a picture of yesterday."""
+    status = path.stat()
+    return f"{path}:{status.st_mtime_ns}:{status.st_size}"
 
 
 def _decode(path: Path, channels: int) -> NDArray[np.uint8]:

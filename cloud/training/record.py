@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from cloud.training.dataset import Dataset
+from cloud.training.readers.manifest import COLUMNS
 from cloud.training.trainer import Trainer
 from shared.bundle import Bundle
 
@@ -32,11 +33,11 @@ def write_record(folder: Path, trainer: Trainer, dataset: Dataset, bundle: Bundl
 
 
 def write_splits(folder: Path, dataset: Dataset) -> Path:
-    """Write which picture went where, so that a test can be repeated without dividing anew."""
+    """Write which picture went where: a manifest that divides the set in the same way again."""
     path = folder / "splits.csv"
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["image", "defect", "part", "split"])
-        for sample in dataset.samples:
-            writer.writerow([sample.image.name, sample.defect, sample.part, sample.split])
+        writer.writerow(COLUMNS)
+        for s in dataset.samples:
+            writer.writerow([s.image, s.mask or "", s.defect, s.part, s.domain, s.split])
     return path

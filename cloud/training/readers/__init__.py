@@ -24,7 +24,7 @@ def read(source: str, *, seed: int = 0) -> Dataset:
     """
     if source == "elpv":
         return check(read_elpv(seed=seed))
-    path = Path(source)
+    path = Path(source).resolve()
     if path.suffix == ".csv":
         return check(read_manifest(path, seed=seed))
     if not path.is_dir():

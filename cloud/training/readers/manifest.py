@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from cloud.training.dataset import GOOD, SPLITS, Dataset, Sample, Split
@@ -22,8 +23,13 @@ def read_manifest(path: Path, *, seed: int = 0) -> Dataset:
     """
     if not path.is_file():
         raise DataError(f"{path} is not there", fix="give the path of a CSV manifest")
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream, skipinitialspace=True)
+    try:
+        # Spreadsheets put a byte order mark first.
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error})", fix="save it as UTF-8") from error
+    with io.StringIO(text, newline="") as stream:
+        reader = csv.DictReader(stream, skipinitialspace=True, restval="")
         columns = set(reader.fieldnames or ())
         lacking = {"image", "defect"} - columns
         if lacking:

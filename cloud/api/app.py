@@ -1,0 +1,72 @@
+"""The HTTP side as one ASGI app: the API and the dashboard."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+
+from cloud.api.access import Access, AccessMiddleware
+from cloud.api.problems import handle_problems
+from cloud.api.routes import api_routes
+from cloud.dashboard.live import LiveFragments
+from cloud.dashboard.pages import STATIC, dashboard_routes
+from cloud.health import HealthCheck
+from cloud.records.database import Database
+from cloud.records.queries import Records
+from shared.clock import Clock, SystemClock
+
+LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backstage:
+    """What the app reads from.
+
+    token     what callers must know; None lets everyone in who calls by a local name
+    stopping  set when the service ends, so that live pages let go
+    """
+
+    database: Database
+    health: HealthCheck
+    token: str | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def create_app(backstage: Backstage) -> FastAPI:
+    """The app, ready to be served."""
+    access = Access(backstage.token)
+    records = Records(backstage.database)
+    # FastAPI's own documentation pages load scripts from a CDN.
+    app = FastAPI(
+        title="splitsight",
+        summary="Inspections, devices and defect maps",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    handle_problems(app)
+    app.include_router(api_routes(records, backstage.database, backstage.health, backstage.clock))
+    live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
+    app.include_router(dashboard_routes(records, live, access, backstage.stopping))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(AccessMiddleware, access=access)
+    if not access.required:
+        # Else a page from elsewhere could point its own name at 127.0.0.1 and read along.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
+    return app
+
+
+def openapi() -> dict[str, Any]:
+    """The API's OpenAPI description, without a running service."""
+
+    def no_health() -> Any:
+        raise NotImplementedError
+
+    return create_app(Backstage(Database("sqlite://"), no_health)).openapi()

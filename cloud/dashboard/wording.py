@@ -1,0 +1,114 @@
+"""Numbers and facts in words, for the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cloud.records.views import DeviceView, InspectionView, Summary
+
+DECIDED_BY = {
+    "edge": "the device alone",
+    "cloud": "the cloud, in time",
+    "deadline": "the deadline: no answer came in time, so the part was rejected to be safe",
+    "inspector": "an inspector",
+}
+DEVICE_SIGN = {"online": "●", "stopping": "◐", "offline": "○"}
+
+
+def count(number: float | None) -> str:
+    """1234567 → 1,234,567."""
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent, with a decimal where it is small."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+
+
+def size(number: float | None) -> str:
+    """Bytes as people read them."""
+    if number is None:
+        return "–"
+    for unit, step in (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if number < 1000 * step or unit == "GB":
+            value = number / step
+            return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
+    raise AssertionError("the last unit takes every number")
+
+
+def milliseconds(number: float | None) -> str:
+    if number is None:
+        return "–"
+    return f"{number:.1f} ms" if number < 10 else f"{number:,.0f} ms"
+
+
+def score(number: float | None) -> str:
+    return "not a number" if number is None else f"{number:.3f}"
+
+
+def iso(at: float) -> str:
+    """UTC seconds for a `datetime` attribute."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def clock_time(at: float) -> str:
+    """UTC seconds as people read them; the browser puts its own time zone's in place."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
+
+
+def story(view: InspectionView) -> list[str]:
+    """How this part came to its verdict, sentence by sentence."""
+    told = [_head_told(view)]
+    tail = view.tail
+    if tail is not None:
+        told.append(
+            f"The tail's score was {score(tail.score)}: {tail.verdict}. "
+            f"It took {milliseconds(tail.cloud_ms)} in the cloud."
+        )
+    elif view.decision == "escalate" and view.verdict is not None:
+        told.append("No answer of the tail is stored for it.")
+    if view.verdict is None:
+        told.append("The device has not reported yet what it did.")
+    elif view.decided_by is not None:
+        told.append(f"Verdict: {view.verdict}. Decided by {DECIDED_BY[view.decided_by]}.")
+    if view.contradicted and tail is not None:
+        told.append(
+            f"The tail's answer came too late: it says {tail.verdict}, the part was treated as "
+            f"{view.verdict}."
+        )
+    return told
+
+
+def _head_told(view: InspectionView) -> str:
+    if view.decision == "escalate":
+        found = "The head was not sure"
+        if view.score is not None:
+            found += f": its score was {score(view.score)}"
+        sent = f" ({size(view.escalated_bytes)})" if view.escalated_bytes else ""
+        return f"{found}. So the device sent features{sent}, not the picture."
+    return (
+        f"The head was sure: its score was {score(view.score)}, which is a {view.decision}. "
+        "Nothing was sent to be judged."
+    )
+
+
+def site_state(devices: Sequence[DeviceView], summary: Summary, problems: Sequence[str]) -> str:
+    """One line for the head of the page: what matters most now."""
+    if problems:
+        return "Needs attention"
+    offline = sum(device.state == "offline" for device in devices)
+    troubled = sum(bool(device.problems) for device in devices)
+    if offline:
+        return f"{offline} of {len(devices)} devices offline"
+    if troubled:
+        return f"{troubled} of {len(devices)} devices report problems"
+    if not devices and not summary.inspected:
+        return "Waiting for the first device"
+    if summary.by_decider["deadline"]:
+        late = summary.by_decider["deadline"]
+        return f"Running; {late} {'part' if late == 1 else 'parts'} decided by deadline"
+    return "All well"

@@ -1,0 +1,84 @@
+"""Writing records: all of a call is stored or none, and nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel, col
+
+from cloud.records.database import Database
+from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
+
+
+class Store:
+    """The writing side of the records. Safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(
+        self,
+        inspections: Sequence[InspectionRecord] = (),
+        tails: Sequence[TailRecord] = (),
+        devices: Sequence[DeviceRecord] = (),
+    ) -> None:
+        """Store in one transaction; what is there under the same key stays as it is.
+
+        A device's state replaces its last one. Raises RecordsError, and then stores nothing.
+        """
+        with self._database.begin() as connection:
+            _insert_new(connection, InspectionRecord, inspections)
+            _insert_new(connection, TailRecord, tails)
+            for device in devices:
+                _replace_state(connection, device)
+
+    def clear_maps(self, keep: int) -> None:
+        """Forget the pictures of all but the newest `keep` tail results."""
+        kept = col(TailRecord.map_png).is_not(None)
+        newest_dropped = (
+            select(col(TailRecord.received_at))
+            .where(kept)
+            .order_by(col(TailRecord.received_at).desc())
+            .offset(keep)
+            .limit(1)
+            .scalar_subquery()
+        )
+        with self._database.begin() as connection:
+            connection.execute(
+                update(TailRecord)
+                .where(kept, col(TailRecord.received_at) <= newest_dropped)
+                .values(map_png=None, seen_png=None)
+            )
+
+
+def _insert_new(connection: Connection, table: type[SQLModel], records: Sequence[SQLModel]) -> None:
+    if not records:
+        return
+    rows = [record.model_dump() for record in records]
+    # One order for every worker, so that two that store the same rows can't block each other.
+    rows.sort(key=lambda row: (row["device"], row["boot"], row["sequence"]))
+    statement: Insert
+    if connection.dialect.name == "postgresql":
+        statement = postgresql.insert(table).on_conflict_do_nothing()
+    else:
+        statement = sqlite.insert(table).on_conflict_do_nothing()
+    connection.execute(statement, rows)
+
+
+def _replace_state(connection: Connection, record: DeviceRecord) -> None:
+    kind = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = record.model_dump()
+    statement = kind(DeviceRecord).values(row)
+    # The will of an earlier boot may arrive after the next boot's first state.
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["site", "line", "device"],
+            set_=row,
+            where=or_(
+                col(DeviceRecord.boot) == statement.excluded.boot,
+                statement.excluded.state != "offline",
+            ),
+        )
+    )

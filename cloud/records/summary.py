@@ -1,0 +1,105 @@
+"""The plant in a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median, quantiles
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlmodel import col
+
+from cloud.records.database import Database
+from cloud.records.queries import contradicts, same_key
+from cloud.records.tables import InspectionRecord, TailRecord
+from cloud.records.views import Summary
+from shared.contracts import DECIDERS
+
+RECENT = 1000
+Query: TypeAlias = Select[*tuple[Any, ...]]
+
+
+def summarise(database: Database, *, since: float = 0.0) -> Summary:
+    """Totals of what was inspected from `since` on, UTC seconds.
+
+    Raises RecordsError where the database can't be read.
+    """
+    with database.begin() as connection:
+        totals = dict(connection.execute(_totals(since)).mappings().one())
+        answers: int = connection.execute(_answers(since)).scalar_one()
+        late: int = connection.execute(_contradictions(since)).scalar_one()
+        edge, total = _recent_times(connection, since)
+        cloud: Sequence[float] = connection.execute(_recent_answers(since)).scalars().all()
+    return Summary(
+        by_decider={decider: totals.pop(decider) for decider in DECIDERS},
+        **totals,
+        tail_results=answers,
+        contradicted=late,
+        edge_ms_median=_median(edge),
+        total_ms_median=_median(total),
+        total_ms_p99=_p99(total),
+        cloud_ms_median=_median(cloud),
+    )
+
+
+def _totals(since: float) -> Query:
+    row = InspectionRecord
+    escalated = col(row.decision) == "escalate"
+    columns: list[Any] = [
+        func.count().label("inspected"),
+        _sum(case((col(row.verdict) == "pass", 1), else_=0)).label("passed"),
+        _sum(case((col(row.verdict) == "reject", 1), else_=0)).label("rejected"),
+        _sum(case((escalated, 1), else_=0)).label("escalated"),
+        _sum(col(row.escalated_bytes)).label("escalated_bytes"),
+        _sum(col(row.frame_bytes)).label("frame_bytes"),
+        _sum(case((escalated, col(row.frame_bytes)), else_=0)).label("escalated_frame_bytes"),
+        func.min(col(row.inspected_at)).label("first_at"),
+        func.max(col(row.inspected_at)).label("last_at"),
+    ]
+    deciders: list[Any] = [
+        _sum(case((col(row.decided_by) == decider, 1), else_=0)).label(decider)
+        for decider in DECIDERS
+    ]
+    return select(*columns, *deciders).select_from(row).where(col(row.inspected_at) >= since)
+
+
+def _answers(since: float) -> Query:
+    return select(func.count()).where(col(TailRecord.received_at) >= since)
+
+
+def _contradictions(since: float) -> Query:
+    return (
+        select(func.count())
+        .select_from(InspectionRecord)
+        .join(TailRecord, same_key())
+        .where(col(InspectionRecord.inspected_at) >= since, contradicts())
+    )
+
+
+def _recent_times(connection: Connection, since: float) -> tuple[list[float], list[float]]:
+    row = InspectionRecord
+    query = (
+        select(col(row.edge_ms), col(row.total_ms))
+        .where(col(row.inspected_at) >= since)
+        .order_by(col(row.inspected_at).desc())
+        .limit(RECENT)
+    )
+    rows = connection.execute(query).all()
+    return [edge for edge, _ in rows], [total for _, total in rows]
+
+
+def _recent_answers(since: float) -> Query:
+    at = col(TailRecord.received_at)
+    return select(col(TailRecord.cloud_ms)).where(at >= since).order_by(at.desc()).limit(RECENT)
+
+
+def _sum(column: Any) -> ColumnElement[int]:
+    return func.coalesce(func.sum(column), 0)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _p99(values: Sequence[float]) -> float | None:
+    return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else None

@@ -1,0 +1,95 @@
+"""What the cloud remembers. Times are UTC seconds since 1970; scores are 0–1, None for NaN."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Index
+from sqlmodel import Field, SQLModel
+
+
+class InspectionRecord(SQLModel, table=True):
+    """One decided inspection, as the device reported it; see `shared.contracts.Inspection`.
+
+    received_at   when the cloud first stored it
+    """
+
+    __tablename__ = "inspections"
+    __table_args__ = (
+        Index("ix_inspections_inspected_at", "inspected_at"),
+        Index("ix_inspections_verdict", "verdict", "inspected_at"),
+        Index("ix_inspections_device", "device", "inspected_at"),
+    )
+
+    device: str = Field(primary_key=True, max_length=63)
+    boot: str = Field(primary_key=True, max_length=64)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    site: str = Field(max_length=63)
+    line: str = Field(max_length=63)
+    part: int = Field(sa_type=BigInteger)
+    decision: str = Field(max_length=16)
+    verdict: str = Field(max_length=16)
+    decided_by: str = Field(max_length=16)
+    score: float | None
+    inspected_at: float
+    edge_ms: float
+    total_ms: float
+    escalated_bytes: int
+    frame_bytes: int
+    source: str = Field(max_length=1024)
+    bundle: str = Field(max_length=128)
+    received_at: float
+
+
+class TailRecord(SQLModel, table=True):
+    """What the tail made of one escalation. It may be there before the inspection, or without it.
+
+    cloud_ms   arrival to answer, milliseconds
+    batch      parts that ran together
+    map_png    the defect map, 8-bit grey PNG, 255 = surely defective; None when cleared
+    seen_png   what the tail saw: mean absolute symbol over channels, 8-bit grey PNG
+    """
+
+    __tablename__ = "tail_results"
+    __table_args__ = (
+        Index("ix_tail_results_received_at", "received_at"),
+        Index("ix_tail_results_verdict", "verdict", "received_at"),
+    )
+
+    device: str = Field(primary_key=True, max_length=63)
+    boot: str = Field(primary_key=True, max_length=64)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    site: str = Field(max_length=63)
+    line: str = Field(max_length=63)
+    part: int = Field(sa_type=BigInteger)
+    pair: str = Field(max_length=64)
+    score: float | None
+    verdict: str = Field(max_length=16)
+    cloud_ms: float
+    batch: int
+    map_png: bytes | None
+    seen_png: bytes | None
+    received_at: float
+
+
+class DeviceRecord(SQLModel, table=True):
+    """A device's last state; see `shared.wire.State`.
+
+    at        when the device said so, by its own clock
+    seen_at   when the cloud heard it
+    problems  one a line
+    """
+
+    __tablename__ = "devices"
+
+    site: str = Field(primary_key=True, max_length=63)
+    line: str = Field(primary_key=True, max_length=63)
+    device: str = Field(primary_key=True, max_length=63)
+    state: str = Field(max_length=16)
+    boot: str = Field(max_length=64)
+    at: float
+    seen_at: float
+    bundle: str = Field(max_length=128)
+    runtime: str = Field(max_length=128)
+    camera: str = Field(max_length=256)
+    inspected: int = Field(sa_type=BigInteger)
+    waiting: int = Field(sa_type=BigInteger)
+    problems: str

@@ -1,0 +1,131 @@
+"""What the records answer with; see `cloud.records.tables` for units."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts import Decider, DeviceState, Verdict
+
+
+class View(BaseModel):
+    """The base of every answer."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class TailView(View):
+    """What the tail made of the inspection's features."""
+
+    score: float | None = Field(description="0–1; null: not a number, which rejects")
+    verdict: Verdict
+    cloud_ms: float = Field(description="arrival to answer, milliseconds")
+    batch: int = Field(description="parts that ran together")
+    has_map: bool = Field(description="whether map.png is still kept")
+    received_at: float = Field(description="UTC seconds")
+
+
+class InspectionView(View):
+    """One part through the system.
+
+    An escalation may be here before its device has reported the inspection: then the fields
+    that only the device knows are null.
+    """
+
+    device: str
+    boot: str
+    sequence: int
+    site: str
+    line: str
+    part: int
+    decision: Literal["pass", "reject", "escalate"]
+    verdict: Verdict | None
+    decided_by: Decider | None
+    score: float | None = Field(description="the head's, 0–1")
+    at: float = Field(description="when it was inspected, UTC seconds")
+    edge_ms: float | None = Field(description="trigger to the gate's decision, milliseconds")
+    total_ms: float | None = Field(description="trigger to the verdict, milliseconds")
+    escalated_bytes: int | None
+    frame_bytes: int | None
+    source: str | None
+    bundle: str | None
+    tail: TailView | None
+    contradicted: bool = Field(
+        description="the tail's verdict differs from the one that was actuated: it came late"
+    )
+
+
+class Page(View):
+    """Some inspections, newest first; pass `next` as `cursor` for those that follow."""
+
+    inspections: list[InspectionView]
+    next: str | None
+
+
+class DeviceView(View):
+    """A device's last state."""
+
+    site: str
+    line: str
+    device: str
+    state: DeviceState
+    boot: str
+    at: float = Field(description="when the device said so, by its own clock, UTC seconds")
+    seen_at: float = Field(description="when the cloud heard it, UTC seconds")
+    bundle: str
+    runtime: str
+    camera: str
+    inspected: int
+    waiting: int
+    problems: list[str]
+
+
+class Minute(View):
+    """Inspections in one minute, by who decided."""
+
+    at: int = Field(description="the minute's start, UTC seconds")
+    edge: int = 0
+    cloud: int = 0
+    deadline: int = 0
+    inspector: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.edge + self.cloud + self.deadline + self.inspector
+
+
+class Count(View):
+    """How many inspections ended so."""
+
+    decided_by: Decider
+    verdict: Verdict
+    count: int
+
+
+class Counts(View):
+    """Inspections by who decided and how, and per minute."""
+
+    totals: list[Count]
+    minutes: list[Minute]
+
+
+class Summary(View):
+    """The plant in a few numbers."""
+
+    inspected: int
+    passed: int
+    rejected: int
+    escalated: int
+    by_decider: dict[Decider, int]
+    escalated_bytes: int = Field(description="features sent, in all")
+    frame_bytes: int = Field(description="the pictures they were made from, all inspections")
+    escalated_frame_bytes: int = Field(description="the pictures of the escalated ones")
+    tail_results: int
+    contradicted: int = Field(description="late answers that differ from what was actuated")
+    first_at: float | None
+    last_at: float | None
+    edge_ms_median: float | None = Field(description="of the last 1,000 inspections")
+    total_ms_median: float | None
+    total_ms_p99: float | None
+    cloud_ms_median: float | None

@@ -1,0 +1,134 @@
+"""The cloud service: every part made, joined, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from cloud.api.app import Backstage, create_app
+from cloud.broker import EmbeddedBroker
+from cloud.counters import Counters
+from cloud.health import HealthMonitor
+from cloud.http_server import HttpServer
+from cloud.intake import Intake
+from cloud.judge import Judge
+from cloud.records.database import Database
+from cloud.records.store import Store
+from cloud.records.writer import RecordsWriter
+from cloud.settings import CloudSettings
+from cloud.tail import open_tails
+from cloud.work import WorkQueue
+from shared.clock import Clock, SystemClock
+from shared.log import get_logger
+from shared.transport.mqtt import MqttTransport
+
+log = get_logger("cloud")
+
+
+class CloudService:
+    """Broker, intake, tail, records and API in one process."""
+
+    def __init__(self, settings: CloudSettings, clock: Clock | None = None) -> None:
+        """Opens bundles and checks them; raises BundleError, ParityError, RecordsError."""
+        self._settings = settings
+        clock = clock or SystemClock()
+        tails = open_tails(settings.bundles, settings.tail)
+        self._stopping = threading.Event()
+        self._closing = ExitStack()
+        self._database = Database(settings.database)
+        self._transport = MqttTransport(settings.broker, f"cloud-{secrets.token_hex(6)}")
+        self._writer = RecordsWriter(Store(self._database), keep_maps=settings.keep_maps)
+        counters = Counters()
+        queue = WorkQueue(
+            clock,
+            capacity=settings.tail.max_queue,
+            max_batch=settings.tail.max_batch,
+            max_wait_s=settings.tail.max_wait_ms / 1000,
+        )
+        self._judge = Judge(
+            queue=queue,
+            tails=tails,
+            transport=self._transport,
+            writer=self._writer,
+            counters=counters,
+            clock=clock,
+        )
+        self._intake = Intake(
+            transport=self._transport,
+            tails=tails,
+            queue=queue,
+            writer=self._writer,
+            counters=counters,
+            clock=clock,
+        )
+        health = HealthMonitor(
+            transport=self._transport,
+            broker_address=f"{settings.broker.host}:{settings.broker.port}",
+            embedded=settings.embedded_broker.enabled,
+            database=self._database,
+            writer=self._writer,
+            tails=tails,
+            queue=queue,
+            counters=counters,
+        )
+        token = settings.api.token.get_secret_value() if settings.api.token else None
+        self._app = create_app(Backstage(self._database, health, token, clock, self._stopping))
+        self.url = ""
+
+    def start(self) -> Self:
+        """Start every part; returns when devices and people are served.
+
+        Raises RecordsError, ProcessError; then nothing of it still runs.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Answer and store what is under way, then end. May be called twice."""
+        self._stopping.set()
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        settings, closing = self._settings, self._closing
+        closing.callback(self._database.close)
+        self._database.migrate()
+        server = HttpServer(self._app, settings.api.host, settings.api.port)
+        closing.callback(server.stop)
+        if settings.embedded_broker.enabled:
+            broker = EmbeddedBroker(
+                settings.embedded_broker.kind, settings.broker.host, settings.broker.port
+            )
+            closing.callback(broker.stop)
+            broker.start()
+        self._writer.start()
+        closing.callback(self._transport.stop)
+        closing.callback(self._writer.stop)
+        self._judge.start()
+        closing.callback(self._judge.stop)
+        self._intake.start()
+        self._transport.start()
+        if not self._transport.wait_until_connected(settings.broker.connect_timeout_s):
+            log.warning(
+                "broker_not_there_yet", host=settings.broker.host, port=settings.broker.port
+            )
+        server.start()
+        self.url = server.url
+        log.info("ready", address=server.url, broker_port=settings.broker.port)

@@ -1,0 +1,105 @@
+"""Real things to test against: a bundle, SQLite files, a PostgreSQL cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cloud.loopback import free_port
+from cloud.records.database import Database
+from shared.bundle import Bundle
+from tests.bundles import make_bundle
+
+USER = "postgres"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL server of our own."""
+
+    port: int
+
+    def create(self, name: str) -> str:
+        """A new empty database's URL."""
+        address = f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{name}"
+
+
+def postgres_programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    where = shutil.which("initdb")
+    return found[-1].parent if found else Path(where).parent if where else None
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    programs = postgres_programs()
+    if programs is None:
+        reason = "PostgreSQL is not installed: apt install postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # PostgreSQL refuses to run as root.
+    as_user = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="splitsight-postgres-"))
+    if as_user:
+        shutil.chown(folder, USER)
+    data, port = folder / "data", free_port()
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -k {folder}"
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(data)]
+
+    def run(*command: str) -> None:
+        # To a file: the server inherits the output, and a pipe would never end.
+        with (folder / "log").open("ab") as output:
+            subprocess.run(
+                command, cwd=folder, stdout=output, stderr=output, check=True, timeout=60
+            )
+
+    initdb = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "--no-sync"]
+    run(*as_user, *initdb)
+    run(*control, "-w", "-o", options, "start")
+    yield Cluster(port)
+    run(*control, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables, once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'records.db'}"
+    running: Cluster = request.getfixturevalue("cluster")
+    return running.create(f"test_{tmp_path.name}".lower())
+
+
+@pytest.fixture
+def every_database(empty_url: str) -> Iterator[Database]:
+    """A migrated database, once on each kind."""
+    opened = Database(empty_url)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A migrated SQLite file."""
+    opened = Database(f"sqlite:///{tmp_path / 'records.db'}", busy_timeout_s=0.05)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")

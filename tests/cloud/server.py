@@ -1,0 +1,124 @@
+"""A real `splitsight cloud serve`, and a device that talks to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from cloud.loopback import free_port
+from shared import wire
+from shared.bundle import Bundle
+from shared.errors import TransportError
+from shared.topics import Address
+from shared.transport.base import Delivery
+from shared.transport.mqtt import BrokerSettings, MqttTransport
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20.0
+TRIES = 10
+T = TypeVar("T")
+
+
+class Server:
+    """The process; `url` and `events` are from its log."""
+
+    def __init__(self, folder: Path, bundle: Bundle, kind: str = "auto") -> None:
+        self.folder = folder
+        self.bundle = bundle
+        self.broker_port = free_port()
+        config = folder / "cloud.yaml"
+        config.write_text(
+            f"bundles: [{bundle.path}]\n"
+            f"broker: {{port: {self.broker_port}}}\n"
+            f"embedded_broker: {{kind: {kind}}}\n"
+            "tail: {runtime: onnx, threads: 1}\n"
+            "api: {port: 0}\n"
+        )
+        code = "from shared.cli import main; main()"
+        command = [sys.executable, "-c", code, "cloud", "serve", "--config", str(config)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self.url = str(self.wait_for("ready")["address"])
+
+    def wait_for(self, event: str) -> dict[str, object]:
+        """The next log entry of that name."""
+        assert self.process.stderr is not None
+        seen = []
+        for line in self.process.stderr:
+            seen.append(line)
+            if line.startswith("{"):
+                entry: dict[str, object] = json.loads(line)
+                if entry["event"] == event:
+                    return entry
+        raise AssertionError(f"it ended without {event}:\n" + "".join(seen))
+
+    def stop(self) -> int:
+        """Its exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        _, rest = self.process.communicate(timeout=PATIENCE_S)
+        assert "Traceback" not in rest, rest
+        return self.process.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        elif self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+class Device:
+    """What an edge agent does on the wire, by hand."""
+
+    def __init__(self, server: Server, address: Address) -> None:
+        self.address = address
+        self.verdicts: queue.Queue[wire.CloudVerdict] = queue.Queue()
+        self.receipts: queue.Queue[wire.Receipt] = queue.Queue()
+        settings = BrokerSettings.model_validate({"port": server.broker_port})
+        self.transport = MqttTransport(settings, address.device)
+        self.transport.subscribe(address.topic("verdict"), self._verdict)
+        self.transport.subscribe(address.topic("receipt"), self._receipt)
+        self.transport.start()
+        assert self.transport.wait_until_connected(PATIENCE_S)
+
+    def say(self, state: wire.State) -> None:
+        self.transport.publish(self.address.topic("state"), wire.encode(state), retain=True)
+
+    def escalate(self, payload: bytes) -> wire.CloudVerdict:
+        """Send until it is answered, as devices do."""
+        return self._until_answered("escalation", payload, self.verdicts)
+
+    def report(self, payload: bytes) -> wire.Receipt:
+        return self._until_answered("inspections", payload, self.receipts)
+
+    def stop(self) -> None:
+        self.transport.stop()
+
+    def _until_answered(
+        self, channel: Literal["escalation", "inspections"], payload: bytes, answers: queue.Queue[T]
+    ) -> T:
+        for _ in range(TRIES):
+            with contextlib.suppress(TransportError):
+                self.transport.publish(self.address.topic(channel), payload)
+            with contextlib.suppress(queue.Empty):
+                return answers.get(timeout=PATIENCE_S / TRIES)
+        raise AssertionError(f"no answer to {channel} in {PATIENCE_S} s")
+
+    def _verdict(self, delivery: Delivery) -> None:
+        self.verdicts.put(wire.decode(delivery.payload, wire.CloudVerdict)[0])
+
+    def _receipt(self, delivery: Delivery) -> None:
+        self.receipts.put(wire.decode(delivery.payload, wire.Receipt)[0])

@@ -1,0 +1,246 @@
+"""The records on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+from sqlmodel import SQLModel
+
+from cloud.loopback import free_port
+from cloud.records.database import Database
+from cloud.records.queries import Filter, Records
+from cloud.records.store import Store
+from cloud.records.summary import summarise
+from shared.contracts import InspectionKey
+from shared.errors import RecordsError, SettingsError
+from tests.cloud.makers import NOON, device, inspection, tail
+
+KEY = InspectionKey("box-1", "b1", 1)
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(every_database: Database) -> None:
+    with every_database.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_migrating_twice_changes_nothing(every_database: Database) -> None:
+    Store(every_database).save([inspection(1)])
+    every_database.migrate()
+    assert Records(every_database).inspection(KEY) is not None
+
+
+def test_tables_of_a_newer_version_are_refused_with_what_to_do(every_database: Database) -> None:
+    with every_database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(RecordsError, match="made by another version") as caught:
+        every_database.migrate()
+    assert "newer" in caught.value.fix
+
+
+def test_what_is_stored_under_a_key_stays_as_it_was(every_database: Database) -> None:
+    store, records = Store(every_database), Records(every_database)
+    store.save([inspection(1), inspection(2)], [tail(1)])
+    store.save([inspection(1, verdict="reject"), inspection(3)], [tail(1, verdict="pass")])
+    found = records.inspection(KEY)
+    assert found is not None
+    assert found.verdict == "pass"
+    assert found.tail is not None
+    assert found.tail.verdict == "reject"
+    assert len(records.inspections(Filter(), limit=10).inspections) == 3
+
+
+def test_one_key_twice_in_one_commit_is_stored_once(every_database: Database) -> None:
+    Store(every_database).save([inspection(1), inspection(1)], [tail(1), tail(1)])
+    assert summarise(every_database).inspected == 1
+
+
+def test_a_late_answer_that_contradicts_is_visible(every_database: Database) -> None:
+    late = inspection(1, decision="escalate", verdict="reject", decided_by="deadline")
+    Store(every_database).save([late], [tail(1, verdict="pass")])
+    found = Records(every_database).inspection(KEY)
+    assert found is not None
+    assert found.contradicted
+    assert summarise(every_database).contradicted == 1
+
+
+def test_an_escalation_is_shown_before_its_inspection_is_reported(
+    every_database: Database,
+) -> None:
+    Store(every_database).save(tails=[tail(1)])
+    records = Records(every_database)
+    found = records.inspection(KEY)
+    assert found is not None
+    assert (found.decision, found.verdict) == ("escalate", None)
+    assert [view.part for view in records.last_defects(5)] == [1]
+
+
+def test_a_device_has_its_last_state_and_an_old_will_does_not_undo_it(
+    every_database: Database,
+) -> None:
+    store, records = Store(every_database), Records(every_database)
+    store.save(devices=[device(boot="b1")])
+    store.save(devices=[device(boot="b2", problems="lens dirty\ndisk full")])
+    store.save(devices=[device(boot="b1", state="offline")])
+    (found,) = records.devices()
+    assert (found.state, found.boot, found.problems) == (
+        "online",
+        "b2",
+        ["lens dirty", "disk full"],
+    )
+    store.save(devices=[device(boot="b2", state="offline")])
+    assert records.devices()[0].state == "offline"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parts"),
+    [
+        (Filter(), [6, 5, 4, 3, 2, 1]),
+        (Filter(verdict="reject"), [4, 3]),
+        (Filter(decided_by="deadline"), [4]),
+        (Filter(escalated=True), [4, 3]),
+        (Filter(escalated=False, part_from=2, part_to=5), [5, 2]),
+        (Filter(since=NOON + 2, until=NOON + 4), [3, 2]),
+        (Filter(device="box-2"), [6]),
+        (Filter(site="plant", line="line-9"), []),
+    ],
+)
+def test_filters_choose(every_database: Database, wanted: Filter, parts: list[int]) -> None:
+    rejected: dict[str, Any] = {"decision": "escalate", "verdict": "reject"}
+    Store(every_database).save(
+        [
+            inspection(1),
+            inspection(2),
+            inspection(3, decided_by="cloud", **rejected),
+            inspection(4, decided_by="deadline", **rejected),
+            inspection(5),
+            inspection(6, device="box-2"),
+        ]
+    )
+    page = Records(every_database).inspections(wanted, limit=10)
+    assert [view.part for view in page.inspections] == parts
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), unique_by=lambda pair: pair[0]),
+    st.integers(1, 7),
+)
+def test_pages_show_every_inspection_once_newest_first(
+    database: Database, rows: list[tuple[int, int]], limit: int
+) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM inspections"))
+    # Few different times, so that pages break between inspections of one moment.
+    Store(database).save([inspection(n, inspected_at=NOON + at) for n, at in rows])
+    seen, cursor = [], None
+    while True:
+        page = Records(database).inspections(Filter(), limit=limit, cursor=cursor)
+        seen += [(view.at, view.sequence) for view in page.inspections]
+        cursor = page.next
+        if cursor is None:
+            break
+    assert seen == sorted(((NOON + at, n) for n, at in rows), reverse=True)
+
+
+def test_a_cursor_of_another_is_refused(database: Database) -> None:
+    with pytest.raises(SettingsError, match="none of ours"):
+        Records(database).inspections(Filter(), limit=1, cursor="x!")
+
+
+def test_counts_are_by_minute_and_by_end(every_database: Database) -> None:
+    Store(every_database).save(
+        [
+            inspection(1, inspected_at=NOON - 61),
+            inspection(2, inspected_at=NOON - 1),
+            inspection(3, inspected_at=NOON, decided_by="cloud", verdict="reject"),
+            inspection(4, inspected_at=NOON - 9999),
+        ]
+    )
+    counts = Records(every_database).counts(now=NOON + 30, minutes=3)
+    assert [(m.at - NOON, m.edge, m.cloud) for m in counts.minutes] == [
+        (-120, 1, 0),
+        (-60, 1, 0),
+        (0, 0, 1),
+    ]
+    ends = {(c.decided_by, c.verdict): c.count for c in counts.totals}
+    assert ends == {("edge", "pass"): 3, ("cloud", "reject"): 1}
+
+
+def test_the_summary_adds_up(every_database: Database) -> None:
+    sent: dict[str, Any] = {"decision": "escalate", "escalated_bytes": 400, "frame_bytes": 8000}
+    Store(every_database).save(
+        [inspection(1), inspection(2, verdict="reject", decided_by="cloud", **sent)], [tail(2)]
+    )
+    found = summarise(every_database)
+    assert (found.inspected, found.passed, found.rejected, found.escalated) == (2, 1, 1, 1)
+    assert found.by_decider == {"edge": 1, "cloud": 1, "deadline": 0, "inspector": 0}
+    assert (found.escalated_bytes, found.frame_bytes) == (400, 13000)
+    assert (found.escalated_frame_bytes, found.tail_results) == (8000, 1)
+    assert (found.total_ms_median, found.cloud_ms_median) == (3.0, 4.0)
+    assert summarise(every_database, since=NOON + 100).inspected == 0
+
+
+def test_only_the_newest_maps_are_kept(every_database: Database) -> None:
+    store, records = Store(every_database), Records(every_database)
+    store.save(tails=[tail(n) for n in range(1, 6)])
+    store.clear_maps(2)
+    kept = [n for n in range(1, 6) if records.pictures(InspectionKey("box-1", "b1", n))]
+    assert kept == [4, 5]
+    store.clear_maps(2)
+    assert records.pictures(InspectionKey("box-1", "b1", 4)) is not None
+
+
+def test_a_locked_file_is_said_and_nothing_is_half_written(
+    database: Database, tmp_path: Path
+) -> None:
+    store = Store(database)
+    holder = sqlite3.connect(tmp_path / "records.db")
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RecordsError, match="locked") as caught:
+        store.save([inspection(1)], [tail(1)])
+    assert "devices send again" in caught.value.fix
+    holder.close()
+    assert summarise(database).inspected == 0
+    store.save([inspection(1)], [tail(1)])
+    assert summarise(database).inspected == 1
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
+    full = Database(f"sqlite:///{tmp_path / 'full.db'}")
+    full.migrate()
+    full.engine.dispose()
+
+    @event.listens_for(full.engine, "connect")
+    def limit(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")
+
+    with pytest.raises(RecordsError, match="full") as caught:
+        Store(full).save([inspection(n, source="x" * 1000) for n in range(1, 500)])
+    assert "free some disk space" in caught.value.fix
+    assert summarise(full).inspected == 0
+    full.close()
+
+
+def test_an_unreachable_server_is_said_without_its_password() -> None:
+    url = f"postgresql+psycopg://plant:secret@127.0.0.1:{free_port()}/plant"
+    away = Database(url)
+    with pytest.raises(RecordsError) as caught:
+        away.migrate()
+    assert "127.0.0.1" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert not away.answers()
+    away.close()
+
+
+def test_an_unknown_kind_of_database_is_said() -> None:
+    with pytest.raises(RecordsError, match="can't be used"):
+        Database("floppy://a")

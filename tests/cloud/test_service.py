@@ -1,0 +1,72 @@
+"""The whole service as a process of its own, over a real broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from cloud.loopback import bind
+from cloud.service import CloudService
+from cloud.settings import CloudSettings
+from shared.bundle import Bundle
+from shared.errors import ProcessError
+from tests.cloud.makers import DEVICE, batch, escalation, row
+from tests.cloud.server import Device, Server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "iotcore"])
+def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
+    tmp_path: Path, bundle: Bundle, kind: str
+) -> None:
+    with Server(tmp_path, bundle, kind) as server:
+        device = Device(server, DEVICE)
+        assert device.escalate(escalation(bundle, 1, level=2)).verdict == "reject"
+        assert device.report(batch(1, row(2))).batch == 1
+        (broker,) = psutil.Process(server.process.pid).children()
+        os.kill(broker.pid, signal.SIGKILL)
+        assert server.wait_for("broker_died")
+        assert device.escalate(escalation(bundle, 3, level=-2)).verdict in {"pass", "reject"}
+        assert device.report(batch(2, row(3))).batch == 2
+        summary = httpx.get(f"{server.url}/api/summary").json()
+        assert summary["inspected"] == 2
+        device.stop()
+        children = psutil.Process(server.process.pid).children()
+        assert server.stop() == 0
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive
+
+
+def test_serving_needs_no_torch() -> None:
+    code = (
+        "import sys, cloud.cli, cloud.service; "
+        "from shared.runtime.choice import choose_runtime; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'onnx', 'shared.splitnet')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_taken_api_port_is_said_and_leaves_nothing_running(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    with bind("127.0.0.1", 0, setting="x") as taken:
+        taken.listen()
+        settings = CloudSettings.model_validate(
+            {
+                "bundles": [bundle.path],
+                "database": f"sqlite:///{tmp_path / 'records.db'}",
+                "api": {"port": taken.getsockname()[1]},
+                "tail": {"runtime": "onnx"},
+            }
+        )
+        with pytest.raises(ProcessError, match=r"is taken.*api\.port"):
+            CloudService(settings).start()
+    assert not psutil.Process().children()

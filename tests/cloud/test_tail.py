@@ -1,0 +1,78 @@
+"""The tail and its batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cloud.settings import TailSettings
+from cloud.tail import Tail, open_tail, open_tails
+from shared.bundle import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL, Bundle, write_bundle
+from shared.errors import BundleMismatch, ParityError, RuntimeUnavailable
+from shared.runtime.base import Array
+from tests.bundles import make_bundle
+
+
+@pytest.fixture(scope="module", params=["onnx", "openvino"])
+def tail(request: pytest.FixtureRequest, bundle: Bundle) -> Tail:
+    return open_tail(bundle, TailSettings.model_validate({"runtime": request.param, "threads": 1}))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), count=st.integers(1, 8))
+def test_parts_judged_together_get_what_each_gets_alone(
+    tail: Tail, data: st.DataObject, count: int
+) -> None:
+    symbols = data.draw(arrays(np.int8, (count, *tail.shape), elements=st.integers(-16, 16)))
+    maps, scores = tail.run(symbols)
+    assert maps.shape == (count, 8, 8)
+    for index in range(count):
+        alone_map, alone_score = tail.run(symbols[index : index + 1])
+        np.testing.assert_allclose(maps[index], alone_map[0], atol=1e-5)
+        np.testing.assert_allclose(scores[index], alone_score[0], atol=1e-5)
+
+
+def test_several_tails_are_chosen_by_pair(bundle: Bundle, tmp_path: Path) -> None:
+    larger = make_bundle(tmp_path / "larger", height=96, width=96)
+    tails = open_tails([bundle.path, larger.path], TailSettings.model_validate({}))
+    assert {pair: tail.bundle.id for pair, tail in tails.items()} == {
+        bundle.manifest.pair: bundle.id,
+        larger.manifest.pair: larger.id,
+    }
+
+
+class WrongRuntime:
+    name = "wrong"
+    device = "CPU"
+
+    def run(self, inputs: Array) -> list[Array]:
+        return [
+            np.zeros((len(inputs), 1, 8, 8), np.float32),
+            np.zeros((len(inputs), 2), np.float32),
+        ]
+
+
+def test_outputs_of_another_shape_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(BundleMismatch, match=r"scores \(3, 2\) for 3 parts"):
+        Tail(bundle, WrongRuntime()).run(np.zeros((3, *bundle.manifest.features.shape), np.int8))
+
+
+def test_a_device_that_is_not_there_is_said(bundle: Bundle) -> None:
+    with pytest.raises(RuntimeUnavailable, match="NPU9"):
+        open_tail(bundle, TailSettings.model_validate({"runtime": "onnx", "device": "NPU9"}))
+
+
+def test_a_tail_that_disagrees_with_its_bundle_is_refused(tmp_path: Path) -> None:
+    good = make_bundle(tmp_path / "good")
+    lying = replace(good.golden, tail_scores=1 - good.golden.tail_scores).to_bytes()
+    files = {name: good.read(name) for name in (HEAD, HEAD_FLOAT, TAIL, CODEC)}
+    manifest = good.manifest.model_dump(mode="json", exclude={"files"})
+    bad = write_bundle(tmp_path / "bad", manifest, files | {GOLDEN: lying})
+    with pytest.raises(ParityError, match="disagrees"):
+        open_tail(bad, TailSettings.model_validate({}))

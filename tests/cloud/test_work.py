@@ -1,0 +1,106 @@
+"""The queue of escalations."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.work import Job, WorkQueue
+from shared.clock import ManualClock
+from shared.wire import Escalation
+from tests.cloud.makers import DEVICE
+
+LONG_S = 30.0
+
+
+def job(part: int, *, remaining: float = 1.0, arrived: float = 1000.0, pair: str = "a") -> Job:
+    escalation = Escalation(
+        boot="b1",
+        sequence=part,
+        part=part,
+        pair=pair,
+        shape=(1, 1, 1),
+        remaining=remaining,
+        expires=0.0,
+        score=0.5,
+    )
+    return Job(DEVICE, escalation, b"", arrived, arrived + remaining, {})
+
+
+def queue(
+    clock: ManualClock | None = None, *, capacity: int = 100, batch: int = 8, wait_s: float = 0.0
+) -> WorkQueue:
+    return WorkQueue(clock or ManualClock(), capacity=capacity, max_batch=batch, max_wait_s=wait_s)
+
+
+def parts(jobs: list[Job]) -> list[int]:
+    return [one.escalation.part for one in jobs]
+
+
+def test_the_most_urgent_go_first_and_the_late_ones_last_but_are_not_lost() -> None:
+    waiting = queue(batch=2)
+    for part, remaining in enumerate([3.0, -1.0, 1.0, 2.0, 0.0]):
+        waiting.put(job(part, remaining=remaining))
+    assert [parts(waiting.take(0)) for _ in range(4)] == [[2, 3], [0, 1], [4], []]
+
+
+def test_one_batch_holds_parts_of_one_pair() -> None:
+    waiting = queue()
+    for part, pair in enumerate("abab"):
+        waiting.put(job(part, pair=pair))
+    assert [parts(waiting.take(0)) for _ in range(2)] == [[0, 2], [1, 3]]
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.sampled_from("ab")), max_size=60), st.integers(1, 9))
+def test_every_job_comes_out_once(jobs: list[tuple[float, str]], batch: int) -> None:
+    waiting = queue(batch=batch)
+    for part, (remaining, pair) in enumerate(jobs):
+        waiting.put(job(part, remaining=remaining, pair=pair))
+    taken: list[int] = []
+    while found := waiting.take(0):
+        assert len(found) <= batch
+        taken += parts(found)
+    assert sorted(taken) == list(range(len(jobs)))
+
+
+def test_when_full_the_earliest_deadline_makes_room() -> None:
+    waiting = queue(capacity=2)
+    for part, remaining in enumerate([2.0, 1.0, 3.0]):
+        waiting.put(job(part, remaining=remaining))
+    assert waiting.dropped == 1
+    assert parts(waiting.take(0)) == [0, 2]
+
+
+def test_a_lone_job_is_taken_at_once() -> None:
+    waiting = queue(wait_s=LONG_S)
+    waiting.put(job(1))
+    assert parts(waiting.take(0)) == [1]
+
+
+def test_a_job_after_a_long_pause_does_not_wait_for_others() -> None:
+    clock = ManualClock()
+    waiting = queue(clock, wait_s=1.0)
+    waiting.put(job(1, arrived=clock.monotonic()))
+    waiting.take(0)
+    clock.advance(10)
+    waiting.put(job(2, arrived=clock.monotonic()))
+    assert parts(waiting.take(0)) == [2]
+
+
+def test_jobs_that_arrive_closely_wait_until_their_batch_is_full() -> None:
+    waiting = queue(batch=3, wait_s=LONG_S)
+    waiting.put(job(1))
+    waiting.put(job(2))
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(waiting.take, LONG_S)
+        waiting.put(job(3))
+        assert parts(taken.result(LONG_S)) == [1, 2, 3]
+
+
+def test_closing_ends_the_wait() -> None:
+    waiting = queue()
+    threading.Timer(0.01, waiting.close).start()
+    assert waiting.take(LONG_S) == []
