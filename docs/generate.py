@@ -1,0 +1,154 @@
+"""Write docs/reference from the code; with --check, say what is out of date and fail."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import typer
+
+from cloud.api.app import openapi
+from cloud.settings import json_schema as cloud_schema
+from cloud.training.evaluation import Evaluation
+from edge.bench import BenchRow
+from edge.settings import json_schema as edge_schema
+from hardware_sim.summary import DemoSummary
+from shared import wire
+from shared.bundle import Manifest
+from shared.cli import app
+from shared.doctor import Row
+from shared.errors import exit_codes
+from shared.topics import CHANNELS, PREFIX
+
+REFERENCE = Path(__file__).parent / "reference"
+REPORTS: dict[str, Any] = {
+    "demo": DemoSummary,
+    "edge-bench": list[BenchRow],
+    "cloud-evaluate": Evaluation,
+    "doctor": list[Row],
+}
+MESSAGES = (
+    wire.Escalation,
+    wire.CloudVerdict,
+    wire.Inspections,
+    wire.InspectionRow,
+    wire.Receipt,
+    wire.State,
+)
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Every generated file: its name and its text."""
+    yield "edge-config.schema.json", _json(edge_schema())
+    yield "cloud-config.schema.json", _json(cloud_schema())
+    yield "manifest.schema.json", _json(Manifest.model_json_schema())
+    yield "openapi.json", _json(openapi())
+    for name, kind in REPORTS.items():
+        yield f"report-{name}.schema.json", _json(msgspec.json.schema(kind))
+    yield "messages.md", _messages()
+    yield "exit-codes.md", _exit_codes()
+    yield "commands.md", _commands()
+
+
+def main() -> int:
+    """Write, or compare; the exit code."""
+    stale = []
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages():
+        path = REFERENCE / name
+        if path.exists() and path.read_text() == text:
+            continue
+        if "--check" in sys.argv:
+            stale.append(name)
+        else:
+            path.write_text(text)
+    if stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run `make docs` and commit it\n")
+    return 1 if stale else 0
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+
+
+def _messages() -> str:
+    lines = [
+        "# Messages",
+        "",
+        f"Topics are `{PREFIX}/{{site}}/{{line}}/{{device}}/{{channel}}`; channels: "
+        + ", ".join(f"`{channel}`" for channel in CHANNELS)
+        + ".",
+        "",
+        (
+            f"A payload is `{wire.MAGIC.decode()}`, one byte of version ({wire.VERSION}), the "
+            "header's length as a big-endian uint16, the header in msgpack, and the body. At most "
+            f"{wire.MAX_HEADER:,} B of header and {wire.MAX_BODY:,} B of body are read. Unknown "
+            "fields are ignored, an unknown version is refused."
+        ),
+        "",
+    ]
+    for message in MESSAGES:
+        info = msgspec.inspect.type_info(message)
+        assert isinstance(info, msgspec.inspect.StructType)  # noqa: S101 - narrows the type
+        lines += [f"## {info.tag or message.__name__}", "", (message.__doc__ or "").strip(), ""]
+        lines += ["| field | type |", "|---|---|"]
+        lines += [f"| `{f.encode_name}` | {_type_name(f.type)} |" for f in info.fields]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _type_name(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.LiteralType(values=values):
+            return " or ".join(f"`{value}`" for value in values)
+        case msgspec.inspect.ListType(item_type=item):
+            return f"list of {_type_name(item)}"
+        case msgspec.inspect.TupleType(item_types=items):
+            return f"{len(items)} × {_type_name(items[0])}"
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return f"list of {_type_name(item)}"
+        case msgspec.inspect.StructType(cls=cls):
+            return f"{cls.__name__} as an array"
+        case _:
+            return type(kind).__name__.removesuffix("Type").lower()
+
+
+def _exit_codes() -> str:
+    rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in exit_codes().items())
+    return f"# Exit codes\n\n| code | meaning |\n|---|---|\n{rows}\n"
+
+
+def _commands() -> str:
+    root = typer.main.get_command(app)
+    lines = ["# Commands", "", "Each also answers `--help`.", ""]
+    for path, command in _walk(root, "splitsight", click.Context(root)):
+        lines += [f"## {path}", "", (command.help or "").strip(), ""]
+        described = [
+            f"| `{'`, `'.join(p.opts)}` | {(getattr(p, 'help', '') or '').strip()} |"
+            for p in command.params
+            if "--help" not in p.opts and not p.name.endswith("_completion")
+        ]
+        if described:
+            lines += ["| option | meaning |", "|---|---|", *described, ""]
+    return "\n".join(lines)
+
+
+def _walk(
+    command: click.Command, path: str, context: click.Context
+) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        if child is not None:
+            yield from _walk(child, f"{path} {name}", click.Context(child, parent=context))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
