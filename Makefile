@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test check format bench soak docs bundle screenshot system clean
+.PHONY: demo test check format bench docs bundle screenshot system clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.settings import TailSettings
-from shared.bundle import TAIL, Bundle
+from shared.bundle import Bundle
 from shared.errors import BundleMismatch
 from shared.log import get_logger
+from shared.manifest import TAIL
 from shared.parity import check_codec, check_tail, map_shape
 from shared.runtime.base import Runtime, RuntimeOptions
 from shared.runtime.choice import choose_runtime

@@ -19,10 +19,10 @@ from edge.bench import BenchRow
 from edge.settings import json_schema as edge_schema
 from hardware_sim.summary import DemoSummary
 from shared import wire
-from shared.bundle import Manifest
 from shared.cli import app
 from shared.doctor import Row
 from shared.errors import exit_codes
+from shared.manifest import Manifest
 from shared.topics import CHANNELS, PREFIX
 
 REFERENCE = Path(__file__).parent / "reference"

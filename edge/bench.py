@@ -9,10 +9,11 @@ from importlib.metadata import entry_points
 
 import numpy as np
 
-from shared.bundle import HEAD, HEAD_FLOAT, Bundle
+from shared.bundle import Bundle
 from shared.clock import Clock
 from shared.errors import RuntimeUnavailable, SplitsightError
 from shared.log import get_logger
+from shared.manifest import HEAD, HEAD_FLOAT
 from shared.parity import measure_head
 from shared.runtime.base import GROUP, Precision, Runtime, RuntimeOptions, open_runtime
 

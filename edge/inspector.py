@@ -7,11 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.bundle import HEAD, Bundle
+from shared.bundle import Bundle
 from shared.codec import FeatureCodec
 from shared.contracts import Decision, Finding, Frame
 from shared.errors import RuntimeUnavailable
 from shared.gate import Gate
+from shared.manifest import HEAD
 from shared.parity import check_codec, check_head
 from shared.preprocess import prepare
 from shared.runtime.base import Runtime, RuntimeOptions

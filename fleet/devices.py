@@ -34,13 +34,17 @@ def list_devices(
             rows = answer.json()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        fix = "give --token" if status in {401, 403} else "check the address and the cloud's log"
+        fix = (
+            "give a token in SPLITSIGHT_TOKEN"
+            if status in {401, 403}
+            else "check the address and the cloud's log"
+        )
         raise TransportError(f"the cloud at {cloud.url} answered {status}", fix=fix) from error
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise TransportError(
             f"the cloud at {cloud.url} can't be read ({error})",
             fix="check the address; `splitsight cloud serve` prints it",
         ) from error
-    if not isinstance(rows, list):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise TransportError(f"{cloud.url} is not a splitsight cloud", fix="check the address")
     return rows

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from shared.bundle import HEAD, HEAD_FLOAT, REQUIRED, TAIL, Bundle
+from shared.bundle import Bundle
 from shared.console import Format, out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
+from shared.manifest import HEAD, HEAD_FLOAT, REQUIRED, TAIL
 from shared.parity import ParityReport, check_codec, measure_head, measure_tail
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime, runtime_names
 

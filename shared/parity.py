@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.bundle import MAP_STRIDE, Bundle
+from shared.bundle import Bundle
 from shared.errors import BundleMismatch, ParityError
+from shared.manifest import MAP_STRIDE
 from shared.runtime.base import Array, Runtime
 
 

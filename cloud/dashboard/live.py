@@ -14,7 +14,7 @@ from cloud.health import HealthCheck
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.summary import summarise
-from cloud.records.views import Minute, Summary
+from cloud.records.views import InspectionView, Minute, Summary
 from shared.clock import Clock
 from shared.contracts import DECIDERS
 from shared.errors import RecordsError
@@ -100,11 +100,16 @@ class LiveFragments:
             "shares": _shares(summary),
             "per_minute": parts_per_minute(minutes, now),
             "devices": devices,
-            "defects": self._records.last_defects(DEFECTS),
+            "defects": telling_first(self._records.last_defects(4 * DEFECTS))[:DEFECTS],
             "problems": problems,
             "state": state,
             "sign": "✓" if state == "All well" else "!" if problems else "i",
         }
+
+
+def telling_first(views: list[InspectionView]) -> list[InspectionView]:
+    """Those with a defect map before those that the edge rejected alone, each newest first."""
+    return sorted(views, key=lambda view: view.tail is None or not view.tail.has_map)
 
 
 def parts_per_minute(minutes: list[Minute], now: float) -> float:

@@ -14,19 +14,11 @@ from cloud.training.dataset import Dataset
 from cloud.training.metrics import auroc, best_threshold
 from cloud.training.pictures import load_pictures
 from cloud.training.trainer import Options, Trainer
-from shared.bundle import (
-    CODEC,
-    GOLDEN,
-    HEAD,
-    HEAD_FLOAT,
-    TAIL,
-    Bundle,
-    Golden,
-    write_bundle,
-)
+from shared.bundle import Bundle, Golden, write_bundle
 from shared.codec import FeatureCodec, tables_from_symbols
 from shared.console import track
 from shared.gate import Gate, choose_gate
+from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.runtime.base import Runtime, open_runtime
 from shared.splitnet.export import export_head, export_tail, quantise_head
 from shared.splitnet.network import SplitNet

@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from shared.bundle import NAME, VERSION, Bundle
+from shared.bundle import Bundle
 from shared.console import Format, err, out, print_json
 from shared.errors import MissingExtra, SettingsError
+from shared.manifest import NAME, VERSION
 
 DataOption = Annotated[
     str,

@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.training.dataset import Dataset, Sample
+from cloud.training.dataset import Dataset
 from cloud.training.metrics import auroc, average_precision
-from shared.bundle import HEAD, TAIL, Bundle
+from cloud.training.pictures import decode
+from shared.bundle import Bundle
 from shared.console import track
 from shared.contracts import Decision
-from shared.errors import DataError
+from shared.manifest import HEAD, TAIL
 from shared.preprocess import prepare
 from shared.runtime.base import RuntimeOptions
 from shared.runtime.choice import choose_runtime
@@ -88,7 +89,9 @@ def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int 
     spec = bundle.manifest.input
     rows = []
     for sample in track(dataset.samples, "judging"):
-        picture = prepare(_decode(sample, spec.channels), spec.height, spec.width, spec.channels)
+        picture = prepare(
+            decode(sample.image, spec.channels), spec.height, spec.width, spec.channels
+        )
         features, _, edge = head.run(picture[np.newaxis])
         symbols = bundle.codec.quantise(np.asarray(features[0], np.float32))
         payload = bundle.codec.encode(symbols)
@@ -145,14 +148,6 @@ def _judge_of(
 
 def _share(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
     return float(what[among].mean()) if among.any() else float("nan")
-
-
-def _decode(sample: Sample, channels: int) -> NDArray[np.uint8]:
-    mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    picture = cv2.imread(str(sample.image), mode)
-    if picture is None:
-        raise DataError(f"{sample.image} can't be read as a picture", fix="remove or replace it")
-    return np.asarray(picture, np.uint8)
 
 
 def _jpeg_bytes(picture: NDArray[np.uint8]) -> int:

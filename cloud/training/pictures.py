@@ -48,7 +48,7 @@ def load_pictures(
         partial = path.with_suffix(".partial")
         array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         for index, sample in enumerate(track(dataset.samples, "reading pictures")):
-            array[index] = prepare(_decode(sample.image, channels), height, width, channels)
+            array[index] = prepare(decode(sample.image, channels), height, width, channels)
         array.flush()
         partial.rename(path)
     masks = np.zeros((len(dataset.samples), height // MAP_STRIDE, width // MAP_STRIDE), np.float32)
@@ -68,7 +68,8 @@ def _identity(path: Path) -> str:
     return f"{path}:{status.st_mtime_ns}:{status.st_size}"
 
 
-def _decode(path: Path, channels: int) -> NDArray[np.uint8]:
+def decode(path: Path, channels: int) -> NDArray[np.uint8]:
+    """A picture as grey or BGR. Raises DataError where it can't be read."""
     mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     picture = cv2.imread(str(path), mode)
     if picture is None:

@@ -15,7 +15,8 @@ import yaml
 from cloud.loopback import free_port
 from hardware_sim.cells import lanes
 from hardware_sim.processes import splitsight
-from shared.bundle import HEAD, Bundle
+from shared.bundle import Bundle
+from shared.manifest import HEAD
 from shared.runtime.base import RuntimeOptions, open_runtime
 
 PARTS = 3000

@@ -18,7 +18,8 @@ from cloud.training.readers.elpv_wheel import elpv_cells
 from hardware_sim.cells import TEST_CELLS
 from hardware_sim.processes import Child, splitsight
 from shared import wire
-from shared.bundle import HEAD, Bundle
+from shared.bundle import Bundle
+from shared.manifest import HEAD
 from shared.preprocess import prepare
 from shared.runtime.base import open_runtime
 from shared.topics import Address

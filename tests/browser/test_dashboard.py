@@ -13,20 +13,11 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 
 from shared import wire
 from shared.topics import Address
+from tests.browser.chromium import CHROMIUM, launch
 from tests.bundles import make_bundle
 from tests.cloud.makers import batch, escalation, row
 from tests.cloud.server import Device, Server
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LEVELS = [3, 2, -3, 1, -2, 4]
 
 
@@ -38,7 +29,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(reason)
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = launch(playwright)
         yield opened
         opened.close()
 

@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from cloud.settings import TailSettings
 from cloud.tail import Tail, open_tail, open_tails
-from shared.bundle import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL, Bundle, write_bundle
+from shared.bundle import Bundle, write_bundle
 from shared.errors import BundleMismatch, ParityError, RuntimeUnavailable
+from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.runtime.base import Array
 from tests.bundles import make_bundle
 

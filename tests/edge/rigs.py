@@ -19,9 +19,10 @@ from edge.journal import Journal
 from edge.outbox import Outbox
 from edge.ring import Keep, RingPolicy
 from edge.uplink import Uplink
-from shared.bundle import HEAD, Bundle
+from shared.bundle import Bundle
 from shared.clock import ManualClock
 from shared.contracts import Decision, Finding, Frame, Verdict
+from shared.manifest import HEAD
 from shared.runtime.base import open_runtime
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport

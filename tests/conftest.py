@@ -1,0 +1,44 @@
+"""Rules for every test: nothing is skipped in CI, and hypothesis repeats itself there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import pytest
+from hypothesis import settings
+
+with warnings.catch_warnings():
+    # typer 0.20 imports names that click 8.5 deprecates.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import typer  # noqa: F401
+
+IN_CI = os.environ.get("CI") == "true"
+
+# A machine that is busy with something else must not fail a property.
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if IN_CI else "desk")
+
+
+def skipped(config: pytest.Config) -> int:
+    """How many tests were skipped so far."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", [])) if reporter else 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test in CI is a failed one: whatever it needs has to be installed there."""
+    if IN_CI and skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    count = skipped(config)
+    if IN_CI and count:
+        terminalreporter.write_line(
+            f"{count} tests were skipped: CI=true allows none; install what they ask for",
+            red=True,
+        )

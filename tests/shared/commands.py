@@ -1,0 +1,37 @@
+"""Run `splitsight` as a user does: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that came to its end."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def splitsight(*arguments: str | Path, path: Path | None = None) -> Ended:
+    """Run one command line; `path` is a folder of further packages."""
+    environment = {**os.environ, "COLUMNS": "400", "NO_COLOR": "1"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "shared", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,325 @@
+"""The split network, its objective and its export."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from shared.codec import FeatureCodec, tables_from_symbols
+from shared.errors import SettingsError
+from shared.runtime.base import RuntimeOptions, open_runtime
+from shared.splitnet.backbone import Stem, load_backbone
+from shared.splitnet.entropy import FactorisedEntropy
+from shared.splitnet.export import (
+    DeployedHead,
+    DeployedTail,
+    export_head,
+    export_tail,
+    fuse_norms,
+    halve_weights,
+    quantise_head,
+)
+from shared.splitnet.network import Architecture, SplitNet, round_straight_through
+from shared.splitnet.objective import SYMBOL_LIMIT, Batch, Weights, judge, judgement_loss, losses
+
+SMALL = Architecture(height=64, width=64, channels=1)
+Pixels = NDArray[np.uint8]
+
+
+def shaded(count: int, seed: int) -> Pixels:
+    """Pictures of soft shades with a spot each, uint8 (count, 1, 64, 64)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:64, 0:64] / 64
+    rows = []
+    for _ in range(count):
+        a, b, c, d, e = rng.uniform(0.2, 1.2, 5)
+        shade = 120 + 60 * np.sin(6 * (a * x + b * y) + 6 * c)
+        spot = 90 * np.exp(-((x - d) ** 2 + (y - e) ** 2) / 0.01)
+        rows.append(shade - spot + rng.normal(0, 4, (64, 64)))
+    return np.asarray(np.clip(np.stack(rows), 0, 255)[:, np.newaxis], np.uint8)
+
+
+def settled(net: SplitNet) -> SplitNet:
+    """Untrained new layers whose batch norms have seen pictures, so that outputs differ."""
+    picture = torch.from_numpy(shaded(16, 1))
+    net.train()
+    with torch.no_grad():
+        for _ in range(12):
+            features, _, _ = net.head(picture)
+            net.tail(features.round())
+        for module in (net.head.map_head, net.tail.map_head):
+            module.whole.weight.normal_(0, 0.3)
+    return net.eval()
+
+
+class Exported(NamedTuple):
+    net: SplitNet
+    head: bytes
+    tail: bytes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads that wait for each other on a busy machine take ten times as long as one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def exported() -> Exported:
+    torch.manual_seed(0)
+    net = settled(SplitNet(SMALL))
+    return Exported(net, export_head(net), export_tail(net))
+
+
+@pytest.fixture(scope="module")
+def int8_head(exported: Exported) -> bytes:
+    return quantise_head(exported.head, [one[np.newaxis] for one in shaded(24, 2)])
+
+
+def in_torch(module: nn.Module, inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    with torch.inference_mode():
+        return [output.numpy() for output in module.eval()(torch.from_numpy(inputs))]
+
+
+def symbols_of(net: SplitNet, pictures: Pixels) -> NDArray[np.int8]:
+    features = in_torch(net.head, pictures)[0]
+    return np.asarray(np.clip(np.rint(features), -SYMBOL_LIMIT, SYMBOL_LIMIT), np.int8)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_the_exported_head_says_what_the_network_says(exported: Exported, name: str) -> None:
+    runtime = open_runtime(name, exported.head)
+    pictures = shaded(4, 3)
+    wanted = in_torch(DeployedHead(exported.net.head), pictures)
+    scores = wanted[2]
+    assert np.ptp(scores) > 0.01
+    for index, picture in enumerate(pictures):
+        for found, want in zip(runtime.run(picture[np.newaxis]), wanted, strict=True):
+            np.testing.assert_allclose(found[0], want[index], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_exported_tail_says_what_the_network_says_on_every_backend(
+    exported: Exported, name: str, count: int
+) -> None:
+    symbols = symbols_of(exported.net, shaded(count, 4))
+    device = "cpu" if name == "torch" else "CPU"
+    runtime = open_runtime(name, exported.tail, RuntimeOptions(device, torch.get_num_threads()))
+    defect_map, score = runtime.run(symbols)
+    wanted_map, wanted_score = in_torch(DeployedTail(exported.net.tail), symbols)
+    # The bundle keeps the weights in 16 bits.
+    np.testing.assert_allclose(np.asarray(defect_map, float), wanted_map, atol=1e-2)
+    np.testing.assert_allclose(np.asarray(score, float), wanted_score, atol=1e-2)
+
+
+def test_the_torch_tail_equals_the_onnx_tail(exported: Exported) -> None:
+    symbols = symbols_of(exported.net, shaded(3, 5))
+    options = RuntimeOptions("cpu", torch.get_num_threads())
+    torch_outputs = open_runtime("torch", exported.tail, options).run(symbols)
+    onnx_outputs = open_runtime("onnx", exported.tail).run(symbols)
+    for one, other in zip(torch_outputs, onnx_outputs, strict=True):
+        np.testing.assert_allclose(np.asarray(one, float), np.asarray(other, float), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_the_int8_head_stays_close_to_the_float_head(
+    exported: Exported, int8_head: bytes, name: str
+) -> None:
+    whole, small = open_runtime("onnx", exported.head), open_runtime(name, int8_head)
+    gaps, apart = [], []
+    for picture in shaded(12, 6):
+        wanted, found = whole.run(picture[np.newaxis]), small.run(picture[np.newaxis])
+        gaps.append(abs(float(found[2].item()) - float(wanted[2].item())))
+        steps = np.rint(np.asarray(found[0], float)) - np.rint(np.asarray(wanted[0], float))
+        apart.append((np.abs(steps) > 1).mean())
+    assert np.mean(gaps) < 0.05
+    assert np.mean(apart) < 0.05
+
+
+def test_the_int8_head_is_smaller_and_still_ends_in_float(
+    exported: Exported, int8_head: bytes
+) -> None:
+    model = onnx.load_from_string(int8_head)
+    operators = [node.op_type for node in model.graph.node]
+    assert operators.count("QuantizeLinear") > 10
+    assert len(int8_head) < 0.6 * len(exported.head)
+    assert all(o.type.tensor_type.elem_type == TensorProto.FLOAT for o in model.graph.output)
+
+
+def test_nothing_of_the_machine_is_left_in_an_exported_model(exported: Exported) -> None:
+    for raw in (exported.head, exported.tail):
+        assert b"/work/" not in raw
+        assert b"site-packages" not in raw
+
+
+def test_fused_norms_change_nothing(exported: Exported) -> None:
+    net = exported.net
+    pictures, symbols = shaded(3, 7), symbols_of(net, shaded(3, 7)).astype(np.float32)
+    for module, inputs in ((net.head, pictures), (net.tail, symbols)):
+        fused = fuse_norms(module)
+        assert not [m for m in fused.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+        for found, want in zip(in_torch(fused, inputs), in_torch(module, inputs), strict=True):
+            np.testing.assert_allclose(found, want, atol=2e-4)
+
+
+def convolution() -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 0.05, (32, 16, 3, 3)).astype(np.float32)
+    bias = rng.normal(0, 0.05, 32).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w", "b"], ["y"])],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 32, 6, 6])],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_halved_weights_cost_half_and_change_next_to_nothing(name: str) -> None:
+    whole, half = convolution(), convolution()
+    halve_weights(half)
+    inputs = np.random.default_rng(1).normal(0, 1, (1, 16, 8, 8)).astype(np.float32)
+    before = open_runtime(name, whole.SerializeToString()).run(inputs)[0]
+    after = open_runtime(name, half.SerializeToString()).run(inputs)[0]
+    assert 0 < np.abs(np.asarray(after, float) - np.asarray(before, float)).max() < 1e-2
+    assert half.ByteSize() < 0.6 * whole.ByteSize()
+    small = [t for t in half.graph.initializer if t.name == "b"]
+    assert small[0].data_type == TensorProto.FLOAT
+
+
+def batch(pictures: Pixels) -> Batch:
+    count = len(pictures)
+    mask = torch.zeros(count, 8, 8)
+    mask[::2, 2:4, 2:4] = 1
+    target = (torch.arange(count) % 2 == 0).float()
+    return Batch(torch.from_numpy(pictures).float(), target, mask, torch.ones(count, dtype=bool))  # type: ignore[call-overload]
+
+
+def trained(weights: Weights, steps: int) -> list[float]:
+    """Bits a picture after each step; only what decides on them learns."""
+    torch.manual_seed(0)
+    net = SplitNet(SMALL, pretrained=False).train().requires_grad_(requires_grad=False)
+    learning = [*net.head.encoder.parameters(), *net.entropy.parameters()]
+    for parameter in learning:
+        parameter.requires_grad = True
+    optimiser = torch.optim.AdamW(learning, lr=2e-2)
+    found, labelled = [], batch(shaded(4, 8))
+    for _ in range(steps):
+        loss = losses(net, labelled, weights, apart=True)
+        optimiser.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        found.append(float(loss.bits))
+    return found
+
+
+def test_a_high_price_of_bits_makes_features_cheaper() -> None:
+    dear, free = trained(Weights(rate=1.0), 25), trained(Weights(rate=0.0), 25)
+    assert dear[-1] < 0.8 * dear[0]
+    assert dear[-1] < 0.9 * free[-1]
+
+
+def test_pictures_without_masks_are_learned_from_their_label_alone() -> None:
+    labelled = batch(shaded(4, 9))
+    logits, score = torch.randn(4, 1, 8, 8), torch.randn(4)
+    unmasked = Batch(labelled.picture, labelled.target, labelled.mask, torch.zeros(4) > 1)
+    alone = judgement_loss(logits, score, unmasked, 4.0)
+    assert alone == judgement_loss(-logits, score, unmasked, 4.0)
+    assert judgement_loss(logits, score, labelled, 4.0) > alone
+    assert judgement_loss(logits, score, labelled, 0.0) == alone
+
+
+def test_a_better_map_costs_less() -> None:
+    labelled = batch(shaded(4, 9))
+    right = (labelled.mask * 8 - 4).unsqueeze(1)
+    score = torch.zeros(4)
+    assert judgement_loss(right, score, labelled, 4.0) < judgement_loss(
+        -right, score, labelled, 4.0
+    )
+
+
+def test_rounding_is_exact_forwards_and_unseen_backwards() -> None:
+    features = torch.tensor([-40.0, -1.6, 0.4, 2.5, 99.0], requires_grad=True)
+    rounded = round_straight_through(features, 31)
+    torch.testing.assert_close(rounded, torch.tensor([-31.0, -2.0, 0.0, 2.0, 31.0]))
+    rounded.sum().backward()  # type: ignore[no-untyped-call]
+    assert features.grad is not None
+    assert features.grad.tolist() == [1.0] * 5
+
+
+def test_the_bits_that_are_trained_for_are_the_bits_that_the_coder_takes() -> None:
+    rng = np.random.default_rng(3)
+    scales = np.array([0.3, 1.0, 3.0, 8.0]).reshape(1, 4, 1, 1)
+    values = np.clip(np.rint(rng.logistic(0, scales, (40, 4, 12, 12))), -31, 31)
+    symbols = np.asarray(values, np.int8)
+    model = FactorisedEntropy(4)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    features = torch.from_numpy(values).float()
+    for _ in range(150):
+        optimiser.zero_grad()
+        model(features).mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        predicted = float(model(features).sum()) / 8
+    codec = FeatureCodec.of(tables_from_symbols(symbols, 31), symbols.shape[1:])
+    coded = sum(len(codec.encode(one)) for one in symbols)
+    assert coded == pytest.approx(predicted, rel=0.05)
+
+
+def test_judging_leaves_no_gradient_and_gives_probabilities(exported: Exported) -> None:
+    edge, tail, bits = judge(exported.net, torch.from_numpy(shaded(3, 10)))
+    for scores in (edge, tail):
+        assert scores.shape == (3,)
+        assert not scores.requires_grad
+        assert bool(((scores >= 0) & (scores <= 1)).all())
+    assert bool((bits > 0).all())
+
+
+def test_a_grey_stem_gives_what_three_equal_channels_give() -> None:
+    colour, _ = load_backbone(64, 64, 3, pretrained=False)
+    conv = copy.deepcopy(colour.conv)
+    grey = Stem(conv, colour.norm, 1).eval()
+    picture = torch.from_numpy(shaded(2, 11))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            grey(picture), colour.eval()(picture.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("size", [(60, 64, 1), (64, 100, 1), (64, 64, 2)])
+def test_a_size_that_does_not_fit_is_told_before_anything_is_built(
+    size: tuple[int, int, int],
+) -> None:
+    with pytest.raises(SettingsError, match="multiples of 32, and 1 or 3 channels"):
+        load_backbone(*size, pretrained=False)
+
+
+def test_frozen_blocks_stay_as_they_are() -> None:
+    torch.manual_seed(0)
+    net = SplitNet(SMALL, pretrained=False)
+    net.head.freeze(2)
+    net.train()
+    frozen = nn.ModuleList([net.head.stem, *net.head.blocks[:2]])
+    before = copy.deepcopy(frozen.state_dict())
+    optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    losses(net, batch(shaded(4, 12)), Weights(), apart=False).total.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
+    later = net.head.blocks[2]
+    assert all(p.grad is not None for p in later.parameters())

@@ -1,0 +1,154 @@
+"""Messages ↔ bytes."""
+
+from __future__ import annotations
+
+import struct
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import wire
+from shared.errors import WireError
+from shared.wire import AnyMessage, CloudVerdict, InspectionRow, Inspections, Receipt, State
+
+KINDS: tuple[type[AnyMessage], ...] = typing.get_args(AnyMessage)
+RECEIPT = Receipt(batch=7, boot="b1")
+PLAIN: dict[object, st.SearchStrategy[Any]] = {
+    int: st.integers(-(2**63), 2**64 - 1),
+    float: st.floats(allow_nan=False),
+    str: st.text(max_size=40),
+}
+
+
+def field_values(kind: object) -> st.SearchStrategy[Any]:
+    if kind in PLAIN:
+        return PLAIN[kind]
+    if kind == list[InspectionRow]:
+        return st.lists(structs(InspectionRow), max_size=3)
+    if kind == tuple[str, ...]:
+        return st.lists(PLAIN[str], max_size=4).map(tuple)
+    if kind == tuple[int, int, int]:
+        return st.tuples(PLAIN[int], PLAIN[int], PLAIN[int])
+    return st.sampled_from(typing.get_args(kind))
+
+
+def structs(kind: type[Any]) -> st.SearchStrategy[Any]:
+    """Any struct of a kind, every field filled in."""
+    fields = msgspec.structs.fields(kind)
+    return st.fixed_dictionaries({f.name: field_values(f.type) for f in fields}).map(
+        lambda values: kind(**values)
+    )
+
+
+def header(raw: bytes, *, magic: bytes = wire.MAGIC, version: int = wire.VERSION) -> bytes:
+    return struct.pack(">3sBH", magic, version, len(raw)) + raw
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data(), body=st.binary(max_size=200))
+def test_what_is_encoded_is_decoded(
+    kind: type[AnyMessage], data: st.DataObject, body: bytes
+) -> None:
+    message = data.draw(structs(kind))
+    assert wire.decode(wire.encode(message, body), kind) == (message, body)
+
+
+@given(st.binary(max_size=300), st.sampled_from(KINDS))
+def test_any_bytes_are_a_message_or_a_wire_error(payload: bytes, kind: type[AnyMessage]) -> None:
+    for candidate in (payload, header(payload)):
+        try:
+            message, _ = wire.decode(candidate, kind)
+        except WireError:
+            continue
+        assert isinstance(message, kind)
+
+
+@given(data=st.data())
+def test_a_damaged_message_is_a_message_or_a_wire_error(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(KINDS))
+    payload = bytearray(wire.encode(data.draw(structs(kind)), b"body"))
+    for place in data.draw(st.lists(st.integers(0, len(payload) - 1), min_size=1, max_size=5)):
+        payload[place] = data.draw(st.integers(0, 255))
+    try:
+        message, _ = wire.decode(bytes(payload), kind)
+    except WireError:
+        return
+    assert isinstance(message, kind)
+
+
+def test_a_header_nested_too_deep_is_a_wire_error() -> None:
+    deep = b"\x82\xa4kind\xa7receipt\xa1x" + b"\x91" * 50_000 + b"\x01"
+    with pytest.raises(WireError, match="header can't be read"):
+        wire.decode(header(deep), Receipt)
+
+
+GOOD = wire.encode(RECEIPT, b"body")
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "0 B came"),
+        (GOOD[:5], "5 B came"),
+        (GOOD + bytes(wire.MAX_PAYLOAD), f"at most {wire.MAX_PAYLOAD} are read"),
+        (b"PNG" + GOOD[3:], "begins with b'PNG'"),
+        (header(GOOD[6:-4], version=9), "has version 9, this side reads 1"),
+        (GOOD[:20], r"the header should be \d+ B, 14 came"),
+        (struct.pack(">3sBH", b"SPL", 1, 65535) + bytes(65535), "the header should be 65535 B"),
+        (header(b"") + bytes(wire.MAX_BODY + 1), f"the body is {wire.MAX_BODY + 1} B"),
+        (header(b""), "the header can't be read"),
+        (header(msgspec.msgpack.encode({"kind": "novel"})), "'novel'"),
+        (header(msgspec.msgpack.encode({"kind": "receipt", "batch": "x"})), "batch"),
+        (wire.encode(CloudVerdict("b", 1, 1, "pass", 0.1)), "a CloudVerdict came where a Receipt"),
+    ],
+)
+def test_what_is_not_a_message_is_refused_with_what_came(payload: bytes, said: str) -> None:
+    with pytest.raises(WireError, match=said):
+        wire.decode(payload, Receipt)
+
+
+@given(st.dictionaries(st.text(min_size=8, max_size=12), st.integers(0, 9), max_size=5))
+def test_fields_of_a_newer_sender_are_ignored(unknown: dict[str, int]) -> None:
+    raw = msgspec.msgpack.encode({"kind": "receipt", "batch": 7, "boot": "b1"} | unknown)
+    assert wire.decode(header(raw), Receipt) == (RECEIPT, b"")
+
+
+@pytest.mark.parametrize("verdict", ["maybe", "", "PASS"])
+def test_a_verdict_outside_the_vocabulary_is_refused(verdict: str) -> None:
+    fields = {"boot": "b", "sequence": 1, "part": 1, "verdict": verdict, "score": 0.5}
+    with pytest.raises(WireError, match="verdict"):
+        wire.decode(header(msgspec.msgpack.encode({"kind": "verdict"} | fields)), CloudVerdict)
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [(RECEIPT, bytes(wire.MAX_BODY + 1)), (State("online", "b", 1.0, bundle="x" * 61_440), b"")],
+)
+def test_a_message_beyond_the_limits_is_never_made(message: AnyMessage, body: bytes) -> None:
+    with pytest.raises(WireError, match="can be sent"):
+        wire.encode(message, body)
+
+
+def test_a_full_batch_of_ordinary_inspections_fits() -> None:
+    row = InspectionRow(
+        boot="0123456789abcdef",
+        sequence=2**31,
+        part=2**31,
+        decision="escalate",
+        verdict="reject",
+        decided_by="deadline",
+        score=0.123456,
+        inspected_at=1.8e9,
+        edge_ms=12.345,
+        total_ms=234.567,
+        escalated_bytes=65_536,
+        frame_bytes=1_048_576,
+        source="x" * 255,
+        bundle="0123456789abcdef",
+    )
+    payload = wire.encode(Inspections(boot="b1", batch=1, rows=[row] * wire.MAX_BATCH))
+    assert wire.decode(payload, Inspections)[0].rows == [row] * wire.MAX_BATCH

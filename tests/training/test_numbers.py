@@ -1,0 +1,244 @@
+"""Metrics, augmentation, prepared pictures, the report: numbers in, numbers out."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from cloud.training.augment import Augmentation, augment
+from cloud.training.dataset import Dataset
+from cloud.training.evaluation import Judgements, evaluate, judge, report
+from cloud.training.metrics import auroc, average_precision, best_threshold
+from cloud.training.pictures import load_pictures
+from shared.bundle import Bundle
+from shared.errors import DataError
+from tests.bundles import BAD, GOOD, UNSURE_BAD, UNSURE_GOOD, make_bundle, picture
+from tests.training.makers import part, sample, save
+
+
+class Scored(NamedTuple):
+    scores: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> Scored:
+    size = draw(st.integers(1, 30))
+    # A few values only, so that ties are common, or any at all.
+    few = st.sampled_from([0.0, 0.1, 0.5, 1.0])
+    scores = draw(
+        hnp.arrays(np.float64, size, elements=draw(st.sampled_from([few, st.floats(0, 1)])))
+    )
+    return Scored(scores, draw(hnp.arrays(bool, size)))
+
+
+@given(scored())
+def test_auroc_is_how_often_a_defective_part_scores_above_a_good_one(case: Scored) -> None:
+    bad, good = case.scores[case.labels], case.scores[~case.labels]
+    if not len(bad) or not len(good):
+        assert math.isnan(auroc(*case))
+        return
+    pairs = [1.0 if b > g else 0.5 if b == g else 0.0 for b in bad for g in good]
+    assert auroc(*case) == pytest.approx(np.mean(pairs))
+
+
+@given(scored())
+def test_average_precision_is_the_area_below_precision_over_recall(case: Scored) -> None:
+    if not case.labels.any():
+        assert math.isnan(average_precision(*case))
+        return
+    area, recall_before = 0.0, 0.0
+    for threshold in sorted(set(case.scores.tolist()), reverse=True):
+        called = case.scores >= threshold
+        recall = case.labels[called].sum() / case.labels.sum()
+        area += (recall - recall_before) * case.labels[called].mean()
+        recall_before = recall
+    assert average_precision(*case) == pytest.approx(area)
+
+
+@given(scored())
+def test_no_threshold_is_right_more_often_than_the_best(case: Scored) -> None:
+    def right(threshold: float) -> int:
+        return int(((case.scores >= threshold) == case.labels).sum())
+
+    best = right(best_threshold(*case))
+    assert best == max(right(t) for t in [*case.scores.tolist(), 2.0])
+
+
+def test_neighbouring_floats_are_still_separated() -> None:
+    low = 0.5
+    scores = np.array([low, np.nextafter(low, 1)])
+    for one in (scores, scores.astype(np.float64) * 0.75):
+        threshold = best_threshold(one, np.array([False, True]))
+        assert (one >= threshold).tolist() == [False, True]
+
+
+def mask_of(pictures: torch.Tensor) -> torch.Tensor:
+    """Where pictures are bright, at an eighth of their size."""
+    return (torch.nn.functional.avg_pool2d(pictures[:, :1], 8)[:, 0] > 128).float()
+
+
+@given(st.integers(0, 2**31), st.sampled_from([(64, 64), (64, 128)]))
+def test_an_augmented_mask_still_lies_on_its_defect(seed: int, size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    pictures = torch.zeros(4, 1, *size)
+    for index in range(4):
+        x, y = np.random.default_rng(seed + index).integers(1, 5, 2) * 8
+        pictures[index, :, y : y + 16, x : x + 16] = 255
+    how = Augmentation(exposure=0.0)
+    moved, mask = augment(pictures, mask_of(pictures), how, generator)
+    found = torch.nn.functional.avg_pool2d(moved, 8)[:, 0] / 255
+    assert moved.shape == pictures.shape
+    assert mask.shape == found.shape
+    for index in range(4):
+        both = float(torch.minimum(found[index], mask[index]).sum())
+        either = float(torch.maximum(found[index], mask[index]).sum())
+        assert both / either > 0.5
+        assert centre(found[index]) == pytest.approx(centre(mask[index]), abs=0.7)
+
+
+def centre(places: torch.Tensor) -> tuple[float, float]:
+    y, x = torch.meshgrid(*(torch.arange(n).float() for n in places.shape), indexing="ij")
+    return float((y * places).sum() / places.sum()), float((x * places).sum() / places.sum())
+
+
+def test_augmentation_repeats_with_its_generator_and_stays_in_range() -> None:
+    pictures = torch.from_numpy(np.stack([part(n) for n in range(4)]))[:, None].float()
+    mask = torch.rand(4, 8, 8, generator=torch.Generator().manual_seed(0))
+    one, two, other = (
+        augment(pictures, mask, Augmentation(), torch.Generator().manual_seed(seed))[0]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert float(one.min()) >= 0
+    assert float(one.max()) <= 255
+    exposed = augment(pictures, mask, Augmentation(0.5, 0, 0, 0), torch.Generator().manual_seed(3))[
+        0
+    ]
+    assert (exposed.mean(dim=(1, 2, 3)) - pictures.mean(dim=(1, 2, 3))).abs().max() > 5
+
+
+def dataset(*rows: tuple[Path, float]) -> Dataset:
+    samples = (sample(path, part=str(path), target=target) for path, target in rows)
+    return Dataset("made up", "none", tuple(samples))
+
+
+def test_prepared_pictures_are_kept_until_a_file_changes(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png", part(1))
+    wanted = dataset((image, 0.0))
+    first = np.array(load_pictures(wanted, 64, 64, 1, tmp_path / "cache").inputs)
+    np.testing.assert_array_equal(first[0, 0], part(1))
+    load_pictures(wanted, 64, 64, 1, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    save(image, part(2))
+    os.utime(image, ns=(1, 1))
+    again = load_pictures(wanted, 64, 64, 1, tmp_path / "cache").inputs
+    np.testing.assert_array_equal(again[0, 0], part(2))
+
+
+def test_masks_are_coarse_and_known_where_the_set_has_some(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png", part(1))
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[8:16, 16:32] = 255
+    pixels[40, :] = 255
+    mask = save(tmp_path / "mask.png", pixels)
+    bad, unmasked = sample(image, part="b", target=1.0), sample(image, part="c", target=1.0)
+    good = sample(image, part="a")
+    rows = (good, replace(bad, mask=mask), unmasked)
+    found = load_pictures(Dataset("m", "none", rows), 64, 64, 1, tmp_path / "cache")
+    assert found.masked.tolist() == [True, True, False]
+    assert found.masks.shape == (3, 8, 8)
+    assert found.masks[0].sum() == 0
+    assert found.masks[1][1].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+    # A crack one pixel wide fills an eighth of its places; it counts half.
+    assert found.masks[1][5].tolist() == pytest.approx([0.5] * 8)
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png", part(1))
+    image.write_bytes(image.read_bytes()[:30])
+    with pytest.raises(DataError, match=r"a\.png is not a picture"):
+        load_pictures(dataset((image, 0.0)), 64, 64, 1, tmp_path / "cache")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+def test_a_bundle_is_judged_as_it_will_run(tiny: Bundle, tmp_path: Path) -> None:
+    shades = [(GOOD, 0), (UNSURE_GOOD, 0), (UNSURE_BAD, 1), (BAD, 1), (UNSURE_GOOD, 1), (BAD, 0)]
+    rows = [
+        (save(tmp_path / f"{n}.png", picture(shade)), float(bad))
+        for n, (shade, bad) in enumerate(shades)
+    ]
+    found = evaluate(tiny, dataset(*rows), "test", "onnx")
+    assert (found.n_images, found.n_parts, found.n_defects) == (6, 6, 3)
+    assert found.system.escape_rate == pytest.approx(1 / 3)
+    assert found.system.overkill_rate == pytest.approx(1 / 3)
+    assert found.system.escalation_rate == pytest.approx(1 / 2)
+    assert found.system.accuracy == pytest.approx(4 / 6)
+    assert found.cloud.accuracy == pytest.approx(4 / 6)
+    judged = judge(tiny, dataset(*rows), "onnx")
+    sent = judged.encoded[[1, 2, 4]]
+    assert found.system.bytes_per_part == pytest.approx(sent.sum() / 6)
+    assert found.system.bytes_per_escalation_p50 == pytest.approx(np.median(sent))
+    assert found.jpeg.bytes_p50 == np.median(judged.jpeg) > 0
+
+
+def test_the_report_has_the_keys_that_other_programs_read(tiny: Bundle, tmp_path: Path) -> None:
+    rows = [(save(tmp_path / f"{n}.png", picture(s)), n / 1) for n, s in enumerate((GOOD, BAD))]
+    told = msgspec.to_builtins(evaluate(tiny, dataset(*rows), "test", "onnx"))
+    assert keys(told) >= REPORT
+
+
+REPORT = {
+    *("n_images", "n_parts", "n_defects"),
+    *(
+        f"{half}.{m}"
+        for half in ("edge", "cloud")
+        for m in ("auroc", "average_precision", "accuracy")
+    ),
+    *("system.escape_rate", "system.overkill_rate", "system.escalation_rate"),
+    *("system.bytes_per_part", "system.bytes_per_escalation_p50", "jpeg.bytes_p50"),
+}
+
+
+def keys(tree: dict[str, object], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for key, value in tree.items():
+        found |= keys(value, f"{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+@given(scored(), st.integers(0, 2**31))
+def test_what_edge_and_cloud_decide_adds_up(tiny: Bundle, case: Scored, seed: int) -> None:
+    assume(case.labels.any() and not case.labels.all())
+    rng = np.random.default_rng(seed)
+    count = len(case.labels)
+    cloud, encoded = rng.random(count), rng.integers(50, 500, count)
+    rows = tuple(
+        sample(Path(f"/{n}"), part=str(n), target=float(bad)) for n, bad in enumerate(case.labels)
+    )
+    judgements = Judgements(case.scores, cloud, encoded, encoded * 3)
+    found = report(tiny, Dataset("x", "none", rows), "test", judgements).system
+    rejected = [
+        c >= 0.5 if 0.2 <= e < 0.8 else e >= 0.8 for e, c in zip(case.scores, cloud, strict=True)
+    ]
+    pairs = list(zip(rejected, case.labels, strict=True))
+    assert found.escape_rate == pytest.approx(np.mean([not r for r, bad in pairs if bad]))
+    assert found.overkill_rate == pytest.approx(np.mean([r for r, bad in pairs if not bad]))
+    assert found.accuracy == pytest.approx(np.mean([r == bad for r, bad in pairs]))
