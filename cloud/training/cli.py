@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="The run folder of an earlier training to refine.")
+    ] = None,
 ) -> None:
     """Train the split network on your pictures and write a bundle."""
     try:
@@ -75,9 +79,13 @@ def train(
         rate=rate,
         seed=seed,
     )
+    if start_from is not None:
+        options = replace(options, apart=0.0)
     trainer = Trainer(dataset, options, folder)
     if resume and trainer.resume():
         err.print(f"resuming after epoch {trainer.epoch} of {epochs}")
+    elif start_from is not None:
+        trainer.start_from(start_from)
     net = trainer.fit()
     bundle = assemble(net, dataset, trainer, out_, name=name, version=version)
     write_record(folder, trainer, dataset, bundle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -67,8 +68,10 @@ class Trainer:
 
     def __init__(self, dataset: Dataset, options: Options, run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
+        self.dataset = dataset
         self.options = options
         self.run = run
+        self._warm = False
         self.curves: list[dict[str, float]] = []
         self.epoch = 0
         torch.manual_seed(options.seed)
@@ -114,11 +117,30 @@ class Trainer:
         self.epoch, self.curves = state["epoch"], state["curves"]
         return True
 
+    def start_from(self, run: Path) -> None:
+        """Begin with the averaged weights of another run, whose network must be alike.
+
+        Raises TrainingError where that run can't be read, is of another shape, or divided the
+        same data in another way: its training parts could be among our test parts.
+        """
+        other = run / "checkpoint.pt"
+        try:
+            state = torch.load(other, weights_only=True)["average"]
+            self.average.load_state_dict(state)
+        except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+            raise TrainingError(
+                f"{other} can't be started from ({str(error).splitlines()[0]})",
+                fix="give the run folder of a training with the same input and bottleneck",
+            ) from error
+        refuse_leak(run, self.dataset)
+        self.net.load_state_dict(self.averaged.state_dict())
+        self._warm = True
+
     def fit(self) -> SplitNet:
         """Train the epochs that are left; returns the averaged network, in eval mode."""
         train = self._load(self.train_set)
         watch = self._load(self.watch_set)
-        if self.epoch == 0:
+        if self.epoch == 0 and not self._warm:
             self._start_decoder(train)
         while self.epoch < self.options.epochs:
             started = time.monotonic()
@@ -236,6 +258,22 @@ class Trainer:
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(self.checkpoint)
+
+
+def refuse_leak(run: Path, dataset: Dataset) -> None:
+    """Raises TrainingError where `run` learned from the same data, divided in another way."""
+    try:
+        record = json.loads((run / "record.json").read_text())["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{run} has no record.json that can be read ({error})",
+            fix="start from a run that has come to its end",
+        ) from error
+    if record["name"] == dataset.name and record["hash"] != dataset.content_hash():
+        raise TrainingError(
+            f"{run} was trained on another division of {dataset.name}",
+            fix="use the same --data and --seed, or its parts leak into this test",
+        )
 
 
 def _want_both_labels(dataset: Dataset) -> None:

@@ -112,6 +112,34 @@ def test_a_checkpoint_of_other_options_is_refused(trained: Trained) -> None:
         trainer.resume()
 
 
+def test_a_refinement_begins_where_the_earlier_run_ended(trained: Trained, tmp_path: Path) -> None:
+    options = Options(architecture=Architecture(height=64, width=64), epochs=1, apart=0.0)
+    earlier = torch.load(trained.run / "checkpoint.pt", weights_only=True)["average"]
+    trainer = Trainer(read(str(trained.data)), options, tmp_path / "refined")
+    trainer.start_from(trained.run)
+    for name, weights in trainer.net.state_dict().items():
+        assert torch.equal(weights, earlier[f"module.{name}"]), name
+
+
+def test_a_refinement_of_another_division_would_leak_and_is_refused(
+    trained: Trained, tmp_path: Path
+) -> None:
+    options = Options(architecture=Architecture(height=64, width=64), epochs=1)
+    divided_anew = read(str(trained.data), seed=7)
+    trainer = Trainer(divided_anew, options, tmp_path / "refined")
+    with pytest.raises(TrainingError, match="another division"):
+        trainer.start_from(trained.run)
+
+
+def test_a_refinement_of_another_network_is_refused(trained: Trained, tmp_path: Path) -> None:
+    options = Options(architecture=Architecture(height=64, width=64, bottleneck=8), epochs=1)
+    trainer = Trainer(read(str(trained.data)), options, tmp_path / "refined")
+    with pytest.raises(TrainingError, match="can't be started from"):
+        trainer.start_from(trained.run)
+    with pytest.raises(TrainingError, match="can't be started from"):
+        trainer.start_from(tmp_path / "nowhere")
+
+
 def test_an_earlier_checkpoint_is_not_overwritten_unasked(trained: Trained) -> None:
     before = (trained.run / "checkpoint.pt").stat().st_mtime_ns
     ended = splitsight(*command(trained.data, trained.run.parent))
