@@ -86,15 +86,19 @@ class Judge:
         maps, scores = tail.run(symbols)
         self._counters.add("batches")
         self._counters.add("judged", len(decoded))
-        answered = [
-            self._answer(tail, job, float(score))
+        combined = [
+            tail.gate.cloud_score(job.escalation.score, float(score))
             for (job, _), score in zip(decoded, scores, strict=True)
+        ]
+        answered = [
+            self._answer(tail, job, score)
+            for (job, _), score in zip(decoded, combined, strict=True)
         ]
         self._writer.add_tails(
             [
-                self._record(tail, _Judged(job, float(score), at, len(decoded)), seen, found)
+                self._record(tail, _Judged(job, score, at, len(decoded)), seen, found)
                 for (job, seen), found, score, at in zip(
-                    decoded, maps, scores, answered, strict=True
+                    decoded, maps, combined, answered, strict=True
                 )
             ]
         )

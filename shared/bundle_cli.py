@@ -41,7 +41,8 @@ def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
         "features": " × ".join(map(str, manifest.features.shape)),
         "classes": ", ".join(manifest.classes),
         "gate": f"pass below {gate.pass_below:.4g}, reject from {gate.reject_from:.4g}; "
-        f"in the cloud reject from {gate.tail_reject_from:.4g}",
+        f"in the cloud, tail weighing {gate.tail_weight:.0%}, reject from "
+        f"{gate.cloud_reject_from:.4g}",
         "trained on": f"{training.data} ({training.data_hash[:12]}), {training.epochs} epochs, "
         f"seed {training.seed}",
         "data licence": training.data_licence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +11,35 @@ from numpy.typing import NDArray
 from shared.contracts import Decision, Verdict
 from shared.errors import SettingsError
 
+SUREST = 1e-6
+
+
+def logit(probability: float) -> float:
+    """Log-odds of a probability, which is kept SUREST away from 0 and 1."""
+    kept = min(max(probability, SUREST), 1 - SUREST)
+    return math.log(kept / (1 - kept))
+
+
+def expit(odds: float) -> float:
+    """The probability again."""
+    return 1 / (1 + math.exp(-odds))
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Three thresholds on scores in 0–1.
+    """Three thresholds on scores in 0–1, and how much the tail's score counts in the cloud.
 
     A head's score below `pass_below` passes, one from `reject_from` on rejects, what lies
-    between escalates. A tail's score from `tail_reject_from` on rejects. A score that is not a
-    number escalates at the edge and rejects in the cloud.
-    Raises SettingsError where pass_below lies above reject_from.
+    between escalates. The cloud's score, head and tail together, rejects from
+    `cloud_reject_from` on. A score that is not a number escalates at the edge and rejects in
+    the cloud. `tail_weight` lies in 0–1; with 1 the tail alone is asked.
+    Raises SettingsError where pass_below lies above reject_from, or for another weight.
     """
 
     pass_below: float
     reject_from: float
-    tail_reject_from: float
+    cloud_reject_from: float
+    tail_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.pass_below <= self.reject_from:
@@ -31,6 +47,8 @@ class Gate:
                 f"the gate passes below {self.pass_below} and rejects from {self.reject_from}",
                 fix="pass_below must not lie above reject_from",
             )
+        if not 0 <= self.tail_weight <= 1:
+            raise SettingsError(f"tail_weight is {self.tail_weight}", fix="it must lie in 0–1")
 
     def decide(self, score: float) -> Decision:
         """At the edge."""
@@ -40,9 +58,19 @@ class Gate:
             return Decision.REJECT
         return Decision.ESCALATE
 
+    def cloud_score(self, head: float, tail: float) -> float:
+        """Both halves' scores as one: their log-odds, weighed (a logarithmic opinion pool)."""
+        if self.tail_weight == 1.0 or math.isnan(tail):
+            return tail
+        if not math.isfinite(head):
+            # The head had no opinion; the tail's stands alone.
+            return tail
+        weight = self.tail_weight
+        return expit(weight * logit(tail) + (1 - weight) * logit(head))
+
     def conclude(self, score: float) -> Verdict:
-        """In the cloud, which has nobody to ask."""
-        return "pass" if score < self.tail_reject_from else "reject"
+        """In the cloud, which has nobody to ask; `score` as `cloud_score` gives it."""
+        return "pass" if score < self.cloud_reject_from else "reject"
 
 
 def choose_gate(
@@ -51,7 +79,8 @@ def choose_gate(
     *,
     escape_target: float,
     overkill_target: float,
-    tail_reject_from: float,
+    cloud_reject_from: float,
+    tail_weight: float = 1.0,
 ) -> Gate:
     """Thresholds that escalate least on these samples while meeting both targets on them.
 
@@ -72,4 +101,4 @@ def choose_gate(
     if pass_below > reject_from:
         # Both targets can be met without escalating: meet in the middle.
         pass_below = reject_from = (pass_below + reject_from) / 2
-    return Gate(pass_below, reject_from, tail_reject_from)
+    return Gate(pass_below, reject_from, cloud_reject_from, tail_weight)

@@ -52,11 +52,12 @@ class GateSpec(Settings):
 
     pass_below: float
     reject_from: float
-    tail_reject_from: float
+    cloud_reject_from: float
+    tail_weight: float = Field(1.0, ge=0, le=1, description="of the tail's score in the cloud's")
 
     @property
     def gate(self) -> Gate:
-        return Gate(self.pass_below, self.reject_from, self.tail_reject_from)
+        return Gate(self.pass_below, self.reject_from, self.cloud_reject_from, self.tail_weight)
 
 
 class Tolerance(Settings):

@@ -51,7 +51,7 @@ class Escalation(Message, frozen=True, tag="escalation"):
 
 
 class CloudVerdict(Message, frozen=True, tag="verdict"):
-    """The cloud's answer to an escalation. `score` is the tail's, 0–1."""
+    """The cloud's answer to an escalation. `score` is head and tail together, 0–1."""
 
     boot: str
     sequence: int

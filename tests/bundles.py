@@ -70,7 +70,7 @@ def _manifest(name: str, height: int, width: int, channels: int) -> dict[str, ob
         "input": {"height": height, "width": width, "channels": channels},
         "features": {"channels": FEATURES, "height": height // 16, "width": width // 16},
         "classes": ["good", "defect"],
-        "gate": {"pass_below": 0.2, "reject_from": 0.8, "tail_reject_from": 0.5},
+        "gate": {"pass_below": 0.2, "reject_from": 0.8, "cloud_reject_from": 0.5},
         "training": {
             "data": "none: brightness decides",
             "data_hash": "0" * 64,

@@ -33,6 +33,7 @@ TABLE_PICTURES = 400
 GOLDEN_INPUTS = 4
 ESCAPE_TARGET = 0.04
 OVERKILL_TARGET = 0.02
+TAIL_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 
 
 def assemble(
@@ -102,19 +103,40 @@ def _calibrate(
         edge.append(float(score[0]))
         cloud.append(float(tail.run(symbols[np.newaxis])[1][0]))
     labels = dataset.labels
-    edge_scores, cloud_scores = np.array(edge), np.array(cloud)
+    edge_scores, tail_scores = np.array(edge), np.array(cloud)
+    tail_weight, cloud_scores = weigh(edge_scores, tail_scores, labels)
     gate = choose_gate(
         edge_scores,
         labels,
         escape_target=ESCAPE_TARGET,
         overkill_target=OVERKILL_TARGET,
-        tail_reject_from=best_threshold(cloud_scores, labels),
+        cloud_reject_from=best_threshold(cloud_scores, labels),
+        tail_weight=tail_weight,
     )
     return gate, {
         "calibrate_edge_auroc": auroc(edge_scores, labels),
+        "calibrate_tail_auroc": auroc(tail_scores, labels),
         "calibrate_cloud_auroc": auroc(cloud_scores, labels),
         "edge_threshold": best_threshold(edge_scores, labels),
     }
+
+
+def weigh(
+    head: NDArray[np.float64], tail: NDArray[np.float64], labels: NDArray[np.bool_]
+) -> tuple[float, NDArray[np.float64]]:
+    """How much the tail's score should count beside the head's, and the scores so combined.
+
+    The bottleneck withholds something from the tail that the head has seen, so the best of
+    TAIL_WEIGHTS by AUROC on these samples is taken; among equals the one that trusts the tail
+    most.
+    """
+    ways = []
+    for weight in TAIL_WEIGHTS:
+        gate = Gate(0.0, 1.0, 0.5, weight)
+        scores = np.array([gate.cloud_score(h, t) for h, t in zip(head, tail, strict=True)])
+        ways.append((auroc(scores, labels), weight, scores))
+    _, weight, scores = max(ways, key=lambda way: way[:2])
+    return weight, scores
 
 
 def _sample_inputs(

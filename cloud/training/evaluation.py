@@ -70,7 +70,10 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What a bundle says of each sample, in order; arrays (n,)."""
+    """What a bundle says of each sample, in order; arrays (n,).
+
+    cloud   head and tail together, as the service weighs them
+    """
 
     edge: NDArray[np.float64]
     cloud: NDArray[np.float64]
@@ -86,7 +89,7 @@ def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int 
     options = RuntimeOptions("cpu" if runtime == "torch" else "CPU", threads)
     head = choose_runtime(runtime, bundle.read(HEAD), options).runtime
     tail = choose_runtime(runtime, bundle.read(TAIL), options).runtime
-    spec = bundle.manifest.input
+    spec, gate = bundle.manifest.input, bundle.manifest.gate.gate
     rows = []
     for sample in track(dataset.samples, "judging"):
         picture = prepare(
@@ -96,7 +99,8 @@ def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int 
         symbols = bundle.codec.quantise(np.asarray(features[0], np.float32))
         payload = bundle.codec.encode(symbols)
         _, cloud = tail.run(symbols[np.newaxis])
-        rows.append((float(edge[0]), float(cloud[0]), len(payload), _jpeg_bytes(picture)))
+        score = gate.cloud_score(float(edge[0]), float(cloud[0]))
+        rows.append((float(edge[0]), score, len(payload), _jpeg_bytes(picture)))
     edge_scores, cloud_scores, encoded, jpeg = (np.array(c) for c in zip(*rows, strict=True))
     return Judgements(edge_scores, cloud_scores, encoded, jpeg)
 

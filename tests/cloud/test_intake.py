@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from cloud.counters import Counters
@@ -28,6 +29,7 @@ from shared.bundle import Bundle
 from shared.clock import ManualClock
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError
+from shared.gate import Gate
 from shared.runtime.base import Array
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
@@ -114,6 +116,11 @@ class Plant:
         self.receipts.append(wire.decode(delivery.payload, wire.Receipt)[0].batch)
 
 
+def decoded(bundle: Bundle, payload: bytes) -> NDArray[np.int8]:
+    """The symbols of an escalation, as a batch of one."""
+    return bundle.codec.decode(wire.decode(payload, wire.Escalation)[1])[np.newaxis]
+
+
 @pytest.fixture(scope="module")
 def tail(bundle: Bundle) -> Tail:
     return open_tail(bundle, ONNX)
@@ -122,6 +129,22 @@ def tail(bundle: Bundle) -> Tail:
 @pytest.fixture
 def plant(database: Database, tail: Tail) -> Plant:
     return Plant(database, tail)
+
+
+def test_the_verdict_weighs_the_heads_score_as_the_bundle_says(
+    database: Database, bundle: Bundle
+) -> None:
+    trusting = open_tail(bundle, ONNX)
+    trusting.gate = Gate(0.2, 0.8, 0.5, tail_weight=0.0)
+    plant = Plant(database, trusting)
+    payload = escalation(bundle, 1, level=2)
+    sent, _ = wire.decode(payload, wire.Escalation)
+    plant.escalate(payload)
+    plant.work()
+    ((answer, _),) = plant.verdicts
+    assert answer.score == pytest.approx(sent.score)
+    assert answer.verdict == trusting.gate.conclude(sent.score)
+    assert trusting.run(decoded(bundle, payload))[1][0] != pytest.approx(sent.score)
 
 
 def test_an_escalation_is_answered_and_its_result_stored(plant: Plant, bundle: Bundle) -> None:

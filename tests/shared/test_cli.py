@@ -109,7 +109,7 @@ def test_show_prints_one_json_value_alone(tiny: Bundle) -> None:
     told = json.loads(ended.stdout)
     assert told["id"] == tiny.id
     assert told["pair"] == tiny.manifest.pair
-    assert told["gate"] == {"pass_below": 0.2, "reject_from": 0.8, "tail_reject_from": 0.5}
+    assert told["gate"] == {"pass_below": 0.2, "reject_from": 0.8, "cloud_reject_from": 0.5}
     assert set(told["files"]) == set(REQUIRED)
 
 

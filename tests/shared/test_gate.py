@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shared.contracts import Decision
 from shared.errors import SettingsError
-from shared.gate import Gate, choose_gate
+from shared.gate import SUREST, Gate, choose_gate
 
 scores = st.floats(0, 1)
 targets = st.floats(0, 0.5)
@@ -46,7 +46,7 @@ def test_a_chosen_gate_meets_both_targets_on_its_samples(
     sample: Sample, escapes: float, overkill: float
 ) -> None:
     gate = choose_gate(
-        *sample, escape_target=escapes, overkill_target=overkill, tail_reject_from=0.5
+        *sample, escape_target=escapes, overkill_target=overkill, cloud_reject_from=0.5
     )
     found = decisions(gate, sample)
     assert (found[sample.defective] == Decision.PASS).mean() <= escapes
@@ -56,7 +56,7 @@ def test_a_chosen_gate_meets_both_targets_on_its_samples(
 @given(samples())
 def test_samples_that_a_threshold_separates_are_never_escalated(sample: Sample) -> None:
     separable = sample._replace(edge=np.where(sample.defective, 0.5 + sample.edge / 2, 0.499))
-    gate = choose_gate(*separable, escape_target=0, overkill_target=0, tail_reject_from=0.5)
+    gate = choose_gate(*separable, escape_target=0, overkill_target=0, cloud_reject_from=0.5)
     found = decisions(gate, separable)
     np.testing.assert_array_equal(found == Decision.REJECT, separable.defective)
     np.testing.assert_array_equal(found == Decision.PASS, ~separable.defective)
@@ -66,7 +66,7 @@ def test_samples_that_a_threshold_separates_are_never_escalated(sample: Sample) 
 def test_a_laxer_target_escalates_no_more(sample: Sample, target: float) -> None:
     def escalated(escape_target: float) -> float:
         gate = choose_gate(
-            *sample, escape_target=escape_target, overkill_target=0.0, tail_reject_from=0.5
+            *sample, escape_target=escape_target, overkill_target=0.0, cloud_reject_from=0.5
         )
         return float((decisions(gate, sample) == Decision.ESCALATE).mean())
 
@@ -108,5 +108,35 @@ def test_one_kind_alone_gives_no_gate(defective: bool) -> None:
             np.array([defective, defective]),
             escape_target=0.1,
             overkill_target=0.1,
-            tail_reject_from=0.5,
+            cloud_reject_from=0.5,
         )
+
+
+scores01 = st.floats(0, 1)
+
+
+@given(scores01, scores01, st.floats(0, 1))
+def test_the_cloud_score_lies_between_both_halves(head: float, tail: float, weight: float) -> None:
+    found = Gate(0.2, 0.8, 0.5, weight).cloud_score(head, tail)
+    low, high = sorted((head, tail))
+    assert low - 2 * SUREST <= found <= high + 2 * SUREST
+
+
+@given(scores01, scores01)
+def test_a_tail_that_counts_alone_is_not_touched(head: float, tail: float) -> None:
+    assert Gate(0.2, 0.8, 0.5).cloud_score(head, tail) == tail
+
+
+@pytest.mark.parametrize("head", [float("nan"), float("inf")])
+def test_a_head_without_an_opinion_leaves_it_to_the_tail(head: float) -> None:
+    assert Gate(0.2, 0.8, 0.5, 0.5).cloud_score(head, 0.9) == 0.9
+
+
+def test_a_tail_without_an_opinion_rejects_whatever_the_head_said() -> None:
+    gate = Gate(0.2, 0.8, 0.5, 0.5)
+    assert gate.conclude(gate.cloud_score(0.0, float("nan"))) == "reject"
+
+
+def test_a_weight_beyond_its_range_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"tail_weight is 1\.5"):
+        Gate(0.2, 0.8, 0.5, 1.5)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from cloud.training.assembly import TAIL_WEIGHTS, weigh
 from cloud.training.augment import Augmentation, augment
 from cloud.training.dataset import Dataset
 from cloud.training.evaluation import Judgements, evaluate, judge, report
@@ -242,3 +243,21 @@ def test_what_edge_and_cloud_decide_adds_up(tiny: Bundle, case: Scored, seed: in
     assert found.escape_rate == pytest.approx(np.mean([not r for r, bad in pairs if bad]))
     assert found.overkill_rate == pytest.approx(np.mean([r for r, bad in pairs if not bad]))
     assert found.accuracy == pytest.approx(np.mean([r == bad for r, bad in pairs]))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_weight_of_the_tail_never_makes_the_cloud_worse_than_the_tail(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(40) % 2 == 0
+    head, tail = rng.uniform(0, 1, (2, 40))
+    weight, combined = weigh(head, tail, labels)
+    assert weight in TAIL_WEIGHTS
+    assert auroc(combined, labels) >= auroc(tail, labels)
+
+
+def test_a_perfect_tail_is_trusted_alone() -> None:
+    labels = np.arange(40) % 2 == 0
+    tail = np.where(labels, 0.9, 0.1)
+    weight, combined = weigh(np.full(40, 0.5), tail, labels)
+    assert weight == 1.0
+    np.testing.assert_array_equal(combined, tail)
