@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.training.readers.elpv_wheel import Cell, elpv_cells
+from cloud.training.elpv_wheel import Cell, elpv_cells
 from shared.errors import DataError
 
 TEST_CELLS = "elpv-test.txt"

@@ -36,16 +36,20 @@ def loaded(*modules: str) -> set[str]:
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        (["edge"], {"torch", "fastapi", "sqlmodel", "onnx", "cloud", "fleet", "hardware_sim"}),
+        (
+            ["edge"],
+            {"torch", "fastapi", "sqlmodel", "onnx", "scipy", "cloud", "fleet", "hardware_sim"},
+        ),
         (["shared.cli"], {"torch", "cv2", "onnx", "fastapi", "edge", "cloud"}),
         (["fleet"], {"torch", "fastapi", "onnx", "edge", "cloud", "hardware_sim"}),
         (
             [*("cloud.cli", "cloud.serving", "cloud.service", "cloud.api", "cloud.dashboard")],
-            {"torch", "onnx", "edge", "fleet", "hardware_sim"},
+            {"torch", "onnx", "scipy", "edge", "fleet", "hardware_sim"},
         ),
+        (["hardware_sim"], {"torch", "onnx", "scipy", "httpx"}),
         (
             ["cloud.intake", "cloud.records.queries", "cloud.tail", "cloud.judge"],
-            {"torch", "onnx", "edge", "fleet", "hardware_sim"},
+            {"torch", "onnx", "scipy", "edge", "fleet", "hardware_sim"},
         ),
     ],
 )

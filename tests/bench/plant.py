@@ -14,7 +14,7 @@ import yaml
 
 from cloud.broker import EmbeddedBroker
 from cloud.loopback import free_port
-from cloud.training.readers.elpv_wheel import elpv_cells
+from cloud.training.elpv_wheel import elpv_cells
 from hardware_sim.cells import TEST_CELLS
 from hardware_sim.processes import Child, splitsight
 from shared import wire

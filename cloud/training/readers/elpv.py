@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cloud.training.dataset import GOOD, Dataset, Sample, Split
+from cloud.training.elpv_wheel import elpv_cells
 from cloud.training.partition import divide, group_near_identical
-from cloud.training.readers.elpv_wheel import elpv_cells
 
 LICENCE = "CC BY-NC-SA 4.0 (Deitsch et al., elpv-dataset): not for commercial use"
 # The published protocol tests on a quarter; calibration comes out of the training share.
