@@ -31,9 +31,11 @@ from shared.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED, Manifes
 class Golden:
     """Inputs and what the model made of them when the bundle was built.
 
-    inputs       uint8 (n, c, h, w)
-    edge_scores  float32 (n,); head_symbols int8 (n, c, h, w); tail_scores float32 (n,)
-    payload      the first input's encoded symbols
+    inputs        uint8 (n, c, h, w)
+    edge_scores   the int8 head's, float32 (n,); float_scores the float head's
+    symbols       int8 (n, c, h, w)
+    tail_scores   the tail's own, float32 (n,)
+    payload       the first input's encoded symbols
     """
 
     inputs: NDArray[np.uint8]
@@ -41,6 +43,7 @@ class Golden:
     symbols: NDArray[np.int8]
     tail_scores: NDArray[np.float32]
     payload: bytes
+    float_scores: NDArray[np.float32]
 
     def to_bytes(self) -> bytes:
         stream = io.BytesIO()
@@ -51,6 +54,7 @@ class Golden:
             symbols=self.symbols,
             tail_scores=self.tail_scores,
             payload=np.frombuffer(self.payload, np.uint8),
+            float_scores=self.float_scores,
         )
         return stream.getvalue()
 
@@ -65,6 +69,7 @@ class Golden:
                     arrays["symbols"],
                     arrays["tail_scores"],
                     arrays["payload"].tobytes(),
+                    arrays["float_scores"],
                 )
         except Exception as error:
             # numpy and zlib answer damage with a dozen kinds of exception.

@@ -14,8 +14,18 @@ from shared.bundle import Bundle
 from shared.console import Format, out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.manifest import HEAD, HEAD_FLOAT, REQUIRED, TAIL
-from shared.parity import ParityReport, check_codec, measure_head, measure_tail
+from shared.parity import (
+    ParityReport,
+    check_codec,
+    check_quantisation,
+    measure_float_head,
+    measure_head,
+    measure_tail,
+)
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime, runtime_names
+
+TAIL_ONLY = frozenset({"torch"})
+MEASURES = ((HEAD, measure_head), (HEAD_FLOAT, measure_float_head), (TAIL, measure_tail))
 
 app = typer.Typer(no_args_is_help=True, help="Look into a bundle and check it.")
 BundlePath = Annotated[Path, typer.Argument(help="A bundle: a folder or a zip file.")]
@@ -73,8 +83,11 @@ def verification(bundle: Bundle) -> list[dict[str, object]]:
     """One row a check: {check, ok, found}; ok is None where a backend can't run the model."""
     rows = [_row(f"hash of {name}", partial(_bytes, bundle, name)) for name in REQUIRED]
     rows.append(_row("codec", partial(_codec, bundle)))
-    for model, measure in ((HEAD, measure_head), (HEAD_FLOAT, measure_head), (TAIL, measure_tail)):
+    rows.append(_row("int8 against float", partial(_quantisation, bundle)))
+    for model, measure in MEASURES:
         for name in runtime_names():
+            if name in TAIL_ONLY and model != TAIL:
+                continue
             check = f"parity of {model} on {name}"
             rows.append(_row(check, partial(_parity, bundle, name, model, measure)))
     return rows
@@ -82,6 +95,10 @@ def verification(bundle: Bundle) -> list[dict[str, object]]:
 
 def _bytes(bundle: Bundle, name: str) -> str:
     return f"{len(bundle.read(name)):,} B"
+
+
+def _quantisation(bundle: Bundle) -> str:
+    return f"scores within {check_quantisation(bundle.golden, bundle.manifest.tolerance.int8):.4f}"
 
 
 def _codec(bundle: Bundle) -> str:

@@ -64,10 +64,12 @@ class Tolerance(Settings):
     """How far a backend may differ from the golden outputs.
 
     score     largest difference of a score, 0–1
+    int8      largest difference of the int8 head's score from the float head's, 0–1
     symbols   share of symbols that may differ by more than one step, 0–1
     """
 
     score: float = Field(0.05, gt=0, lt=1)
+    int8: float = Field(0.2, gt=0, lt=1)
     symbols: float = Field(0.01, ge=0, lt=1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.bundle import Bundle
+from shared.bundle import Bundle, Golden
 from shared.errors import BundleMismatch, ParityError
 from shared.manifest import MAP_STRIDE
 from shared.runtime.base import Array, Runtime
@@ -31,6 +31,30 @@ class ParityReport:
 
 def measure_head(bundle: Bundle, runtime: Runtime) -> ParityReport:
     """Run the golden inputs through a head. Raises BundleMismatch for outputs of wrong shape."""
+    return _measure_head(bundle, runtime, bundle.golden.edge_scores)
+
+
+def measure_float_head(bundle: Bundle, runtime: Runtime) -> ParityReport:
+    """As `measure_head`, for the float head beside it."""
+    return _measure_head(bundle, runtime, bundle.golden.float_scores)
+
+
+def check_quantisation(golden: Golden, allowed: float) -> float:
+    """How far the int8 head's golden scores lie from the float head's.
+
+    Raises ParityError where that is more than `allowed`.
+    """
+    delta = float(np.abs(golden.edge_scores - golden.float_scores).max())
+    if not delta <= allowed:
+        raise ParityError(
+            f"the int8 head's scores differ from the float head's by {delta:.3f}, at most "
+            f"{allowed:.3f} is allowed",
+            fix="train longer or with more pictures, so that calibration sees every range",
+        )
+    return delta
+
+
+def _measure_head(bundle: Bundle, runtime: Runtime, wanted: Array) -> ParityReport:
     manifest, golden = bundle.manifest, bundle.golden
     scores, symbols = [], []
     for picture in golden.inputs:
@@ -41,7 +65,7 @@ def measure_head(bundle: Bundle, runtime: Runtime) -> ParityReport:
         scores.append(float(score.reshape(-1)[0]))
         symbols.append(bundle.codec.quantise(features[0].astype(np.float32)))
     steps = np.abs(np.stack(symbols).astype(np.int16) - golden.symbols.astype(np.int16))
-    return _report(bundle, runtime, np.array(scores), golden.edge_scores, float((steps > 1).mean()))
+    return _report(bundle, runtime, np.array(scores), wanted, float((steps > 1).mean()))
 
 
 def measure_tail(bundle: Bundle, runtime: Runtime) -> ParityReport:

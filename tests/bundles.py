@@ -49,7 +49,7 @@ def make_bundle(
     tables = tables_from_symbols(symbols, LIMIT)
     _, tail_scores = open_runtime("onnx", tail).run(symbols)
     payload = FeatureCodec.of(tables, symbols.shape[1:]).encode(symbols[0])
-    golden = Golden(inputs, scores, symbols, np.asarray(tail_scores, np.float32), payload)
+    golden = Golden(inputs, scores, symbols, np.asarray(tail_scores, np.float32), payload, scores)
     files = {
         HEAD: head,
         HEAD_FLOAT: head,

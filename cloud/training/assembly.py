@@ -18,7 +18,8 @@ from shared.bundle import Bundle, Golden, write_bundle
 from shared.codec import FeatureCodec, tables_from_symbols
 from shared.console import track
 from shared.gate import Gate, choose_gate
-from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL, Tolerance
+from shared.parity import check_quantisation
 from shared.runtime.base import Runtime, open_runtime
 from shared.splitnet.export import export_head, export_tail, quantise_head
 from shared.splitnet.network import SplitNet
@@ -60,12 +61,14 @@ def assemble(
     tables = tables_from_symbols(symbols, SYMBOL_LIMIT)
     codec = FeatureCodec.of(tables, shape)
     gate, metrics = _calibrate(dataset.of("calibrate"), trainer, runtime, tail, codec)
+    golden = _golden(runtime, head_float, tail, codec, (a.channels, a.height, a.width))
+    check_quantisation(golden, Tolerance().int8)  # type: ignore[call-arg]
     files = {
         HEAD: head,
         HEAD_FLOAT: head_float,
         TAIL: tail,
         CODEC: tables.to_json(),
-        GOLDEN: _golden(runtime, tail, codec, (a.channels, a.height, a.width)).to_bytes(),
+        GOLDEN: golden.to_bytes(),
     }
     manifest: dict[str, object] = {
         "name": name,
@@ -174,11 +177,20 @@ def golden_inputs(shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint
 
 
 def _golden(
-    head: Runtime, tail_model: bytes, codec: FeatureCodec, shape: tuple[int, int, int]
+    head: Runtime,
+    float_model: bytes,
+    tail_model: bytes,
+    codec: FeatureCodec,
+    shape: tuple[int, int, int],
 ) -> Golden:
     inputs = golden_inputs(shape)
     found = [head.run(picture[np.newaxis]) for picture in inputs]
     symbols = np.stack([codec.quantise(np.asarray(f[0][0], np.float32)) for f in found])
     tail_scores = np.asarray(open_runtime("onnx", tail_model).run(symbols)[1], np.float32)
     edge_scores = np.array([f[2].reshape(-1)[0] for f in found], np.float32)
-    return Golden(inputs, edge_scores, symbols, tail_scores, codec.encode(symbols[0]))
+    float_head = open_runtime("onnx", float_model)
+    float_scores = np.array(
+        [float_head.run(picture[np.newaxis])[2].reshape(-1)[0] for picture in inputs], np.float32
+    )
+    payload = codec.encode(symbols[0])
+    return Golden(inputs, edge_scores, symbols, tail_scores, payload, float_scores)

@@ -26,6 +26,9 @@ from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 
+WARM_UP = 1_000_000
+"""Sequence numbers from here on are not measured."""
+
 
 @dataclass
 class Device:
@@ -119,13 +122,13 @@ def plant(bundle_path: Path, folder: Path, tail: dict[str, object]) -> Iterator[
 def _warm_up(device: Device, body: bytes) -> None:
     """Escalate until the cloud answers, then forget it."""
     give_up = time.monotonic() + 60
-    sequence = -1
+    sequence = WARM_UP
     while not device.answered:
         if time.monotonic() > give_up:
             raise RuntimeError("the cloud did not answer within 60 s")
         device.escalate(sequence, body)
         device.wait_for(1, 0.5)
-        sequence -= 1
-    device.wait_for(-sequence - 1, 2.0)
+        sequence += 1
+    device.wait_for(sequence - WARM_UP, 2.0)
     device.sent.clear()
     device.answered.clear()

@@ -31,7 +31,7 @@ def main() -> None:
             _wait_for_parts(demo)
             with sync_playwright() as playwright:
                 browser = launch(playwright)
-                page = browser.new_page(viewport={"width": 1280, "height": 1100})
+                page = browser.new_page(viewport={"width": 1280, "height": 1480})
                 page.goto(demo.url)
                 page.wait_for_function(
                     "[...document.images].length > 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ import pytest
 from shared.bundle import Bundle, Golden, write_bundle
 from shared.errors import BundleMismatch, ParityError
 from shared.manifest import HEAD, TAIL
-from shared.parity import check_codec, check_head, check_tail, map_shape, measure_head, measure_tail
+from shared.parity import (
+    check_codec,
+    check_head,
+    check_quantisation,
+    check_tail,
+    map_shape,
+    measure_head,
+    measure_tail,
+)
 from shared.runtime.base import Array, Runtime, open_runtime
 from tests.shared.test_bundle import fields, files
 
@@ -106,6 +115,7 @@ def test_a_codec_that_encodes_otherwise_is_refused(tiny: Bundle, tmp_path: Path)
         golden.symbols,
         golden.tail_scores,
         tiny.codec.encode(golden.symbols[1]),
+        golden.float_scores,
     )
     changed = files(tiny) | {"golden.npz": other.to_bytes()}
     bundle = write_bundle(tmp_path / "other", fields(tiny), changed)
@@ -116,3 +126,14 @@ def test_a_codec_that_encodes_otherwise_is_refused(tiny: Bundle, tmp_path: Path)
 
 def test_the_defect_maps_have_an_eighth_of_the_inputs_size(tiny: Bundle) -> None:
     assert map_shape(tiny) == (8, 8)
+
+
+def test_an_int8_head_far_from_its_float_head_is_refused(tiny: Bundle) -> None:
+    allowed = tiny.manifest.tolerance.int8
+    assert check_quantisation(tiny.golden, allowed) <= allowed
+    apart = replace(tiny.golden, float_scores=tiny.golden.edge_scores - 0.5)
+    with pytest.raises(ParityError, match=r"differ from the float head's by 0\.5"):
+        check_quantisation(apart, allowed)
+    silent = replace(tiny.golden, float_scores=np.full_like(apart.float_scores, np.nan))
+    with pytest.raises(ParityError):
+        check_quantisation(silent, allowed)
