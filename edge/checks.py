@@ -12,6 +12,9 @@ from shared.doctor import Row, row
 from shared.runtime.base import GROUP
 
 
+EXTRA_OF = {"torch": "train"}
+
+
 def checks() -> list[Row]:
     """Rows {check, ok, found, wanted, fix}: each runtime with its devices, each plug-in."""
     runtimes = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
@@ -32,7 +35,7 @@ def _runtime(entry: EntryPoint) -> Row:
             ok=False,
             found=str(error),
             wanted=wanted,
-            fix="pip install 'splitsight[edge]', or use another runtime",
+            fix=f"pip install 'splitsight[{EXTRA_OF.get(entry.name, 'edge')}]', or use another",
         )
     except Exception as error:  # noqa: BLE001 - a driver may raise anything
         return row(

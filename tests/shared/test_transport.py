@@ -159,14 +159,14 @@ def test_members_of_a_shared_subscription_divide_the_messages(site: Site) -> Non
     workers = [started(site, f"worker-{n}") for n in range(2)]
     inboxes = [Inbox(), Inbox()]
     onlooker, everything = started(site, "onlooker"), Inbox()
-    onlooker.subscribe("work/#", everything)
+    onlooker.subscribe("jobs/#", everything)
     for worker, inbox in zip(workers, inboxes, strict=True):
-        worker.subscribe("$share/intake/work/+", inbox)
+        worker.subscribe("$share/intake/jobs/+", inbox)
     for client in (*workers, onlooker):
         settle(client)
     sender = started(site, "sender")
     for number in range(20):
-        sender.publish("work/a", bytes([number]))
+        sender.publish("jobs/a", bytes([number]))
     assert [everything.next().payload[0] for _ in range(20)] == list(range(20))
     for worker in workers:
         settle(worker)
