@@ -11,7 +11,6 @@ from edge.kinds import Loaded, actuator_kinds, camera_kinds
 from shared.doctor import Row, row
 from shared.runtime.base import GROUP
 
-
 EXTRA_OF = {"torch": "train"}
 
 
