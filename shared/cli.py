@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from shared import log
 from shared.console import err
-from shared.errors import MissingExtra, SplitsightError
+from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
 
 GROUP = "splitsight.groups"
 OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
@@ -91,7 +91,7 @@ def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         err.print("stopped")
-        return 130
+        return STOPPED_EXIT
     except click.ClickException as error:
         error.show()
         return error.exit_code
