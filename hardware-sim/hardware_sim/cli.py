@@ -45,7 +45,7 @@ def demo(
     """Inspect real solar cells with three boxes, a broker and the cloud on this machine."""
     stop = StopSignal()
     with work_folder(keep) as folder:
-        options = DemoOptions(bundle, parts, rate, port, broker_port, runtime, folder)
+        options = DemoOptions(bundle, parts, rate, port, broker_port, runtime)
         running = Demo(options, folder)
         try:
             running.start()

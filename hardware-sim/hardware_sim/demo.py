@@ -39,7 +39,6 @@ class DemoOptions:
 
     parts   inspect this many and end; None goes on until Ctrl-C
     rate    parts a second and device
-    folder  where logs, journals and records go; None: a temporary one, removed at the end
     """
 
     bundle: Path
@@ -48,7 +47,6 @@ class DemoOptions:
     port: int = 8765
     broker_port: int = 18830
     runtime: str = "auto"
-    folder: Path | None = None
 
 
 class Demo:
