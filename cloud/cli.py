@@ -6,6 +6,10 @@ import typer
 
 from cloud.serving import serve
 from cloud.training import cli as training
+from cloud.training.agreement_cli import parity
+from cloud.training.certify_cli import certify
+from cloud.training.evaluate_cli import evaluate
+from cloud.training.leakage_cli import leakage
 
 app = typer.Typer(no_args_is_help=True, help="The cloud service, and the making of bundles.")
 
@@ -17,4 +21,7 @@ def cloud() -> None:
 
 app.command()(serve)
 app.command()(training.train)
-app.command()(training.evaluate)
+app.command()(evaluate)
+app.command()(certify)
+app.command()(leakage)
+app.command()(parity)

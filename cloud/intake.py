@@ -89,15 +89,14 @@ class Intake:
             return
         if message.shape != tail.shape:
             raise WireError(f"features of shape {message.shape} came, {tail.shape} wanted", fix=FIX)
-        if not body or len(body) > tail.codec.largest:
-            raise WireError(
-                f"{len(body)} B of features came, 1 to {tail.codec.largest} wanted", fix=FIX
-            )
+        tail.codec.check(len(body), message.coarseness)
         if not math.isfinite(message.remaining) or message.remaining > LONGEST_REMAINING_S:
             raise WireError(f"{message.remaining} s remain, a few seconds were wanted", fix=FIX)
         arrived = self._clock.monotonic()
         trace = {name: delivery.properties[name] for name in TRACE if name in delivery.properties}
         self._counters.add("escalations")
+        if message.coarseness > 1:
+            self._counters.add("escalations_coarser")
         self._queue.put(Job(address, message, body, arrived, arrived + message.remaining, trace))
 
     def inspections(self, delivery: Delivery) -> None:

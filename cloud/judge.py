@@ -14,9 +14,10 @@ from cloud.counters import Counters
 from cloud.pictures import map_png, seen_png
 from cloud.records.tables import TailRecord
 from cloud.records.writer import RecordsWriter
-from cloud.tail import Tail, Tails
+from cloud.tail import Found, Kind, Tail, Tails
 from cloud.work import Job, WorkQueue
 from shared.clock import Clock
+from shared.contracts import Verdict
 from shared.errors import CodecError, TransportError
 from shared.log import get_logger
 from shared.transport.base import Transport
@@ -29,10 +30,14 @@ LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
+    """One job and what came of it; `kind` only of a rejected part."""
+
     job: Job
+    seen: NDArray[np.int8]
+    defect_map: NDArray[np.float32]
     score: float
-    answered: float
-    batch: int
+    verdict: Verdict
+    kind: Kind | None
 
 
 class Judge:
@@ -82,44 +87,36 @@ class Judge:
         ]
         if not decoded:
             return
-        symbols = np.stack([one for _, one in decoded])
-        maps, scores = tail.run(symbols)
+        found = tail.run(np.stack([symbols for _, symbols in decoded]))
         self._counters.add("batches")
         self._counters.add("judged", len(decoded))
-        combined = [
-            tail.gate.cloud_score(job.escalation.score, float(score))
-            for (job, _), score in zip(decoded, scores, strict=True)
+        judged = [
+            _conclude(tail, job, symbols, found, index)
+            for index, (job, symbols) in enumerate(decoded)
         ]
-        answered = [
-            self._answer(tail, job, score)
-            for (job, _), score in zip(decoded, combined, strict=True)
-        ]
+        answered = [self._answer(one) for one in judged]
         self._writer.add_tails(
-            [
-                self._record(tail, _Judged(job, score, at, len(decoded)), seen, found)
-                for (job, seen), found, score, at in zip(
-                    decoded, maps, combined, answered, strict=True
-                )
-            ]
+            [self._record(one, at, len(judged)) for one, at in zip(judged, answered, strict=True)]
         )
 
     def _decode(self, tail: Tail, job: Job) -> NDArray[np.int8] | None:
         try:
-            return tail.codec.decode(job.body)
+            return tail.codec.decode(job.body, job.escalation.coarseness)
         except CodecError as error:
             self._counters.add("malformed")
             log.warning("malformed", topic=job.address.topic("escalation"), reason=str(error))
             return None
 
-    def _answer(self, tail: Tail, job: Job, score: float) -> float:
+    def _answer(self, judged: _Judged) -> float:
         """Send the verdict; when that was, monotonic seconds."""
-        escalation = job.escalation
+        job, escalation = judged.job, judged.job.escalation
         answer = CloudVerdict(
             boot=escalation.boot,
             sequence=escalation.sequence,
             part=escalation.part,
-            verdict=tail.gate.conclude(score),
-            score=score,
+            verdict=judged.verdict,
+            score=judged.score,
+            defect=judged.kind.name if judged.kind else "",
         )
         try:
             self._transport.publish(
@@ -135,10 +132,8 @@ class Judge:
             self._counters.add("answered_late")
         return now
 
-    def _record(
-        self, tail: Tail, judged: _Judged, seen: NDArray[np.int8], found: NDArray[np.float32]
-    ) -> TailRecord:
-        job = judged.job
+    def _record(self, judged: _Judged, answered: float, batch: int) -> TailRecord:
+        job, kind = judged.job, judged.kind
         return TailRecord(
             device=job.address.device,
             boot=job.escalation.boot,
@@ -148,11 +143,14 @@ class Judge:
             part=job.escalation.part,
             pair=job.escalation.pair,
             score=None if math.isnan(judged.score) else judged.score,
-            verdict=tail.gate.conclude(judged.score),
-            cloud_ms=(judged.answered - job.arrived) * 1000,
-            batch=judged.batch,
-            map_png=map_png(found),
-            seen_png=seen_png(seen),
+            verdict=judged.verdict,
+            kind=kind.name if kind else None,
+            kind_probability=kind.probability if kind else None,
+            coarseness=job.escalation.coarseness,
+            cloud_ms=(answered - job.arrived) * 1000,
+            batch=batch,
+            map_png=map_png(judged.defect_map),
+            seen_png=seen_png(judged.seen),
             received_at=self._clock.utc(),
         )
 
@@ -164,3 +162,11 @@ class Judge:
                 # One batch that the backend can't run must not end every later one's chance.
                 self._counters.add("failed_batches")
                 log.exception("batch_failed", fix="its devices reject these parts by deadline")
+
+
+def _conclude(tail: Tail, job: Job, symbols: NDArray[np.int8], found: Found, index: int) -> _Judged:
+    score = tail.gate.cloud_score(job.escalation.score, float(found.scores[index]))
+    verdict = tail.gate.conclude(score)
+    # The probabilities hold for defective parts alone.
+    kind = found.kind(index, tail.bundle.manifest.classes) if verdict == "reject" else None
+    return _Judged(job, symbols, found.maps[index], score, verdict, kind)

@@ -4,20 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud.settings import TailSettings
 from shared.bundle import Bundle
-from shared.errors import BundleMismatch
 from shared.log import get_logger
 from shared.manifest import TAIL
-from shared.parity import check_codec, check_tail, map_shape
+from shared.parity import check_codec, check_tail, split_tail
 from shared.runtime.base import Runtime, RuntimeOptions
 from shared.runtime.choice import choose_runtime
 
 log = get_logger("tail")
+
+
+class Kind(NamedTuple):
+    """A kind of defect, and how surely a defective part is of it, 0–1."""
+
+    name: str
+    probability: float
+
+
+class Found(NamedTuple):
+    """What a tail found in a batch.
+
+    maps    probabilities, float32 (n, height/8, width/8) of the input
+    scores  float32 (n,)
+    kinds   float32 (n, kinds of defect), None where the tail does not tell them apart
+    """
+
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    kinds: NDArray[np.float32] | None
+
+    def kind(self, index: int, names: Sequence[str]) -> Kind | None:
+        """The likeliest kind of one part; None where there is none, or it is not a number."""
+        if self.kinds is None or not np.isfinite(self.kinds[index]).all():
+            return None
+        likeliest = int(np.argmax(self.kinds[index]))
+        return Kind(names[likeliest], float(self.kinds[index, likeliest]))
 
 
 class Tail:
@@ -29,23 +56,19 @@ class Tail:
         self.codec = bundle.codec
         self.gate = bundle.manifest.gate.gate
         self.shape = bundle.manifest.features.shape
-        self._map_shape = map_shape(bundle)
 
-    def run(self, symbols: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Judge one batch.
+    def run(self, symbols: NDArray[np.int8]) -> Found:
+        """Judge one batch, int8 (n, channels, height, width).
 
-        symbols   int8 (n, channels, height, width)
-        Returns defect maps, probabilities float32 (n, height/8, width/8) of the input, and
-        scores float32 (n,). Raises BundleMismatch for outputs of another shape.
+        Raises BundleMismatch for outputs of another shape.
         """
-        count = len(symbols)
-        maps, scores = (np.asarray(output, np.float32) for output in self.runtime.run(symbols))
-        if maps.shape != (count, 1, *self._map_shape) or scores.shape != (count,):
-            raise BundleMismatch(
-                f"the tail returned maps {maps.shape} and scores {scores.shape} for {count} parts",
-                fix="rebuild the bundle with `make bundle`",
-            )
-        return maps[:, 0], scores
+        outputs = self.runtime.run(symbols)
+        maps, scores, kinds = split_tail(self.bundle, outputs, len(symbols))
+        return Found(
+            np.asarray(maps[:, 0], np.float32),
+            np.asarray(scores, np.float32),
+            None if kinds is None else np.asarray(kinds, np.float32),
+        )
 
     def warm_up(self, max_batch: int) -> None:
         """Run every batch size once: backends prepare for a shape when they first see it."""

@@ -14,7 +14,9 @@ import typer
 
 from cloud.api.app import openapi
 from cloud.settings import json_schema as cloud_schema
-from cloud.training.evaluation import Evaluation
+from cloud.training.agreement import Row as ParityRow
+from cloud.training.certify_cli import CertifyReport
+from cloud.training.scorecard import Evaluation
 from edge.bench import BenchRow
 from edge.settings import json_schema as edge_schema
 from hardware_sim.summary import DemoSummary
@@ -30,6 +32,8 @@ REPORTS: dict[str, Any] = {
     "demo": DemoSummary,
     "edge-bench": list[BenchRow],
     "cloud-evaluate": Evaluation,
+    "cloud-certify": CertifyReport,
+    "cloud-parity": list[ParityRow],
     "doctor": list[Row],
 }
 MESSAGES = (

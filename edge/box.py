@@ -72,6 +72,7 @@ class Box:
             boot=self.journal.boot,
             pair=bundle.manifest.pair,
             codec=bundle.codec,
+            cap_bytes=bundle.manifest.features.cap_bytes,
             clock=clock,
             health=self.health,
         )

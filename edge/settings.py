@@ -11,7 +11,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from edge.kinds import ACTUATORS, CAMERAS, actuator_kinds, camera_kinds
 from shared.errors import SettingsError
-from shared.manifest import GateSpec
+from shared.promises import GateSpec
 from shared.runtime.base import RuntimeOptions, runtime_names
 from shared.runtime.choice import AUTO
 from shared.settings import Settings, load_settings

@@ -35,16 +35,18 @@ class Uplink:
         boot: str,
         pair: str,
         codec: FeatureCodec,
+        cap_bytes: int,
         clock: Clock,
         health: Health,
     ) -> None:
-        """pair: the id of the head and tail that belong together."""
+        """pair: the id of the head and tail that belong together; cap_bytes: of features."""
         self._transport = transport
         self._topic = address.topic("escalation")
         self._verdicts = address.topic("verdict")
         self._boot = boot
         self._pair = pair
         self._codec = codec
+        self._cap_bytes = cap_bytes
         self._clock = clock
         self._health = health
         self._handler: VerdictHandler | None = None
@@ -67,7 +69,7 @@ class Uplink:
         if remaining <= 0:
             self._health.count("escalations_too_late")
             return
-        body = self._codec.encode(symbols)
+        body, coarseness = self._codec.encode_within(symbols, self._cap_bytes)
         header = Escalation(
             boot=self._boot,
             sequence=part.sequence,
@@ -78,6 +80,7 @@ class Uplink:
             expires=self._clock.utc() + remaining,
             score=score,
             frame_bytes=frame_bytes,
+            coarseness=coarseness,
         )
         payload = encode(header, body)
         # Set before publishing: the answer may be here before `publish` returns.
@@ -94,6 +97,8 @@ class Uplink:
             self._unsent(error.message)
             return
         self._health.count("escalations_sent")
+        if coarseness > 1:
+            self._health.count("escalations_coarser")
 
     def _unsent(self, reason: str) -> None:
         self._health.count("escalations_unsent")

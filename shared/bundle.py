@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -135,29 +136,77 @@ def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str,
         name: {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
         for name, raw in files.items()
     }
-    try:
-        checked = Manifest.model_validate({**manifest, "files": entries})
-    except ValidationError as error:
-        raise BundleError(
-            f"a bundle can't be written with this manifest: {_problems(error)}",
-            fix="correct these fields",
-        ) from error
-    raw_manifest = json.dumps(checked.model_dump(mode="json"), indent=2).encode() + b"\n"
-    partial = path.with_name(path.name + ".partial")
-    everything = {MANIFEST: raw_manifest, **files}
+    everything = {MANIFEST: _manifest_bytes(manifest, entries), **files}
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for name, raw in everything.items():
-                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), raw)
-        partial.replace(path)
+        _write_zip(path, everything)
     else:
+        partial = _partial(path)
         _remove_folder(partial)
         partial.mkdir()
         for name, raw in everything.items():
             (partial / name).write_bytes(raw)
         _replace_folder(partial, path)
     return Bundle.open(path)
+
+
+def amend_bundle(bundle: Bundle, changes: Mapping[str, object], path: Path | None = None) -> Bundle:
+    """Write a bundle with other fields in its manifest; its files stay as they are.
+
+    path   where to; without it in place, where a folder's models are not written again
+    What a changed field makes void, say a certificate of another gate, is left out. Raises
+    BundleError for fields that can't be, and where another process has changed the bundle since
+    it was opened.
+    """
+    target = path or bundle.path
+    fields = bundle.manifest.model_dump(exclude={"files"}) | dict(changes)
+    if target.resolve() != bundle.path.resolve():
+        return write_bundle(target, fields, _files(bundle))
+    if Bundle.open(target).id != bundle.id:
+        raise BundleError(f"{target} was changed meanwhile", fix="run the command again")
+    manifest = _manifest_bytes(fields, bundle.manifest.model_dump()["files"])
+    if target.is_dir():
+        _replace_file(target / MANIFEST, manifest)
+    else:
+        _write_zip(target, {MANIFEST: manifest, **_files(bundle)})
+    return Bundle.open(target)
+
+
+def _files(bundle: Bundle) -> dict[str, bytes]:
+    return {name: bundle.read(name) for name in bundle.manifest.files}
+
+
+def _manifest_bytes(
+    fields: Mapping[str, object], entries: Mapping[str, Mapping[str, object]]
+) -> bytes:
+    try:
+        checked = Manifest.model_validate({**fields, "files": entries})
+    except ValidationError as error:
+        raise BundleError(
+            f"a bundle can't be written with this manifest: {_problems(error)}",
+            fix="correct these fields",
+        ) from error
+    return json.dumps(checked.model_dump(mode="json"), indent=2).encode() + b"\n"
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _write_zip(path: Path, everything: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(_partial(path), "w", zipfile.ZIP_STORED) as archive:
+        for name, raw in everything.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), raw)
+    _partial(path).replace(path)
+
+
+def _replace_file(path: Path, raw: bytes) -> None:
+    """In one step, so that a kill or a power cut leaves the old file or the new one."""
+    with _partial(path).open("wb") as stream:
+        stream.write(raw)
+        stream.flush()
+        os.fsync(stream.fileno())
+    _partial(path).replace(path)
 
 
 def _replace_folder(new: Path, path: Path) -> None:

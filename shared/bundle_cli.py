@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from shared import leakage
 from shared.bundle import Bundle
 from shared.console import Format, out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
-from shared.manifest import HEAD, HEAD_FLOAT, REQUIRED, TAIL
+from shared.manifest import HEAD, HEAD_FLOAT, TAIL
 from shared.parity import (
     ParityReport,
     check_codec,
@@ -22,6 +23,7 @@ from shared.parity import (
     measure_head,
     measure_tail,
 )
+from shared.promises import describe
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime, runtime_names
 
 TAIL_ONLY = frozenset({"torch"})
@@ -53,6 +55,8 @@ def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
         "gate": f"pass below {gate.pass_below:.4g}, reject from {gate.reject_from:.4g}; "
         f"in the cloud, tail weighing {gate.tail_weight:.0%}, reject from "
         f"{gate.cloud_reject_from:.4g}",
+        "certificate": describe(manifest.certificate),
+        "leakage": leakage.describe(manifest.leakage),
         "trained on": f"{training.data} ({training.data_hash[:12]}), {training.epochs} epochs, "
         f"seed {training.seed}",
         "data licence": training.data_licence,
@@ -81,7 +85,9 @@ def verify(bundle: BundlePath, format_: FormatOption = "text") -> None:
 
 def verification(bundle: Bundle) -> list[dict[str, object]]:
     """One row a check: {check, ok, found}; ok is None where a backend can't run the model."""
-    rows = [_row(f"hash of {name}", partial(_bytes, bundle, name)) for name in REQUIRED]
+    rows = [
+        _row(f"hash of {name}", partial(_bytes, bundle, name)) for name in bundle.manifest.files
+    ]
     rows.append(_row("codec", partial(_codec, bundle)))
     rows.append(_row("int8 against float", partial(_quantisation, bundle)))
     for model, measure in MEASURES:

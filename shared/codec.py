@@ -7,8 +7,10 @@ integers in the bundle, so that every machine derives the same model and decodes
 from __future__ import annotations
 
 import importlib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,6 +21,15 @@ from shared.errors import CodecError, MissingExtra
 TABLE_BITS = 16
 TABLE_TOTAL = 1 << TABLE_BITS
 MAX_LIMIT = 127
+LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 32, 256)
+"""How coarsely symbols can be sent, finest first; at the last all are zero and cost nothing."""
+
+
+class Encoded(NamedTuple):
+    """Feature bytes, and the coarseness that decodes them."""
+
+    body: bytes
+    coarseness: int
 
 
 class CodecTables(msgspec.Struct, frozen=True):
@@ -75,13 +86,34 @@ def _integers(share: NDArray[np.float64]) -> list[int]:
     return [int(count) for count in counts]
 
 
+def coarsened(symbols: NDArray[np.int32], coarseness: int) -> NDArray[np.int32]:
+    """Symbols divided by `coarseness` and rounded in integers; halves go towards zero."""
+    sizes = (np.abs(symbols) + (coarseness - 1) // 2) // coarseness
+    return np.asarray(np.sign(symbols) * sizes, np.int32)
+
+
+def coarse_counts(counts: list[int], coarseness: int) -> NDArray[np.int64]:
+    """A table row for coarsened symbols: each count goes to what its symbol becomes.
+
+    As in the row itself, none is below 1 and they add up to 2**16.
+    """
+    limit = len(counts) // 2
+    becomes = coarsened(np.arange(-limit, limit + 1, dtype=np.int32), coarseness)
+    joined = np.zeros(2 * int(becomes[-1]) + 1, np.int64)
+    np.add.at(joined, becomes + becomes[-1], np.array(counts, np.int64))
+    return joined
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureCodec:
-    """Encodes and decodes the symbols of one bundle. Safe to share between threads."""
+    """Encodes and decodes the symbols of one bundle. Safe to share between threads.
+
+    models   by coarseness, one a channel; none where every symbol becomes zero
+    """
 
     shape: tuple[int, int, int]
     limit: int
-    models: tuple[Any, ...]
+    models: Mapping[int, tuple[Any, ...]]
     coder: Any
 
     @classmethod
@@ -98,55 +130,101 @@ class FeatureCodec:
         except ImportError as error:
             raise MissingExtra("edge", error) from error
         categorical = constriction.stream.model.Categorical
-        models = tuple(
-            categorical(np.array(row, np.float64) / TABLE_TOTAL, perfect=False)
-            for row in tables.counts
-        )
-        return cls(shape, tables.limit, models, constriction.stream.queue)
+
+        def models(coarseness: int) -> tuple[Any, ...]:
+            rows = [coarse_counts(row, coarseness) for row in tables.counts]
+            # Shares of 2**16 are exact in floating point.
+            return tuple(
+                categorical(row / TABLE_TOTAL, perfect=False) for row in rows if len(row) > 1
+            )
+
+        return cls(shape, tables.limit, {k: models(k) for k in LADDER}, constriction.stream.queue)
 
     def quantise(self, features: NDArray[np.float32]) -> NDArray[np.int8]:
         """Round features to symbols, clipped to the tables' range."""
         return np.clip(np.rint(features), -self.limit, self.limit).astype(np.int8)
 
-    def encode(self, symbols: NDArray[np.int8]) -> bytes:
+    def encode(self, symbols: NDArray[np.int8], coarseness: int = 1) -> bytes:
         """Bytes of one picture's symbols, int8 (channels, height, width).
 
-        Raises CodecError for another shape, or for symbols beyond the limit.
+        coarseness   a rung of LADDER; symbols come back as multiples of it, within the limit
+        Raises CodecError for another shape or coarseness, or for symbols beyond the limit.
         """
         if symbols.shape != self.shape:
             raise CodecError(f"symbols of shape {symbols.shape} came", fix=f"want {self.shape}")
-        largest = int(np.abs(symbols.astype(np.int32)).max())
+        models = self._models(coarseness)
+        whole = symbols.astype(np.int32).reshape(self.shape[0], -1)
+        largest = int(np.abs(whole).max())
         if largest > self.limit:
             raise CodecError(
                 f"a symbol of size {largest} came, the tables end at {self.limit}",
                 fix="quantise features with the same bundle's codec",
             )
+        if not models:
+            return b""
+        if coarseness > 1:
+            whole = coarsened(whole, coarseness)
         encoder = self.coder.RangeEncoder()
-        indices = symbols.astype(np.int32).reshape(self.shape[0], -1) + self.limit
-        for row, model in zip(indices, self.models, strict=True):
+        for row, model in zip(whole + self.reach(coarseness), models, strict=True):
             encoder.encode(row, model)
         return bytes(encoder.get_compressed().astype("<u4").tobytes())
 
-    def decode(self, body: bytes) -> NDArray[np.int8]:
-        """The symbols again. Raises CodecError for bytes that no encoder of ours wrote."""
-        if len(body) % 4 or len(body) > self.largest:
-            raise CodecError(
-                f"{len(body)} B of features came, at most {self.largest} in words of 4 fit",
-                fix="the sender's bundle differs, or the payload was damaged",
-            )
-        decoder = self.coder.RangeDecoder(np.frombuffer(body, "<u4").astype(np.uint32))
+    def encode_within(self, symbols: NDArray[np.int8], cap: int) -> Encoded:
+        """The finest encoding that has at most `cap` bytes. There always is one.
+
+        Raises CodecError as `encode`.
+        """
+        for coarseness in LADDER[:-1]:
+            body = self.encode(symbols, coarseness)
+            if len(body) <= cap:
+                return Encoded(body, coarseness)
+        return Encoded(b"", LADDER[-1])
+
+    def decode(self, body: bytes, coarseness: int = 1) -> NDArray[np.int8]:
+        """The symbols again, as far as `coarseness` kept them.
+
+        Raises CodecError for bytes that no encoder of ours wrote.
+        """
+        self.check(len(body), coarseness)
         channels, height, width = self.shape
+        models = self._models(coarseness)
+        if not models:
+            return np.zeros(self.shape, np.int8)
+        decoder = self.coder.RangeDecoder(np.frombuffer(body, "<u4").astype(np.uint32))
         try:
-            rows = [decoder.decode(model, height * width) for model in self.models]
+            rows = [decoder.decode(model, height * width) for model in models]
         except (AssertionError, ValueError) as error:
             raise CodecError(f"feature bytes can't be decoded: {error}", fix=_REBUILD) from error
-        symbols = np.stack(rows).reshape(channels, height, width) - self.limit
-        return symbols.astype(np.int8)
+        whole = np.stack(rows).reshape(channels, height, width) - self.reach(coarseness)
+        return np.asarray(np.clip(whole * coarseness, -self.limit, self.limit), np.int8)
+
+    def check(self, size: int, coarseness: int) -> None:
+        """Raises CodecError where no body of ours has `size` bytes at this coarseness."""
+        least, most = (4, self.largest) if self._models(coarseness) else (0, 0)
+        if size % 4 or not least <= size <= most:
+            raise CodecError(
+                f"{size} B of features came at coarseness {coarseness}; want {least} to {most}, "
+                "in words of 4",
+                fix="the sender's bundle differs, or the payload was damaged",
+            )
+
+    def reach(self, coarseness: int) -> int:
+        """The largest symbol after division by `coarseness`."""
+        return (self.limit + (coarseness - 1) // 2) // coarseness
 
     @property
     def largest(self) -> int:
         """No encoding can be larger, bytes: each symbol costs at most TABLE_BITS bits."""
-        return int(np.prod(self.shape)) * (TABLE_BITS + 1) // 8 + 16
+        return math.prod(self.shape) * (TABLE_BITS + 1) // 8 + 16
+
+    def _models(self, coarseness: int) -> tuple[Any, ...]:
+        try:
+            return self.models[coarseness]
+        except KeyError:
+            raise CodecError(
+                f"the coarseness {coarseness} came",
+                fix=f"one of {', '.join(map(str, LADDER))} was wanted; update the older side",
+            ) from None
 
 
 _REBUILD = "rebuild or fetch the bundle again"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -40,7 +40,7 @@ def print_json(report: object) -> None:
     )
 
 
-def print_table(title: str, rows: Sequence[dict[str, object]]) -> None:
+def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Rows of equal keys as a table."""
     table = Table(title=title, title_justify="left")
     for key in rows[0] if rows else ():

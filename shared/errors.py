@@ -135,6 +135,20 @@ class TrainingError(SplitsightError):
     summary = "training can't end in a usable bundle"
 
 
+class CertificateError(SplitsightError):
+    """A certificate can't be given for this bundle with these parts."""
+
+    exit_code = 52
+    summary = "a certificate can't be given with these parts"
+
+
+class TooFewParts(CertificateError):
+    """So few parts can't show what was to be promised."""
+
+    exit_code = 53
+    summary = "too few parts for the certificate that was asked for"
+
+
 class ProcessError(SplitsightError):
     """A process that we started died or never became ready."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from shared.gate import Gate
+from shared.leakage import Leakage
+from shared.promises import SHA256, Certificate, GateSpec
 from shared.settings import Settings
+from shared.wire import MAX_BODY
 
 MANIFEST = "manifest.json"
 HEAD = "head.onnx"
@@ -16,8 +19,12 @@ HEAD_FLOAT = "head_float.onnx"
 TAIL = "tail.onnx"
 CODEC = "codec.json"
 GOLDEN = "golden.npz"
+TRAINED = "trained.bin"
+TUNED = "tuned.bin"
 REQUIRED = (HEAD, HEAD_FLOAT, TAIL, CODEC, GOLDEN)
+PAIR = (HEAD, TAIL, CODEC)
 MAX_FILE = 1 << 30
+LEAST_CAP = 64
 MAP_STRIDE = 8
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 VERSION = r"^[0-9]+(\.[0-9]+){0,2}$"
@@ -35,29 +42,29 @@ class InputSpec(Settings):
         return self.channels, self.height, self.width
 
 
+def default_cap(spec: dict[str, Any]) -> int:
+    """Bytes that an escalation's features may take: 4096 at 14 × 14 places, in proportion."""
+    places = spec["height"] * spec["width"]
+    return int(min(max(LEAST_CAP, 4096 * places // (14 * 14)), MAX_BODY))
+
+
 class FeatureSpec(Settings):
     """The bottleneck: symbols int8 (channels, height, width)."""
 
     channels: int = Field(gt=0, le=1024)
     height: int = Field(gt=0, le=1024)
     width: int = Field(gt=0, le=1024)
+    cap_bytes: int = Field(
+        default_factory=default_cap,
+        ge=LEAST_CAP,
+        le=MAX_BODY,
+        description="encoded features are sent coarser until they fit; 4096 at 14 × 14 places, "
+        "in proportion, where a bundle says nothing",
+    )
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.channels, self.height, self.width
-
-
-class GateSpec(Settings):
-    """The gate's thresholds; see `shared.gate.Gate`."""
-
-    pass_below: float
-    reject_from: float
-    cloud_reject_from: float
-    tail_weight: float = Field(1.0, ge=0, le=1, description="of the tail's score in the cloud's")
-
-    @property
-    def gate(self) -> Gate:
-        return Gate(self.pass_below, self.reject_from, self.cloud_reject_from, self.tail_weight)
 
 
 class Tolerance(Settings):
@@ -84,12 +91,15 @@ class TrainingRecord(Settings):
     epochs: int
     options: dict[str, object] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
+    tail_weights: int = Field(
+        default=4, ge=1, description="among how many tail weights the pictures in tuned.bin chose"
+    )
 
 
 class FileEntry(Settings):
     """A file of the bundle."""
 
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=SHA256)
     bytes: int = Field(ge=0, le=MAX_FILE)
 
 
@@ -100,7 +110,7 @@ class Manifest(Settings):
     name: str = Field(pattern=NAME)
     version: str = Field(pattern=VERSION)
     created: str
-    architecture: dict[str, int]
+    architecture: dict[str, int | str]
     split_point: str
     input: InputSpec
     features: FeatureSpec
@@ -109,10 +119,38 @@ class Manifest(Settings):
     tolerance: Tolerance = Tolerance()  # type: ignore[call-arg]
     training: TrainingRecord
     files: dict[str, FileEntry]
+    certificate: Certificate | None = None
+    leakage: Leakage | None = None
 
     @property
     def pair(self) -> str:
         """The id of the head and tail that belong together, 16 hex digits."""
-        names = (HEAD, TAIL, CODEC)
-        joined = "".join(self.files[name].sha256 for name in names)
-        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+        return _pair_of(self.files)
+
+    @field_validator("certificate")
+    @classmethod
+    def _still_holding(
+        cls, certificate: Certificate | None, info: ValidationInfo
+    ) -> Certificate | None:
+        """Another head's or gate's certificate is none, so that nobody can take it for one."""
+        known = info.data
+        if certificate is None or not {"features", "gate", "files"} <= known.keys():
+            return None
+        files, cap_bytes = known["files"], known["features"].cap_bytes
+        if any(name not in files for name in PAIR):
+            return None
+        return certificate.holding(files[HEAD].sha256, _pair_of(files), cap_bytes, known["gate"])
+
+    @field_validator("leakage")
+    @classmethod
+    def _of_this_pair(cls, leakage: Leakage | None, info: ValidationInfo) -> Leakage | None:
+        """Another pair's features give away something else."""
+        files = info.data.get("files", {})
+        if leakage is None or any(name not in files for name in PAIR):
+            return None
+        return leakage if leakage.pair == _pair_of(files) else None
+
+
+def _pair_of(files: Mapping[str, FileEntry]) -> str:
+    joined = "".join(files[name].sha256 for name in PAIR)
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]

@@ -71,10 +71,27 @@ def _measure_head(bundle: Bundle, runtime: Runtime, wanted: Array) -> ParityRepo
 def measure_tail(bundle: Bundle, runtime: Runtime) -> ParityReport:
     """Run the golden symbols through a tail. Raises BundleMismatch for outputs of wrong shape."""
     golden = bundle.golden
-    defect_map, score = _outputs("tail", runtime.run(golden.symbols), 2)
-    _want_shape("tail map", defect_map, (len(golden.symbols), 1, *map_shape(bundle)))
-    _want_shape("tail score", score, golden.tail_scores.shape)
+    _, score, _ = split_tail(bundle, runtime.run(golden.symbols), len(golden.symbols))
     return _report(bundle, runtime, np.asarray(score, np.float64), golden.tail_scores, 0.0)
+
+
+def split_tail(
+    bundle: Bundle, outputs: Sequence[Array], count: int
+) -> tuple[Array, Array, Array | None]:
+    """What a tail returned for `count` parts, checked: defect maps, scores, kinds.
+
+    kinds   float32 (count, kinds of defect), None of a tail that does not tell them apart
+    Raises BundleMismatch for outputs of wrong shape.
+    """
+    classes = bundle.manifest.classes
+    wanted = 3 if len(classes) > 1 and len(outputs) == 3 else 2
+    defect_map, score, *more = _outputs("tail", outputs, wanted)
+    _want_shape("tail map", defect_map, (count, 1, *map_shape(bundle)))
+    _want_shape("tail score", score, (count,))
+    if not more:
+        return defect_map, score, None
+    _want_shape("tail kinds", more[0], (count, len(classes)))
+    return defect_map, score, more[0]
 
 
 def check_head(bundle: Bundle, runtime: Runtime) -> ParityReport:

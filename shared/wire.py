@@ -32,11 +32,12 @@ class Message(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True)
 class Escalation(Message, frozen=True, tag="escalation"):
     """A part that the edge is not sure of; the body is its encoded features.
 
-    pair       the id of the head and tail that belong together
-    shape      of the features: channels, height, width
-    expires    UTC seconds of the deadline, by the device's clock
-    remaining  seconds from sending to the deadline; 0 or less: too late to be actuated
-    score      the head's, 0–1
+    pair        the id of the head and tail that belong together
+    shape       of the features: channels, height, width
+    expires     UTC seconds of the deadline, by the device's clock
+    remaining   seconds from sending to the deadline; 0 or less: too late to be actuated
+    score       the head's, 0–1
+    coarseness  of the body's symbols, a rung of `shared.codec.LADDER`; 1 is as fine as can be
     """
 
     boot: str
@@ -48,16 +49,22 @@ class Escalation(Message, frozen=True, tag="escalation"):
     expires: float
     score: float
     frame_bytes: int = 0
+    coarseness: int = 1
 
 
 class CloudVerdict(Message, frozen=True, tag="verdict"):
-    """The cloud's answer to an escalation. `score` is head and tail together, 0–1."""
+    """The cloud's answer to an escalation.
+
+    score   head and tail together, 0–1
+    defect  the likeliest kind of defect of a rejected part; empty where the bundle knows none
+    """
 
     boot: str
     sequence: int
     part: int
     verdict: Verdict
     score: float
+    defect: str = ""
 
 
 class InspectionRow(msgspec.Struct, frozen=True, array_like=True):

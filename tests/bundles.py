@@ -19,6 +19,7 @@ LIMIT = 16
 MIDDLE = 127.0
 OPSET = 18
 IR_VERSION = 10
+KINDS = ["crack", "hole"]
 
 GOOD, UNSURE_GOOD, UNSURE_BAD, BAD = 40, 120, 134, 220
 """Brightness that passes at the edge, escalates and passes, escalates and rejects, rejects."""
@@ -31,15 +32,23 @@ def picture(brightness: int, *, height: int = 64, width: int = 64) -> NDArray[np
 
 
 def make_bundle(
-    path: Path, *, height: int = 64, width: int = 64, channels: int = 1, name: str = "tiny"
+    path: Path,
+    *,
+    height: int = 64,
+    width: int = 64,
+    channels: int = 1,
+    name: str = "tiny",
+    kinds: bool = False,
 ) -> Bundle:
     """Write a bundle with an untrained head and tail.
 
     Head score: sigmoid((mean - 127) / 10), so the gate (0.2, 0.8) passes below a mean of 114,
     rejects from 141 and escalates between. Tail score: above 0.5 where the mean lies above 127.
     Height and width must be multiples of 16.
+    kinds   the tail tells kinds of defects apart: KINDS, `crack` where the features' level,
+            (mean - 127) / 8, lies above 1
     """
-    head, tail = _head(height, width, channels), _tail(height, width)
+    head, tail = _head(height, width, channels), _tail(height, width, kinds=kinds)
     inputs = _golden_inputs(height, width, channels)
     runtime = open_runtime("onnx", head)
     outputs = [runtime.run(one[np.newaxis]) for one in inputs]
@@ -47,7 +56,7 @@ def make_bundle(
     features = np.concatenate([np.asarray(o[0], np.float32) for o in outputs])
     symbols = np.clip(np.rint(features), -LIMIT, LIMIT).astype(np.int8)
     tables = tables_from_symbols(symbols, LIMIT)
-    _, tail_scores = open_runtime("onnx", tail).run(symbols)
+    tail_scores = open_runtime("onnx", tail).run(symbols)[1]
     payload = FeatureCodec.of(tables, symbols.shape[1:]).encode(symbols[0])
     golden = Golden(inputs, scores, symbols, np.asarray(tail_scores, np.float32), payload, scores)
     files = {
@@ -57,7 +66,8 @@ def make_bundle(
         CODEC: tables.to_json(),
         GOLDEN: golden.to_bytes(),
     }
-    return write_bundle(path, _manifest(name, height, width, channels), files)
+    manifest = _manifest(name, height, width, channels)
+    return write_bundle(path, manifest | {"classes": KINDS if kinds else KINDS[:1]}, files)
 
 
 def _manifest(name: str, height: int, width: int, channels: int) -> dict[str, object]:
@@ -69,7 +79,6 @@ def _manifest(name: str, height: int, width: int, channels: int) -> dict[str, ob
         "split_point": "test",
         "input": {"height": height, "width": width, "channels": channels},
         "features": {"channels": FEATURES, "height": height // 16, "width": width // 16},
-        "classes": ["good", "defect"],
         "gate": {"pass_below": 0.2, "reject_from": 0.8, "cloud_reject_from": 0.5},
         "training": {
             "data": "none: brightness decides",
@@ -135,7 +144,7 @@ def _head(height: int, width: int, channels: int) -> bytes:
     )
 
 
-def _tail(height: int, width: int) -> bytes:
+def _tail(height: int, width: int, *, kinds: bool) -> bytes:
     level = np.zeros((1, FEATURES, 1, 1), np.float32)
     level[0, 0] = 1.0
     weights = [
@@ -153,13 +162,30 @@ def _tail(height: int, width: int) -> bytes:
         helper.make_node("ReduceMean", ["level", "all"], ["logit"], keepdims=0),
         helper.make_node("Sigmoid", ["logit"], ["score"]),
     ]
+    outputs: list[tuple[str, list[int | str]]] = [
+        ("map", ["n", 1, height // 8, width // 8]),
+        ("score", ["n"]),
+    ]
+    if kinds:
+        weights += [
+            numpy_helper.from_array(np.array([[3, 0]], np.float32), "wk"),
+            numpy_helper.from_array(np.array([0, 3], np.float32), "bk"),
+            numpy_helper.from_array(np.array([1], np.int64), "across"),
+        ]
+        nodes += [
+            helper.make_node("Unsqueeze", ["logit", "across"], ["column"]),
+            helper.make_node("MatMul", ["column", "wk"], ["weighed"]),
+            helper.make_node("Add", ["weighed", "bk"], ["likely"]),
+            helper.make_node("Softmax", ["likely"], ["kinds"], axis=1),
+        ]
+        outputs.append(("kinds", ["n", len(KINDS)]))
     return _model(
         nodes,
         weights,
         helper.make_tensor_value_info(
             "symbols", TensorProto.INT8, ["n", FEATURES, height // 16, width // 16]
         ),
-        [("map", ["n", 1, height // 8, width // 8]), ("score", ["n"])],
+        outputs,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from cloud.records.views import DeviceView, InspectionView, Summary
+from cloud.records.views import DeviceView, InspectionView, Summary, TailView
 
 DECIDED_BY = {
     "edge": "the device alone",
@@ -50,6 +50,13 @@ def score(number: float | None) -> str:
     return "not a number" if number is None else f"{number:.3f}"
 
 
+def kind(tail: TailView) -> str | None:
+    """The kind of defect as people read it: `crack, 0.93`."""
+    if tail.kind is None or tail.kind_probability is None:
+        return None
+    return f"{tail.kind}, {tail.kind_probability:.2f}"
+
+
 def iso(at: float) -> str:
     """UTC seconds for a `datetime` attribute."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -69,6 +76,9 @@ def story(view: InspectionView) -> list[str]:
             f"The tail's score was {score(tail.score)}: {tail.verdict}. "
             f"It took {milliseconds(tail.cloud_ms)} in the cloud."
         )
+        likeliest = kind(tail)
+        if likeliest is not None:
+            told.append(f"If it is defective, its defect is most likely of the kind {likeliest}.")
     elif view.decision == "escalate" and view.verdict is not None:
         told.append("No answer of the tail is stored for it.")
     if view.verdict is None:
@@ -89,7 +99,13 @@ def _head_told(view: InspectionView) -> str:
         if view.score is not None:
             found += f": its score was {score(view.score)}"
         sent = f" ({size(view.escalated_bytes)})" if view.escalated_bytes else ""
-        return f"{found}. So the device sent features{sent}, not the picture."
+        told = f"{found}. So the device sent features{sent}, not the picture."
+        if view.tail is not None and view.tail.coarseness > 1:
+            told += (
+                f" They were sent coarser ×{view.tail.coarseness}: at their finest they would "
+                "have been larger than the bundle allows, as those of noisy pictures are."
+            )
+        return told
     return (
         f"The head was sure: its score was {score(view.score)}, which is a {view.decision}. "
         "Nothing was sent to be judged."

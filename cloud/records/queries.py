@@ -187,6 +187,9 @@ _TAIL_COLUMNS: tuple[Any, ...] = (
     col(TailRecord.batch),
     case((col(TailRecord.map_png).is_not(None), 1), else_=0).label("has_map"),
     col(TailRecord.received_at).label("tail_received_at"),
+    col(TailRecord.kind),
+    col(TailRecord.kind_probability),
+    col(TailRecord.coarseness),
 )
 _OWN = (
     "device",
@@ -240,6 +243,9 @@ def _view(row: RowMapping) -> InspectionView:
             batch=known["batch"],
             has_map=known["has_map"],
             received_at=known["tail_received_at"],
+            kind=known["kind"],
+            kind_probability=known["kind_probability"],
+            coarseness=known["coarseness"],
         )
     return InspectionView.model_validate({**known, "tail": tail})
 

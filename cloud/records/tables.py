@@ -42,10 +42,13 @@ class InspectionRecord(SQLModel, table=True):
 class TailRecord(SQLModel, table=True):
     """What the tail made of one escalation. It may be there before the inspection, or without it.
 
-    cloud_ms   arrival to answer, milliseconds
-    batch      parts that ran together
-    map_png    the defect map, 8-bit grey PNG, 255 = surely defective; None when cleared
-    seen_png   what the tail saw: mean absolute symbol over channels, 8-bit grey PNG
+    cloud_ms          arrival to answer, milliseconds
+    batch             parts that ran together
+    map_png           the defect map, 8-bit grey PNG, 255 = surely defective; None when cleared
+    seen_png          what the tail saw: mean absolute symbol over channels, 8-bit grey PNG
+    kind              the likeliest kind of defect of a rejected part, None where none is known
+    kind_probability  that it is of this kind, given that it is defective, 0–1
+    coarseness        how coarsely its features were sent, 1 for as finely as can be
     """
 
     __tablename__ = "tail_results"
@@ -68,6 +71,9 @@ class TailRecord(SQLModel, table=True):
     map_png: bytes | None
     seen_png: bytes | None
     received_at: float
+    kind: str | None = None
+    kind_probability: float | None = None
+    coarseness: int = 1
 
 
 class DeviceRecord(SQLModel, table=True):

@@ -23,6 +23,15 @@ class TailView(View):
     cloud_ms: float = Field(description="arrival to answer, milliseconds")
     batch: int = Field(description="parts that ran together")
     has_map: bool = Field(description="whether map.png is still kept")
+    kind: str | None = Field(
+        description="the likeliest kind of defect; null where the part passed or none is known"
+    )
+    kind_probability: float | None = Field(
+        description="that it is of this kind, given that it is defective, 0–1"
+    )
+    coarseness: int = Field(
+        description="1: the features came as finely as can be; k: as multiples of k, to fit the cap"
+    )
     received_at: float = Field(description="UTC seconds")
 
 

@@ -17,12 +17,17 @@ class Augmentation:
     turn       largest rotation, degrees
     shift      largest translation, as a share of the picture
     scale      largest change of size, as a share
+    blur       share of pictures that are blurred a little, as by defocus
+    synthetic  share of good pictures that are given a defect: cut from another part by its mask,
+               or drawn; only where masks are known
     """
 
-    exposure: float = 0.2
+    exposure: float = 0.3
     turn: float = 5.0
     shift: float = 0.05
-    scale: float = 0.1
+    scale: float = 0.15
+    blur: float = 0.15
+    synthetic: float = 0.2
 
 
 def augment(
@@ -57,7 +62,19 @@ def augment(
     contrast = 1.0 + uniform(-how.exposure, how.exposure).view(n, 1, 1, 1)
     brightness = 1.0 + uniform(-how.exposure, how.exposure).view(n, 1, 1, 1)
     exposed = ((moved - middle) * contrast + middle) * brightness
+    blurred = torch.rand(n, generator=generator) < how.blur
+    if bool(blurred.any()):
+        exposed[blurred] = _blur(exposed[blurred])
     return exposed.clamp(0, 255), moved_mask
+
+
+def _blur(picture: Tensor) -> Tensor:
+    """A binomial filter of 3×3 pixels."""
+    channels = picture.shape[1]
+    line = torch.tensor([0.25, 0.5, 0.25])
+    kernel = torch.outer(line, line).expand(channels, 1, 3, 3)
+    padded = functional.pad(picture, (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, kernel, groups=channels)
 
 
 def _warp(values: Tensor, theta: Tensor, padding: str) -> Tensor:

@@ -1,17 +1,14 @@
-"""`splitsight cloud train` and `splitsight cloud evaluate`."""
+"""`splitsight cloud train`."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
-from shared.bundle import Bundle
-from shared.console import Format, err, out, print_json
+from shared.console import Format, err, out
 from shared.errors import MissingExtra, SettingsError
 from shared.manifest import NAME, VERSION
 
@@ -30,12 +27,37 @@ def train(
     ] = None,
     name: Annotated[str, typer.Option(help="The bundle's name [default: the data's].")] = "",
     version: Annotated[str, typer.Option(help="The bundle's version, say 1.2.0.")] = "1.0.0",
-    epochs: Annotated[int, typer.Option(min=1, max=1000)] = 25,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=1000, help="Of the first stage, head and tail together.")
+    ] = 14,
+    tail_epochs: Annotated[
+        int, typer.Option(min=0, max=1000, help="Of the second, the tail behind the finished head.")
+    ] = 3,
+    bottleneck_epochs: Annotated[
+        int, typer.Option(min=1, max=1000, help="Of the third, what is sent to the cloud.")
+    ] = 8,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop the first stage after so many epochs without gain.")
+    ] = 0,
     batch: Annotated[int, typer.Option(min=2, max=512)] = 8,
     rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the new layers.")] = 4e-3,
     bit_weight: Annotated[
         float, typer.Option(min=0.0, help="What a bit costs: higher sends less, sees less.")
-    ] = 0.01,
+    ] = 0.008,
+    bottleneck: Annotated[
+        int, typer.Option(min=1, max=256, help="Channels sent to the cloud.")
+    ] = 32,
+    backbone: Annotated[str, typer.Option(help="An EfficientNet-Lite.")] = "efficientnet-lite0",
+    split_block: Annotated[int, typer.Option(help="The backbone's last block on the edge.")] = 8,
+    teacher: Annotated[
+        Path | None, typer.Option(help="The run folder of a larger training to follow.")
+    ] = None,
+    synthetic: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of good parts that get a made-up defect.")
+    ] = 0.2,
+    good_only: Annotated[
+        bool, typer.Option("--good-only", help="Learn from good parts alone: no defects needed.")
+    ] = False,
     height: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
     width: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
     colour: Annotated[bool, typer.Option("--colour", help="Three channels, not grey.")] = False,
@@ -47,15 +69,24 @@ def train(
     ] = None,
 ) -> None:
     """Train the split network on your pictures and write a bundle."""
+    if good_only and (teacher or start_from):
+        raise SettingsError(
+            "--good-only can't follow or refine another training, which may have seen defects",
+            fix="leave out --teacher and --start-from",
+        )
     try:
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
     except ImportError as error:
         raise MissingExtra("train", error) from error
 
     from cloud.training.assembly import assemble  # noqa: PLC0415
+    from cloud.training.augment import Augmentation  # noqa: PLC0415
+    from cloud.training.good_only import assemble_good_only, learn_from  # noqa: PLC0415
+    from cloud.training.options import Options  # noqa: PLC0415
     from cloud.training.readers import read  # noqa: PLC0415
-    from cloud.training.record import write_record, write_splits  # noqa: PLC0415
-    from cloud.training.trainer import Options, Trainer  # noqa: PLC0415
+    from cloud.training.record import PIXEL_MODEL, write_record, write_splits  # noqa: PLC0415
+    from cloud.training.trainer import Trainer  # noqa: PLC0415
+    from shared.splitnet.export import export_pixels  # noqa: PLC0415
     from shared.splitnet.network import Architecture  # noqa: PLC0415
     from shared.splitnet.objective import Weights  # noqa: PLC0415
 
@@ -72,53 +103,42 @@ def train(
     _check_release(name, version)
     err.print(_described(dataset.summary()), highlight=False)
     options = Options(
-        architecture=Architecture(height=height, width=width, channels=3 if colour else 1),
+        architecture=Architecture(
+            height=height,
+            width=width,
+            channels=3 if colour else 1,
+            split_block=split_block,
+            bottleneck=bottleneck,
+            kinds=0 if good_only or len(dataset.classes) < 2 else len(dataset.classes),
+            backbone=backbone,
+        ),
         weights=Weights(rate=bit_weight),
+        augmentation=Augmentation(synthetic=synthetic),
         epochs=epochs,
+        tail_epochs=tail_epochs,
+        bottleneck_epochs=bottleneck_epochs,
+        patience=patience,
         batch=batch,
         rate=rate,
+        teacher=str(teacher or ""),
         seed=seed,
     )
-    if start_from is not None:
-        options = replace(options, apart=0.0)
-    trainer = Trainer(dataset, options, folder)
+    learned = learn_from(dataset, options, folder) if good_only else dataset
+    trainer = Trainer(learned, options, folder)
     if resume and trainer.resume():
-        err.print(f"resuming after epoch {trainer.epoch} of {epochs}")
+        err.print(f"resuming after epoch {trainer.epoch} of {options.all_epochs}")
     elif start_from is not None:
         trainer.start_from(start_from)
     net = trainer.fit()
-    bundle = assemble(net, dataset, trainer, out_, name=name, version=version)
+    (folder / PIXEL_MODEL).write_bytes(export_pixels(trainer.pixel_net()))
+    finish = assemble_good_only if good_only else assemble
+    bundle = finish(net, dataset, trainer, out_, name=name, version=version)
     write_record(folder, trainer, dataset, bundle)
     write_splits(folder, dataset)
     out.print(
         f"{out_} ({bundle.size / 1e6:.1f} MB); look at it with: splitsight bundle show {out_}",
         soft_wrap=True,
     )
-
-
-def evaluate(
-    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle.")],
-    data: DataOption,
-    split: Annotated[str, typer.Option(help="train, calibrate or test.")] = "test",
-    runtime: Annotated[str, typer.Option(help="auto, openvino, onnx.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the division, as in training.")] = 0,
-    format_: FormatOption = "text",
-) -> None:
-    """Judge a split's pictures as the product will: edge, cloud and both together."""
-    from cloud.training.dataset import SPLITS  # noqa: PLC0415
-    from cloud.training.evaluation import evaluate as run  # noqa: PLC0415
-    from cloud.training.readers import read  # noqa: PLC0415
-
-    chosen = next((known for known in SPLITS if known == split), None)
-    if chosen is None:
-        raise SettingsError(f"there is no split {split!r}", fix=f"use one of {', '.join(SPLITS)}")
-    report = run(Bundle.open(bundle), read(data, seed=seed).of(chosen), split, runtime)
-    if format_ == "json":
-        print_json(report)
-        return
-    for key, value in _flat(msgspec.to_builtins(report)).items():
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        out.print(f"{key:>34}  {shown}", highlight=False)
 
 
 def _check_release(name: str, version: str) -> None:
@@ -130,16 +150,6 @@ def _check_release(name: str, version: str) -> None:
         )
     if not re.fullmatch(VERSION, version):
         raise SettingsError(f"{version!r} is not a version", fix="give --version, say 1.2.0")
-
-
-def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    rows: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            rows |= _flat(value, f"{prefix}{key}.")
-        else:
-            rows[prefix + key] = value
-    return rows
 
 
 def _described(summary: dict[str, object]) -> str:

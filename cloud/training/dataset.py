@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from shared.errors import DataError
+from shared.errors import DataError, SettingsError
 
 Split = Literal["train", "calibrate", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -105,6 +105,14 @@ class Dataset:
             "defects": dict(Counter(sample.defect for sample in self.samples)),
             "notes": list(self.notes),
         }
+
+
+def split_named(name: str) -> Split:
+    """Raises SettingsError where no split is called so."""
+    chosen = next((known for known in SPLITS if known == name), None)
+    if chosen is None:
+        raise SettingsError(f"there is no split {name!r}", fix=f"use one of {', '.join(SPLITS)}")
+    return chosen
 
 
 def check(dataset: Dataset) -> Dataset:

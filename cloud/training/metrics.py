@@ -56,3 +56,19 @@ def best_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> f
     middle = (below + above) / 2
     # Between neighbouring floats there is no middle.
     return middle if middle > below else above
+
+
+def threshold_at(
+    scores: NDArray[np.floating], labels: NDArray[np.bool_], overkill: float
+) -> float | None:
+    """The lowest threshold from which rejecting rejects at most a share `overkill` of the good.
+
+    scores   where one is infinite no threshold changes its verdict
+    None where there are no good samples, or where more than `overkill` of them score +inf.
+    """
+    good = np.sort(scores[~labels])[::-1]
+    # A share such as 0.29 of 100 must not become 28 by the last binary digit.
+    allowed = int(np.floor(overkill * len(good) + 1e-9))
+    if allowed >= len(good) or good[allowed] == np.inf:
+        return None
+    return float(np.nextafter(good[allowed], np.inf))

@@ -77,12 +77,17 @@ def decode(path: Path, channels: int) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-def _coarse_mask(path: Path, height: int, width: int) -> NDArray[np.float32]:
-    """The share of defective pixels a place; a place that a thin crack crosses counts whole."""
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Which pixels are defective, bool (h, w). Raises DataError where it can't be read."""
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise DataError(f"{path} is not a mask that can be read", fix="remove or replace it")
-    defective = (mask > 127).astype(np.float32)
+    return np.asarray(mask > 127, np.bool_)
+
+
+def _coarse_mask(path: Path, height: int, width: int) -> NDArray[np.float32]:
+    """The share of defective pixels a place; a place that a thin crack crosses counts whole."""
+    defective = read_mask(path).astype(np.float32)
     full = np.asarray(cv2.resize(defective, (width, height), interpolation=cv2.INTER_AREA))
     places = full.reshape(height // MAP_STRIDE, MAP_STRIDE, width // MAP_STRIDE, MAP_STRIDE)
     share = places.mean(axis=(1, 3))

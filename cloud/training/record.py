@@ -7,13 +7,19 @@ import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from cloud.training.dataset import Dataset
 from cloud.training.readers.manifest import COLUMNS
-from cloud.training.trainer import Trainer
 from shared.bundle import Bundle
+from shared.errors import TrainingError
+
+if TYPE_CHECKING:
+    from cloud.training.trainer import Trainer
+
+PIXEL_MODEL = "pixels.onnx"
 
 
 def write_record(folder: Path, trainer: Trainer, dataset: Dataset, bundle: Bundle) -> Path:
@@ -21,6 +27,7 @@ def write_record(folder: Path, trainer: Trainer, dataset: Dataset, bundle: Bundl
     path = folder / "record.json"
     record = {
         "bundle": bundle.id,
+        "pair": bundle.manifest.pair,
         "options": asdict(trainer.options),
         "data": dataset.summary() | {"hash": bundle.manifest.training.data_hash},
         "metrics": bundle.manifest.training.metrics,
@@ -41,3 +48,19 @@ def write_splits(folder: Path, dataset: Dataset) -> Path:
         for s in dataset.samples:
             writer.writerow([s.image, s.mask or "", s.defect, s.part, s.domain, s.split])
     return path
+
+
+def refuse_leak(run: Path, dataset: Dataset) -> None:
+    """Raises TrainingError where `run` learned from the same data, divided in another way."""
+    try:
+        record = json.loads((run / "record.json").read_text())["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{run} has no record.json that can be read ({error})",
+            fix="start from a run that has come to its end",
+        ) from error
+    if record["name"] == dataset.name and record["hash"] != dataset.content_hash():
+        raise TrainingError(
+            f"{run} was trained on another division of {dataset.name}",
+            fix="use the same --data and --seed, or its parts leak into this test",
+        )

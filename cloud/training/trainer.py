@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import math
-import os
-import pickle
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cloud.training.augment import Augmentation, augment
+from cloud.training.batches import Batches, at_size, resized
+from cloud.training.checkpoint import (
+    CHECKPOINT,
+    averaged_weights,
+    read_checkpoint,
+    write_checkpoint,
+)
 from cloud.training.dataset import Dataset
-from cloud.training.metrics import auroc
+from cloud.training.options import Options
 from cloud.training.pictures import Pictures, load_pictures
+from cloud.training.record import refuse_leak
+from cloud.training.teacher import Teacher
+from cloud.training.watching import score, watched
 from shared.console import err, track
 from shared.errors import TrainingError
-from shared.splitnet.network import Architecture, SplitNet
-from shared.splitnet.objective import Batch, Weights, judge, losses
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to train.
-
-    rate      of the new layers, per batch; the backbone learns at `backbone_share` of it
-    apart     share of the epochs in which tail and bottleneck learn apart
-    average   decay of the exponential average of weights, per batch
-    """
-
-    architecture: Architecture = field(default_factory=Architecture)
-    weights: Weights = field(default_factory=Weights)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    epochs: int = 25
-    apart: float = 0.35
-    frozen_blocks: int = 2
-    batch: int = 8
-    rate: float = 4e-3
-    backbone_share: float = 0.2
-    decay: float = 0.02
-    average: float = 0.99
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What both halves say of a split's samples, in their order; probabilities, float32 (n,)."""
-
-    edge: np.ndarray
-    tail: np.ndarray
-    bits: np.ndarray
+from shared.splitnet.network import Features, SplitNet, Tail
+from shared.splitnet.objective import (
+    Batch,
+    Guide,
+    Losses,
+    bottleneck_losses,
+    pixel_losses,
+    tail_losses,
+)
 
 
 class Trainer:
@@ -71,7 +51,7 @@ class Trainer:
         self.dataset = dataset
         self.options = options
         self.run = run
-        self._warm = False
+        self._data = dataset.content_hash()
         self.curves: list[dict[str, float]] = []
         self.epoch = 0
         torch.manual_seed(options.seed)
@@ -81,14 +61,10 @@ class Trainer:
             _want_both_labels(part)
         self.net = SplitNet(options.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net.head.freeze(options.frozen_blocks)
-        self.average = AveragedModel(
-            self.net,
-            multi_avg_fn=get_ema_multi_avg_fn(options.average),  # type: ignore[no-untyped-call]
-            use_buffers=True,
-        )
-        self.optimiser = torch.optim.AdamW(
-            self._groups(), lr=options.rate, weight_decay=options.decay
-        )
+        self.pixel_tail: Tail | None = None
+        self.average = self._averaged_copy()
+        self.optimiser = self._optimiser()
+        self._best: tuple[float, int, dict[str, Tensor]] | None = None
 
     @property
     def averaged(self) -> SplitNet:
@@ -97,124 +73,183 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        return self.run / "checkpoint.pt"
+        return self.run / CHECKPOINT
+
+    @property
+    def on_pixels(self) -> bool:
+        """Whether there is no bottleneck yet: the first two stages."""
+        return self.pixel_tail is None
+
+    @property
+    def head_finished(self) -> bool:
+        """Whether the second stage has begun."""
+        return bool(self.net.head.judgement_kept)
 
     def resume(self) -> bool:
         """Take up the last checkpoint. False where there is none."""
         if not self.checkpoint.is_file():
             return False
-        state = torch.load(self.checkpoint, weights_only=True)
-        if state["options"] != json.dumps(asdict(self.options), sort_keys=True):
-            raise TrainingError(
-                f"the checkpoint in {self.run} was made with other options",
-                fix="resume with the same options, or choose another --run folder",
-            )
+        state = read_checkpoint(self.run, self.options, self._data)
+        if state["epoch"] > self.options.epochs:
+            self._begin_tail()
+        if state["pixel_tail"] is not None:
+            self._begin_bottleneck(state["pixel_tail"])
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_rng"])
-        self.epoch, self.curves = state["epoch"], state["curves"]
+        self.epoch, self.curves, self._best = state["epoch"], state["curves"], state["best"]
         return True
 
     def start_from(self, run: Path) -> None:
-        """Begin with the averaged weights of another run, whose network must be alike.
+        """Begin the last stage with the averaged weights of another run.
 
         Raises TrainingError where that run can't be read, is of another shape, or divided the
         same data in another way: its training parts could be among our test parts.
         """
-        other = run / "checkpoint.pt"
+        weights, pixel_tail = averaged_weights(run)
         try:
-            state = torch.load(other, weights_only=True)["average"]
-            self.average.load_state_dict(state)
-        except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+            self.net.load_state_dict(weights)
+            self.net.head.keep_judgement()
+            self._begin_bottleneck(pixel_tail)
+        except RuntimeError as error:
             raise TrainingError(
-                f"{other} can't be started from ({str(error).splitlines()[0]})",
+                f"{run} can't be started from ({str(error).splitlines()[0]})",
                 fix="give the run folder of a training with the same input and bottleneck",
             ) from error
         refuse_leak(run, self.dataset)
-        self.net.load_state_dict(self.averaged.state_dict())
-        self._warm = True
+        self.epoch = self.options.pixel_epochs
 
     def fit(self) -> SplitNet:
         """Train the epochs that are left; returns the averaged network, in eval mode."""
-        train = self._load(self.train_set)
-        watch = self._load(self.watch_set)
-        if self.epoch == 0 and not self._warm:
-            self._start_decoder(train)
-        while self.epoch < self.options.epochs:
+        o = self.options
+        teacher = Teacher(Path(o.teacher), self.dataset) if o.teacher and self.on_pixels else None
+        height, width = teacher.size if teacher else (o.architecture.height, o.architecture.width)
+        pictures = self._load(self.train_set, height, width)
+        batches = Batches(self.train_set, pictures, o.augmentation, o.batch, self.generator)
+        watch = self._load(self.watch_set, o.architecture.height, o.architecture.width)
+        while self.epoch < o.all_epochs:
+            if self.epoch >= o.epochs and not self.head_finished:
+                self._end_together()
+            if self.epoch >= o.pixel_epochs and self.on_pixels:
+                self._end_pixels(pictures)
             started = time.monotonic()
-            means = self._train_epoch(train)
+            means = self._train_epoch(batches, teacher)
             self.epoch += 1
-            scores = self.score(watch)
-            labels = self.watch_set.labels
-            row = {
-                "epoch": self.epoch,
-                **means,
-                "edge_auroc": auroc(scores.edge, labels),
-                "tail_auroc": auroc(scores.tail, labels),
-                "kilobytes": float(np.median(scores.bits)) / 8192,
-                "seconds": time.monotonic() - started,
-            }
-            self.curves.append(row)
+            self._watch(means, watch, started)
+            self._stop_early()
             self._save()
-            err.print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), highlight=False)
+            # Once it is said it is kept: a kill after the line goes on behind it.
+            err.print(
+                "  ".join(f"{k} {v:.4g}" for k, v in self.curves[-1].items()), highlight=False
+            )
         return self.averaged.eval()
 
-    def score(self, pictures: Pictures) -> Scores:
-        """Judge prepared pictures with the averaged network."""
-        net = self.averaged.eval()
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in range(0, len(pictures.inputs), 32):
-            batch = torch.from_numpy(np.array(pictures.inputs[start : start + 32]))
-            parts.append(judge(net, batch))
-        edge, tail, bits = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
-        return Scores(edge, tail, bits)
+    def pixel_net(self) -> SplitNet:
+        """The network as it judges pixels, without the bottleneck: what the first stage learned."""
+        net = copy.deepcopy(self.averaged)
+        if self.pixel_tail is not None:
+            net.tail = copy.deepcopy(self.pixel_tail)
+        return net.eval()
 
-    def _start_decoder(self, pictures: Pictures) -> None:
+    def _watch(self, means: dict[str, float], watch: Pictures, started: float) -> None:
+        scores = score(self.averaged.eval(), watch, on_pixels=self.on_pixels)
+        figures = watched(scores, self.watch_set.labels)
+        seconds = time.monotonic() - started
+        row = {"epoch": self.epoch, **means, **figures, "seconds": seconds}
+        self.curves.append(row)
+
+    def _stop_early(self) -> None:
+        """End the first stage where the watched parts have not gained for `patience` epochs."""
+        if not self.options.patience or self.head_finished:
+            return
+        value = self.curves[-1]["edge_auroc"] + self.curves[-1]["tail_auroc"]
+        if self._best is None or value > self._best[0]:
+            kept = copy.deepcopy(self.average.state_dict())
+            self._best = (value, self.epoch, kept)
+        elif self.epoch - self._best[1] >= self.options.patience:
+            err.print(f"no gain since epoch {self._best[1]}: going back to it", highlight=False)
+            self.epoch = self.options.epochs
+
+    def _end_together(self) -> None:
+        """Keep the head that the first stage ended with, or its best."""
+        if self._best is not None:
+            self.average.load_state_dict(self._best[2])
+            self._best = None
+        self.net.load_state_dict(self.averaged.state_dict())
+        self._begin_tail()
+
+    def _begin_tail(self) -> None:
+        """The head's layers stay as they are from here on, but for the encoder. What the tail
+        learned beside it is dropped: trained anew behind the finished head it is better
+        (docs/decisions/0006)."""
+        self.net.head.keep_judgement()
+        if self.options.tail_epochs:
+            self.net.restart_tail()
+            self.net.to(memory_format=torch.channels_last)
+        self.average = self._averaged_copy()
+        self.optimiser = self._optimiser()
+
+    def _end_pixels(self, pictures: Pictures) -> None:
+        """Keep the tail as it judges pixels, and make ready for the bottleneck."""
+        self.net.load_state_dict(self.averaged.state_dict())
+        self._begin_bottleneck(None)
+        a = self.options.architecture
         sample = torch.from_numpy(np.array(pictures.inputs[:: max(1, len(pictures.inputs) // 32)]))
         with torch.no_grad():
-            features = self.net.eval().head.shared_features(sample)
-        for net in (self.net, self.averaged):
-            net.tail.expect(features)
+            small = resized(sample.float(), (a.height, a.width))
+            truth = self.net.head.eval().shared_features(small)
+        decoder = self.net.tail.decoder
+        decoder.fine.expect(truth.fine)
+        decoder.coarse.expect(truth.coarse)
+        self.average = self._averaged_copy()
 
-    def _load(self, dataset: Dataset) -> Pictures:
-        a = self.options.architecture
-        return load_pictures(dataset, a.height, a.width, a.channels, self.run / "cache")
+    def _begin_bottleneck(self, pixel_tail: dict[str, Tensor] | None) -> None:
+        """The tail's own judgement of true features becomes the guide."""
+        tail = copy.deepcopy(self.net.tail)
+        if pixel_tail is not None:
+            tail.load_state_dict(pixel_tail)
+        self.pixel_tail = tail.requires_grad_(requires_grad=False).eval()
+        self.average = self._averaged_copy()
+        self.optimiser = self._optimiser()
 
-    def _groups(self) -> list[dict[str, Any]]:
-        backbone = [
-            *self.net.head.stem.parameters(),
-            *self.net.head.blocks.parameters(),
-            *self.net.tail.blocks.parameters(),
+    def _averaged_copy(self) -> AveragedModel:
+        return AveragedModel(
+            self.net,
+            multi_avg_fn=get_ema_multi_avg_fn(self.options.average),  # type: ignore[no-untyped-call]
+            use_buffers=True,
+        )
+
+    def _load(self, dataset: Dataset, height: int, width: int) -> Pictures:
+        channels = self.options.architecture.channels
+        return load_pictures(dataset, height, width, channels, self.run / "cache")
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        pretrained: list[nn.Module] = [self.net.head.stem, self.net.head.blocks]
+        pretrained.append(self.net.tail.blocks)
+        known = {id(p) for module in pretrained for p in module.parameters()}
+        wanted = [p for p in self.net.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {
+                "params": [p for p in wanted if id(p) in known],
+                "share": self.options.backbone_share,
+            },
+            {"params": [p for p in wanted if id(p) not in known], "share": 1.0},
         ]
-        known = {id(parameter) for parameter in backbone}
-        backbone = [p for p in backbone if p.requires_grad]
-        new = [p for p in self.net.parameters() if id(p) not in known]
-        share = self.options.backbone_share
-        return [{"params": backbone, "share": share}, {"params": new, "share": 1.0}]
+        return torch.optim.AdamW(groups, lr=self.options.rate, weight_decay=self.options.decay)
 
-    def _train_epoch(self, pictures: Pictures) -> dict[str, float]:
+    def _train_epoch(self, batches: Batches, teacher: Teacher | None) -> dict[str, float]:
         self.net.train()
-        targets = torch.from_numpy(self.train_set.targets)
-        batches = list(self._batches(len(targets)))
         totals = np.zeros(4)
-        apart = self.epoch < self.options.apart * self.options.epochs
-        for step, index in enumerate(track(batches, f"epoch {self.epoch + 1}")):
+        for step, batch in enumerate(track(batches, f"epoch {self.epoch + 1}")):
             self._set_rate(self.epoch + step / len(batches))
-            picture = torch.from_numpy(pictures.inputs[index]).float()
-            mask = torch.from_numpy(pictures.masks[index])
-            picture, mask = augment(picture, mask, self.options.augmentation, self.generator)
-            picture = picture.contiguous(memory_format=torch.channels_last)
-            masked = torch.from_numpy(pictures.masked[index])
-            batch = Batch(picture, targets[index], mask, masked)
             with torch.autocast("cpu", torch.bfloat16):
-                loss = losses(self.net, batch, self.options.weights, apart=apart)
+                loss = self._losses(batch, teacher)
             value = float(loss.total.detach())
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"the loss is {value} in epoch {self.epoch + 1}",
-                    fix="lower --rate",
+                    f"the loss is {value} in epoch {self.epoch + 1}", fix="lower --rate"
                 )
             self.optimiser.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
@@ -225,55 +260,55 @@ class Trainer:
         edge, tail, decode, bits = (totals / len(batches)).tolist()
         return {"edge": edge, "tail": tail, "decode": decode, "bits": bits}
 
-    def _batches(self, count: int) -> Iterator[np.ndarray]:
-        order = torch.randperm(count, generator=self.generator).numpy()
-        size = min(self.options.batch, count)
-        for start in range(0, count - size + 1, size):
-            yield np.sort(order[start : start + size])
+    def _losses(self, batch: Batch, teacher: Teacher | None) -> Losses:
+        o = self.options
+        size = (o.architecture.height, o.architecture.width)
+        guide = teacher.judge(batch.picture, (size[0] // 8, size[1] // 8)) if teacher else None
+        batch = at_size(batch, size)
+        if not self.head_finished:
+            return pixel_losses(self.net, batch, o.weights, guide)
+        with torch.no_grad():
+            truth = self.net.head.shared_features(batch.picture)
+        if self.pixel_tail is None:
+            return tail_losses(self.net, truth, batch, o.weights, guide)
+        apart = self.epoch - o.pixel_epochs < o.apart * o.bottleneck_epochs
+        own = None if apart else _guide(self.pixel_tail, truth)
+        return bottleneck_losses(self.net, truth, batch, o.weights, own)
 
     def _set_rate(self, position: float) -> None:
-        """One epoch of warm-up, then half a cosine down to a hundredth."""
-        warm = min(1.0, position + 0.02)
-        done = position / self.options.epochs
+        """In each stage a short warm-up, then half a cosine down to a hundredth."""
+        o = self.options
+        if not self.head_finished:
+            start, length = 0, o.epochs
+        elif self.on_pixels:
+            start, length = o.epochs, o.tail_epochs
+        else:
+            start, length = o.pixel_epochs, o.bottleneck_epochs
+        done = (position - start) / length
+        warm = min(1.0, done * length + 0.02)
         level = warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.options.rate * group["share"] * level
+            group["lr"] = o.rate * group["share"] * level
 
     def _save(self) -> None:
-        """Replace the checkpoint in one step, so that a kill leaves the old one or the new."""
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(
-            {
-                "options": json.dumps(asdict(self.options), sort_keys=True),
-                "net": self.net.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "generator": self.generator.get_state(),
-                "torch_rng": torch.get_rng_state(),
-                "epoch": self.epoch,
-                "curves": self.curves,
-            },
-            partial,
-        )
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(self.checkpoint)
+        state = {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "pixel_tail": self.pixel_tail.state_dict() if self.pixel_tail else None,
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch_rng": torch.get_rng_state(),
+            "epoch": self.epoch,
+            "curves": self.curves,
+            "best": self._best,
+        }
+        write_checkpoint(self.run, self.options, self._data, state)
 
 
-def refuse_leak(run: Path, dataset: Dataset) -> None:
-    """Raises TrainingError where `run` learned from the same data, divided in another way."""
-    try:
-        record = json.loads((run / "record.json").read_text())["data"]
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(
-            f"{run} has no record.json that can be read ({error})",
-            fix="start from a run that has come to its end",
-        ) from error
-    if record["name"] == dataset.name and record["hash"] != dataset.content_hash():
-        raise TrainingError(
-            f"{run} was trained on another division of {dataset.name}",
-            fix="use the same --data and --seed, or its parts leak into this test",
-        )
+@torch.no_grad()
+def _guide(tail: Tail, truth: Features) -> Guide:
+    judged = tail.judge(truth)
+    return Guide(judged.map.float(), judged.score.float())
 
 
 def _want_both_labels(dataset: Dataset) -> None:

@@ -14,8 +14,8 @@ from sqlmodel import Session, select
 from cloud.records.database import Database
 from cloud.records.tables import InspectionRecord
 from hardware_sim.cells import Lane
+from shared.pictures import compress
 
-JPEG_QUALITY = 80
 JPEG_SAMPLE = 100
 
 
@@ -124,6 +124,5 @@ def _jpeg_bytes(images: Sequence[Path]) -> float:
     for path in images[::step]:
         picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if picture is not None:
-            _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-            sizes.append(len(encoded))
+            sizes.append(len(compress(np.asarray(picture, np.uint8))))
     return float(np.mean(sizes)) if sizes else 0.0

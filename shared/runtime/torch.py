@@ -11,6 +11,7 @@ import torch
 
 from shared.runtime.base import Array, RuntimeOptions
 from shared.splitnet.export import ARCHITECTURE_KEY, deployed_tail, tail_weights
+from shared.splitnet.gaussian import adopt_gaussian
 from shared.splitnet.network import Architecture
 
 
@@ -30,6 +31,7 @@ class TorchTailRuntime:
             raise ValueError("torch runs only tails that splitsight exported")
         tail = deployed_tail(Architecture(**json.loads(properties[ARCHITECTURE_KEY])))
         found = tail_weights(proto)
+        adopt_gaussian(tail, found)
         wanted = tail.state_dict()
         tail.load_state_dict({name: torch.from_numpy(found[name].copy()) for name in wanted})
         self._tail = tail.to(self.device).eval()

@@ -21,12 +21,15 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from shared.splitnet.network import Architecture, Head, SplitNet, Tail
+from shared.splitnet.backbone import PIXEL_MIDDLE, PIXEL_SPREAD
+from shared.splitnet.network import Architecture, Head, Judged, SplitNet, Tail
+from shared.splitnet.rounding import rounded
 
 ARCHITECTURE_KEY = "splitsight.architecture"
 HALF_SUFFIX = ".half"
 HALVE_FROM_BYTES = 1024
 OPSET = 18
+ROUNDING_PICTURES = 42
 
 
 class DeployedHead(nn.Module):
@@ -42,15 +45,32 @@ class DeployedHead(nn.Module):
 
 
 class DeployedTail(nn.Module):
-    """In: symbols int8 (n, c, h, w). Out: defect map and score as probabilities."""
+    """In: symbols int8 (n, c, h, w). Out: defect map, score and kinds as probabilities."""
 
     def __init__(self, tail: Tail) -> None:
         super().__init__()
         self.tail = tail
 
-    def forward(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
-        logits, score = self.tail(symbols.to(torch.float32))
-        return logits.sigmoid(), score.sigmoid()
+    def forward(self, symbols: Tensor) -> tuple[Tensor, ...]:
+        return _probabilities(self.tail(symbols.to(torch.float32)))
+
+
+class DeployedPixels(nn.Module):
+    """The cloud's judgement of a whole picture, with no bottleneck between: what features are
+    held against. In: uint8 (n, c, h, w). Out: as DeployedTail.
+    """
+
+    def __init__(self, net: SplitNet) -> None:
+        super().__init__()
+        self.head, self.tail = net.head, net.tail
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        return _probabilities(self.tail.judge(self.head.shared_features(picture)))
+
+
+def _probabilities(judged: Judged) -> tuple[Tensor, ...]:
+    outputs = (judged.map.sigmoid(), judged.score.sigmoid())
+    return outputs if judged.kinds is None else (*outputs, judged.kinds.softmax(dim=1))
 
 
 def deployed_tail(architecture: Architecture) -> DeployedTail:
@@ -84,11 +104,23 @@ def _conv_norm_pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 def export_head(net: SplitNet) -> bytes:
     """The float head as ONNX, batch 1."""
-    a = net.architecture
+    return _export_head(fuse_norms(DeployedHead(net.head)), net.architecture)
+
+
+def export_int8_head(net: SplitNet, pictures: Sequence[NDArray[np.uint8]]) -> bytes:
+    """The head in int8 as ONNX, batch 1: weights rounded together, then everything quantised.
+
+    pictures   uint8 (1, c, h, w) each, from the training parts
+    """
+    deployed = fuse_norms(DeployedHead(net.head))
+    seen = pictures[:: max(1, len(pictures) // ROUNDING_PICTURES)]
+    deployed.head = rounded(deployed.head, [torch.from_numpy(picture) for picture in seen])
+    return quantise_head(_export_head(deployed, net.architecture), pictures)
+
+
+def _export_head(deployed: DeployedHead, a: Architecture) -> bytes:
     picture = torch.zeros(1, a.channels, a.height, a.width, dtype=torch.uint8)
-    model = _export(
-        fuse_norms(DeployedHead(net.head)), picture, "picture", ["features", "map", "score"], None
-    )
+    model = _export(deployed, picture, "picture", ["features", "map", "score"], None)
     return _finish(model, a)
 
 
@@ -98,10 +130,28 @@ def export_tail(net: SplitNet) -> bytes:
     symbols = torch.zeros(2, a.bottleneck, a.height // 16, a.width // 16, dtype=torch.int8)
     batch = {"symbols": {0: torch.export.Dim("n", min=1, max=1024)}}
     tail = fuse_norms(DeployedTail(net.tail))
-    model = _export(tail, symbols, "symbols", ["map", "score"], batch)
+    model = _export(tail, symbols, "symbols", _tail_outputs(a), batch)
     _restore_weights(model, tail)
     halve_weights(model)
     return _finish(model, a)
+
+
+def export_pixels(net: SplitNet) -> bytes:
+    """The cloud model on pixels as ONNX, any batch."""
+    a = net.architecture
+    picture = torch.zeros(2, a.channels, a.height, a.width, dtype=torch.uint8)
+    batch = {"picture": {0: torch.export.Dim("n", min=1, max=1024)}}
+    model = _export(fuse_norms(DeployedPixels(net)), picture, "picture", _tail_outputs(a), batch)
+    return _finish(model, a)
+
+
+def _tail_outputs(architecture: Architecture) -> list[str]:
+    return ["map", "score", "kinds"] if architecture.kinds else ["map", "score"]
+
+
+def export_module(module: nn.Module, picture: Tensor, architecture: Architecture) -> bytes:
+    """Any part of a network that takes a picture, with one output, as ONNX."""
+    return _finish(_export(module, picture, "picture", ["output"], None), architecture)
 
 
 def _export(
@@ -192,6 +242,7 @@ def quantise_head(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> bytes:
         target = Path(folder, "int8.onnx")
         source.write_bytes(model)
         quant_pre_process(source, ready, skip_symbolic_shape=True)
+        prepared = onnx.load(ready)
         quantize_static(
             ready,
             target,
@@ -202,8 +253,12 @@ def quantise_head(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> bytes:
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             op_types_to_quantize=["Conv", "Add", "Clip", "Relu", "Pad"],
-            nodes_to_exclude=_float_nodes(onnx.load(ready)),
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            nodes_to_exclude=_float_nodes(prepared),
+            extra_options={
+                "ActivationSymmetric": False,
+                "WeightSymmetric": True,
+                "TensorQuantOverrides": _exact_pixels(prepared),
+            },
         )
         quantised = onnx.load(target)
     return bytes(quantised.SerializeToString())
@@ -228,6 +283,18 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
         if node.op_type != "Conv":
             pending.extend(node.input)
     return sorted(excluded)
+
+
+def _exact_pixels(model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
+    """Steps of one grey level for the normalised picture, so that rounding it loses nothing.
+
+    Calibrated on pictures that don't reach black and white, the steps would lie between the
+    levels: a third of all that int8 changes on dark parts.
+    """
+    first = next(node for node in model.graph.node if node.op_type in {"Conv", "Pad"})
+    step = np.array(1 / PIXEL_SPREAD, np.float32)
+    levels = {"scale": step, "zero_point": np.array(PIXEL_MIDDLE, np.uint8)}
+    return {first.input[0]: [levels]}
 
 
 class _Reader:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.splitnet.backbone import BLOCK_CHANNELS, BLOCK_STRIDES, load_backbone
+from shared.errors import SettingsError
+from shared.splitnet.backbone import LITE0, Backbone, load_backbone
 from shared.splitnet.entropy import FactorisedEntropy
+
+FINE_STRIDE = 8
+SPLIT_STRIDE = 16
+PYRAMID = 64
+EDGE_HIDDEN = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +25,30 @@ class Architecture:
 
     height, width   of the input, pixels, multiples of 32
     channels        1 (grey) or 3 (BGR)
-    split_block     the last block of EfficientNet-Lite0 on the edge; its stride must be 8
+    split_block     the last block of the backbone on the edge; its stride must be 16
     bottleneck      channels sent to the cloud, at a sixteenth of the input's height and width
+    kinds           kinds of defects that the tail tells apart; 0: none
+    backbone        the EfficientNet-Lite that it is made of
     """
 
     height: int = 224
     width: int = 224
     channels: int = 1
-    split_block: int = 4
-    bottleneck: int = 16
+    split_block: int = 8
+    bottleneck: int = 32
+    kinds: int = 0
+    backbone: str = LITE0
+
+
+class Features(NamedTuple):
+    """What the backbone sees at the split point.
+
+    fine    float32 (n, c, height/8, width/8), after the last block of that stride
+    coarse  float32 (n, c, height/16, width/16), after the split block
+    """
+
+    fine: Tensor
+    coarse: Tensor
 
 
 def block_unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -46,9 +67,12 @@ class MapHead(nn.Module):
     picture, so that both a hairline crack and a dull cell can raise it.
     """
 
-    def __init__(self, inputs: int, hidden: int, places: int, share: float = 0.015) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, places: int, *, local: bool = True, share: float = 0.015
+    ) -> None:
+        """local: begin with a 3×3 convolution; else `inputs` must be `hidden`."""
         super().__init__()
-        self.local = block_unit(inputs, hidden)
+        self.local = block_unit(inputs, hidden) if local else nn.Identity()
         self.depthwise = nn.Sequential(
             nn.Conv2d(hidden, hidden, 5, 1, 2, groups=hidden, bias=False),
             nn.BatchNorm2d(hidden),
@@ -80,17 +104,20 @@ class Head(nn.Module):
     (n, 1, height/8, width/8), logits; image score (n,), logit.
     """
 
-    def __init__(self, architecture: Architecture, stem: nn.Module, blocks: nn.ModuleList) -> None:
+    def __init__(self, architecture: Architecture, backbone: Backbone) -> None:
         super().__init__()
-        inputs = BLOCK_CHANNELS[architecture.split_block]
-        places = architecture.height * architecture.width // 64
-        self.stem = stem
-        self.blocks = blocks
+        self.fine_at = backbone.last_of(FINE_STRIDE)
+        fine, coarse = backbone.channels[self.fine_at], backbone.channels[architecture.split_block]
+        self.stem = backbone.stem
+        self.blocks = nn.ModuleList(backbone.blocks[: architecture.split_block + 1])
         self.frozen = 0
-        self.map_head = MapHead(inputs, 48, places)
+        self.judgement_kept: bool = False
+        self.map_fine = nn.Conv2d(fine, EDGE_HIDDEN, 1)
+        self.map_coarse = nn.Conv2d(coarse, EDGE_HIDDEN, 1)
+        self.map_head = MapHead(EDGE_HIDDEN, EDGE_HIDDEN, _places(architecture), local=False)
+        self.encoder_fine = block_unit(fine, fine, stride=2)
         self.encoder = nn.Sequential(
-            block_unit(inputs, inputs, stride=2),
-            nn.Conv2d(inputs, architecture.bottleneck, 1, bias=False),
+            nn.Conv2d(fine + coarse, architecture.bottleneck, 1, bias=False),
             nn.BatchNorm2d(architecture.bottleneck),
         )
         # Wide enough at the start for rounding to leave something; the rate term narrows it.
@@ -105,15 +132,39 @@ class Head(nn.Module):
         for layer in (self.stem, *self.blocks[:blocks]):
             layer.requires_grad_(False)
 
-    def shared_features(self, picture: Tensor) -> Tensor:
-        """Features at the split point, float32 (n, c, height/8, width/8)."""
+    def keep_judgement(self) -> None:
+        """Keep everything but the encoder as it is: the later stages of training."""
+        self.freeze(len(self.blocks))
+        for layer in (self.map_fine, self.map_coarse, self.map_head):
+            layer.requires_grad_(False)
+        self.judgement_kept = True
+
+    def shared_features(self, picture: Tensor) -> Features:
+        """Features at the split point."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.stem(picture)
-            for block in self.blocks[: self.frozen]:
+        fine = features
+        for index, block in enumerate(self.blocks):
+            learns = torch.is_grad_enabled() and index >= self.frozen
+            with torch.set_grad_enabled(learns):
                 features = block(features)
-        for block in self.blocks[self.frozen :]:
-            features = block(features)
-        return features
+            if index == self.fine_at:
+                fine = features
+        return Features(fine, features)
+
+    def judge(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Defect map and score from features at the split point."""
+        context = functional.interpolate(
+            self.map_coarse(features.coarse), scale_factor=2.0, mode="nearest"
+        )
+        logits, score = self.map_head(functional.relu6(self.map_fine(features.fine) + context))
+        return logits, score
+
+    def encode(self, features: Features) -> Tensor:
+        """Bottleneck features, before rounding."""
+        both = torch.cat([self.encoder_fine(features.fine), features.coarse], dim=1)
+        encoded: Tensor = self.encoder(both)
+        return encoded
 
     def train(self, mode: bool = True) -> Self:
         """As in torch, but frozen blocks keep their running statistics."""
@@ -121,60 +172,95 @@ class Head(nn.Module):
         if self.frozen:
             self.stem.eval()
             self.blocks[: self.frozen].eval()
+        if self.judgement_kept:
+            self.map_head.eval()
         return self
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shared = self.shared_features(picture)
-        logits, score = self.map_head(shared)
-        features: Tensor = self.encoder(shared)
-        return features, logits, score
+        logits, score = self.judge(shared)
+        return self.encode(shared), logits, score
+
+
+class Scaled(nn.Module):
+    """Per-channel scale and shift, so that decoding can start at the true features' level."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+        self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def expect(self, features: Tensor) -> None:
+        """Take level and spread of features (n, channels, h, w)."""
+        with torch.no_grad():
+            self.scale.copy_(features.std(dim=(0, 2, 3)).view(-1, 1, 1))
+            self.shift.copy_(features.mean(dim=(0, 2, 3)).view(-1, 1, 1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.scale + self.shift
+
+
+class Decoder(nn.Module):
+    """The split point's features back from the bottleneck's symbols."""
+
+    def __init__(self, bottleneck: int, fine: int, coarse: int) -> None:
+        super().__init__()
+        wide = 4 * fine
+        self.start = block_unit(bottleneck, wide)
+        self.mix = block_unit(wide, wide)
+        self.to_coarse = nn.Sequential(block_unit(wide, wide), nn.Conv2d(wide, coarse, 1))
+        self.to_fine = nn.Conv2d(wide, wide, 1)
+        self.refine = nn.Sequential(block_unit(fine, fine), nn.Conv2d(fine, fine, 3, 1, 1))
+        self.coarse, self.fine = Scaled(coarse), Scaled(fine)
+
+    def forward(self, symbols: Tensor) -> Features:
+        hidden = self.start(symbols)
+        hidden = hidden + self.mix(hidden)
+        fine = functional.pixel_shuffle(self.to_fine(hidden), 2)
+        fine = fine + self.refine(fine)
+        return Features(self.fine(fine), self.coarse(self.to_coarse(hidden)))
+
+
+class Judged(NamedTuple):
+    """What the tail says.
+
+    map     logits, float32 (n, 1, height/8, width/8)
+    score   logit, float32 (n,)
+    kinds   logits, float32 (n, kinds); None where it tells no kinds apart
+    """
+
+    map: Tensor
+    score: Tensor
+    kinds: Tensor | None
 
 
 class Tail(nn.Module):
     """The cloud half.
 
     In: rounded bottleneck features, float32 (n, bottleneck, height/16, width/16).
-    Out: defect map, float32 (n, 1, height/8, width/8), logits; image score (n,), logit.
     """
 
-    def __init__(self, architecture: Architecture, blocks: nn.ModuleList) -> None:
+    def __init__(self, architecture: Architecture, backbone: Backbone) -> None:
         super().__init__()
-        channels = BLOCK_CHANNELS[architecture.split_block]
-        places = architecture.height * architecture.width // 64
-        wide = 4 * channels
-        self.decoder_in = block_unit(architecture.bottleneck, wide)
-        self.decoder_mix = block_unit(wide, wide)
-        self.decoder_out = nn.Conv2d(wide, wide, 1)
-        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
-        self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.refine = nn.Sequential(
-            block_unit(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1)
+        cut = architecture.split_block + 1
+        fine_at, middle_at = backbone.last_of(FINE_STRIDE), backbone.last_of(SPLIT_STRIDE)
+        fine, coarse = backbone.channels[fine_at], backbone.channels[architecture.split_block]
+        self.decoder = Decoder(architecture.bottleneck, fine, coarse)
+        self.blocks = nn.ModuleList(backbone.blocks[cut:])
+        self.middle_at = middle_at - cut
+        self.fine = nn.Conv2d(fine, PYRAMID, 1)
+        self.middle = nn.Conv2d(backbone.channels[middle_at], PYRAMID, 1)
+        self.deep = nn.Conv2d(backbone.channels[-1], PYRAMID, 1)
+        self.map_head = MapHead(PYRAMID, PYRAMID, _places(architecture))
+        self.kinds = (
+            nn.Linear(backbone.channels[-1] + PYRAMID, architecture.kinds)
+            if architecture.kinds
+            else None
         )
-        self.blocks = blocks
-        self.middle_at = 10 - architecture.split_block - 1
-        self.fine = nn.Conv2d(channels, 64, 1)
-        self.middle = nn.Conv2d(BLOCK_CHANNELS[10], 64, 1)
-        self.deep = nn.Conv2d(BLOCK_CHANNELS[15], 64, 1)
-        self.map_head = MapHead(64, 64, places)
 
-    def decode(self, features: Tensor) -> Tensor:
-        """The split point's features back from the bottleneck: (n, c, height/8, width/8)."""
-        hidden = self.decoder_in(features)
-        hidden = hidden + self.decoder_mix(hidden)
-        coarse = functional.pixel_shuffle(self.decoder_out(hidden), 2)
-        refined: Tensor = coarse + self.refine(coarse)
-        return refined * self.scale + self.shift
-
-    def expect(self, features: Tensor) -> None:
-        """Start decoding at the level and spread of true features at the split point."""
-        with torch.no_grad():
-            self.scale.copy_(features.std(dim=(0, 2, 3)).view(-1, 1, 1))
-            self.shift.copy_(features.mean(dim=(0, 2, 3)).view(-1, 1, 1))
-
-    def judge(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Defect map and score from features at the split point."""
-        deep = features
-        middle = features
+    def judge(self, features: Features) -> Judged:
+        """Defect map, score and kinds from features at the split point."""
+        deep = middle = features.coarse
         for index, block in enumerate(self.blocks):
             deep = block(deep)
             if index == self.middle_at:
@@ -182,14 +268,26 @@ class Tail(nn.Module):
         pyramid = self.middle(middle) + functional.interpolate(
             self.deep(deep), scale_factor=2.0, mode="nearest"
         )
-        pyramid = self.fine(features) + functional.interpolate(
-            pyramid, scale_factor=2.0, mode="nearest"
+        pyramid = functional.relu6(
+            self.fine(features.fine)
+            + functional.interpolate(pyramid, scale_factor=2.0, mode="nearest")
         )
-        logits, score = self.map_head(functional.relu6(pyramid))
-        return logits, score
+        logits, score = self.map_head(pyramid)
+        if self.kinds is None:
+            return Judged(logits, score, None)
+        # What kind it is stands where the map sees it, so look there.
+        focus = logits.flatten(2).softmax(dim=2).to(pyramid.dtype)
+        where = (pyramid.flatten(2) * focus).sum(dim=2)
+        kinds = self.kinds(torch.cat([deep.mean(dim=(2, 3)), where], dim=1))
+        return Judged(logits, score, kinds)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return self.judge(self.decode(features))
+    def forward(self, symbols: Tensor) -> Judged:
+        return self.judge(self.decoder(symbols))
+
+
+def _places(architecture: Architecture) -> int:
+    """Places of a defect map."""
+    return architecture.height * architecture.width // FINE_STRIDE**2
 
 
 class SplitNet(nn.Module):
@@ -197,16 +295,27 @@ class SplitNet(nn.Module):
 
     def __init__(self, architecture: Architecture, *, pretrained: bool = True) -> None:
         super().__init__()
-        if BLOCK_STRIDES[architecture.split_block] != 8:
-            raise ValueError("the split block must lie at stride 8 (blocks 3 or 4)")
-        stem, blocks = load_backbone(
-            architecture.height, architecture.width, architecture.channels, pretrained=pretrained
+        a = architecture
+        backbone = load_backbone(
+            a.height, a.width, a.channels, name=a.backbone, pretrained=pretrained
         )
-        cut = architecture.split_block + 1
+        # The tail needs at least one block of the same stride for its pyramid.
+        fitting = [i for i, stride in enumerate(backbone.strides) if stride == SPLIT_STRIDE][:-1]
+        if a.split_block not in fitting:
+            raise SettingsError(
+                f"block {a.split_block} of {a.backbone} can't be the last on the edge",
+                fix=f"give --split-block, {fitting[0]} to {fitting[-1]}",
+            )
         self.architecture = architecture
-        self.head = Head(architecture, stem, nn.ModuleList(blocks[:cut]))
+        self.head = Head(architecture, backbone)
         self.entropy = FactorisedEntropy(architecture.bottleneck)
-        self.tail = Tail(architecture, nn.ModuleList(blocks[cut:]))
+        self.tail = Tail(architecture, backbone)
+
+    def restart_tail(self) -> None:
+        """Give the tail ImageNet's weights and untrained layers again."""
+        a = self.architecture
+        backbone = load_backbone(a.height, a.width, a.channels, name=a.backbone)
+        self.tail = Tail(a, backbone)
 
 
 def round_straight_through(features: Tensor, limit: int) -> Tensor:

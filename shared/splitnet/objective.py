@@ -1,14 +1,26 @@
-"""What the split network is trained for: right verdicts at both ends, and few bits between."""
+"""What the split network is trained for: right verdicts at both ends, and few bits between.
+
+Three stages (docs/decisions/0006): the whole network on pixels, head and tail together; the tail
+anew behind the finished head; then the bottleneck between them, with the tail following what it
+said of pixels (*Entropic Student*, Matsubara et al., WACV 2022).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shared.splitnet.network import SplitNet, add_rounding_noise, round_straight_through
+from shared.splitnet.network import (
+    Features,
+    Judged,
+    SplitNet,
+    add_rounding_noise,
+    round_straight_through,
+)
 
 SYMBOL_LIMIT = 31
 
@@ -18,8 +30,10 @@ class Weights:
     """How much each term counts.
 
     edge     the head's own score and map
-    tail     the tail's score and map through the bottleneck
-    map      the map's error where masks are known
+    tail     the tail's score and map
+    map      the map's error where masks are known, beside the score's
+    kinds    telling kinds of defects apart
+    guide    following a teacher's, or the tail's own, judgement of pixels
     decode   how far the decoded features are from the true ones, relative to their variance
     rate     per bit and place of the bottleneck
     """
@@ -27,13 +41,15 @@ class Weights:
     edge: float = 1.0
     tail: float = 1.0
     map: float = 4.0
-    decode: float = 2.0
-    rate: float = 0.02
+    kinds: float = 0.2
+    guide: float = 1.0
+    decode: float = 1.0
+    rate: float = 0.008
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """One batch's terms, each a scalar; `bits` is the mean a picture, for the progress bar."""
+class Losses(NamedTuple):
+    """One batch's terms, each a scalar; `bits` is the mean a picture. Terms that a stage does
+    not have are zero."""
 
     total: Tensor
     edge: Tensor
@@ -50,40 +66,89 @@ class Batch:
     target   float32 (n,), how surely each is defective, 0–1
     mask     float32 (n, h/8, w/8), how surely each place is
     masked   bool (n,), whether the mask is known
+    kind     int64 (n,), which kind of defect; -1 where there is none or it is unknown
     """
 
     picture: Tensor
     target: Tensor
     mask: Tensor
     masked: Tensor
+    kind: Tensor
 
 
-def losses(net: SplitNet, batch: Batch, weights: Weights, *, apart: bool) -> Losses:
-    """The training objective on one batch.
+class Guide(NamedTuple):
+    """A judgement to follow: logits of the map (n, 1, h/8, w/8) and of the score (n,)."""
 
-    apart    the first stage: the tail learns on true features while the bottleneck learns to
-             pass them on; together from the start, the tail's gradients keep the bottleneck
-             from learning anything (docs/decisions/0006)
-    """
-    shared = net.head.shared_features(batch.picture)
-    edge_map, edge_score = net.head.map_head(shared)
-    features = net.head.encoder(shared.detach() if apart else shared).float()
-    bits = net.entropy(add_rounding_noise(features)).mean()
-    decoded = net.tail.decode(round_straight_through(features, SYMBOL_LIMIT))
-    tail_map, tail_score = net.tail.judge(shared if apart else decoded)
-    truth = shared.detach().float()
-    spread = truth.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-3)
-    decode = ((decoded.float() - truth) / spread).square().mean()
+    map: Tensor
+    score: Tensor
+
+
+def pixel_losses(net: SplitNet, batch: Batch, weights: Weights, guide: Guide | None) -> Losses:
+    """First stage: both ends judge the true features of the pictures."""
+    features = net.head.shared_features(batch.picture)
+    edge_map, edge_score = net.head.judge(features)
+    judged = net.tail.judge(features)
     edge = judgement_loss(edge_map, edge_score, batch, weights.map)
-    tail = judgement_loss(tail_map, tail_score, batch, weights.map)
+    tail = judgement_loss(judged.map, judged.score, batch, weights.map)
+    total = weights.edge * edge + weights.tail * tail + weights.kinds * kinds_loss(judged, batch)
+    if guide is not None:
+        follow = guide_loss(edge_map, edge_score, guide, weights.map)
+        follow = follow + guide_loss(judged.map, judged.score, guide, weights.map)
+        total = total + weights.guide * follow
+    nothing = torch.zeros(())
+    return Losses(total, edge.detach(), tail.detach(), nothing, nothing)
+
+
+def tail_losses(
+    net: SplitNet, truth: Features, batch: Batch, weights: Weights, guide: Guide | None
+) -> Losses:
+    """Second stage: the tail alone judges the true features, which come without gradient."""
+    judged = net.tail.judge(truth)
+    tail = judgement_loss(judged.map, judged.score, batch, weights.map)
+    total = weights.tail * tail + weights.kinds * kinds_loss(judged, batch)
+    if guide is not None:
+        total = total + weights.guide * guide_loss(judged.map, judged.score, guide, weights.map)
+    nothing = torch.zeros(())
+    return Losses(total, nothing, tail.detach(), nothing, nothing)
+
+
+def bottleneck_losses(
+    net: SplitNet,
+    truth: Features,
+    batch: Batch,
+    weights: Weights,
+    guide: Guide | None,
+) -> Losses:
+    """Third stage: the tail judges what passes the bottleneck.
+
+    truth   the head's features of the batch, without gradient
+    guide   the tail's judgement of the true features; None: only decode, as long as what is
+            decoded would teach the tail nothing
+    """
+    features = net.head.encode(truth).float()
+    bits = net.entropy(add_rounding_noise(features)).mean()
+    decoded = net.tail.decoder(round_straight_through(features, SYMBOL_LIMIT))
+    decode = decode_loss(decoded, truth)
     places = features.shape[2] * features.shape[3]
-    total = (
-        weights.edge * edge
-        + weights.tail * tail
-        + weights.decode * decode
-        + weights.rate * bits / places
-    )
-    return Losses(total, edge.detach(), tail.detach(), decode.detach(), bits.detach())
+    total = weights.decode * decode + weights.rate * bits / places
+    nothing = torch.zeros(())
+    if guide is None:
+        return Losses(total, nothing, nothing, decode.detach(), bits.detach())
+    judged = net.tail.judge(decoded)
+    tail = judgement_loss(judged.map, judged.score, batch, weights.map)
+    total = total + weights.tail * tail + weights.kinds * kinds_loss(judged, batch)
+    total = total + weights.guide * guide_loss(judged.map, judged.score, guide, weights.map)
+    return Losses(total, nothing, tail.detach(), decode.detach(), bits.detach())
+
+
+def decode_loss(decoded: Features, truth: Features) -> Tensor:
+    """Mean squared error relative to each channel's variance, averaged over both scales."""
+    terms = []
+    for found, wanted in zip(decoded, truth, strict=True):
+        true = wanted.detach().float()
+        spread = true.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-3)
+        terms.append(((found.float() - true) / spread).square().mean())
+    return torch.stack(terms).mean()
 
 
 def judgement_loss(logits: Tensor, score: Tensor, batch: Batch, map_weight: float) -> Tensor:
@@ -95,13 +160,31 @@ def judgement_loss(logits: Tensor, score: Tensor, batch: Batch, map_weight: floa
     image = functional.binary_cross_entropy_with_logits(score.float(), batch.target)
     if not bool(batch.masked.any()):
         return image
-    truth = batch.mask[batch.masked]
-    places = functional.binary_cross_entropy_with_logits(
-        logits.float().squeeze(1)[batch.masked], truth, reduction="none"
+    return image + map_weight * _map_loss(
+        logits.float().squeeze(1)[batch.masked], batch.mask[batch.masked]
     )
+
+
+def guide_loss(logits: Tensor, score: Tensor, guide: Guide, map_weight: float) -> Tensor:
+    """Cross-entropy against what the guide says (Hinton et al. 2015), score and map."""
+    image = functional.binary_cross_entropy_with_logits(score.float(), guide.score.sigmoid())
+    places = _map_loss(logits.float().squeeze(1), guide.map.sigmoid().squeeze(1))
+    return image + map_weight * places
+
+
+def _map_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    places = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     defective = (places * truth).sum() / truth.sum().clamp_min(1.0)
     sound = (places * (1 - truth)).sum() / (1 - truth).sum().clamp_min(1.0)
-    return image + map_weight * (0.2 * defective + 0.8 * sound)
+    return 0.2 * defective + 0.8 * sound
+
+
+def kinds_loss(judged: Judged, batch: Batch) -> Tensor:
+    """Cross-entropy of the kind of defect, over the pictures whose kind is known."""
+    known = batch.kind >= 0
+    if judged.kinds is None or not bool(known.any()):
+        return torch.zeros(())
+    return functional.cross_entropy(judged.kinds.float()[known], batch.kind[known])
 
 
 @torch.no_grad()
@@ -109,5 +192,13 @@ def judge(net: SplitNet, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Edge score, tail score (both probabilities, float32 (n,)) and bits a picture (n,)."""
     features, _, edge = net.head(picture)
     rounded = features.float().round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-    _, tail = net.tail(rounded)
+    tail = net.tail(rounded).score
     return edge.float().sigmoid(), tail.float().sigmoid(), net.entropy(rounded)
+
+
+@torch.no_grad()
+def judge_pixels(net: SplitNet, picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Edge score and the tail's score without the bottleneck, probabilities, float32 (n,)."""
+    features = net.head.shared_features(picture)
+    edge, tail = net.head.judge(features)[1], net.tail.judge(features).score
+    return edge.float().sigmoid(), tail.float().sigmoid()

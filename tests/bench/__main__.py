@@ -9,12 +9,14 @@ from pathlib import Path
 
 from shared import log
 from shared.console import err, out, print_json, print_table
-from tests.bench import agent, escalations, quality, service
+from tests.bench import agent, codec, escalations, head, quality, service
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"
 Row = dict[str, object]
 BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
     "agent": agent.measure,
+    "head": head.measure,
+    "codec": codec.measure,
     "escalations": escalations.measure,
     "service": service.measure,
     "quality": quality.measure,

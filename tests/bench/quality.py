@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cloud.training.evaluation import evaluate
+from cloud.training.judging import judge
 from cloud.training.readers import read
+from cloud.training.scoring import score
 from shared.bundle import Bundle
 
 
 def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
     """One row a judge."""
     del folder
-    found = evaluate(Bundle.open(bundle_path), read("elpv").of("test"), "test")
+    bundle, cells = Bundle.open(bundle_path), read("elpv").of("test")
+    found = score(bundle, cells, "test", judge(bundle, cells))
     rows: list[dict[str, object]] = [
         {
             "judge": name,

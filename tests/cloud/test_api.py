@@ -193,6 +193,23 @@ def test_the_detail_page_tells_how_the_part_was_decided(client: Caller) -> None:
     assert client.get("/inspections/box-1/b1/99").status_code == 404
 
 
+def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
+    client: Caller, database: Database
+) -> None:
+    sent = {"decision": "escalate", "verdict": "reject", "decided_by": "cloud"}
+    answer = tail(1, kind="crack", kind_probability=0.934, coarseness=4)
+    Store(database).save([inspection(1, **sent), inspection(2, **sent)], [answer, tail(2)])
+    told = client.get("/api/inspections/box-1/b1/1").json()["tail"]
+    assert (told["kind"], told["kind_probability"], told["coarseness"]) == ("crack", 0.934, 4)
+    detail = client.get("/inspections/box-1/b1/1").text
+    assert "crack, 0.93" in detail
+    assert "sent coarser ×4" in detail
+    assert client.get("/").text.count("crack, 0.93") == 1
+    plain = client.get("/inspections/box-1/b1/2").text
+    assert "Kind of defect" not in plain
+    assert "coarser" not in plain
+
+
 def test_a_name_from_a_device_can_not_become_code(client: Caller, database: Database) -> None:
     Store(database).save([inspection(1, verdict="reject", source="<script>alert(1)</script>")])
     assert "<script>alert" not in client.get("/inspections/box-1/b1/1").text

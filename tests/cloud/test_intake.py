@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -33,6 +34,7 @@ from shared.gate import Gate
 from shared.runtime.base import Array
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
+from tests.bundles import make_bundle
 from tests.cloud.makers import DEVICE, NOON, batch, escalation, row, symbols_of
 
 ONNX = TailSettings.model_validate({"runtime": "onnx", "threads": 1})
@@ -162,6 +164,39 @@ def test_an_escalation_is_answered_and_its_result_stored(plant: Plant, bundle: B
     assert stored.tail.score == pytest.approx(bad.score)
 
 
+def test_a_rejected_part_gets_the_kind_of_its_defect_and_a_passed_one_none(
+    database: Database, tmp_path: Path
+) -> None:
+    telling = make_bundle(tmp_path / "telling", kinds=True)
+    plant = Plant(database, open_tail(telling, ONNX))
+    for sequence, level in enumerate((2, -2), start=1):
+        plant.escalate(escalation(telling, sequence, level=level))
+    plant.work()
+    assert [(v.verdict, v.defect) for v, _ in plant.verdicts] == [("reject", "crack"), ("pass", "")]
+    bad, good = (plant.records.inspection(InspectionKey("box-1", "b1", n)) for n in (1, 2))
+    assert bad is not None
+    assert bad.tail is not None
+    assert bad.tail.kind == "crack"
+    assert bad.tail.kind_probability == pytest.approx(0.9526, abs=1e-3)
+    assert good is not None
+    assert good.tail is not None
+    assert (good.tail.kind, good.tail.kind_probability, good.tail.coarseness) == (None, None, 1)
+
+
+def test_features_sent_coarser_are_decoded_as_their_message_says(
+    plant: Plant, bundle: Bundle
+) -> None:
+    symbols = symbols_of(bundle, 7)
+    fields, _ = wire.decode(escalation(bundle, 1, coarseness=4), wire.Escalation)
+    plant.escalate(wire.encode(fields, bundle.codec.encode(symbols, 4)))
+    plant.work()
+    wanted = plant.judge._tails[bundle.manifest.pair].run(symbols_of(bundle, 8)[np.newaxis])
+    ((answer, _),) = plant.verdicts
+    gate = bundle.manifest.gate.gate
+    assert answer.score == pytest.approx(gate.cloud_score(fields.score, float(wanted.scores[0])))
+    assert plant.counters["escalations_coarser"] == 1
+
+
 def test_the_verdict_leaves_before_anything_is_stored(plant: Plant, bundle: Bundle) -> None:
     plant.store.down = True
     plant.escalate(escalation(bundle, 1))
@@ -212,6 +247,8 @@ def malformed(bundle: Bundle) -> dict[str, tuple[str, bytes]]:
         "no body": ("escalation", good[: -len(body)]),
         "too much body": ("escalation", good + bytes(bundle.codec.largest)),
         "body that is no whole words": ("escalation", good + b"x"),
+        "a coarseness that is no rung": ("escalation", escalation(bundle, 1, coarseness=5)),
+        "a coarseness that needs no body": ("escalation", escalation(bundle, 1, coarseness=256)),
         "another shape": ("escalation", escalation(bundle, 1, shape=(1, 2, 3))),
         "a boot with a NUL": ("escalation", escalation(bundle, 1, boot="a\0b")),
         "a sequence of zero": ("escalation", escalation(bundle, 0)),

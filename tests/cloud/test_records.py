@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from sqlalchemy import event, text
 from sqlmodel import SQLModel
 
 from cloud.loopback import free_port
-from cloud.records.database import Database
+from cloud.records.database import Database, migration_config
 from cloud.records.queries import Filter, Records
 from cloud.records.store import Store
 from cloud.records.summary import summarise
@@ -30,6 +31,29 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(every_database: Da
     with every_database.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_what_an_earlier_version_stored_is_still_there_after_migrating(empty_url: str) -> None:
+    database = Database(empty_url)
+    with database.begin() as connection:
+        command.upgrade(migration_config(connection), "0001")
+    row = tail(1).model_dump(exclude={"kind", "kind_probability", "coarseness"})
+    columns = ", ".join(row)
+    with database.begin() as connection:
+        connection.execute(
+            text(f"INSERT INTO tail_results ({columns}) VALUES (:{', :'.join(row)})"),  # noqa: S608
+            row,
+        )
+    database.migrate()
+    found = Records(database).inspection(KEY)
+    assert found is not None
+    assert found.tail is not None
+    assert (found.tail.kind, found.tail.kind_probability, found.tail.coarseness) == (None, None, 1)
+    with database.begin() as connection:
+        command.downgrade(migration_config(connection), "0001")
+        (part,) = connection.execute(text("SELECT part FROM tail_results")).one()
+    assert part == 1
+    database.close()
 
 
 def test_migrating_twice_changes_nothing(every_database: Database) -> None:

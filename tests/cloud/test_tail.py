@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cloud.settings import TailSettings
-from cloud.tail import Tail, open_tail, open_tails
+from cloud.tail import Found, Tail, open_tail, open_tails
 from shared.bundle import Bundle, write_bundle
 from shared.errors import BundleMismatch, ParityError, RuntimeUnavailable
 from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.runtime.base import Array
-from tests.bundles import make_bundle
+from tests.bundles import KINDS, make_bundle
+from tests.cloud.makers import symbols_of
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
@@ -31,12 +33,39 @@ def test_parts_judged_together_get_what_each_gets_alone(
     tail: Tail, data: st.DataObject, count: int
 ) -> None:
     symbols = data.draw(arrays(np.int8, (count, *tail.shape), elements=st.integers(-16, 16)))
-    maps, scores = tail.run(symbols)
+    maps, scores, kinds = tail.run(symbols)
+    assert kinds is None
     assert maps.shape == (count, 8, 8)
     for index in range(count):
-        alone_map, alone_score = tail.run(symbols[index : index + 1])
+        alone_map, alone_score, _ = tail.run(symbols[index : index + 1])
         np.testing.assert_allclose(maps[index], alone_map[0], atol=1e-5)
         np.testing.assert_allclose(scores[index], alone_score[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_tail_that_knows_kinds_of_defects_names_the_likeliest(
+    tmp_path: Path, runtime: str
+) -> None:
+    telling = make_bundle(tmp_path / "telling", kinds=True)
+    settings = TailSettings.model_validate({"runtime": runtime, "threads": 1})
+    found = open_tail(telling, settings).run(
+        np.stack([symbols_of(telling, level) for level in (-1, 0, 2, 5)])
+    )
+    kinds = [found.kind(index, telling.manifest.classes) for index in range(4)]
+    assert [kind and kind.name for kind in kinds] == ["hole", "hole", "crack", "crack"]
+    sure = [kind.probability for kind in kinds if kind]
+    assert sure == pytest.approx([1 / (1 + math.exp(-x)) for x in (6, 3, 3, 12)], abs=1e-3)
+
+
+def test_kinds_that_are_no_numbers_name_none() -> None:
+    maps, scores = np.zeros((2, 8, 8), np.float32), np.zeros(2, np.float32)
+    kinds = np.array([[np.nan, 0.5], [0.3, 0.7]], np.float32)
+    found = Found(maps, scores, kinds)
+    assert found.kind(0, KINDS) is None
+    told = found.kind(1, KINDS)
+    assert told is not None
+    assert told.name == "hole"
+    assert told.probability == pytest.approx(0.7)
 
 
 def test_several_tails_are_chosen_by_pair(bundle: Bundle, tmp_path: Path) -> None:
@@ -60,7 +89,7 @@ class WrongRuntime:
 
 
 def test_outputs_of_another_shape_are_refused(bundle: Bundle) -> None:
-    with pytest.raises(BundleMismatch, match=r"scores \(3, 2\) for 3 parts"):
+    with pytest.raises(BundleMismatch, match=r"tail score has shape \(3, 2\)"):
         Tail(bundle, WrongRuntime()).run(np.zeros((3, *bundle.manifest.features.shape), np.int8))
 
 

@@ -108,6 +108,7 @@ class Rig:
             boot=self.journal.boot,
             pair=bundle.manifest.pair,
             codec=bundle.codec,
+            cap_bytes=bundle.manifest.features.cap_bytes,
             clock=self.clock,
             health=self.health,
         )

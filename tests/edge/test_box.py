@@ -50,7 +50,7 @@ class FakeCloud:
 
     def _judge(self, delivery: Delivery) -> None:
         asked, body = decode(delivery.payload, Escalation)
-        symbols = self._bundle.codec.decode(body)[np.newaxis]
+        symbols = self._bundle.codec.decode(body, asked.coarseness)[np.newaxis]
         score = float(np.ravel(self._tail.run(symbols)[1])[0])
         verdict = self._bundle.manifest.gate.gate.conclude(score)
         answer = CloudVerdict(asked.boot, asked.sequence, asked.part, verdict, score)

@@ -20,7 +20,17 @@ import pytest
 
 from shared.bundle import Bundle, Golden, write_bundle
 from shared.errors import BundleError, BundleMismatch
-from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, MANIFEST, REQUIRED, TAIL
+from shared.manifest import (
+    CODEC,
+    GOLDEN,
+    HEAD,
+    HEAD_FLOAT,
+    MANIFEST,
+    REQUIRED,
+    TAIL,
+    FeatureSpec,
+)
+from shared.wire import MAX_BODY
 from tests.bundles import make_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +121,24 @@ def test_wrong_fields_of_a_manifest_are_told_all_at_once(copy: Path) -> None:
         Bundle.open(copy)
     for place in ("name:", "version:", "input.height:", "input.channels:", "extra:"):
         assert place in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "cap"), [(14, 14, 4096), (20, 20, 8359), (1, 1, 64), (1024, 1024, MAX_BODY)]
+)
+def test_a_bundle_that_states_no_cap_has_one_that_fits_its_size(
+    height: int, width: int, cap: int
+) -> None:
+    spec = {"channels": 16, "height": height, "width": width}
+    assert FeatureSpec.model_validate(spec).cap_bytes == cap
+    assert FeatureSpec.model_validate(spec | {"cap_bytes": 999}).cap_bytes == 999
+
+
+@pytest.mark.parametrize("cap", [0, 63, MAX_BODY + 1, -1])
+def test_a_cap_that_nothing_fits_in_or_no_message_carries_is_refused(copy: Path, cap: int) -> None:
+    change_manifest(copy, lambda manifest: manifest["features"].update(cap_bytes=cap))
+    with pytest.raises(BundleError, match=r"features\.cap_bytes"):
+        Bundle.open(copy)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"[]", b'{"format": 2}', b"{"])

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from shared.codec import TABLE_TOTAL, CodecTables, FeatureCodec, tables_from_symbols
+from shared.codec import (
+    LADDER,
+    TABLE_TOTAL,
+    CodecTables,
+    FeatureCodec,
+    coarse_counts,
+    tables_from_symbols,
+)
 from shared.errors import CodecError
 
 Symbols = NDArray[np.int8]
@@ -45,10 +52,64 @@ def test_symbols_come_back_and_never_cost_more_than_promised(case: Fitted) -> No
         assert len(encoded) <= case.codec.largest
 
 
-@given(fitted(), st.binary(max_size=400))
-def test_any_bytes_decode_to_symbols_or_are_a_codec_error(case: Fitted, body: bytes) -> None:
+def as_sent(symbols: Symbols, coarseness: int, limit: int) -> Symbols:
+    """Symbols rounded to multiples of `coarseness`, halves towards zero, and clipped."""
+    sizes = np.ceil(np.abs(symbols.astype(np.float64)) / coarseness - 0.5) * coarseness
+    return np.asarray(np.clip(np.sign(symbols) * sizes, -limit, limit), np.int8)
+
+
+@given(fitted(), st.sampled_from(LADDER))
+def test_coarser_symbols_come_back_rounded_and_no_further_off_than_half_a_step(
+    case: Fitted, coarseness: int
+) -> None:
+    exact = len(case.codec.encode(case.unseen))
+    encoded = case.codec.encode(case.unseen, coarseness)
+    found = case.codec.decode(encoded, coarseness)
+    np.testing.assert_array_equal(found, as_sent(case.unseen, coarseness, case.codec.limit))
+    assert np.abs(found.astype(int) - case.unseen).max() <= coarseness / 2
+    # Each coarse symbol is at least as likely as what it stands for; the coder ends on a word.
+    assert len(encoded) <= exact + 4
+
+
+@given(fitted(), st.integers(0, 200))
+def test_what_is_sent_has_the_finest_coarseness_that_fits_and_always_fits(
+    case: Fitted, cap: int
+) -> None:
+    for symbols in (*case.seen, case.unseen):
+        body, coarseness = case.codec.encode_within(symbols, cap)
+        assert len(body) <= cap
+        np.testing.assert_array_equal(
+            case.codec.decode(body, coarseness), as_sent(symbols, coarseness, case.codec.limit)
+        )
+        finer = LADDER[: LADDER.index(coarseness)]
+        assert all(len(case.codec.encode(symbols, k)) > cap for k in finer)
+
+
+@given(fitted(), st.sampled_from(LADDER))
+def test_coarse_tables_are_integers_without_holes(case: Fitted, coarseness: int) -> None:
+    for row in tables_from_symbols(case.seen, case.codec.limit).counts:
+        joined = coarse_counts(row, coarseness)
+        assert joined.min() >= 1
+        assert joined.sum() == TABLE_TOTAL
+        assert len(joined) == 2 * case.codec.reach(coarseness) + 1
+        assert joined[len(joined) // 2] >= row[case.codec.limit]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 31, 127])
+def test_the_last_coarseness_costs_nothing_and_makes_every_symbol_zero(limit: int) -> None:
+    symbols = np.array([[[-limit, limit, 0]]], np.int8)
+    codec = FeatureCodec.of(tables_from_symbols(symbols[np.newaxis], limit), (1, 1, 3))
+    assert codec.encode_within(symbols, 0).body == b""
+    assert codec.encode(symbols, LADDER[-1]) == b""
+    assert not codec.decode(b"", LADDER[-1]).any()
+
+
+@given(fitted(), st.binary(max_size=400), st.sampled_from(LADDER))
+def test_any_bytes_decode_to_symbols_or_are_a_codec_error(
+    case: Fitted, body: bytes, coarseness: int
+) -> None:
     try:
-        symbols = case.codec.decode(body)
+        symbols = case.codec.decode(body, coarseness)
     except CodecError:
         return
     assert symbols.shape == case.codec.shape
@@ -145,7 +206,18 @@ def test_a_symbol_beyond_the_tables_is_refused(symbol: int) -> None:
         CODEC.encode(np.full((2, 3, 3), symbol, np.int8))
 
 
-@pytest.mark.parametrize("size", [1, 3, 6, 1000])
-def test_a_body_of_impossible_size_is_refused(size: int) -> None:
-    with pytest.raises(CodecError, match=f"{size} B of features came"):
-        CODEC.decode(bytes(size))
+@pytest.mark.parametrize(
+    ("size", "coarseness"), [(0, 1), (1, 1), (3, 1), (6, 1), (1000, 1), (4, 2), (4, 256)]
+)
+def test_a_body_of_impossible_size_is_refused(size: int, coarseness: int) -> None:
+    with pytest.raises(CodecError, match=f"{size} B of features came at coarseness {coarseness}"):
+        CODEC.decode(bytes(size), coarseness)
+
+
+@pytest.mark.parametrize("coarseness", [0, -1, 5, 255, 2**63])
+def test_a_coarseness_that_is_no_rung_is_refused_by_name(coarseness: int) -> None:
+    said = f"the coarseness {coarseness} came; one of 1, 2, 3, 4, 6, 8, 12, 16, 32, 256 was wanted"
+    with pytest.raises(CodecError, match=said):
+        CODEC.decode(bytes(4), coarseness)
+    with pytest.raises(CodecError, match=said):
+        CODEC.encode(np.zeros((2, 3, 3), np.int8), coarseness)

@@ -25,6 +25,7 @@ from shared.parity import (
     measure_tail,
 )
 from shared.runtime.base import Array, Runtime, open_runtime
+from tests.bundles import make_bundle
 from tests.shared.test_bundle import fields, files
 
 Change = Callable[[list[Any]], list[Any]]
@@ -105,6 +106,17 @@ def test_outputs_of_another_shape_are_a_mismatch(
     check = check_head if model == HEAD else check_tail
     with pytest.raises(BundleMismatch, match=said):
         check(tiny, bent(tiny, model, change))
+
+
+def test_kinds_of_defects_are_accepted_in_the_shape_that_the_manifest_says(tmp_path: Path) -> None:
+    telling = make_bundle(tmp_path / "telling", kinds=True)
+    for name in ("onnx", "openvino"):
+        assert check_tail(telling, open_runtime(name, telling.read(TAIL))).agrees
+    assert check_tail(telling, bent(telling, TAIL, lambda o: o[:2])).agrees
+    with pytest.raises(BundleMismatch, match=r"tail kinds has shape \(6, 1\), .* \(6, 2\)"):
+        check_tail(telling, bent(telling, TAIL, lambda o: [*o[:2], o[2][:, :1]]))
+    with pytest.raises(BundleMismatch, match="tail has 4 outputs"):
+        check_tail(telling, bent(telling, TAIL, lambda o: [*o, o[0]]))
 
 
 def test_a_codec_that_encodes_otherwise_is_refused(tiny: Bundle, tmp_path: Path) -> None:

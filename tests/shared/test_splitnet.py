@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,20 +20,36 @@ from shared.codec import FeatureCodec, tables_from_symbols
 from shared.errors import SettingsError
 from shared.runtime.base import RuntimeOptions, open_runtime
 from shared.splitnet.backbone import Stem, load_backbone
+from shared.splitnet.depthwise import DepthwiseConv, make_depthwise_quick
 from shared.splitnet.entropy import FactorisedEntropy
 from shared.splitnet.export import (
     DeployedHead,
+    DeployedPixels,
     DeployedTail,
     export_head,
+    export_pixels,
     export_tail,
     fuse_norms,
     halve_weights,
     quantise_head,
 )
 from shared.splitnet.network import Architecture, SplitNet, round_straight_through
-from shared.splitnet.objective import SYMBOL_LIMIT, Batch, Weights, judge, judgement_loss, losses
+from shared.splitnet.objective import (
+    SYMBOL_LIMIT,
+    Batch,
+    Guide,
+    Weights,
+    bottleneck_losses,
+    guide_loss,
+    judge,
+    judge_pixels,
+    judgement_loss,
+    kinds_loss,
+    pixel_losses,
+)
+from shared.splitnet.rounding import rounded
 
-SMALL = Architecture(height=64, width=64, channels=1)
+SMALL = Architecture(height=64, width=64, channels=1, kinds=3)
 Pixels = NDArray[np.uint8]
 
 
@@ -57,6 +74,7 @@ def settled(net: SplitNet) -> SplitNet:
         for _ in range(12):
             features, _, _ = net.head(picture)
             net.tail(features.round())
+            net.tail.judge(net.head.shared_features(picture))
         for module in (net.head.map_head, net.tail.map_head):
             module.whole.weight.normal_(0, 0.3)
     return net.eval()
@@ -66,6 +84,7 @@ class Exported(NamedTuple):
     net: SplitNet
     head: bytes
     tail: bytes
+    pixels: bytes
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,7 +100,7 @@ def one_thread() -> Iterator[None]:
 def exported() -> Exported:
     torch.manual_seed(0)
     net = settled(SplitNet(SMALL))
-    return Exported(net, export_head(net), export_tail(net))
+    return Exported(net, export_head(net), export_tail(net), export_pixels(net))
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +138,30 @@ def test_the_exported_tail_says_what_the_network_says_on_every_backend(
     symbols = symbols_of(exported.net, shaded(count, 4))
     device = "cpu" if name == "torch" else "CPU"
     runtime = open_runtime(name, exported.tail, RuntimeOptions(device, torch.get_num_threads()))
-    defect_map, score = runtime.run(symbols)
-    wanted_map, wanted_score = in_torch(DeployedTail(exported.net.tail), symbols)
-    # The bundle keeps the weights in 16 bits.
-    np.testing.assert_allclose(np.asarray(defect_map, float), wanted_map, atol=1e-2)
-    np.testing.assert_allclose(np.asarray(score, float), wanted_score, atol=1e-2)
+    outputs = runtime.run(symbols)
+    wanted = in_torch(DeployedTail(exported.net.tail), symbols)
+    assert [output.shape for output in wanted] == [(count, 1, 8, 8), (count,), (count, 3)]
+    for found, want in zip(outputs, wanted, strict=True):
+        # The bundle keeps the weights in 16 bits.
+        np.testing.assert_allclose(np.asarray(found, float), want, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_the_exported_pixel_model_judges_without_the_bottleneck(
+    exported: Exported, name: str
+) -> None:
+    pictures = shaded(3, 20)
+    found = open_runtime(name, exported.pixels).run(pictures)
+    for one, want in zip(found, in_torch(DeployedPixels(exported.net), pictures), strict=True):
+        np.testing.assert_allclose(np.asarray(one, float), want, atol=1e-3)
+    scores = judge_pixels(exported.net, torch.from_numpy(pictures))[1]
+    np.testing.assert_allclose(np.asarray(found[1], float), scores.numpy(), atol=1e-3)
+
+
+def test_a_tail_that_tells_no_kinds_apart_has_two_outputs() -> None:
+    plain = SplitNet(Architecture(height=64, width=64), pretrained=False)
+    symbols = np.zeros((1, 32, 4, 4), np.int8)
+    assert len(in_torch(DeployedTail(plain.tail), symbols)) == 2
 
 
 def test_the_torch_tail_equals_the_onnx_tail(exported: Exported) -> None:
@@ -161,7 +199,7 @@ def test_the_int8_head_is_smaller_and_still_ends_in_float(
 
 
 def test_nothing_of_the_machine_is_left_in_an_exported_model(exported: Exported) -> None:
-    for raw in (exported.head, exported.tail):
+    for raw in (exported.head, exported.tail, exported.pixels):
         assert str(Path(__file__).parents[2]).encode() not in raw
         assert b"site-packages" not in raw
 
@@ -169,7 +207,11 @@ def test_nothing_of_the_machine_is_left_in_an_exported_model(exported: Exported)
 def test_fused_norms_change_nothing(exported: Exported) -> None:
     net = exported.net
     pictures, symbols = shaded(3, 7), symbols_of(net, shaded(3, 7)).astype(np.float32)
-    for module, inputs in ((net.head, pictures), (net.tail, symbols)):
+    for module, inputs in (
+        (DeployedHead(net.head), pictures),
+        (DeployedTail(net.tail), symbols),
+        (DeployedPixels(net), pictures),
+    ):
         fused = fuse_norms(module)
         assert not [m for m in fused.modules() if isinstance(m, nn.BatchNorm2d)]
         assert [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -209,7 +251,9 @@ def batch(pictures: Pixels) -> Batch:
     mask = torch.zeros(count, 8, 8)
     mask[::2, 2:4, 2:4] = 1
     target = (torch.arange(count) % 2 == 0).float()
-    return Batch(torch.from_numpy(pictures).float(), target, mask, torch.ones(count, dtype=bool))  # type: ignore[call-overload]
+    kind = torch.where(target > 0, torch.arange(count) % 3, -1)
+    known = torch.ones(count, dtype=torch.bool)
+    return Batch(torch.from_numpy(pictures).float(), target, mask, known, kind)
 
 
 def trained(weights: Weights, steps: int) -> list[float]:
@@ -220,9 +264,11 @@ def trained(weights: Weights, steps: int) -> list[float]:
     for parameter in learning:
         parameter.requires_grad = True
     optimiser = torch.optim.AdamW(learning, lr=2e-2)
-    found, labelled = [], batch(shaded(4, 8))
+    labelled = batch(shaded(4, 8))
+    truth = net.head.shared_features(labelled.picture)
+    found = []
     for _ in range(steps):
-        loss = losses(net, labelled, weights, apart=True)
+        loss = bottleneck_losses(net, truth, labelled, weights, None)
         optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -239,7 +285,7 @@ def test_a_high_price_of_bits_makes_features_cheaper() -> None:
 def test_pictures_without_masks_are_learned_from_their_label_alone() -> None:
     labelled = batch(shaded(4, 9))
     logits, score = torch.randn(4, 1, 8, 8), torch.randn(4)
-    unmasked = Batch(labelled.picture, labelled.target, labelled.mask, torch.zeros(4) > 1)
+    unmasked = replace(labelled, masked=torch.zeros(4) > 1)
     alone = judgement_loss(logits, score, unmasked, 4.0)
     assert alone == judgement_loss(-logits, score, unmasked, 4.0)
     assert judgement_loss(logits, score, labelled, 4.0) > alone
@@ -253,6 +299,25 @@ def test_a_better_map_costs_less() -> None:
     assert judgement_loss(right, score, labelled, 4.0) < judgement_loss(
         -right, score, labelled, 4.0
     )
+
+
+def test_following_a_guide_costs_least_where_one_agrees() -> None:
+    guide = Guide(torch.randn(4, 1, 8, 8), torch.randn(4))
+    same = guide_loss(guide.map, guide.score, guide, 4.0)
+    assert same < guide_loss(guide.map, -guide.score, guide, 4.0)
+    assert same < guide_loss(-guide.map, guide.score, guide, 4.0)
+
+
+def test_kinds_are_learned_from_defective_parts_alone() -> None:
+    torch.manual_seed(0)
+    net = SplitNet(SMALL, pretrained=False).eval()
+    labelled = batch(shaded(4, 9))
+    judged = net.tail.judge(net.head.shared_features(labelled.picture))
+    of_good_alone = replace(labelled, kind=torch.full((4,), -1))
+    assert float(kinds_loss(judged, of_good_alone)) == 0
+    assert judged.kinds is not None
+    right = judged._replace(kinds=torch.nn.functional.one_hot(labelled.kind.clamp_min(0), 3) * 9.0)
+    assert kinds_loss(right, labelled) < kinds_loss(judged, labelled)
 
 
 def test_rounding_is_exact_forwards_and_unseen_backwards() -> None:
@@ -293,7 +358,7 @@ def test_judging_leaves_no_gradient_and_gives_probabilities(exported: Exported) 
 
 
 def test_a_grey_stem_gives_what_three_equal_channels_give() -> None:
-    colour, _ = load_backbone(64, 64, 3, pretrained=False)
+    colour = load_backbone(64, 64, 3, pretrained=False).stem
     conv = copy.deepcopy(colour.conv)
     grey = Stem(conv, colour.norm, 1).eval()
     picture = torch.from_numpy(shaded(2, 11))
@@ -319,8 +384,109 @@ def test_frozen_blocks_stay_as_they_are() -> None:
     frozen = nn.ModuleList([net.head.stem, *net.head.blocks[:2]])
     before = copy.deepcopy(frozen.state_dict())
     optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
-    losses(net, batch(shaded(4, 12)), Weights(), apart=False).total.backward()  # type: ignore[no-untyped-call]
+    loss = pixel_losses(net, batch(shaded(4, 12)), Weights(), None)
+    loss.total.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
     later = net.head.blocks[2]
     assert all(p.grad is not None for p in later.parameters())
+
+
+def test_the_second_stage_leaves_the_edge_as_it_was() -> None:
+    torch.manual_seed(0)
+    net = SplitNet(SMALL, pretrained=False)
+    net.head.keep_judgement()
+    net.train()
+    labelled = batch(shaded(4, 13))
+    with torch.no_grad():
+        truth = net.head.shared_features(labelled.picture)
+        guide = net.tail.judge(truth)
+    before = net.head.judge(truth)
+    optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    loss = bottleneck_losses(
+        net, truth, labelled, Weights(), Guide(guide.map.detach(), guide.score.detach())
+    )
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    with torch.no_grad():
+        again = net.head.shared_features(labelled.picture)
+    for one, other in zip((*before, *truth), (*net.head.judge(again), *again), strict=True):
+        torch.testing.assert_close(one, other)
+    assert all(p.grad is not None for p in net.head.encoder.parameters())
+
+
+@pytest.mark.parametrize("split", [4, 10, 12])
+def test_a_split_point_that_does_not_fit_is_told(split: int) -> None:
+    with pytest.raises(
+        SettingsError, match=r"can't be the last on the edge; give --split-block, 5 to 9"
+    ):
+        SplitNet(replace(SMALL, split_block=split), pretrained=False)
+
+
+def test_an_unknown_backbone_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"no backbone 'resnet50'; use efficientnet-lite0"):
+        load_backbone(64, 64, 1, name="resnet50", pretrained=False)
+
+
+def test_a_larger_backbone_serves_as_well() -> None:
+    wide = Architecture(height=64, width=64, backbone="efficientnet-lite2", split_block=12)
+    net = SplitNet(wide, pretrained=False).eval()
+    edge, tail, _ = judge(net, torch.from_numpy(shaded(2, 14)))
+    assert edge.shape == tail.shape == (2,)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_quick_depthwise_gradients_are_the_ordinary_ones(kernel: int, stride: int) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(2, 6, 9, 9)
+    ordinary = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6, bias=False)
+    quick = nn.Sequential(copy.deepcopy(ordinary))
+    make_depthwise_quick(quick)
+    assert isinstance(quick[0], DepthwiseConv)
+    gradients = []
+    for module in (ordinary, quick.train()):
+        inputs = values.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=module is quick):
+            outputs = module(inputs)
+        outputs.float().square().sum().backward()
+        weight = next(module.parameters()).grad
+        assert inputs.grad is not None
+        assert weight is not None
+        gradients.append((inputs.grad, weight))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=0.05 * float(one.abs().max()), rtol=0.05)
+
+
+def test_weights_rounded_together_lie_on_the_steps_of_int8(exported: Exported) -> None:
+    head = fuse_norms(DeployedHead(exported.net.head)).head
+    found = rounded(head, [torch.from_numpy(shaded(24, 15))])
+    float_convs = {"map_head.map", "encoder.0"}
+    for name, conv in found.named_modules():
+        if not isinstance(conv, nn.Conv2d):
+            continue
+        before = head.get_submodule(name).weight.detach().flatten(1)
+        scale = before.abs().amax(dim=1, keepdim=True).clamp_min(1e-9) / 127
+        steps = conv.weight.detach().flatten(1) / scale
+        if name in float_convs:
+            assert torch.equal(conv.weight.detach().flatten(1), before)
+        else:
+            torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+            assert float(steps.abs().max()) <= 127.001
+
+
+def test_weights_rounded_together_change_less_than_weights_rounded_one_by_one(
+    exported: Exported,
+) -> None:
+    head = fuse_norms(DeployedHead(exported.net.head)).head
+    together = rounded(head, [torch.from_numpy(shaded(24, 15))])
+    nearest = copy.deepcopy(head)
+    for name, conv in nearest.named_modules():
+        if isinstance(conv, nn.Conv2d) and name not in {"map_head.map", "encoder.0"}:
+            largest = conv.weight.detach().flatten(1).abs().amax(dim=1).clamp_min(1e-9)
+            scale = largest.view(-1, 1, 1, 1) / 127
+            conv.weight.data = (conv.weight.detach() / scale).round() * scale
+    pictures = shaded(24, 16)
+    wanted = in_torch(head, pictures)[2]
+    gaps = [np.abs(in_torch(one, pictures)[2] - wanted).mean() for one in (together, nearest)]
+    assert gaps[0] < gaps[1]

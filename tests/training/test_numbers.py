@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -20,12 +19,9 @@ from numpy.typing import NDArray
 from cloud.training.assembly import TAIL_WEIGHTS, weigh
 from cloud.training.augment import Augmentation, augment
 from cloud.training.dataset import Dataset
-from cloud.training.evaluation import Judgements, evaluate, judge, report
-from cloud.training.metrics import auroc, average_precision, best_threshold
+from cloud.training.metrics import auroc, average_precision, best_threshold, threshold_at
 from cloud.training.pictures import load_pictures
-from shared.bundle import Bundle
 from shared.errors import DataError
-from tests.bundles import BAD, GOOD, UNSURE_BAD, UNSURE_GOOD, make_bundle, picture
 from tests.training.makers import part, sample, save
 
 
@@ -76,6 +72,30 @@ def test_no_threshold_is_right_more_often_than_the_best(case: Scored) -> None:
 
     best = right(best_threshold(*case))
     assert best == max(right(t) for t in [*case.scores.tolist(), 2.0])
+
+
+@given(scored(), st.sampled_from([0.0, 0.05, 0.29, 0.5]))
+def test_no_lower_threshold_keeps_overkill_within_its_limit(case: Scored, most: float) -> None:
+    good = ~case.labels
+
+    def within(threshold: float) -> bool:
+        return int((case.scores[good] >= threshold).sum()) <= most * int(good.sum()) + 1e-9
+
+    threshold = threshold_at(*case, most)
+    if threshold is None:
+        assert not good.any()
+        return
+    assert within(threshold)
+    assert not any(within(score) for score in case.scores[good] if score < threshold)
+
+
+def test_what_the_gate_has_decided_no_threshold_moves() -> None:
+    labels = np.array([False, False, False, True, True])
+    always = np.array([np.inf, 0.2, 0.1, -np.inf, 0.5])
+    assert threshold_at(always, labels, 0.0) is None
+    threshold = threshold_at(always, labels, 0.34)
+    assert threshold is not None
+    assert 0.2 < threshold < 0.5
 
 
 def test_neighbouring_floats_are_still_separated() -> None:
@@ -173,76 +193,6 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     image.write_bytes(image.read_bytes()[:30])
     with pytest.raises(DataError, match=r"a\.png is not a picture"):
         load_pictures(dataset((image, 0.0)), 64, 64, 1, tmp_path / "cache")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-def test_a_bundle_is_judged_as_it_will_run(tiny: Bundle, tmp_path: Path) -> None:
-    shades = [(GOOD, 0), (UNSURE_GOOD, 0), (UNSURE_BAD, 1), (BAD, 1), (UNSURE_GOOD, 1), (BAD, 0)]
-    rows = [
-        (save(tmp_path / f"{n}.png", picture(shade)), float(bad))
-        for n, (shade, bad) in enumerate(shades)
-    ]
-    found = evaluate(tiny, dataset(*rows), "test", "onnx")
-    assert (found.n_images, found.n_parts, found.n_defects) == (6, 6, 3)
-    assert found.system.escape_rate == pytest.approx(1 / 3)
-    assert found.system.overkill_rate == pytest.approx(1 / 3)
-    assert found.system.escalation_rate == pytest.approx(1 / 2)
-    assert found.system.accuracy == pytest.approx(4 / 6)
-    assert found.cloud.accuracy == pytest.approx(4 / 6)
-    judged = judge(tiny, dataset(*rows), "onnx")
-    sent = judged.encoded[[1, 2, 4]]
-    assert found.system.bytes_per_part == pytest.approx(sent.sum() / 6)
-    assert found.system.bytes_per_escalation_p50 == pytest.approx(np.median(sent))
-    assert found.jpeg.bytes_p50 == np.median(judged.jpeg) > 0
-
-
-def test_the_report_has_the_keys_that_other_programs_read(tiny: Bundle, tmp_path: Path) -> None:
-    rows = [(save(tmp_path / f"{n}.png", picture(s)), n / 1) for n, s in enumerate((GOOD, BAD))]
-    told = msgspec.to_builtins(evaluate(tiny, dataset(*rows), "test", "onnx"))
-    assert keys(told) >= REPORT
-
-
-REPORT = {
-    *("n_images", "n_parts", "n_defects"),
-    *(
-        f"{half}.{m}"
-        for half in ("edge", "cloud")
-        for m in ("auroc", "average_precision", "accuracy")
-    ),
-    *("system.escape_rate", "system.overkill_rate", "system.escalation_rate"),
-    *("system.bytes_per_part", "system.bytes_per_escalation_p50", "jpeg.bytes_p50"),
-}
-
-
-def keys(tree: dict[str, object], prefix: str = "") -> set[str]:
-    found: set[str] = set()
-    for key, value in tree.items():
-        found |= keys(value, f"{key}.") if isinstance(value, dict) else {prefix + key}
-    return found
-
-
-@given(scored(), st.integers(0, 2**31))
-def test_what_edge_and_cloud_decide_adds_up(tiny: Bundle, case: Scored, seed: int) -> None:
-    assume(case.labels.any() and not case.labels.all())
-    rng = np.random.default_rng(seed)
-    count = len(case.labels)
-    cloud, encoded = rng.random(count), rng.integers(50, 500, count)
-    rows = tuple(
-        sample(Path(f"/{n}"), part=str(n), target=float(bad)) for n, bad in enumerate(case.labels)
-    )
-    judgements = Judgements(case.scores, cloud, encoded, encoded * 3)
-    found = report(tiny, Dataset("x", "none", rows), "test", judgements).system
-    rejected = [
-        c >= 0.5 if 0.2 <= e < 0.8 else e >= 0.8 for e, c in zip(case.scores, cloud, strict=True)
-    ]
-    pairs = list(zip(rejected, case.labels, strict=True))
-    assert found.escape_rate == pytest.approx(np.mean([not r for r, bad in pairs if bad]))
-    assert found.overkill_rate == pytest.approx(np.mean([r for r, bad in pairs if not bad]))
-    assert found.accuracy == pytest.approx(np.mean([r == bad for r, bad in pairs]))
 
 
 @given(st.integers(0, 2**32 - 1))

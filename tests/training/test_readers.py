@@ -191,8 +191,14 @@ def test_a_good_folder_by_another_name_is_good(tmp_path: Path) -> None:
     assert read(str(tmp_path)).classes == ["blot"]
 
 
-@pytest.mark.parametrize("folders", [[], ["good"], ["blot"], ["good", "OK"]])
-def test_folders_that_lack_a_kind_are_told(tmp_path: Path, folders: list[str]) -> None:
+def test_good_parts_alone_are_a_data_set_too(tmp_path: Path) -> None:
+    dataset = read(str(good_and_bad(tmp_path, 20, 0)))
+    assert dataset.classes == []
+    assert not dataset.labels.any()
+
+
+@pytest.mark.parametrize("folders", [[], ["blot"], ["blot", "dent"]])
+def test_folders_without_good_parts_are_told(tmp_path: Path, folders: list[str]) -> None:
     for name in folders:
         save(tmp_path / name / "0.png", part(0))
     with pytest.raises(DataError, match=r"has the folders .*; put good parts in a folder `good`"):

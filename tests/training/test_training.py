@@ -8,25 +8,32 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 
-from cloud.training.assembly import golden_inputs
+from cloud.training.dataset import SPLITS
+from cloud.training.fingerprints import fingerprints, known
+from cloud.training.golden import golden_inputs
+from cloud.training.options import Options
 from cloud.training.readers import read
-from cloud.training.trainer import Options, Trainer
+from cloud.training.teacher import Teacher
+from cloud.training.trainer import Trainer
 from shared.bundle import Bundle
 from shared.bundle_cli import verification
 from shared.errors import TrainingError
+from shared.manifest import TRAINED, TUNED
+from shared.runtime.base import open_runtime
 from shared.splitnet.network import Architecture
-from shared.splitnet.objective import Weights
 from tests.shared.commands import ROOT, Ended, splitsight
 from tests.training.makers import good_and_bad, part, save
-from tests.training.test_numbers import REPORT, keys
+from tests.training.test_evaluation import REPORT, keys
 
-EPOCHS = 4
+EPOCHS = 2
+ALL = 3 * EPOCHS
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,23 +51,26 @@ class Trained(NamedTuple):
     data: Path
     run: Path
     bundle: Path
-    killed: int
     resumed: Ended
 
 
 def command(data: Path, folder: Path, *more: str) -> list[str]:
     where = ["--data", data, "--out", folder / "bundle", "--run", folder / "run"]
-    size = ["--height", "64", "--width", "64", "--epochs", EPOCHS, "--batch", "8"]
-    return ["cloud", "train", *map(str, [*where, *size, "--threads", "1", *more])]
+    size = ["--height", "64", "--width", "64", "--batch", "8"]
+    length = ["--epochs", EPOCHS, "--tail-epochs", EPOCHS, "--bottleneck-epochs", EPOCHS]
+    return ["cloud", "train", *map(str, [*where, *size, *length, "--threads", "1", *more])]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Trained by the command line, killed after its first epoch, and resumed."""
-    folder = tmp_path_factory.mktemp("training")
-    data = good_and_bad(folder / "parts", 30, 20)
+def tiny(**more: Any) -> Options:
+    """As the command's."""
+    usual = {"epochs": EPOCHS, "tail_epochs": EPOCHS, "bottleneck_epochs": EPOCHS}
+    return Options(architecture=Architecture(height=64, width=64), **{**usual, **more})
+
+
+def killed(line_start: str, *arguments: str) -> int:
+    """Run the command until it says so, kill it, and return its exit code."""
     with subprocess.Popen(
-        [sys.executable, "-m", "shared", *command(data, folder)],
+        [sys.executable, "-m", "shared", *arguments],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "400"},
         stderr=subprocess.PIPE,
@@ -70,14 +80,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         said = []
         for line in child.stderr:
             said.append(line)
-            if line.startswith("epoch 1 "):
+            if line.startswith(line_start):
                 child.send_signal(signal.SIGKILL)
                 break
         child.stderr.read()
     assert child.returncode == -signal.SIGKILL, said
+    return child.returncode
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Trained by the command line, killed once in each stage, and resumed."""
+    folder = tmp_path_factory.mktemp("training")
+    data = good_and_bad(folder / "parts", 30, 20)
+    killed("epoch 1 ", *command(data, folder))
+    for stage in (1, 2):
+        killed(f"epoch {stage * EPOCHS + 1} ", *command(data, folder, "--resume"))
     resumed = splitsight(*command(data, folder, "--resume"))
     assert resumed.code == 0, resumed.stderr
-    return Trained(data, folder / "run", folder / "bundle", child.returncode, resumed)
+    return Trained(data, folder / "run", folder / "bundle", resumed)
 
 
 def record(trained: Trained) -> Any:
@@ -91,32 +112,51 @@ def without_time(curves: list[dict[str, float]]) -> list[dict[str, float]]:
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     trained: Trained, tmp_path: Path
 ) -> None:
-    assert f"resuming after epoch 1 of {EPOCHS}" in trained.resumed.stderr
-    options = Options(
-        architecture=Architecture(height=64, width=64, channels=1),
-        weights=Weights(rate=0.01),
-        epochs=EPOCHS,
-    )
-    trainer = Trainer(read(str(trained.data)), options, tmp_path / "whole")
+    assert f"resuming after epoch {2 * EPOCHS + 1} of {ALL}" in trained.resumed.stderr
+    trainer = Trainer(read(str(trained.data)), tiny(), tmp_path / "whole")
     trainer.fit()
     wanted, found = without_time(trainer.curves), without_time(record(trained)["curves"])
-    assert [row["epoch"] for row in found] == list(range(1, EPOCHS + 1))
-    for one, other in zip(wanted, found, strict=True):
-        assert other == pytest.approx(one, rel=1e-3)
+    assert [row["epoch"] for row in found] == list(range(1, ALL + 1))
+    for one, other in zip(wanted[: 2 * EPOCHS], found, strict=False):
+        assert other == pytest.approx(one, rel=2e-3)
+    # Behind the bottleneck a symbol that is rounded otherwise makes a last digit grow.
+    for one, other in zip(wanted[2 * EPOCHS :], found[2 * EPOCHS :], strict=True):
+        assert other == pytest.approx(one, rel=0.1, abs=0.1)
 
 
 def test_a_checkpoint_of_other_options_is_refused(trained: Trained) -> None:
-    options = Options(architecture=Architecture(height=64, width=64), epochs=EPOCHS + 1)
-    trainer = Trainer(read(str(trained.data)), options, trained.run)
+    trainer = Trainer(read(str(trained.data)), tiny(epochs=EPOCHS + 1), trained.run)
     with pytest.raises(TrainingError, match="was made with other options"):
         trainer.resume()
 
 
+def test_a_checkpoint_of_other_data_is_refused(trained: Trained) -> None:
+    trainer = Trainer(read(str(trained.data), seed=7), tiny(), trained.run)
+    with pytest.raises(TrainingError, match="other pictures, labels or splits"):
+        trainer.resume()
+
+
+def test_later_stages_leave_the_edge_as_the_first_left_it(trained: Trained) -> None:
+    state = torch.load(trained.run / "checkpoint.pt", weights_only=True)
+    rows = record(trained)["curves"]
+    scores = [row["edge_auroc"] for row in rows[EPOCHS - 1 :]]
+    assert scores == [scores[0]] * (2 * EPOCHS + 1)
+    assert [row["kilobytes"] > 0 for row in rows] == [False] * 2 * EPOCHS + [True] * EPOCHS
+    assert state["pixel_tail"] is not None
+
+
+def test_the_pixel_model_is_written_beside_the_run(trained: Trained) -> None:
+    runtime = open_runtime("onnx", (trained.run / "pixels.onnx").read_bytes())
+    defect_map, score = runtime.run(golden_inputs((1, 64, 64)))
+    assert defect_map.shape[1:] == (1, 8, 8)
+    assert len(score) == len(defect_map)
+
+
 def test_a_refinement_begins_where_the_earlier_run_ended(trained: Trained, tmp_path: Path) -> None:
-    options = Options(architecture=Architecture(height=64, width=64), epochs=1, apart=0.0)
     earlier = torch.load(trained.run / "checkpoint.pt", weights_only=True)["average"]
-    trainer = Trainer(read(str(trained.data)), options, tmp_path / "refined")
+    trainer = Trainer(read(str(trained.data)), tiny(apart=0.0), tmp_path / "refined")
     trainer.start_from(trained.run)
+    assert (trainer.epoch, trainer.on_pixels) == (2 * EPOCHS, False)
     for name, weights in trainer.net.state_dict().items():
         assert torch.equal(weights, earlier[f"module.{name}"]), name
 
@@ -124,20 +164,56 @@ def test_a_refinement_begins_where_the_earlier_run_ended(trained: Trained, tmp_p
 def test_a_refinement_of_another_division_would_leak_and_is_refused(
     trained: Trained, tmp_path: Path
 ) -> None:
-    options = Options(architecture=Architecture(height=64, width=64), epochs=1)
     divided_anew = read(str(trained.data), seed=7)
-    trainer = Trainer(divided_anew, options, tmp_path / "refined")
+    trainer = Trainer(divided_anew, tiny(), tmp_path / "refined")
     with pytest.raises(TrainingError, match="another division"):
         trainer.start_from(trained.run)
 
 
 def test_a_refinement_of_another_network_is_refused(trained: Trained, tmp_path: Path) -> None:
-    options = Options(architecture=Architecture(height=64, width=64, bottleneck=8), epochs=1)
-    trainer = Trainer(read(str(trained.data)), options, tmp_path / "refined")
+    other = replace(tiny(), architecture=Architecture(height=64, width=64, bottleneck=8))
+    trainer = Trainer(read(str(trained.data)), other, tmp_path / "refined")
     with pytest.raises(TrainingError, match="can't be started from"):
         trainer.start_from(trained.run)
-    with pytest.raises(TrainingError, match="can't be started from"):
+    with pytest.raises(TrainingError, match="can't be read"):
         trainer.start_from(tmp_path / "nowhere")
+
+
+def test_a_teacher_is_followed_at_its_own_size(trained: Trained, tmp_path: Path) -> None:
+    dataset = read(str(trained.data))
+    small = replace(
+        tiny(epochs=1, tail_epochs=1, bottleneck_epochs=1),
+        architecture=Architecture(height=32, width=32),
+    )
+    curves: list[list[dict[str, float]]] = []
+    for teacher in ("", str(trained.run)):
+        trainer = Trainer(dataset, replace(small, teacher=teacher), tmp_path / f"run{len(curves)}")
+        trainer.fit()
+        curves.append(without_time(trainer.curves))
+    assert curves[0] != curves[1]
+    guide = Teacher(trained.run, dataset).judge(torch.zeros(2, 1, 32, 32), (4, 4))
+    assert guide.map.shape == (2, 1, 4, 4)
+
+
+def test_a_teacher_that_cannot_teach_is_refused(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="another division"):
+        Teacher(trained.run, read(str(trained.data), seed=7))
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "record.json").write_text((trained.run / "record.json").read_text())
+    with pytest.raises(TrainingError, match="can't be read"):
+        Teacher(unfinished, read(str(trained.data)))
+
+
+def test_the_first_stage_ends_where_it_gains_nothing(trained: Trained, tmp_path: Path) -> None:
+    impatient = tiny(epochs=12, tail_epochs=0, bottleneck_epochs=1, patience=1)
+    trainer = Trainer(read(str(trained.data)), impatient, tmp_path / "run")
+    trainer.fit()
+    on_pixels = [row for row in trainer.curves if row["kilobytes"] == 0]
+    gains = [row["edge_auroc"] + row["tail_auroc"] for row in on_pixels]
+    assert len(on_pixels) < 12
+    assert max(gains) == gains[-2]
+    assert trainer.curves[-1]["edge_auroc"] == on_pixels[-2]["edge_auroc"]
 
 
 def test_an_earlier_checkpoint_is_not_overwritten_unasked(trained: Trained) -> None:
@@ -164,10 +240,18 @@ def test_the_bundle_says_where_it_comes_from(trained: Trained) -> None:
     assert manifest.name == "parts"
     assert manifest.classes == ["blot"]
     assert manifest.training.data_hash == dataset.content_hash()
-    assert manifest.training.epochs == EPOCHS
+    assert manifest.training.epochs == ALL
     assert "EfficientNet-Lite0" in manifest.training.weights
     assert record(trained)["bundle"] == Bundle.open(trained.bundle).id
     assert "bundle show" in trained.resumed.stdout
+
+
+def test_the_bundle_lists_the_pictures_that_it_has_seen(trained: Trained) -> None:
+    bundle, dataset = Bundle.open(trained.bundle), read(str(trained.data))
+    images = {split: [s.image for s in dataset.of(split).samples] for split in SPLITS}
+    assert bundle.read(TRAINED) == fingerprints(images["train"])
+    assert bundle.read(TUNED) == fingerprints(images["calibrate"])
+    assert not known(images["test"], bundle.read(TRAINED) + bundle.read(TUNED)).any()
 
 
 def test_the_written_splits_divide_the_set_in_the_same_way_again(trained: Trained) -> None:
@@ -179,15 +263,16 @@ def test_the_written_splits_divide_the_set_in_the_same_way_again(trained: Traine
 def test_evaluation_prints_one_json_report_alone(trained: Trained) -> None:
     ended = splitsight(
         *("cloud", "evaluate", "--bundle", trained.bundle, "--data", trained.data),
-        *("--runtime", "onnx", "--format", "json"),
+        *("--pixels", trained.run / "pixels.onnx", "--runtime", "onnx", "--format", "json"),
     )
     assert (ended.code, ended.stderr.count("error")) == (0, 0)
     told = json.loads(ended.stdout)
     assert keys(told) >= REPORT
     assert told["n_images"] == told["n_parts"] == len(read(str(trained.data)).of("test").samples)
+    assert 0 <= told["rates"]["pictures"]["auroc"] <= 1
     for rate in ("escape_rate", "overkill_rate", "escalation_rate"):
         assert 0 <= told["system"][rate] <= 1
-    assert told["system"]["bytes_per_part"] <= told["system"]["bytes_per_escalation_p50"] * 2
+    assert told["system"]["bytes_per_part"] <= 2 * (told["system"]["bytes_per_escalation_p50"] or 0)
 
 
 def test_evaluating_a_split_that_does_not_exist_is_told(trained: Trained) -> None:

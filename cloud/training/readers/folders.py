@@ -39,13 +39,17 @@ def read_mvtec(path: Path, *, seed: int = 0) -> Dataset:
 
 
 def read_folders(path: Path, *, seed: int = 0) -> Dataset:
-    """One folder a kind: `good` (or ok, normal, free) and any others, each a kind of defect."""
+    """One folder a kind: `good` (or ok, normal, free) and any others, each a kind of defect.
+
+    Without defects it can be trained on with --good-only.
+    """
     kinds = sorted(entry for entry in path.iterdir() if entry.is_dir())
     names = {folder.name.lower() for folder in kinds}
-    if not names & GOOD_NAMES or not names - GOOD_NAMES:
+    if not names & GOOD_NAMES:
         raise DataError(
             f"{path} has the folders {', '.join(sorted(names)) or 'none'}",
-            fix="put good parts in a folder `good` and others in one folder a kind of defect",
+            fix="put good parts in a folder `good`, and others, if any, in one folder a kind of "
+            "defect",
         )
     entries: list[tuple[Path, Path | None, str]] = [
         (image, None, folder.name) for folder in kinds for image in pictures(folder)

@@ -1,0 +1,109 @@
+"""A training's checkpoint: written in one step, read by who goes on, refines or follows."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cloud.training.options import Options
+from shared.errors import TrainingError
+from shared.splitnet.network import Architecture, SplitNet
+
+CHECKPOINT = "checkpoint.pt"
+AVERAGED = "module."
+
+
+def write_checkpoint(run: Path, options: Options, data: str, state: dict[str, Any]) -> None:
+    """Replace a run's checkpoint, so that a kill leaves the old one or the new.
+
+    data    the data set's content hash
+    state   tensors, numbers, strings, and lists and dicts of them
+    """
+    partial = run / (CHECKPOINT + ".partial")
+    torch.save({**state, "options": _text(options), "data": data}, partial)
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    partial.replace(run / CHECKPOINT)
+
+
+def read_checkpoint(run: Path, options: Options, data: str) -> dict[str, Any]:
+    """A run's checkpoint, to go on with.
+
+    Raises TrainingError where it was made with other options or data, or can't be read.
+    """
+    state = _read(run)
+    if state["options"] != _text(options):
+        raise TrainingError(
+            f"the checkpoint in {run} was made with other options",
+            fix="resume with the same options, or choose another --run folder",
+        )
+    if state["data"] != data:
+        raise TrainingError(
+            f"the checkpoint in {run} was made with other pictures, labels or splits",
+            fix="choose another --run folder, or bring the data back as it was",
+        )
+    return state
+
+
+def averaged_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """The averaged network's weights, and the tail's as it judges pixels, where it has come to
+    that. Raises TrainingError where the checkpoint can't be read."""
+    state = _read(run)
+    weights = {
+        name.removeprefix(AVERAGED): value
+        for name, value in state["average"].items()
+        if name.startswith(AVERAGED)
+    }
+    return weights, state["pixel_tail"]
+
+
+def trained_net(run: Path) -> SplitNet:
+    """The averaged network of a run, in eval mode. Raises TrainingError where there is none."""
+    weights, _ = averaged_weights(run)
+    try:
+        architecture = Architecture(**json.loads(_read(run)["options"])["architecture"])
+        net = SplitNet(architecture, pretrained=False)
+        net.load_state_dict(weights)
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise _unreadable(run, error) from error
+    return net.eval()
+
+
+def pixel_net(run: Path) -> SplitNet:
+    """As `trained_net`, with the tail as it judges pixels."""
+    net, (_, tail) = trained_net(run), averaged_weights(run)
+    if tail is None:
+        raise TrainingError(
+            f"{run} has not come to the bottleneck's stage yet", fix="go on with --resume"
+        )
+    net.tail.load_state_dict(tail)
+    return net
+
+
+def _text(options: Options) -> str:
+    return json.dumps(asdict(options), sort_keys=True)
+
+
+def _read(run: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=True)
+    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        raise _unreadable(run, error) from error
+    lacking = {"options", "data", "average", "pixel_tail"} - state.keys()
+    if lacking:
+        raise _unreadable(run, KeyError(f"it lacks {', '.join(sorted(lacking))}"))
+    return state
+
+
+def _unreadable(run: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"the training in {run} can't be read ({str(error).splitlines()[0]})",
+        fix="give the run folder of a training of this version",
+    )

@@ -1,0 +1,52 @@
+"""How to train: everything that shapes a run, and that its checkpoint must agree with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cloud.training.augment import Augmentation
+from shared.splitnet.network import Architecture
+from shared.splitnet.objective import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to train.
+
+    epochs             of the first stage: head and tail together, on pixels
+    tail_epochs        of the second: the tail anew, on pixels, behind the finished head
+    bottleneck_epochs  of the third: what passes between them
+    apart              share of the third stage in which the tail waits for the bottleneck
+    patience           epochs without a better tail on the calibrate parts after which the first
+                       stage ends with its best; 0: never. With few defective parts the watch is
+                       too noisy to choose by
+    rate               of the new layers, per batch; the backbone learns at `backbone_share` of it
+    average            decay of the exponential average of weights, per batch
+    teacher            the run that is followed in the first two stages; empty: none
+    """
+
+    architecture: Architecture = field(default_factory=Architecture)
+    weights: Weights = field(default_factory=Weights)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    epochs: int = 14
+    tail_epochs: int = 3
+    bottleneck_epochs: int = 8
+    apart: float = 0.3
+    patience: int = 0
+    frozen_blocks: int = 2
+    batch: int = 8
+    rate: float = 4e-3
+    backbone_share: float = 0.2
+    decay: float = 0.02
+    average: float = 0.99
+    teacher: str = ""
+    seed: int = 0
+
+    @property
+    def all_epochs(self) -> int:
+        return self.pixel_epochs + self.bottleneck_epochs
+
+    @property
+    def pixel_epochs(self) -> int:
+        """Of the stages before there is a bottleneck."""
+        return self.epochs + self.tail_epochs

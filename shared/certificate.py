@@ -1,0 +1,290 @@
+"""The statistics behind the gate's certificate: numpy in, numbers out.
+
+Learn then Test (Angelopoulos, Bates, Candès, Jordan and Lei 2021, arXiv:2110.01052): thresholds
+that were fixed beforehand are tested one after another, the safest first, with exact binomial
+tails, until one is not shown to be safe. The last one before it holds with confidence 1 − delta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import SettingsError
+from shared.gate import Gate
+
+Floats = NDArray[np.float64]
+STEP, REACH = 0.01, 20.0
+METHOD = (
+    "fixed-sequence Learn then Test (Angelopoulos et al. 2021) with exact binomial tails over "
+    f"parts; thresholds fixed beforehand, log-odds −{REACH:g} to {REACH:g} in steps of {STEP:g}"
+)
+
+
+def _grid() -> Floats:
+    odds = np.arange(-REACH, REACH + STEP / 2, STEP)
+    return np.concatenate([[0.0], 1 / (1 + np.exp(-odds)), [np.nextafter(1.0, 2.0)]])
+
+
+GRID = _grid()
+"""Every threshold that a gate can be given, ascending: from below all scores to above them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is to be promised, shares of parts.
+
+    escapes   of defective parts, at the edge; system: of edge and cloud together
+    overkill  of good parts, at the edge
+    delta     how likely each promise, on its own, may be wrong
+    Raises SettingsError where one does not lie between 0 and 1, or system not above escapes.
+    """
+
+    escapes: float
+    overkill: float
+    system: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        for name in ("escapes", "overkill", "system", "delta"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise SettingsError(
+                    f"the limit {name} is {value}", fix="it must lie between 0 and 1; 0.01 is 1 %"
+                )
+        if self.system <= self.escapes:
+            raise SettingsError(
+                f"edge and cloud together can't let through {self.system}, the edge alone "
+                f"{self.escapes}",
+                fix="ask for a higher --system-alpha, or a lower --alpha",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of the pictures of parts that are all defective, or all good.
+
+    part    int (n,): which part a picture shows, 0 to parts − 1, each at least once
+    edge    (n,): the head's, 0–1; a picture whose score is not finite escalates
+    cloud   (n,): head and tail together, 0–1; a picture whose score is NaN is rejected
+    """
+
+    part: NDArray[np.intp]
+    edge: Floats
+    cloud: Floats
+
+    @property
+    def parts(self) -> int:
+        return int(self.part.max()) + 1 if len(self.part) else 0
+
+    def lowest(self, scores: Floats, among: NDArray[np.bool_]) -> Floats:
+        """Each part's lowest score `among` its pictures, (parts,); +inf where it has none."""
+        found = np.full(self.parts, np.inf)
+        np.minimum.at(found, self.part[among], scores[among])
+        return found
+
+    def first_to_pass(self) -> Floats:
+        """(parts,): the part passes at the edge where one of its pictures scores below."""
+        return self.lowest(self.edge, np.isfinite(self.edge))
+
+    def first_to_reject(self) -> Floats:
+        """(parts,): the part is rejected at the edge from this threshold down."""
+        return -self.lowest(-self.edge, np.isfinite(self.edge))
+
+    def first_to_pass_cloud(self, reject_from: float) -> Floats:
+        """(parts,): the same for the cloud, of pictures that the edge does not reject."""
+        sent = ~np.isfinite(self.edge) | (self.edge < reject_from)
+        return self.lowest(self.cloud, sent & ~np.isnan(self.cloud))
+
+    def passed(self, gate: Gate, *, with_cloud: bool) -> int:
+        """Parts of which the gate, or the gate and the cloud, passes a picture."""
+        found = np.isfinite(self.edge) & (self.edge < gate.pass_below)
+        if with_cloud:
+            found |= self.escalated(gate) & (self.cloud < gate.cloud_reject_from)
+        return self._parts_with(found)
+
+    def rejected(self, gate: Gate, *, with_cloud: bool) -> int:
+        """Parts of which the gate, or the gate and the cloud, rejects a picture."""
+        found = np.isfinite(self.edge) & (self.edge >= gate.reject_from)
+        if with_cloud:
+            found |= self.escalated(gate) & ~(self.cloud < gate.cloud_reject_from)
+        return self._parts_with(found)
+
+    def escalated(self, gate: Gate) -> NDArray[np.bool_]:
+        """Pictures that the gate sends to the cloud, (n,)."""
+        between = (self.edge >= gate.pass_below) & (self.edge < gate.reject_from)
+        return np.asarray(between | ~np.isfinite(self.edge))
+
+    def _parts_with(self, pictures: NDArray[np.bool_]) -> int:
+        return len(np.unique(self.part[pictures]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A threshold that was shown to be safe, and how many parts the test counted for it."""
+
+    threshold: float
+    counted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The gate that escalates least within the limits, and what its tests counted.
+
+    system   None where no threshold of the cloud is safe; it keeps the one that it had
+    """
+
+    gate: Gate
+    escapes: Tested
+    overkill: Tested
+    system: Tested | None
+
+
+def choose(
+    defective: Scored, good: Scored, limits: Limits, before: Gate, weights_compared: int = 1
+) -> Chosen | None:
+    """Choose the gate that escalates least within the limits; None where parts are too few.
+
+    before            the gate as it was: its tail's weight, with which `cloud` was scored, stays
+    weights_compared  among how many tail weights these very parts chose. Each then has a share
+                      of the system's delta, so that the promise holds for whichever was chosen
+    """
+    escapes = pass_below(defective, limits.escapes, limits.delta)
+    overkill = reject_from(good, limits.overkill, limits.delta)
+    if escapes is None or overkill is None:
+        return None
+    system = cloud_reject_from(
+        defective, overkill.threshold, limits, limits.delta / weights_compared
+    )
+    gate = Gate(
+        # Where both promises hold without escalating, the lower threshold has fewer escapes.
+        min(escapes.threshold, overkill.threshold),
+        overkill.threshold,
+        system.threshold if system else before.cloud_reject_from,
+        before.tail_weight,
+    )
+    return Chosen(gate, escapes, overkill, system)
+
+
+def pass_below(defective: Scored, limit: float, delta: float) -> Tested | None:
+    """The highest threshold at which at most a share `limit` of defective parts pass."""
+    counts = np.searchsorted(np.sort(defective.first_to_pass()), GRID, side="left")
+    return _last_safe(GRID, counts, defective.parts, limit, delta)
+
+
+def reject_from(good: Scored, limit: float, delta: float) -> Tested | None:
+    """The lowest threshold at which at most a share `limit` of good parts are rejected."""
+    highest = np.sort(good.first_to_reject())
+    counts = good.parts - np.searchsorted(highest, GRID, side="left")
+    return _last_safe(GRID[::-1], counts[::-1], good.parts, limit, delta)
+
+
+def cloud_reject_from(
+    defective: Scored, reject_from: float, limits: Limits, delta: float
+) -> Tested | None:
+    """The cloud's highest threshold at which edge and cloud pass at most `limits.system`.
+
+    `reject_from` was chosen on good parts, so that it is as good as fixed here; `pass_below` was
+    chosen on these very parts, which `counted_at_edge` pays for.
+    """
+    cloud = defective.first_to_pass_cloud(reject_from)
+    escaping = np.where(counted_at_edge(defective, limits), -np.inf, cloud)
+    counts = np.searchsorted(np.sort(escaping), GRID, side="left")
+    return _last_safe(GRID, counts, defective.parts, limits.system, delta)
+
+
+def counted_at_edge(defective: Scored, limits: Limits) -> NDArray[np.bool_]:
+    """Parts that the system's test counts as passed at the edge, (parts,).
+
+    The edge's test allows some k of them to pass, a number fixed beforehand, so `pass_below` lies
+    at or below what the (k + 1)-th part passes at. With that part counted too, and every tie with
+    it, the choice is paid for: the population's share below it is a uniform order statistic; given
+    it the other parts are still independent; and both together have the binomial tail of the
+    count (docs/decisions/0012).
+    """
+    passing = defective.first_to_pass()
+    allowed = most_allowed(defective.parts, limits.escapes, limits.delta)
+    if allowed < 0:
+        return np.ones(defective.parts, bool)
+    return np.asarray(passing <= np.partition(passing, allowed)[allowed])
+
+
+def _last_safe(
+    thresholds: Floats, counts: NDArray[np.intp], parts: int, limit: float, delta: float
+) -> Tested | None:
+    safe = fixed_sequence(counts, parts, limit, delta)
+    return Tested(float(thresholds[safe - 1]), int(counts[safe - 1])) if safe else None
+
+
+def fixed_sequence(counts: NDArray[np.intp], parts: int, limit: float, delta: float) -> int:
+    """How many thresholds, from the first on, are shown to be safe.
+
+    counts   parts of `parts` to which it happens at each threshold, in the order of testing
+    The p-value of "it happens to more than a share `limit`" is the probability of so few.
+    """
+    safe = np.asarray(binomial_tails(parts, limit)[counts] <= delta)
+    return len(safe) if safe.all() else int(np.argmin(safe))
+
+
+def most_allowed(parts: int, limit: float, delta: float) -> int:
+    """The largest count that still shows the limit; −1 where not even zero does."""
+    return int(np.searchsorted(binomial_tails(parts, limit), delta, side="right")) - 1
+
+
+@lru_cache(maxsize=64)
+def binomial_tails(parts: int, rate: float) -> Floats:
+    """P(at most k of `parts`), k = 0 … parts, each with probability 0 < `rate` < 1; read-only."""
+    tails = np.minimum(np.cumsum(_masses(parts, parts, rate)), 1.0)
+    tails.flags.writeable = False
+    return tails
+
+
+def upper_bound(count: int, parts: int, delta: float) -> float:
+    """The largest rate at which `count` or fewer are not rarer than delta (Clopper, Pearson 1934).
+
+    It is the smallest limit that so many of `parts` support.
+    """
+    if count >= parts:
+        return 1.0
+    low, high = 0.0, 1.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        if _tail(count, parts, middle) > delta:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def interval(count: int, parts: int, delta: float) -> tuple[float, float]:
+    """The exact two-sided interval of a rate, confidence 1 − delta (Clopper, Pearson 1934)."""
+    return 1 - upper_bound(parts - count, parts, delta / 2), upper_bound(count, parts, delta / 2)
+
+
+def parts_needed(count: int, limit: float, delta: float) -> int:
+    """The fewest parts of which `count` may show it and the limit still be promised."""
+    low, high = count, count + 1
+    while _tail(count, high, limit) > delta:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _tail(count, middle, limit) > delta:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _tail(count: int, parts: int, rate: float) -> float:
+    return float(_masses(count, parts, rate).sum())
+
+
+def _masses(count: int, parts: int, rate: float) -> Floats:
+    """P(exactly k of `parts`), k = 0 … count; in logarithms, which neither overflow nor vanish."""
+    k = np.arange(count)
+    steps = np.log((parts - k) / (k + 1)) + np.log(rate) - np.log1p(-rate)
+    logs = parts * np.log1p(-rate) + np.concatenate([[0.0], np.cumsum(steps)])
+    return np.asarray(np.exp(logs))
