@@ -82,8 +82,9 @@ def root(
 
 def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind of end
     """Run a command line; errors become one message on standard error and an exit code."""
+    ended: Any = 0
     try:
-        command()
+        ended = command()
     except SplitsightError as error:
         err.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False)
         if error.fix:
@@ -103,7 +104,10 @@ def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind
         traceback.print_exc()
         err.print("[bold red]error:[/] this is a mistake in splitsight; please report it")
         return SplitsightError.exit_code
-    return 0
+    # Typer hands back the code of its own exits, an interrupt's too, instead of raising them.
+    if ended == STOPPED_EXIT:
+        err.print("stopped")
+    return ended if isinstance(ended, int) else 0
 
 
 def _escape(text: str) -> str:

@@ -83,7 +83,7 @@ def write_model(
         TAIL: model.tail,
         CODEC: model.tables.to_json(),
         GOLDEN: model.golden().to_bytes(),
-        **seen_pictures(origin.seen, watched=options.patience > 0),
+        **seen_pictures(origin.seen, watched=options.patience > 0, earlier=options.earlier_runs),
     }
     manifest: dict[str, object] = {
         "name": origin.name,

@@ -53,7 +53,8 @@ class Batches:
         chosen = masked & (target == 0) & (draws < self._how.synthetic)
         if chosen.any():
             seed = int(torch.randint(0, 2**31, (1,), generator=self._generator))
-            laid = add_defects(picture, mask, chosen, self._cuttings, np.random.default_rng(seed))
+            rng = np.random.default_rng(seed)
+            laid = add_defects(picture, mask, chosen, self._cuttings, rng, uneven=self._how.uneven)
             target, kind = np.where(chosen, np.float32(1), target), np.where(chosen, laid, kind)
         moved, moved_mask = augment(
             torch.from_numpy(picture), torch.from_numpy(mask), self._how, self._generator

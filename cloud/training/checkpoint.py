@@ -52,39 +52,25 @@ def read_checkpoint(run: Path, options: Options, data: str) -> dict[str, Any]:
     return state
 
 
-def averaged_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-    """The averaged network's weights, and the tail's as it judges pixels, where it has come to
-    that. Raises TrainingError where the checkpoint can't be read."""
-    state = _read(run)
-    weights = {
+def averaged_weights(run: Path) -> dict[str, Tensor]:
+    """The averaged network's weights. Raises TrainingError where they can't be read."""
+    return {
         name.removeprefix(AVERAGED): value
-        for name, value in state["average"].items()
+        for name, value in _read(run)["average"].items()
         if name.startswith(AVERAGED)
     }
-    return weights, state["pixel_tail"]
 
 
 def trained_net(run: Path) -> SplitNet:
     """The averaged network of a run, in eval mode. Raises TrainingError where there is none."""
-    weights, _ = averaged_weights(run)
+    weights = averaged_weights(run)
     try:
-        architecture = Architecture(**json.loads(_read(run)["options"])["architecture"])
+        architecture = Architecture.of(json.loads(_read(run)["options"])["architecture"])
         net = SplitNet(architecture, pretrained=False)
         net.load_state_dict(weights)
     except (RuntimeError, KeyError, TypeError) as error:
         raise _unreadable(run, error) from error
     return net.eval()
-
-
-def pixel_net(run: Path) -> SplitNet:
-    """As `trained_net`, with the tail as it judges pixels."""
-    net, (_, tail) = trained_net(run), averaged_weights(run)
-    if tail is None:
-        raise TrainingError(
-            f"{run} has not come to the bottleneck's stage yet", fix="go on with --resume"
-        )
-    net.tail.load_state_dict(tail)
-    return net
 
 
 def _text(options: Options) -> str:
@@ -96,7 +82,7 @@ def _read(run: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=True)
     except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
         raise _unreadable(run, error) from error
-    lacking = {"options", "data", "average", "pixel_tail"} - state.keys()
+    lacking = {"options", "data", "average"} - state.keys()
     if lacking:
         raise _unreadable(run, KeyError(f"it lacks {', '.join(sorted(lacking))}"))
     return state

@@ -49,6 +49,9 @@ def train(
     ] = 32,
     backbone: Annotated[str, typer.Option(help="An EfficientNet-Lite.")] = "efficientnet-lite0",
     split_block: Annotated[int, typer.Option(help="The backbone's last block on the edge.")] = 8,
+    dropped_blocks: Annotated[
+        int, typer.Option(help="Of the backbone's end, for a smaller tail.")
+    ] = 1,
     teacher: Annotated[
         Path | None, typer.Option(help="The run folder of a larger training to follow.")
     ] = None,
@@ -111,6 +114,7 @@ def train(
             bottleneck=bottleneck,
             kinds=0 if good_only or len(dataset.classes) < 2 else len(dataset.classes),
             backbone=backbone,
+            dropped_blocks=dropped_blocks,
         ),
         weights=Weights(rate=bit_weight),
         augmentation=Augmentation(synthetic=synthetic),
@@ -121,6 +125,7 @@ def train(
         batch=batch,
         rate=rate,
         teacher=str(teacher or ""),
+        start_from=str(start_from or ""),
         seed=seed,
     )
     learned = learn_from(dataset, options, folder) if good_only else dataset
@@ -130,7 +135,7 @@ def train(
     elif start_from is not None:
         trainer.start_from(start_from)
     net = trainer.fit()
-    (folder / PIXEL_MODEL).write_bytes(export_pixels(trainer.pixel_net()))
+    (folder / PIXEL_MODEL).write_bytes(export_pixels(trainer.averaged))
     finish = assemble_good_only if good_only else assemble
     bundle = finish(net, dataset, trainer, out_, name=name, version=version)
     write_record(folder, trainer, dataset, bundle)

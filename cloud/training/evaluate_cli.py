@@ -47,12 +47,10 @@ def evaluate(
         from cloud.training.evaluation import evaluate as run  # noqa: PLC0415 - needs scipy
     except ImportError as error:
         raise MissingExtra("train", error) from error
-    from cloud.training.dataset import SPLITS  # noqa: PLC0415
+    from cloud.training.dataset import split_named  # noqa: PLC0415
     from cloud.training.readers import read  # noqa: PLC0415
 
-    chosen = next((known for known in SPLITS if known == split), None)
-    if chosen is None:
-        raise SettingsError(f"there is no split {split!r}", fix=f"use one of {', '.join(SPLITS)}")
+    chosen = split_named(split)
     opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
     if report is not None:
         _ready(report)

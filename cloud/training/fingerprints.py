@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cloud.training.dataset import Dataset
 from shared.console import track
-from shared.errors import BundleError
+from shared.errors import BundleError, TrainingError
 from shared.manifest import TRAINED, TUNED
 
 SIZE = 8
@@ -20,18 +20,38 @@ SIZE = 8
 _KIND = np.dtype(">u8")
 
 
-def seen_pictures(dataset: Dataset, *, watched: bool) -> dict[str, bytes]:
+def seen_pictures(
+    dataset: Dataset, *, watched: bool, earlier: Iterable[Path] = ()
+) -> dict[str, bytes]:
     """The files of a bundle that say which pictures shaped it.
 
     watched   whether the calibrate parts chose among networks, as early stopping does: then the
               network has learned from them too, and they can't judge it
+    earlier   run folders of trainings that this one began with or followed
+    Raises TrainingError where one of those does not say what it learned from.
     """
     train = [sample.image for sample in dataset.of("train").samples]
     calibrate = [sample.image for sample in dataset.of("calibrate").samples]
+    learned = fingerprints(train + calibrate if watched else train)
     return {
-        TRAINED: fingerprints(train + calibrate if watched else train),
+        TRAINED: _merged([learned, *(_learned_by(run) for run in earlier)]),
         TUNED: fingerprints(calibrate),
     }
+
+
+def _learned_by(run: Path) -> bytes:
+    try:
+        return (run / TRAINED).read_bytes()
+    except OSError as error:
+        raise TrainingError(
+            f"{run} does not say which pictures it learned from ({TRAINED}: {error.strerror})",
+            fix="give the run folder of a training that has come to its end",
+        ) from error
+
+
+def _merged(several: Sequence[bytes]) -> bytes:
+    together = np.concatenate([np.frombuffer(one, _KIND) for one in several])
+    return np.unique(together).astype(_KIND).tobytes()
 
 
 def fingerprints(images: Iterable[Path]) -> bytes:

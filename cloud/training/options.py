@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cloud.training.augment import Augmentation
 from shared.splitnet.network import Architecture
@@ -16,13 +17,15 @@ class Options:
     epochs             of the first stage: head and tail together, on pixels
     tail_epochs        of the second: the tail anew, on pixels, behind the finished head
     bottleneck_epochs  of the third: what passes between them
-    apart              share of the third stage in which the tail waits for the bottleneck
+    apart              share of the third stage in which the decoder follows features alone, before
+                       it follows the tail's judgement of them too
     patience           epochs without a better tail on the calibrate parts after which the first
                        stage ends with its best; 0: never. With few defective parts the watch is
                        too noisy to choose by
     rate               of the new layers, per batch; the backbone learns at `backbone_share` of it
     average            decay of the exponential average of weights, per batch
     teacher            the run that is followed in the first two stages; empty: none
+    start_from         the run whose network the last stage begins with; empty: none
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -40,11 +43,17 @@ class Options:
     decay: float = 0.02
     average: float = 0.99
     teacher: str = ""
+    start_from: str = ""
     seed: int = 0
 
     @property
     def all_epochs(self) -> int:
         return self.pixel_epochs + self.bottleneck_epochs
+
+    @property
+    def earlier_runs(self) -> list[Path]:
+        """What this training builds on: it has seen what they have seen."""
+        return [Path(run) for run in (self.teacher, self.start_from) if run]
 
     @property
     def pixel_epochs(self) -> int:

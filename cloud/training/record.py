@@ -15,6 +15,7 @@ from cloud.training.dataset import Dataset
 from cloud.training.readers.manifest import COLUMNS
 from shared.bundle import Bundle
 from shared.errors import TrainingError
+from shared.manifest import TRAINED
 
 if TYPE_CHECKING:
     from cloud.training.trainer import Trainer
@@ -23,8 +24,10 @@ PIXEL_MODEL = "pixels.onnx"
 
 
 def write_record(folder: Path, trainer: Trainer, dataset: Dataset, bundle: Bundle) -> Path:
-    """Write `record.json` into the run's folder and return its path."""
+    """Write `record.json` into the run's folder and return its path; beside it the fingerprints
+    of what was learned from, for trainings that build on this one."""
     path = folder / "record.json"
+    (folder / TRAINED).write_bytes(bundle.read(TRAINED))
     record = {
         "bundle": bundle.id,
         "pair": bundle.manifest.pair,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloud.training.checkpoint import pixel_net
+from cloud.training.checkpoint import trained_net
 from cloud.training.dataset import Dataset
 from cloud.training.record import refuse_leak
 from shared.splitnet.objective import Guide
@@ -24,7 +24,7 @@ class Teacher:
 
     def __init__(self, run: Path, dataset: Dataset) -> None:
         refuse_leak(run, dataset)
-        net = pixel_net(run)
+        net = trained_net(run)
         self._net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = (net.architecture.height, net.architecture.width)
 

@@ -28,10 +28,9 @@ from cloud.training.teacher import Teacher
 from cloud.training.watching import score, watched
 from shared.console import err, track
 from shared.errors import TrainingError
-from shared.splitnet.network import Features, SplitNet, Tail
+from shared.splitnet.network import SplitNet
 from shared.splitnet.objective import (
     Batch,
-    Guide,
     Losses,
     bottleneck_losses,
     pixel_losses,
@@ -61,7 +60,6 @@ class Trainer:
             _want_both_labels(part)
         self.net = SplitNet(options.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net.head.freeze(options.frozen_blocks)
-        self.pixel_tail: Tail | None = None
         self.average = self._averaged_copy()
         self.optimiser = self._optimiser()
         self._best: tuple[float, int, dict[str, Tensor]] | None = None
@@ -78,7 +76,7 @@ class Trainer:
     @property
     def on_pixels(self) -> bool:
         """Whether there is no bottleneck yet: the first two stages."""
-        return self.pixel_tail is None
+        return not self.net.tail.judgement_kept
 
     @property
     def head_finished(self) -> bool:
@@ -92,8 +90,8 @@ class Trainer:
         state = read_checkpoint(self.run, self.options, self._data)
         if state["epoch"] > self.options.epochs:
             self._begin_tail()
-        if state["pixel_tail"] is not None:
-            self._begin_bottleneck(state["pixel_tail"])
+        if state["epoch"] > self.options.pixel_epochs:
+            self._begin_bottleneck()
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -108,17 +106,16 @@ class Trainer:
         Raises TrainingError where that run can't be read, is of another shape, or divided the
         same data in another way: its training parts could be among our test parts.
         """
-        weights, pixel_tail = averaged_weights(run)
         try:
-            self.net.load_state_dict(weights)
-            self.net.head.keep_judgement()
-            self._begin_bottleneck(pixel_tail)
+            self.net.load_state_dict(averaged_weights(run))
         except RuntimeError as error:
             raise TrainingError(
                 f"{run} can't be started from ({str(error).splitlines()[0]})",
                 fix="give the run folder of a training with the same input and bottleneck",
             ) from error
         refuse_leak(run, self.dataset)
+        self.net.head.keep_judgement()
+        self._begin_bottleneck()
         self.epoch = self.options.pixel_epochs
 
     def fit(self) -> SplitNet:
@@ -145,13 +142,6 @@ class Trainer:
                 "  ".join(f"{k} {v:.4g}" for k, v in self.curves[-1].items()), highlight=False
             )
         return self.averaged.eval()
-
-    def pixel_net(self) -> SplitNet:
-        """The network as it judges pixels, without the bottleneck: what the first stage learned."""
-        net = copy.deepcopy(self.averaged)
-        if self.pixel_tail is not None:
-            net.tail = copy.deepcopy(self.pixel_tail)
-        return net.eval()
 
     def _watch(self, means: dict[str, float], watch: Pictures, started: float) -> None:
         scores = score(self.averaged.eval(), watch, on_pixels=self.on_pixels)
@@ -192,9 +182,8 @@ class Trainer:
         self.optimiser = self._optimiser()
 
     def _end_pixels(self, pictures: Pictures) -> None:
-        """Keep the tail as it judges pixels, and make ready for the bottleneck."""
+        """Keep the tail as it judges pixels; the decoder starts at the true features' level."""
         self.net.load_state_dict(self.averaged.state_dict())
-        self._begin_bottleneck(None)
         a = self.options.architecture
         sample = torch.from_numpy(np.array(pictures.inputs[:: max(1, len(pictures.inputs) // 32)]))
         with torch.no_grad():
@@ -203,14 +192,12 @@ class Trainer:
         decoder = self.net.tail.decoder
         decoder.fine.expect(truth.fine)
         decoder.coarse.expect(truth.coarse)
-        self.average = self._averaged_copy()
+        self._begin_bottleneck()
 
-    def _begin_bottleneck(self, pixel_tail: dict[str, Tensor] | None) -> None:
-        """The tail's own judgement of true features becomes the guide."""
-        tail = copy.deepcopy(self.net.tail)
-        if pixel_tail is not None:
-            tail.load_state_dict(pixel_tail)
-        self.pixel_tail = tail.requires_grad_(requires_grad=False).eval()
+    def _begin_bottleneck(self) -> None:
+        """Only encoder and decoder learn from here on; the tail's judgement of true features is
+        their guide."""
+        self.net.tail.keep_judgement()
         self.average = self._averaged_copy()
         self.optimiser = self._optimiser()
 
@@ -269,11 +256,10 @@ class Trainer:
             return pixel_losses(self.net, batch, o.weights, guide)
         with torch.no_grad():
             truth = self.net.head.shared_features(batch.picture)
-        if self.pixel_tail is None:
+        if self.on_pixels:
             return tail_losses(self.net, truth, batch, o.weights, guide)
         apart = self.epoch - o.pixel_epochs < o.apart * o.bottleneck_epochs
-        own = None if apart else _guide(self.pixel_tail, truth)
-        return bottleneck_losses(self.net, truth, batch, o.weights, own)
+        return bottleneck_losses(self.net, truth, o.weights, guided=not apart)
 
     def _set_rate(self, position: float) -> None:
         """In each stage a short warm-up, then half a cosine down to a hundredth."""
@@ -294,7 +280,6 @@ class Trainer:
         state = {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "pixel_tail": self.pixel_tail.state_dict() if self.pixel_tail else None,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "torch_rng": torch.get_rng_state(),
@@ -303,12 +288,6 @@ class Trainer:
             "best": self._best,
         }
         write_checkpoint(self.run, self.options, self._data, state)
-
-
-@torch.no_grad()
-def _guide(tail: Tail, truth: Features) -> Guide:
-    judged = tail.judge(truth)
-    return Guide(judged.map.float(), judged.score.float())
 
 
 def _want_both_labels(dataset: Dataset) -> None:

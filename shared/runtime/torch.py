@@ -11,7 +11,7 @@ import torch
 
 from shared.runtime.base import Array, RuntimeOptions
 from shared.splitnet.export import ARCHITECTURE_KEY, deployed_tail, tail_weights
-from shared.splitnet.gaussian import adopt_gaussian
+from shared.splitnet.good_only import adopt_gaussian
 from shared.splitnet.network import Architecture
 
 
@@ -29,9 +29,9 @@ class TorchTailRuntime:
         properties = {entry.key: entry.value for entry in proto.metadata_props}
         if ARCHITECTURE_KEY not in properties or proto.graph.input[0].name != "symbols":
             raise ValueError("torch runs only tails that splitsight exported")
-        tail = deployed_tail(Architecture(**json.loads(properties[ARCHITECTURE_KEY])))
+        tail = deployed_tail(Architecture.of(json.loads(properties[ARCHITECTURE_KEY])))
         found = tail_weights(proto)
-        adopt_gaussian(tail, found)
+        adopt_gaussian(tail.tail, found, "tail.")
         wanted = tail.state_dict()
         tail.load_state_dict({name: torch.from_numpy(found[name].copy()) for name in wanted})
         self._tail = tail.to(self.device).eval()

@@ -21,8 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from shared.gate import logit
+from shared.runtime.base import open_runtime
 from shared.splitnet.backbone import PIXEL_MIDDLE, PIXEL_SPREAD
-from shared.splitnet.network import Architecture, Head, Judged, SplitNet, Tail
+from shared.splitnet.network import Architecture, Head, Judged, MapHead, SplitNet, Tail
 from shared.splitnet.rounding import rounded
 
 ARCHITECTURE_KEY = "splitsight.architecture"
@@ -108,14 +110,28 @@ def export_head(net: SplitNet) -> bytes:
 
 
 def export_int8_head(net: SplitNet, pictures: Sequence[NDArray[np.uint8]]) -> bytes:
-    """The head in int8 as ONNX, batch 1: weights rounded together, then everything quantised.
+    """The head in int8 as ONNX, batch 1: weights rounded together, everything quantised, and
+    what that shifts all scores by taken back (as biases in Nagel et al., ICCV 2019).
 
     pictures   uint8 (1, c, h, w) each, from the training parts
     """
     deployed = fuse_norms(DeployedHead(net.head))
+    true = _logits(_export_head(deployed, net.architecture), pictures)
     seen = pictures[:: max(1, len(pictures) // ROUNDING_PICTURES)]
     deployed.head = rounded(deployed.head, [torch.from_numpy(picture) for picture in seen])
+    quantised = quantise_head(_export_head(deployed, net.architecture), pictures)
+    judging = deployed.head.map_head
+    if not isinstance(judging, MapHead):
+        return quantised
+    shift = float(np.median(_logits(quantised, pictures) - true))
+    with torch.no_grad():
+        judging.whole.bias.copy_(judging.whole.bias - shift)
     return quantise_head(_export_head(deployed, net.architecture), pictures)
+
+
+def _logits(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    runtime = open_runtime("onnx", model)
+    return np.array([logit(float(runtime.run(picture)[2].reshape(-1)[0])) for picture in pictures])
 
 
 def _export_head(deployed: DeployedHead, a: Architecture) -> bytes:

@@ -7,7 +7,6 @@ would want hundreds of pictures, and megabytes on the device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,8 +22,9 @@ STEPS = 256
 LARGEST = 128.0
 CHUNK = 64
 SHRINKAGE = 0.1
-TOP_SHARE = 0.015
+TOP_SHARE = 0.05
 PLACES_AROUND = 3
+ZOOM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +146,9 @@ class Scale:
 class GaussianHead(nn.Module):
     """In place of a MapHead: how far features lie from those of good parts.
 
-    In: float32 (n, channels, height, width). Out: defect map (n, 1, height, width) and image
-    score (n,), both logits. A place is judged with its neighbours, since a defect that one place
-    sees is seen next to it too; the image by the mean of the map's highest places.
+    In: float32 (n, channels, height/16, width/16). Out: defect map (n, 1, height/8, width/8) and
+    image score (n,), both logits. A place is judged with its neighbours, since a defect that one
+    place sees is seen next to it too; the image by the mean of the map's highest places.
     """
 
     mean: Tensor
@@ -183,18 +183,4 @@ class GaussianHead(nn.Module):
         )
         logits = (around.clamp_min(1e-6).log() - self.middle) * self.steepness
         score = logits.flatten(1).topk(self.top, dim=1, sorted=False).values.mean(dim=1)
-        return logits, score
-
-
-def adopt_gaussian(module: nn.Module, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Put a GaussianHead wherever `weights`, an exported model's by name, have one.
-
-    The exported file alone says which kind of head it holds.
-    """
-    ending = ".whiten.weight"
-    for name in [name.removesuffix(ending) for name in weights if name.endswith(ending)]:
-        owner, _, attribute = name.rpartition(".")
-        _, channels, height, width = weights[f"{name}.mean"].shape
-        module.get_submodule(owner).register_module(
-            attribute, GaussianHead(channels, height, width)
-        )
+        return functional.interpolate(logits, scale_factor=float(ZOOM), mode="nearest"), score

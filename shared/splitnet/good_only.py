@@ -1,4 +1,4 @@
-"""A network that judges by what good parts look like, at both of its ends.
+"""A split network that judges by what good parts look like, at both of its ends.
 
 Its features come from any training; only how they are judged is replaced. What that takes of a
 site's pictures are sums, so sites can share a model of good parts without moving pictures.
@@ -7,19 +7,22 @@ site's pictures are sums, so sites can share a model of good parts without movin
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import add
 from typing import Generic, NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.splitnet.gaussian import FeatureSums, GaussianHead, Scale
-from shared.splitnet.network import SplitNet
+from shared.splitnet.network import Features, Head, Judged, SplitNet, Tail
 from shared.splitnet.objective import SYMBOL_LIMIT
 
 T = TypeVar("T")
+MAP_HEAD = "map_head"
 
 
 class Ends(NamedTuple, Generic[T]):
@@ -29,44 +32,73 @@ class Ends(NamedTuple, Generic[T]):
     tail: T
 
 
-@torch.no_grad()
-def judge_logits(net: SplitNet, picture: Tensor) -> Ends[Tensor]:
-    """Both ends' scores of pictures, uint8 or float32 (n, c, h, w): logits, float32 (n,)."""
-    features, _, edge = net.head(picture)
-    symbols = features.float().round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-    return Ends(edge.float(), net.tail(symbols).score.float())
+class GoodHead(Head):
+    """A head that judges by good parts: what it sees at a sixteenth of the input."""
+
+    @classmethod
+    def convert(cls, head: Head, gaussian: GaussianHead) -> None:
+        """Turn a head into one, in place, without the layers that it no longer needs."""
+        head.__class__ = cls
+        for unused in ("map_fine", "map_coarse"):
+            head.register_module(unused, nn.Identity())
+        head.register_module(MAP_HEAD, gaussian)
+
+    def judge(self, features: Features) -> tuple[Tensor, Tensor]:
+        logits, score = self.map_head(features.coarse)
+        return logits, score
 
 
-def judged_features(net: SplitNet, picture: Tensor) -> Ends[Tensor]:
-    """What the map heads of both ends are given to judge, float32 (n, channels, h/8, w/8); the
-    tail's as decoded from the bottleneck's symbols.
+class GoodTail(Tail):
+    """A tail that judges by good parts: what it sees at a sixteenth of the input."""
+
+    @classmethod
+    def convert(cls, tail: Tail, gaussian: GaussianHead) -> None:
+        """Turn a tail into one, in place, without the layers that it no longer needs."""
+        tail.__class__ = cls
+        tail.blocks = tail.blocks[: tail.middle_at + 1]
+        for unused in ("fine", "middle", "deep"):
+            tail.register_module(unused, nn.Identity())
+        tail.kinds = None
+        tail.register_module(MAP_HEAD, gaussian)
+
+    def judge(self, features: Features) -> Judged:
+        logits, score = self.map_head(middle_features(self, features))
+        return Judged(logits, score, None)
+
+
+def middle_features(tail: Tail, features: Features) -> Tensor:
+    """What a tail sees at a sixteenth of the input: float32 (n, channels, h/16, w/16)."""
+    middle = features.coarse
+    for block in tail.blocks[: tail.middle_at + 1]:
+        middle = block(middle)
+    return middle
+
+
+def adopt_gaussian(tail: Tail, weights: Mapping[str, NDArray[np.float32]], prefix: str) -> None:
+    """Make a tail one that judges by good parts where its exported weights are of such a one.
+
+    prefix   of the tail's names among the weights
     """
-
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[module] = inputs[0].float()
-
-    seen: dict[nn.Module, Tensor] = {}
-    ends = (net.head.map_head, net.tail.map_head)
-    hooks = [module.register_forward_pre_hook(keep) for module in ends]
-    try:
-        judge_logits(net, picture)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Ends(seen[ends[0]], seen[ends[1]])
+    mean = weights.get(f"{prefix}{MAP_HEAD}.mean")
+    if mean is not None:
+        GoodTail.convert(tail, GaussianHead(*mean.shape[1:]))
 
 
+@torch.no_grad()
 def sum_features(net: SplitNet, batches: Iterable[Tensor]) -> Ends[FeatureSums]:
-    """Sums over one or more batches of pictures of good parts, (n, c, h, w) each.
+    """Sums over one or more batches of pictures of good parts, uint8 (n, c, h, w) each; the
+    tail's over what is decoded from the bottleneck's symbols.
 
     Those of several sites are added end by end. Raises TrainingError for features that can't be
     summed.
     """
-    sums = [
-        Ends(*(FeatureSums.of(features.numpy()) for features in judged_features(net, batch)))
-        for batch in batches
-    ]
-    return Ends(reduce(add, (one.head for one in sums)), reduce(add, (one.tail for one in sums)))
+    heads, tails = [], []
+    for picture in batches:
+        features = net.head.shared_features(picture)
+        decoded = net.tail.decoder(_symbols(net.head.encode(features)))
+        heads.append(FeatureSums.of(features.coarse.numpy()))
+        tails.append(FeatureSums.of(middle_features(net.tail, decoded).numpy()))
+    return Ends(reduce(add, heads), reduce(add, tails))
 
 
 def judging_by_good_parts(net: SplitNet, sums: Ends[FeatureSums]) -> SplitNet:
@@ -75,18 +107,30 @@ def judging_by_good_parts(net: SplitNet, sums: Ends[FeatureSums]) -> SplitNet:
     Raises TrainingError where the good parts do not differ.
     """
     judging = copy.deepcopy(net).eval()
-    for end, of_end in zip((judging.head, judging.tail), sums, strict=True):
-        end.register_module("map_head", GaussianHead.of(of_end.gaussian()))
+    GoodHead.convert(judging.head, GaussianHead.of(sums.head.gaussian()))
+    GoodTail.convert(judging.tail, GaussianHead.of(sums.tail.gaussian()))
     return judging
+
+
+@torch.no_grad()
+def judge_logits(net: SplitNet, picture: Tensor) -> Ends[Tensor]:
+    """Both ends' scores of pictures, uint8 (n, c, h, w): logits, float32 (n,)."""
+    features, _, edge = net.head(picture)
+    return Ends(edge, net.tail(_symbols(features)).score)
 
 
 def set_scales(net: SplitNet, batches: Iterable[Tensor]) -> None:
     """Give the scores of a network that judges by good parts their scale, in place.
 
-    batches   pictures of good parts that shaped nothing, (n, c, h, w) each
+    batches   pictures of good parts that shaped nothing, uint8 (n, c, h, w) each
     Raises TrainingError where they score alike.
     """
-    logits = [judge_logits(net, batch) for batch in batches]
+    logits = [judge_logits(net, picture) for picture in batches]
     for end, scores in zip((net.head, net.tail), zip(*logits, strict=True), strict=True):
-        assert isinstance(end.map_head, GaussianHead)
-        end.map_head.rescale(Scale.of(torch.cat(scores).numpy()))
+        gaussian = end.get_submodule(MAP_HEAD)
+        assert isinstance(gaussian, GaussianHead)
+        gaussian.rescale(Scale.of(torch.cat(scores).numpy()))
+
+
+def _symbols(features: Tensor) -> Tensor:
+    return features.round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)

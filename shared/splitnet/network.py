@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class Architecture:
     bottleneck      channels sent to the cloud, at a sixteenth of the input's height and width
     kinds           kinds of defects that the tail tells apart; 0: none
     backbone        the EfficientNet-Lite that it is made of
+    dropped_blocks  blocks at the backbone's end that the tail does without. The last holds a fifth
+                    of all weights
     """
 
     height: int = 224
@@ -38,6 +41,12 @@ class Architecture:
     bottleneck: int = 32
     kinds: int = 0
     backbone: str = LITE0
+    dropped_blocks: int = 1
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """As `asdict` gave it, this version's or an earlier one's, whose tails had every block."""
+        return cls(**{"dropped_blocks": 0, **values})
 
 
 class Features(NamedTuple):
@@ -245,18 +254,30 @@ class Tail(nn.Module):
         cut = architecture.split_block + 1
         fine_at, middle_at = backbone.last_of(FINE_STRIDE), backbone.last_of(SPLIT_STRIDE)
         fine, coarse = backbone.channels[fine_at], backbone.channels[architecture.split_block]
+        self.judgement_kept: bool = False
         self.decoder = Decoder(architecture.bottleneck, fine, coarse)
-        self.blocks = nn.ModuleList(backbone.blocks[cut:])
+        last = len(backbone.blocks) - 1 - architecture.dropped_blocks
+        self.blocks = nn.ModuleList(backbone.blocks[cut : last + 1])
         self.middle_at = middle_at - cut
         self.fine = nn.Conv2d(fine, PYRAMID, 1)
         self.middle = nn.Conv2d(backbone.channels[middle_at], PYRAMID, 1)
-        self.deep = nn.Conv2d(backbone.channels[-1], PYRAMID, 1)
+        deep = backbone.channels[last]
+        self.deep = nn.Conv2d(deep, PYRAMID, 1)
         self.map_head = MapHead(PYRAMID, PYRAMID, _places(architecture))
-        self.kinds = (
-            nn.Linear(backbone.channels[-1] + PYRAMID, architecture.kinds)
-            if architecture.kinds
-            else None
-        )
+        self.kinds = nn.Linear(deep + PYRAMID, architecture.kinds) if architecture.kinds else None
+
+    def keep_judgement(self) -> None:
+        """Keep everything but the decoder as it is: the last stage of training."""
+        self.requires_grad_(requires_grad=False)
+        self.decoder.requires_grad_(requires_grad=True)
+        self.judgement_kept = True
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, but what is kept keeps its running statistics."""
+        super().train(mode and not self.judgement_kept)
+        self.training = mode
+        self.decoder.train(mode)
+        return self
 
     def judge(self, features: Features) -> Judged:
         """Defect map, score and kinds from features at the split point."""
@@ -305,6 +326,12 @@ class SplitNet(nn.Module):
             raise SettingsError(
                 f"block {a.split_block} of {a.backbone} can't be the last on the edge",
                 fix=f"give --split-block, {fitting[0]} to {fitting[-1]}",
+            )
+        most = len(backbone.strides) - 1 - backbone.last_of(SPLIT_STRIDE)
+        if not 0 <= a.dropped_blocks < most:
+            raise SettingsError(
+                f"a tail can't do without {a.dropped_blocks} of the last blocks of {a.backbone}",
+                fix=f"give --dropped-blocks, 0 to {most - 1}",
             )
         self.architecture = architecture
         self.head = Head(architecture, backbone)

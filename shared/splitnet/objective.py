@@ -1,8 +1,8 @@
 """What the split network is trained for: right verdicts at both ends, and few bits between.
 
 Three stages (docs/decisions/0006): the whole network on pixels, head and tail together; the tail
-anew behind the finished head; then the bottleneck between them, with the tail following what it
-said of pixels (*Entropic Student*, Matsubara et al., WACV 2022).
+anew behind the finished head; then the bottleneck between them, which is to change nothing of what
+the tail says (after *Entropic Student*, Matsubara et al., WACV 2022).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Weights:
     tail     the tail's score and map
     map      the map's error where masks are known, beside the score's
     kinds    telling kinds of defects apart
-    guide    following a teacher's, or the tail's own, judgement of pixels
+    guide    following a teacher, or behind the bottleneck the tail's judgement of true features
     decode   how far the decoded features are from the true ones, relative to their variance
     rate     per bit and place of the bottleneck
     """
@@ -112,18 +112,11 @@ def tail_losses(
     return Losses(total, nothing, tail.detach(), nothing, nothing)
 
 
-def bottleneck_losses(
-    net: SplitNet,
-    truth: Features,
-    batch: Batch,
-    weights: Weights,
-    guide: Guide | None,
-) -> Losses:
-    """Third stage: the tail judges what passes the bottleneck.
+def bottleneck_losses(net: SplitNet, truth: Features, weights: Weights, *, guided: bool) -> Losses:
+    """Third stage: what passes the bottleneck is to be judged as the true features are.
 
-    truth   the head's features of the batch, without gradient
-    guide   the tail's judgement of the true features; None: only decode, as long as what is
-            decoded would teach the tail nothing
+    truth    the head's features of a batch, without gradient
+    guided   follow the tail's judgement of them too, beside the features themselves
     """
     features = net.head.encode(truth).float()
     bits = net.entropy(add_rounding_noise(features)).mean()
@@ -132,13 +125,15 @@ def bottleneck_losses(
     places = features.shape[2] * features.shape[3]
     total = weights.decode * decode + weights.rate * bits / places
     nothing = torch.zeros(())
-    if guide is None:
+    if not guided:
         return Losses(total, nothing, nothing, decode.detach(), bits.detach())
+    with torch.no_grad():
+        true = net.tail.judge(truth)
+    guide = Guide(true.map.float(), true.score.float())
     judged = net.tail.judge(decoded)
-    tail = judgement_loss(judged.map, judged.score, batch, weights.map)
-    total = total + weights.tail * tail + weights.kinds * kinds_loss(judged, batch)
-    total = total + weights.guide * guide_loss(judged.map, judged.score, guide, weights.map)
-    return Losses(total, nothing, tail.detach(), decode.detach(), bits.detach())
+    follow = guide_loss(judged.map, judged.score, guide, weights.map)
+    total = total + weights.guide * follow
+    return Losses(total, nothing, follow.detach(), decode.detach(), bits.detach())
 
 
 def decode_loss(decoded: Features, truth: Features) -> Tensor:

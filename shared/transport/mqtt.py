@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -48,14 +48,38 @@ class BrokerSettings(Settings):
     connect_timeout_s: float = Field(5.0, gt=0, le=60)
 
 
+class ClientLoop(Protocol):
+    """What moves a client's bytes and brings its connection back."""
+
+    def start(self, client: paho.Client) -> None:
+        """Connect as `connect_async` was told, and again after each loss. Returns at once."""
+
+    def stop(self, client: paho.Client) -> None:
+        """Write what waits, the goodbye among it, and let go of the client."""
+
+
+class ThreadLoop:
+    """paho's own thread, one for each client."""
+
+    def start(self, client: paho.Client) -> None:
+        client.loop_start()
+
+    def stop(self, client: paho.Client) -> None:
+        client.loop_stop()
+
+
 class MqttTransport:
     """A connection to an MQTT 5 broker that comes back by itself.
 
     Nagle's algorithm is off: with it, one QoS 1 exchange takes 80 ms even on loopback.
     """
 
-    def __init__(self, settings: BrokerSettings, client_id: str) -> None:
+    def __init__(
+        self, settings: BrokerSettings, client_id: str, loop: ClientLoop | None = None
+    ) -> None:
+        """loop: a ThreadLoop unless another is given, say one that many clients share."""
         self._settings = settings
+        self._loop = loop or ThreadLoop()
         self._subscriptions: list[tuple[str, Handler]] = []
         self._watchers: list[ConnectionHandler] = []
         self._ready = threading.Event()
@@ -89,7 +113,7 @@ class MqttTransport:
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.connect_async(self._settings.host, self._settings.port, keepalive=KEEPALIVE_S)
-        self._client.loop_start()
+        self._loop.start(self._client)
 
     def stop(self, goodbye: Will | None = None) -> None:
         if self._stopped:
@@ -99,7 +123,7 @@ class MqttTransport:
             info = self._client.publish(goodbye.topic, goodbye.payload, qos=1, retain=True)
             info.wait_for_publish(timeout=2.0)
         self._client.disconnect()
-        self._client.loop_stop()
+        self._loop.stop(self._client)
         self._ready.clear()
 
     def publish(

@@ -40,7 +40,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
     """One row a backend; both models take turns, the median of the rounds counts."""
     del folder
     bundle = Bundle.open(bundle_path)
-    architecture = Architecture(**bundle.manifest.architecture)  # type: ignore[arg-type]
+    architecture = Architecture.of(bundle.manifest.architecture)
     shape = (1, *bundle.manifest.input.shape)
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(8)]

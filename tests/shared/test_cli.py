@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from shared.bundle import Bundle
@@ -46,6 +47,19 @@ def raising(error: BaseException) -> Any:
 def test_every_end_has_its_exit_code(error: BaseException, code: int) -> None:
     assert run(raising(error)) == code
     assert run(lambda: None) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(typer.Exit(7), 7), (KeyboardInterrupt(), 130), (typer.Abort(), 130)]
+)
+def test_what_ends_a_real_command_is_its_exit_code(error: BaseException, code: int) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def command() -> None:
+        raise error
+
+    assert run(lambda: app([], standalone_mode=False)) == code
 
 
 def test_an_error_is_told_with_its_remedy_and_without_passwords(

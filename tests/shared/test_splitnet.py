@@ -18,6 +18,7 @@ from torch import nn
 
 from shared.codec import FeatureCodec, tables_from_symbols
 from shared.errors import SettingsError
+from shared.gate import logit
 from shared.runtime.base import RuntimeOptions, open_runtime
 from shared.splitnet.backbone import Stem, load_backbone
 from shared.splitnet.depthwise import DepthwiseConv, make_depthwise_quick
@@ -27,6 +28,7 @@ from shared.splitnet.export import (
     DeployedPixels,
     DeployedTail,
     export_head,
+    export_int8_head,
     export_pixels,
     export_tail,
     fuse_norms,
@@ -46,6 +48,7 @@ from shared.splitnet.objective import (
     judgement_loss,
     kinds_loss,
     pixel_losses,
+    tail_losses,
 )
 from shared.splitnet.rounding import rounded
 
@@ -268,7 +271,7 @@ def trained(weights: Weights, steps: int) -> list[float]:
     truth = net.head.shared_features(labelled.picture)
     found = []
     for _ in range(steps):
-        loss = bottleneck_losses(net, truth, labelled, weights, None)
+        loss = bottleneck_losses(net, truth, weights, guided=False)
         optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -400,19 +403,49 @@ def test_the_second_stage_leaves_the_edge_as_it_was() -> None:
     labelled = batch(shaded(4, 13))
     with torch.no_grad():
         truth = net.head.shared_features(labelled.picture)
-        guide = net.tail.judge(truth)
     before = net.head.judge(truth)
     optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
-    loss = bottleneck_losses(
-        net, truth, labelled, Weights(), Guide(guide.map.detach(), guide.score.detach())
-    )
+    loss = tail_losses(net, truth, labelled, Weights(), None)
     loss.total.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     with torch.no_grad():
         again = net.head.shared_features(labelled.picture)
     for one, other in zip((*before, *truth), (*net.head.judge(again), *again), strict=True):
         torch.testing.assert_close(one, other)
-    assert all(p.grad is not None for p in net.head.encoder.parameters())
+    assert all(p.grad is not None for p in net.tail.map_head.parameters())
+
+
+def test_the_third_stage_leaves_the_tails_judgement_as_it_was() -> None:
+    torch.manual_seed(0)
+    net = SplitNet(SMALL, pretrained=False)
+    net.head.keep_judgement()
+    net.tail.keep_judgement()
+    net.train()
+    with torch.no_grad():
+        truth = net.head.shared_features(batch(shaded(4, 13)).picture)
+    before = net.tail.judge(truth)
+    optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    loss = bottleneck_losses(net, truth, Weights(), guided=True)
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    for one, other in zip(before[:2], net.tail.judge(truth)[:2], strict=True):
+        torch.testing.assert_close(one, other)
+    for learning in (net.head.encoder, net.head.encoder_fine, net.tail.decoder, net.entropy):
+        assert all(p.grad is not None for p in learning.parameters())
+
+
+@pytest.mark.parametrize("dropped", [-1, 5])
+def test_a_tail_that_would_have_nothing_left_is_told(dropped: int) -> None:
+    with pytest.raises(SettingsError, match="give --dropped-blocks, 0 to 4"):
+        SplitNet(replace(SMALL, dropped_blocks=dropped), pretrained=False)
+
+
+def test_a_tail_without_the_last_block_is_a_fifth_smaller() -> None:
+    whole, smaller = (
+        sum(p.numel() for p in SplitNet(replace(SMALL, dropped_blocks=n)).tail.parameters())
+        for n in (0, 1)
+    )
+    assert 0.75 < smaller / whole < 0.85
 
 
 @pytest.mark.parametrize("split", [4, 10, 12])
@@ -490,3 +523,15 @@ def test_weights_rounded_together_change_less_than_weights_rounded_one_by_one(
     wanted = in_torch(head, pictures)[2]
     gaps = [np.abs(in_torch(one, pictures)[2] - wanted).mean() for one in (together, nearest)]
     assert gaps[0] < gaps[1]
+
+
+def test_int8_shifts_scores_neither_up_nor_down(exported: Exported) -> None:
+    pictures = [one[np.newaxis] for one in shaded(24, 2)]
+    made = open_runtime("onnx", export_int8_head(exported.net, pictures))
+    true = open_runtime("onnx", exported.head)
+    gaps = [
+        logit(float(made.run(picture)[2][0])) - logit(float(true.run(picture)[2][0]))
+        for picture in pictures
+    ]
+    assert np.std(gaps) > 0
+    assert abs(float(np.median(gaps))) < 0.01

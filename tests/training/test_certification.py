@@ -21,7 +21,7 @@ from cloud.training.readers import read
 from cloud.training.shortage import offered
 from shared.bundle import Bundle, amend_bundle, write_bundle
 from shared.certificate import Limits, most_allowed, upper_bound
-from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts
+from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError
 from shared.gate import expit
 from shared.manifest import HEAD, TRAINED, TUNED
 from tests.bundles import make_bundle, picture
@@ -235,6 +235,20 @@ def test_parts_that_chose_among_networks_count_as_trained_on(plant: Path) -> Non
     assert not known(calibrated, apart[TRAINED]).any()
     assert known(calibrated, watched[TRAINED]).all()
     assert known(calibrated, apart[TUNED]).all()
+
+
+def test_what_an_earlier_training_saw_counts_as_seen(plant: Path, tmp_path: Path) -> None:
+    dataset = read(str(plant))
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    with pytest.raises(TrainingError, match="does not say which pictures it learned from"):
+        seen_pictures(dataset, watched=False, earlier=[earlier])
+    others = [s.image for s in dataset.of("calibrate").samples]
+    (earlier / TRAINED).write_bytes(fingerprints(others))
+    seen = seen_pictures(dataset, watched=False, earlier=[earlier])
+    train = [s.image for s in dataset.of("train").samples]
+    assert known([*train, *others], seen[TRAINED]).all()
+    assert seen[TRAINED] == fingerprints([*train, *others])
 
 
 def few(dataset: Dataset, defective: int, good: int) -> Dataset:

@@ -238,7 +238,7 @@ def test_elpvs_near_identical_cells_stay_on_one_side(elpv: Dataset) -> None:
     assert not parts_in_two_splits(elpv.samples)
     shares = Counter(s.split for s in elpv.samples)
     assert shares["test"] / 2624 == pytest.approx(0.25, abs=0.02)
-    assert shares["calibrate"] / 2624 == pytest.approx(0.10, abs=0.02)
+    assert shares["calibrate"] / 2624 == pytest.approx(0.15, abs=0.02)
     for split in SPLITS:
         of = elpv.of(split)
         assert of.labels.mean() == pytest.approx(elpv.labels.mean(), abs=0.03)

@@ -137,12 +137,10 @@ def test_a_checkpoint_of_other_data_is_refused(trained: Trained) -> None:
 
 
 def test_later_stages_leave_the_edge_as_the_first_left_it(trained: Trained) -> None:
-    state = torch.load(trained.run / "checkpoint.pt", weights_only=True)
     rows = record(trained)["curves"]
     scores = [row["edge_auroc"] for row in rows[EPOCHS - 1 :]]
     assert scores == [scores[0]] * (2 * EPOCHS + 1)
     assert [row["kilobytes"] > 0 for row in rows] == [False] * 2 * EPOCHS + [True] * EPOCHS
-    assert state["pixel_tail"] is not None
 
 
 def test_the_pixel_model_is_written_beside_the_run(trained: Trained) -> None:
@@ -159,6 +157,22 @@ def test_a_refinement_begins_where_the_earlier_run_ended(trained: Trained, tmp_p
     assert (trainer.epoch, trainer.on_pixels) == (2 * EPOCHS, False)
     for name, weights in trainer.net.state_dict().items():
         assert torch.equal(weights, earlier[f"module.{name}"]), name
+
+
+def test_the_last_stage_teaches_encoder_and_decoder_alone(trained: Trained, tmp_path: Path) -> None:
+    options = tiny(apart=0.0, bottleneck_epochs=1)
+    trainer = Trainer(read(str(trained.data)), options, tmp_path / "refined")
+    trainer.start_from(trained.run)
+    before = {name: weights.clone() for name, weights in trainer.net.state_dict().items()}
+    trainer.fit()
+    changed = {
+        name
+        for name, weights in trainer.net.state_dict().items()
+        if not torch.equal(weights, before[name])
+    }
+    learning = ("head.encoder", "entropy.", "tail.decoder.")
+    assert {name for name in before if name.startswith(learning)} >= changed
+    assert all(any(name.startswith(part) for name in changed) for part in learning)
 
 
 def test_a_refinement_of_another_division_would_leak_and_is_refused(
