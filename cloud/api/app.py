@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from cloud.api.access import Access, AccessMiddleware
 from cloud.api.problems import handle_problems
+from cloud.api.reviews import review_routes
 from cloud.api.routes import api_routes
 from cloud.dashboard.live import LiveFragments
 from cloud.dashboard.pages import STATIC, dashboard_routes
@@ -53,6 +54,7 @@ def create_app(backstage: Backstage) -> FastAPI:
     )
     handle_problems(app)
     app.include_router(api_routes(records, backstage.database, backstage.health, backstage.clock))
+    app.include_router(review_routes(records, backstage.database, backstage.clock))
     live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
     app.include_router(dashboard_routes(records, live, access, backstage.stopping))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -42,6 +42,10 @@ def api_routes(
         verdict: Verdict | None = None,
         decided_by: Decider | None = None,
         escalated: bool | None = None,
+        reviewed: Annotated[bool | None, Query(description="an inspector has looked")] = None,
+        doubtful: Annotated[
+            bool | None, Query(description="the box was not sure, or had no picture")
+        ] = None,
         part_from: Part = None,
         part_to: Part = None,
         since: Annotated[float | None, Query(description="UTC seconds")] = None,
@@ -51,7 +55,18 @@ def api_routes(
     ) -> Page:
         """Inspections, newest first."""
         wanted = Filter(
-            site, line, device, verdict, decided_by, escalated, part_from, part_to, since, until
+            site,
+            line,
+            device,
+            verdict,
+            decided_by,
+            escalated,
+            part_from,
+            part_to,
+            since,
+            until,
+            reviewed,
+            doubtful,
         )
         return records.inspections(wanted, limit=limit, cursor=cursor)
 

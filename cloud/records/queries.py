@@ -12,14 +12,24 @@ from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, or_,
 from sqlmodel import col
 
 from cloud.records.database import Database
-from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
-from cloud.records.views import Count, Counts, DeviceView, InspectionView, Minute, Page, TailView
+from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
+from cloud.records.views import (
+    Count,
+    Counts,
+    DeviceView,
+    InspectionView,
+    Minute,
+    Page,
+    ReviewView,
+    TailView,
+)
 from shared.contracts import DECIDERS, Decider, InspectionKey, Verdict
 from shared.errors import SettingsError
 
 Condition = ColumnElement[bool]
 Position = tuple[float, str, str, int]
 Query: TypeAlias = Select[*tuple[Any, ...]]
+Keyed: TypeAlias = type[InspectionRecord | TailRecord | ReviewRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,8 @@ class Filter:
 
     part_from, part_to  both ends included
     since, until        UTC seconds of the inspection, `until` excluded
+    reviewed            whether an inspector has said something
+    doubtful            whether the box was not sure of it, or judged it without a picture
     """
 
     site: str | None = None
@@ -40,6 +52,8 @@ class Filter:
     part_to: int | None = None
     since: float | None = None
     until: float | None = None
+    reviewed: bool | None = None
+    doubtful: bool | None = None
 
     def conditions(self) -> list[Condition]:
         row = InspectionRecord
@@ -55,6 +69,11 @@ class Filter:
         ]
         if self.escalated is not None:
             found.append((col(row.decision) == "escalate") == self.escalated)
+        if self.reviewed is not None:
+            found.append(col(ReviewRecord.device).is_not(None) == self.reviewed)
+        if self.doubtful is not None:
+            sure = and_(col(row.decision) != "escalate", col(row.decided_by) != "deadline")
+            found.append(~sure if self.doubtful else sure)
         if self.part_from is not None:
             found.append(col(row.part) >= self.part_from)
         if self.part_to is not None:
@@ -176,8 +195,7 @@ def contradicts() -> Condition:
 
 def same_key() -> Condition:
     """Joins a tail result to its inspection."""
-    pairs = zip(_key(InspectionRecord), _key(TailRecord), strict=True)
-    return and_(*(one == other for one, other in pairs))
+    return _same(InspectionRecord, TailRecord)
 
 
 _TAIL_COLUMNS: tuple[Any, ...] = (
@@ -190,6 +208,12 @@ _TAIL_COLUMNS: tuple[Any, ...] = (
     col(TailRecord.kind),
     col(TailRecord.kind_probability),
     col(TailRecord.coarseness),
+)
+_REVIEW_COLUMNS: tuple[Any, ...] = (
+    col(ReviewRecord.verdict).label("review_verdict"),
+    col(ReviewRecord.kind).label("review_kind"),
+    col(ReviewRecord.inspector),
+    col(ReviewRecord.reviewed_at),
 )
 _OWN = (
     "device",
@@ -216,7 +240,12 @@ def _joined() -> Query:
     own = [col(getattr(row, name)) for name in _OWN]
     at: Any = col(row.inspected_at).label("at")
     late = case((contradicts(), 1), else_=0).label("contradicted")
-    return select(*own, at, late, *_TAIL_COLUMNS).select_from(row).outerjoin(TailRecord, same_key())
+    return (
+        select(*own, at, late, *_TAIL_COLUMNS, *_REVIEW_COLUMNS)
+        .select_from(row)
+        .outerjoin(TailRecord, same_key())
+        .outerjoin(ReviewRecord, _same(InspectionRecord, ReviewRecord))
+    )
 
 
 def _unreported() -> Query:
@@ -224,9 +253,10 @@ def _unreported() -> Query:
     own = [col(getattr(row, name)) for name in ("device", "boot", "sequence", "site", "line")]
     at: Any = col(row.received_at).label("at")
     return (
-        select(*own, col(row.part), at, *_TAIL_COLUMNS)
+        select(*own, col(row.part), at, *_TAIL_COLUMNS, *_REVIEW_COLUMNS)
         .select_from(row)
         .outerjoin(InspectionRecord, same_key())
+        .outerjoin(ReviewRecord, _same(TailRecord, ReviewRecord))
         .where(col(InspectionRecord.device).is_(None))
     )
 
@@ -247,14 +277,26 @@ def _view(row: RowMapping) -> InspectionView:
             kind_probability=known["kind_probability"],
             coarseness=known["coarseness"],
         )
-    return InspectionView.model_validate({**known, "tail": tail})
+    review = None
+    if known["review_verdict"] is not None:
+        review = ReviewView(
+            verdict=known["review_verdict"],
+            kind=known["review_kind"],
+            inspector=known["inspector"],
+            reviewed_at=known["reviewed_at"],
+        )
+    return InspectionView.model_validate({**known, "tail": tail, "review": review})
 
 
-def _key(table: type[InspectionRecord | TailRecord]) -> list[Any]:
+def _key(table: Keyed) -> list[Any]:
     return [col(table.device), col(table.boot), col(table.sequence)]
 
 
-def _is(table: type[InspectionRecord | TailRecord], key: InspectionKey) -> list[Condition]:
+def _same(one: Keyed, other: Keyed) -> Condition:
+    return and_(*(this == that for this, that in zip(_key(one), _key(other), strict=True)))
+
+
+def _is(table: Keyed, key: InspectionKey) -> list[Condition]:
     return [column == part for column, part in zip(_key(table), key, strict=True)]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col
 
 from cloud.records.database import Database
-from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
+from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
 
 
 class Store:
@@ -33,6 +34,17 @@ class Store:
             _insert_new(connection, TailRecord, tails)
             for device in devices:
                 _replace_state(connection, device)
+
+    def review(self, record: ReviewRecord) -> None:
+        """Store what an inspector says; it replaces what was said before."""
+        row = record.model_dump()
+        with self._database.begin() as connection:
+            kind = _insert_into(connection)
+            connection.execute(
+                kind(ReviewRecord)
+                .values(row)
+                .on_conflict_do_update(index_elements=["device", "boot", "sequence"], set_=row)
+            )
 
     def clear_maps(self, keep: int) -> None:
         """Forget the pictures of all but the newest `keep` tail results."""
@@ -59,18 +71,18 @@ def _insert_new(connection: Connection, table: type[SQLModel], records: Sequence
     rows = [record.model_dump() for record in records]
     # One order for every worker, so that two that store the same rows can't block each other.
     rows.sort(key=lambda row: (row["device"], row["boot"], row["sequence"]))
-    statement: Insert
-    if connection.dialect.name == "postgresql":
-        statement = postgresql.insert(table).on_conflict_do_nothing()
-    else:
-        statement = sqlite.insert(table).on_conflict_do_nothing()
+    statement: Insert = _insert_into(connection)(table).on_conflict_do_nothing()
     connection.execute(statement, rows)
 
 
+def _insert_into(connection: Connection) -> Any:
+    """The dialect's own insert, which can say what happens to rows that are there."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+
+
 def _replace_state(connection: Connection, record: DeviceRecord) -> None:
-    kind = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = record.model_dump()
-    statement = kind(DeviceRecord).values(row)
+    statement = _insert_into(connection)(DeviceRecord).values(row)
     # The will of an earlier boot may arrive after the next boot's first state.
     connection.execute(
         statement.on_conflict_do_update(

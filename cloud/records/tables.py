@@ -76,6 +76,24 @@ class TailRecord(SQLModel, table=True):
     coarseness: int = 1
 
 
+class ReviewRecord(SQLModel, table=True):
+    """What an inspector says of an inspected part; a later word replaces an earlier one.
+
+    verdict  what the part should have been given
+    kind     of defect, None where it is good or was not said
+    """
+
+    __tablename__ = "reviews"
+
+    device: str = Field(primary_key=True, max_length=63)
+    boot: str = Field(primary_key=True, max_length=64)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    verdict: str = Field(max_length=16)
+    kind: str | None = Field(default=None, max_length=63)
+    inspector: str = Field(max_length=63)
+    reviewed_at: float
+
+
 class DeviceRecord(SQLModel, table=True):
     """A device's last state; see `shared.wire.State`.
 

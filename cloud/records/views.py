@@ -35,6 +35,15 @@ class TailView(View):
     received_at: float = Field(description="UTC seconds")
 
 
+class ReviewView(View):
+    """What an inspector said of the part."""
+
+    verdict: Verdict
+    kind: str | None = Field(description="of defect; null where it is good or was not said")
+    inspector: str
+    reviewed_at: float = Field(description="UTC seconds")
+
+
 class InspectionView(View):
     """One part through the system.
 
@@ -63,6 +72,7 @@ class InspectionView(View):
     contradicted: bool = Field(
         description="the tail's verdict differs from the one that was actuated: it came late"
     )
+    review: ReviewView | None = Field(description="null: no inspector has looked yet")
 
 
 class Page(View):

@@ -23,6 +23,9 @@ class Caller:
     def post(self, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._call("POST", path, **options))
 
+    def put(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call("PUT", path, **options))
+
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.pictures import map_png, seen_png
-from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
+from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
 from shared import wire
 from shared.bundle import Bundle
 from shared.contracts import Verdict
@@ -40,6 +40,18 @@ def inspection(sequence: int, **changes: Any) -> InspectionRecord:
         "received_at": NOON + sequence,
     }
     return InspectionRecord(**(row | changes))
+
+
+def review(sequence: int, **changes: Any) -> ReviewRecord:
+    row: dict[str, Any] = {
+        "device": "box-1",
+        "boot": "b1",
+        "sequence": sequence,
+        "verdict": "pass",
+        "inspector": "schulz",
+        "reviewed_at": NOON + 60,
+    }
+    return ReviewRecord(**(row | changes))
 
 
 def tail(sequence: int, **changes: Any) -> TailRecord:

@@ -241,8 +241,56 @@ def test_the_api_description_names_every_route() -> None:
         "/api/inspections",
         "/api/inspections/{device}/{boot}/{sequence}",
         "/api/inspections/{device}/{boot}/{sequence}/map.png",
+        "/api/inspections/{device}/{boot}/{sequence}/review",
         "/api/devices",
         "/api/counts",
         "/api/summary",
         "/api/health",
     }
+
+
+@pytest.mark.usefixtures("stocked")
+def test_an_inspector_says_what_a_part_was(client: Caller) -> None:
+    said = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
+    answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
+    assert answer.status_code == 200
+    assert answer.json()["review"] == {**said, "reviewed_at": NOON + 60}
+    assert answer.json()["verdict"] == "pass"
+    waiting = client.get("/api/inspections", params={"doubtful": True, "reviewed": False}).json()
+    assert [row["part"] for row in waiting["inspections"]] == [2]
+    client.put("/api/inspections/box-1/b1/2/review", json={**said, "kind": None})
+    waiting = client.get("/api/inspections", params={"doubtful": True, "reviewed": False}).json()
+    assert waiting["inspections"] == []
+
+
+@pytest.mark.usefixtures("stocked")
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"verdict": "maybe", "inspector": "schulz"}, "verdict"),
+        ({"verdict": "pass"}, "inspector"),
+        ({"verdict": "pass", "inspector": ""}, "inspector"),
+        ({"verdict": "pass", "inspector": "schulz", "kind": "crack"}, "leave out `kind`"),
+        ({"verdict": "pass", "inspector": "schulz", "note": "x"}, "note"),
+    ],
+)
+def test_a_review_that_cannot_be_meant_is_refused(
+    client: Caller, said: dict[str, str], why: str
+) -> None:
+    answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
+    assert answer.status_code == 422
+    assert why in answer.json()["error"]
+    assert client.get("/api/inspections/box-1/b1/1").json()["review"] is None
+
+
+@pytest.mark.usefixtures("stocked")
+def test_a_review_of_a_part_that_nobody_inspected_is_refused(client: Caller) -> None:
+    said = {"verdict": "pass", "inspector": "schulz"}
+    answer = client.put("/api/inspections/box-1/b1/77/review", json=said)
+    assert answer.status_code == 404
+    assert "there is no inspection box-1/b1/77" in answer.json()["error"]
+
+
+def test_a_review_needs_the_token(guarded: Caller) -> None:
+    said = {"verdict": "pass", "inspector": "schulz"}
+    assert guarded.put("/api/inspections/box-1/b1/1/review", json=said).status_code == 401

@@ -22,7 +22,7 @@ from cloud.records.store import Store
 from cloud.records.summary import summarise
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError, SettingsError
-from tests.cloud.makers import NOON, device, inspection, tail
+from tests.cloud.makers import NOON, device, inspection, review, tail
 
 KEY = InspectionKey("box-1", "b1", 1)
 
@@ -85,6 +85,40 @@ def test_what_is_stored_under_a_key_stays_as_it_was(every_database: Database) ->
 def test_one_key_twice_in_one_commit_is_stored_once(every_database: Database) -> None:
     Store(every_database).save([inspection(1), inspection(1)], [tail(1), tail(1)])
     assert summarise(every_database).inspected == 1
+
+
+def test_a_review_is_kept_beside_what_was_decided_and_the_last_word_counts(
+    every_database: Database,
+) -> None:
+    store, records = Store(every_database), Records(every_database)
+    store.save([inspection(1), inspection(2, decision="escalate", decided_by="cloud")], [tail(2)])
+    store.review(review(1, verdict="reject", kind="crack"))
+    store.review(review(1, inspector="meyer", reviewed_at=NOON + 99))
+    found = records.inspection(KEY)
+    assert found is not None
+    assert (found.verdict, found.decided_by) == ("pass", "edge")
+    assert found.review is not None
+    assert (found.review.verdict, found.review.kind) == ("pass", None)
+    assert (found.review.inspector, found.review.reviewed_at) == ("meyer", NOON + 99)
+
+    def parts(*, reviewed: bool | None = None, doubtful: bool | None = None) -> list[int]:
+        wanted = Filter(reviewed=reviewed, doubtful=doubtful)
+        return [view.part for view in records.inspections(wanted, limit=9).inspections]
+
+    assert (parts(reviewed=True), parts(reviewed=False)) == ([1], [2])
+    assert (parts(doubtful=True), parts(doubtful=False)) == ([2], [1])
+    assert parts(doubtful=True, reviewed=True) == []
+
+
+def test_an_escalation_can_be_reviewed_before_its_inspection_is_reported(
+    every_database: Database,
+) -> None:
+    store = Store(every_database)
+    store.save(tails=[tail(1)])
+    store.review(review(1))
+    found = Records(every_database).inspection(KEY)
+    assert found is not None
+    assert found.review is not None
 
 
 def test_a_late_answer_that_contradicts_is_visible(every_database: Database) -> None:
