@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test check format bench docs bundle screenshot system clean
+.PHONY: demo test check format bench scenarios soak docs bundle screenshot system clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
@@ -28,6 +28,15 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev system ## the figures of docs/benchmarks.md, as ratios within one run
 	$(BIN)/python -m tests.bench
+
+SCENARIOS := hardware-sim/hardware_sim/scenarios
+
+scenarios: $(VENV)/.dev system ## every shipped scenario, one after the other (about 12 minutes)
+	@for file in $(SCENARIOS)/*.yaml; do $(BIN)/splitsight sim run $$file || exit 1; done
+
+soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, thousands of crash states
+	$(BIN)/splitsight sim run $(SCENARIOS)/soak/network-cut-10.yaml
+	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/test_blocks_journal.py
 
 docs: $(VENV)/.dev ## regenerate docs/reference
 	$(BIN)/python docs/generate.py

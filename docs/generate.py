@@ -19,6 +19,11 @@ from cloud.training.certify_cli import CertifyReport
 from cloud.training.scorecard import Evaluation
 from edge.bench import BenchRow
 from edge.settings import json_schema as edge_schema
+from hardware_sim.fleet.report import FleetRow
+from hardware_sim.line_run import LineReport
+from hardware_sim.plan.report import Plan
+from hardware_sim.scenario.settings import Scenario
+from hardware_sim.scenario.verdict import ScenarioReport
 from hardware_sim.summary import DemoSummary
 from shared import wire
 from shared.cli import app
@@ -35,6 +40,10 @@ REPORTS: dict[str, Any] = {
     "cloud-certify": CertifyReport,
     "cloud-parity": list[ParityRow],
     "doctor": list[Row],
+    "sim-line": LineReport,
+    "sim-run": ScenarioReport,
+    "sim-fleet": list[FleetRow],
+    "sim-plan": Plan,
 }
 MESSAGES = (
     wire.Escalation,
@@ -51,6 +60,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "edge-config.schema.json", _json(edge_schema())
     yield "cloud-config.schema.json", _json(cloud_schema())
     yield "manifest.schema.json", _json(Manifest.model_json_schema())
+    yield "scenario.schema.json", _json(Scenario.model_json_schema())
     yield "openapi.json", _json(openapi())
     for name, kind in REPORTS.items():
         yield f"report-{name}.schema.json", _json(msgspec.json.schema(kind))

@@ -11,7 +11,7 @@ from edge.camera.base import Camera, CameraEvent, MissedFrame
 from edge.deadlines import Deadlines
 from edge.health import Health
 from edge.inspector import Looks
-from edge.journal import Journal
+from edge.journal import Journals
 from edge.parts import OpenPart
 from edge.ring import RingPolicy
 from edge.uplink import Uplink
@@ -42,7 +42,7 @@ class Agent:
         *,
         camera: Camera,
         inspector: Looks,
-        journal: Journal,
+        journal: Journals,
         uplink: Uplink,
         actuator: Actuator,
         ring: RingPolicy,

@@ -44,7 +44,7 @@ def _runtime(entry: EntryPoint) -> Row:
             wanted=wanted,
             fix="check the driver of its device",
         )
-    return row(f"runtime {entry.name}", ok=True, found=", ".join(devices), wanted=wanted)
+    return row(f"runtime {entry.name}", ok=True, found=", ".join(devices) or "loads", wanted=wanted)
 
 
 def _kinds(what: str, kinds: Sequence[Loaded[Any]]) -> Iterator[Row]:

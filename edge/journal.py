@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from edge.commits import GroupCommit, Write
 from edge.health import Health
@@ -19,6 +20,29 @@ from shared.wire import InspectionRow
 log = get_logger("journal")
 
 ROOM_S = 1.0
+
+
+class Journals(Protocol):
+    """What the agent needs of a journal; see `Journal` for each method.
+
+    last_part   the highest part that was ever journaled, 0 for none
+    """
+
+    last_part: int
+
+    def key(self, sequence: int) -> InspectionKey: ...
+
+    def record(
+        self, inspection: Inspection, picture: bytes | None, committed: Callable[[], None] | None
+    ) -> bool: ...
+
+    def answer(
+        self, sequence: int, verdict: Verdict, score: float, committed: Callable[[], None] | None
+    ) -> None: ...
+
+    def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None: ...
+
+    def fail_safe(self, inspection: Inspection) -> None: ...
 
 
 class Journal:

@@ -12,6 +12,10 @@ from rich.live import Live
 from rich.table import Table
 
 from hardware_sim.demo import POLL_S, Demo, DemoOptions, StopSignal, work_folder
+from hardware_sim.fleet_cli import fleet
+from hardware_sim.line_cli import line
+from hardware_sim.plan_cli import plan
+from hardware_sim.scenario_cli import run
 from hardware_sim.summary import DemoSummary
 from shared.console import Format, err, out, print_json
 
@@ -24,6 +28,12 @@ demo_app = typer.Typer()
 @app.callback()
 def sim() -> None:
     """Plants without hardware."""
+
+
+app.command()(line)
+app.command()(fleet)
+app.command()(plan)
+app.command()(run)
 
 
 @app.command()

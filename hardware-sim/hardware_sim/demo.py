@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import shutil
 import signal
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +20,12 @@ from cloud.broker import EmbeddedBroker
 from cloud.loopback import require_free
 from edge.reader import last_part
 from hardware_sim.cells import Lane, lanes
+from hardware_sim.cloud_process import CloudProcess
 from hardware_sim.processes import Child, splitsight, stop_all
 from hardware_sim.summary import DemoSummary, summarise
-from shared.errors import ProcessError
 
 DEVICES = 3
 SITE, LINE = "demo", "cells"
-READY_TIMEOUT_S = 60.0
 POLL_S = 0.25
 
 
@@ -62,7 +58,13 @@ class Demo:
         self.lanes = lanes(options.bundle, DEVICES)
         self.expected = _share_out(options.parts, self.lanes)
         self.broker = EmbeddedBroker("auto", "127.0.0.1", options.broker_port)
-        self.cloud = self._child("cloud", "cloud", "serve", self._cloud_settings())
+        self.cloud = CloudProcess(
+            folder,
+            options.bundle,
+            port=options.port,
+            broker_port=options.broker_port,
+            runtime=options.runtime,
+        )
         self.boxes = [
             self._child(lane.device, "edge", "run", self._edge_settings(lane))
             for lane in self.lanes
@@ -73,11 +75,7 @@ class Demo:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.options.port}"
-
-    @property
-    def database(self) -> str:
-        return f"sqlite:///{self.folder / 'records.db'}"
+        return self.cloud.url
 
     def start(self) -> None:
         """Start broker, cloud and boxes. Raises ProcessError where one of them can't start."""
@@ -88,7 +86,7 @@ class Demo:
         self._broker_pid = self.broker.pid
         self.cloud.start()
         # A box inspects from its first second, and what nobody answers its deadline decides.
-        self._wait_for_cloud()
+        self.cloud.wait_until_ready()
         for box in self.boxes:
             box.start()
 
@@ -98,14 +96,14 @@ class Demo:
         if pid is not None and pid != self._broker_pid:
             self._broker_pid = pid
             self.notices.append("the broker was ended and is started again")
-        for child in (self.cloud, *self.boxes):
+        for child in (self.cloud.child, *self.boxes):
             notice = child.restart_if_killed()
             if notice is not None:
                 self.notices.append(notice)
 
     def status(self) -> dict[str, Any] | None:
         """The cloud's own summary and devices, or None while it does not answer."""
-        summary, devices = self._ask("/api/summary"), self._ask("/api/devices")
+        summary, devices = self.cloud.ask("/api/summary"), self.cloud.ask("/api/devices")
         if not isinstance(summary, dict):
             return None
         return {"summary": summary, "devices": devices if isinstance(devices, list) else []}
@@ -118,56 +116,25 @@ class Demo:
     def stop(self) -> None:
         """End boxes first, then the cloud that stores their last parts, then the broker."""
         stop_all(self.boxes)
-        stop_all([self.cloud])
+        stop_all([self.cloud.child])
         self.broker.stop()
 
     def summarise(self) -> DemoSummary:
         """What it came to. Call after `stop`."""
         expected = self.expected or self._parts_seen()
-        return summarise(self.database, self.lanes, expected, time.monotonic() - self._started)
+        return summarise(
+            self.cloud.database, self.lanes, expected, time.monotonic() - self._started
+        )
 
     def _parts_seen(self) -> dict[str, int]:
         """The highest part number in each box's own journal: what came by until Ctrl-C."""
         return {lane.device: last_part(self.folder / f"{lane.device}.db") for lane in self.lanes}
-
-    def _wait_for_cloud(self) -> None:
-        give_up = time.monotonic() + READY_TIMEOUT_S
-        while self._ask("/api/health") is None:
-            if self.cloud.exit_code is not None:
-                raise ProcessError(
-                    f"the cloud ended with exit code {self.cloud.exit_code}; its last words: "
-                    f"{self.cloud.last_words()}",
-                    fix=f"its whole log is {self.cloud.log}",
-                )
-            if time.monotonic() > give_up:
-                raise ProcessError(
-                    f"the cloud did not answer at {self.url} within {READY_TIMEOUT_S:.0f} s",
-                    fix=f"its log is {self.cloud.log}",
-                )
-            threading.Event().wait(POLL_S)
-
-    def _ask(self, path: str) -> object:
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=2.0) as answer:  # noqa: S310 - our own loopback address
-                return json.load(answer)
-        except (OSError, urllib.error.URLError, ValueError):
-            return None
 
     def _child(self, name: str, group: str, verb: str, settings: dict[str, Any]) -> Child:
         config = self.folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
         command = splitsight(group, verb, "--config", str(config))
         return Child(name, command, self.folder / f"{name}.log")
-
-    def _cloud_settings(self) -> dict[str, Any]:
-        return {
-            "bundles": [str(self.options.bundle.resolve())],
-            "broker": {"port": self.options.broker_port},
-            "embedded_broker": {"enabled": False},
-            "database": self.database,
-            "tail": {"runtime": self.options.runtime, "threads": 1},
-            "api": {"port": self.options.port},
-        }
 
     def _edge_settings(self, lane: Lane) -> dict[str, Any]:
         pictures = self.folder / f"{lane.device}.txt"

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +25,16 @@ def splitsight(*arguments: str) -> list[str]:
 
 @dataclass
 class Child:
-    """One process with a log file of its own; started again when something kills it."""
+    """One process with a log file of its own; started again when something kills it.
+
+    environment   of the process; None for our own
+    """
 
     name: str
     command: Sequence[str]
     log: Path
     restarts: int = 0
+    environment: Mapping[str, str] | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -51,7 +55,12 @@ class Child:
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches us, and we stop each child in its turn.
             self._process = subprocess.Popen(
-                guarded, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                guarded,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
             )
 
     def restart_if_killed(self) -> str | None:
@@ -75,6 +84,12 @@ class Child:
         """The end of its log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return " / ".join(line.strip() for line in lines[-LAST_LINES:]) or "none"
+
+    def kill(self) -> None:
+        """End it at once, and wait until it has."""
+        if self._process is not None and self.running:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> None:
         """Ask it to end."""

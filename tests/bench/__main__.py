@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared import log
 from shared.console import err, out, print_json, print_table
-from tests.bench import agent, codec, escalations, head, quality, service
+from tests.bench import agent, codec, escalations, head, line, quality, service
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"
 Row = dict[str, object]
@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
     "codec": codec.measure,
     "escalations": escalations.measure,
     "service": service.measure,
+    "line": line.measure,
     "quality": quality.measure,
 }
 

@@ -82,8 +82,8 @@ def kill_a_box(demo: Demo) -> None:
 
 
 def kill_the_cloud(demo: Demo) -> None:
-    assert demo.cloud.pid is not None
-    os.kill(demo.cloud.pid, signal.SIGKILL)
+    assert demo.cloud.child.pid is not None
+    os.kill(demo.cloud.child.pid, signal.SIGKILL)
 
 
 def kill_the_broker(demo: Demo) -> None:

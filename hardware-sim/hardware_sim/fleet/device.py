@@ -1,0 +1,152 @@
+"""A light device: the product's own agent, uplink, outbox and presence; no camera, disk or CNN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.agent import Agent
+from edge.camera.scripted import ScriptedCamera
+from edge.courier import Courier
+from edge.health import Health
+from edge.inspector import Looks
+from edge.outbox import BATCH_S, Outbox
+from edge.presence import EVERY_S, Presence, Snapshot
+from edge.ring import RingPolicy
+from edge.uplink import Uplink
+from hardware_sim.fleet.journal import MemoryJournal
+from hardware_sim.fleet.schedule import Schedule
+from hardware_sim.fleet.stopwatch import Stopwatch, Tally
+from shared.bundle import Bundle
+from shared.clock import Clock
+from shared.contracts import Frame
+from shared.topics import Address
+from shared.transport.base import Transport
+
+# What the agent's own settings have where a user says nothing.
+DEADLINE_S = 0.5
+# After that long without an event a device's courier would find nothing to send.
+AWAKE_S = EVERY_S + 2 * BATCH_S
+_NO_PIXELS = np.zeros((1, 1), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What the devices of one process share."""
+
+    bundle: Bundle
+    clock: Clock
+    schedule: Schedule
+    tally: Tally
+
+
+class LightDevice:
+    """One device that is moved by a schedule instead of its own threads."""
+
+    def __init__(
+        self, address: Address, transport: Transport, findings: Looks, floor: Floor
+    ) -> None:
+        bundle, clock = floor.bundle, floor.clock
+        self.address = address
+        self.health = Health()
+        self.journal = MemoryJournal(address.device)
+        self.stopwatch = Stopwatch(findings, clock, floor.tally)
+        self._transport = transport
+        self._clock = clock
+        self._schedule = floor.schedule
+        self._tally = floor.tally
+        self._awake_until = float("-inf")
+        self._ticking = False
+        uplink = Uplink(
+            transport,
+            address,
+            boot=self.journal.boot,
+            pair=bundle.manifest.pair,
+            codec=bundle.codec,
+            cap_bytes=bundle.manifest.features.cap_bytes,
+            clock=clock,
+            health=self.health,
+        )
+        self.agent = Agent(
+            camera=ScriptedCamera([]),
+            inspector=self.stopwatch,
+            journal=self.journal,
+            uplink=uplink,
+            actuator=self.stopwatch,
+            ring=RingPolicy("none"),
+            clock=clock,
+            health=self.health,
+            bundle=bundle.id,
+            deadline_s=DEADLINE_S,
+        )
+        uplink.listen(self.agent.answer)
+        self.outbox = Outbox(self.journal, transport, address, clock=clock, health=self.health)
+        self.outbox.listen()
+        self.presence = Presence(
+            transport,
+            address,
+            boot=self.journal.boot,
+            bundle=bundle.id,
+            runtime="recorded findings",
+            clock=clock,
+            look=self._look,
+        )
+        self.presence.listen()
+        self._courier = Courier(self.outbox, self.presence)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every part has its verdict and the cloud has said that it stored it."""
+        return self.outbox.is_empty and not len(self.agent.deadlines)
+
+    @property
+    def connected(self) -> bool:
+        return self._transport.connected
+
+    def start(self) -> None:
+        """Connect, and stay so."""
+        self._transport.on_connection(lambda _: self._wake())
+        self._transport.start(self.presence.will)
+
+    def stop(self) -> None:
+        """Disconnect without a word: the broker is told that this is meant."""
+        self._transport.stop()
+
+    def inspect(self, due: float) -> None:
+        """The part that was due at this second of the monotonic clock comes by."""
+        if self._tally.covers(due):
+            self._tally.parts += 1
+            self._tally.late_ms.append((self._clock.monotonic() - due) * 1000)
+        part = self.agent.inspected + 1
+        self.agent.inspect(Frame(_NO_PIXELS, part, due, due + DEADLINE_S, "recorded"))
+        if len(self.agent.deadlines):
+            self._schedule.at(due + DEADLINE_S, self._expire)
+        self._wake()
+
+    def _expire(self, _due: float) -> None:
+        self.agent.deadlines.expire(self._clock.monotonic())
+
+    def _wake(self) -> None:
+        self._awake_until = self._clock.monotonic() + AWAKE_S
+        if not self._ticking:
+            self._ticking = True
+            self._schedule.at(self._clock.monotonic() + BATCH_S, self._tick)
+
+    def _tick(self, _due: float) -> None:
+        """As the courier's thread does in a box, as long as something may have changed."""
+        self._courier.tick()
+        now = self._clock.monotonic()
+        if not self.outbox.is_empty:
+            self._awake_until = now + AWAKE_S
+        self._ticking = now < self._awake_until
+        if self._ticking:
+            self._schedule.at(now + BATCH_S, self._tick)
+
+    def _look(self) -> Snapshot:
+        return Snapshot(
+            camera="live",
+            inspected=self.agent.inspected,
+            waiting=self.journal.waiting(),
+            problems=self.health.problems,
+        )

@@ -1,0 +1,129 @@
+"""An inspector at the dashboard: looks at doubtful parts after a while, and sometimes errs."""
+
+from __future__ import annotations
+
+import json
+import random
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from pydantic import Field
+
+from shared.clock import Clock
+from shared.contracts import Verdict
+from shared.log import get_logger
+from shared.settings import Settings
+
+log = get_logger("operator")
+
+TIMEOUT_S = 5.0
+AT_ONCE = 100
+
+
+class OperatorSettings(Settings):
+    """How an operator works."""
+
+    name: str = Field(default="operator", min_length=1, max_length=63)
+    delay_s: float = Field(default=5.0, ge=0, le=86_400, description="from seeing a part to a word")
+    error_rate: float = Field(default=0.02, ge=0, le=1, description="share of wrong words")
+    seed: int = Field(default=0, ge=0)
+
+
+class Doubtful(msgspec.Struct, frozen=True):
+    """An inspection that waits for a review, as the cloud's API lists it."""
+
+    device: str
+    boot: str
+    sequence: int
+    part: int
+
+
+class Desk(Protocol):
+    """Where an operator finds work and leaves words."""
+
+    def waiting(self) -> list[Doubtful]:
+        """Doubtful parts that nobody has reviewed. Raises OSError where nobody answers."""
+
+    def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
+        """Say what a part was. Raises OSError where that is not taken."""
+
+
+# Whether a part is defective; None: nobody knows.
+Truth = Callable[[Doubtful], bool | None]
+
+
+class Operator:
+    """Looks at every doubtful part once, `delay_s` after it was first seen waiting."""
+
+    def __init__(self, desk: Desk, truth: Truth, settings: OperatorSettings, clock: Clock) -> None:
+        self._desk = desk
+        self._truth = truth
+        self._settings = settings
+        self._clock = clock
+        self._seen: dict[Doubtful, float] = {}
+        self.reviewed = 0
+        self.wrong = 0
+
+    def step(self) -> None:
+        """See what waits and say what is due. Call about once a second."""
+        now = self._clock.monotonic()
+        try:
+            waiting = self._desk.waiting()
+        except OSError as error:
+            log.warning("reviews_unreachable", error=str(error))
+            return
+        self._seen = {one: self._seen.get(one, now) for one in waiting}
+        for one, since in self._seen.items():
+            if now - since >= self._settings.delay_s:
+                self._say(one)
+
+    def _say(self, one: Doubtful) -> None:
+        defective = self._truth(one)
+        if defective is None:
+            return
+        # By the part, so that the same run errs on the same parts whatever the network does.
+        draw = random.Random(f"{self._settings.seed} {one.device} {one.part}").random()  # noqa: S311
+        errs = draw < self._settings.error_rate
+        try:
+            verdict: Verdict = "reject" if defective != errs else "pass"
+            self._desk.review(one, verdict, self._settings.name)
+        except OSError as error:
+            log.warning("review_not_taken", part=one.part, error=str(error))
+            return
+        self.reviewed += 1
+        self.wrong += errs
+
+
+class HttpDesk:
+    """The cloud's API.
+
+    url     say http://127.0.0.1:8000
+    token   that the API wants; None where it wants none
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"content-type": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+
+    def waiting(self) -> list[Doubtful]:
+        query = urllib.parse.urlencode({"doubtful": True, "reviewed": False, "limit": AT_ONCE})
+        answer = self._ask("GET", f"/api/inspections?{query}")
+        return msgspec.convert(answer["inspections"], list[Doubtful])
+
+    def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
+        path = f"/api/inspections/{doubtful.device}/{doubtful.boot}/{doubtful.sequence}/review"
+        self._ask("PUT", path, {"verdict": verdict, "inspector": inspector})
+
+    def _ask(self, method: str, path: str, said: Mapping[str, str] | None = None) -> Any:
+        body = None if said is None else json.dumps(said).encode()
+        request = urllib.request.Request(  # noqa: S310 - http only: the scenario starts the server
+            self._url + path, body, self._headers, method=method
+        )
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return json.load(answer)

@@ -1,0 +1,193 @@
+"""Runs a scenario in real time: faults when they are due, and a look at everything each second."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardware_sim.operator import Doubtful, HttpDesk, Operator
+from hardware_sim.scenario.befall import Undo, befall
+from hardware_sim.scenario.faults import AnyFault, aimed_at
+from hardware_sim.scenario.plant import Plant
+from hardware_sim.scenario.station import Passed, Station
+from shared.clock import Clock
+from shared.errors import ProcessError
+
+STEP_S = 0.1
+LOOK_S = 0.5
+COME_UP_S = 60.0
+SETTLE_S = 90.0
+"""After the last part: for boxes to drain what waits, and to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a device is at an instant, seconds after the start; None where nobody knows.
+
+    waiting        inspections that its box holds and the cloud does not have
+    bytes_up       sent through its link so far; bytes_down, received
+    """
+
+    at: float
+    device: str
+    online: bool
+    waiting: int | None
+    problems: tuple[str, ...]
+    bytes_up: int
+    bytes_down: int
+    temperature_c: float | None
+    throttled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A fault began or ended, seconds after the start."""
+
+    at: float
+    what: str
+    device: str
+    began: bool
+
+
+@dataclass(slots=True)
+class Observed:
+    """What was seen of a run.
+
+    started   seconds on the monotonic clock; every other time counts from there
+    passed    parts that have passed each device's ejector
+    """
+
+    started: float
+    passed: dict[str, list[Passed]]
+    looks: list[Look] = field(default_factory=list)
+    happened: list[Happened] = field(default_factory=list)
+    reviewed: int = 0
+    ended_s: float = 0.0
+
+
+class Run:
+    """One run of a plant that has been started."""
+
+    def __init__(self, plant: Plant, clock: Clock, stopped: threading.Event) -> None:
+        """stopped: set to end early."""
+        self._plant = plant
+        self._clock = clock
+        self._stopped = stopped
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._observed = Observed(clock.monotonic(), {one.name: [] for one in plant.stations})
+        self._operator = self._hired()
+
+    def go(self, tell: Callable[[float], None]) -> Observed:
+        """Run to the end. `tell` hears how many seconds have passed.
+
+        Raises ProcessError where a process fails by itself, or the end does not come.
+        """
+        self._wait_until_watched()
+        scenario, observed = self._plant.scenario, self._observed
+        observed.started = self._clock.monotonic()
+        for fault in scenario.timeline:
+            self._at(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
+        self._at(0.0, self._look)
+        give_up = scenario.duration_s + SETTLE_S
+        while not self._plant.over and not self._stopped.is_set():
+            self._step()
+            tell(min(self._now, scenario.duration_s))
+            if self._now > give_up:
+                raise ProcessError(
+                    f"{scenario.name} did not end {SETTLE_S:.0f} s after its last part",
+                    fix="look at the boxes' logs: --keep DIR keeps them",
+                )
+            self._stopped.wait(STEP_S)
+        self._gather()
+        observed.ended_s = self._now
+        if self._operator is not None:
+            observed.reviewed = self._operator.reviewed
+        return observed
+
+    @property
+    def _now(self) -> float:
+        return self._clock.monotonic() - self._observed.started
+
+    def _step(self) -> None:
+        while self._due and self._due[0][0] <= self._now:
+            heapq.heappop(self._due)[2]()
+        self._plant.tend()
+
+    def _at(self, seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (seconds, next(self._order), action))
+
+    def _begin(self, fault: AnyFault) -> None:
+        undo = befall(fault, self._plant)
+        device = aimed_at(fault) or ""
+        self._observed.happened.append(Happened(self._now, fault.kind, device, began=True))
+        if fault.ends_s > fault.at_s:
+            self._at(max(fault.ends_s, self._now), lambda: self._end(fault, undo))
+
+    def _end(self, fault: AnyFault, undo: list[Undo]) -> None:
+        for action in undo:
+            action()
+        device = aimed_at(fault) or ""
+        self._observed.happened.append(Happened(self._now, fault.kind, device, began=False))
+
+    def _look(self) -> None:
+        self._at(self._now + LOOK_S, self._look)
+        self._gather()
+        said = self._plant.cloud.ask("/api/devices")
+        known = {row["device"]: row for row in said} if isinstance(said, list) else {}
+        # Behind its last part a box goes off by itself.
+        if self._now <= self._plant.scenario.duration_s:
+            for station in self._plant.stations:
+                self._observed.looks.append(self._look_at(station, known.get(station.name)))
+        if self._operator is not None and known:
+            self._operator.step()
+
+    def _look_at(self, station: Station, said: dict[str, Any] | None) -> Look:
+        compute, counters = station.compute_state(), station.proxy.counters
+        return Look(
+            at=self._now,
+            device=station.name,
+            online=said is not None and said["state"] == "online" and station.box.running,
+            waiting=said["waiting"] if said is not None else None,
+            problems=tuple(said["problems"]) if said is not None else (),
+            bytes_up=counters.up.bytes,
+            bytes_down=counters.down.bytes,
+            temperature_c=compute.temperature_c if compute else None,
+            throttled=compute.throttled if compute else False,
+        )
+
+    def _gather(self) -> None:
+        for station in self._plant.stations:
+            self._observed.passed[station.name] += station.passed()
+
+    def _wait_until_watched(self) -> None:
+        """Until a box watches each line: the belts start by themselves then."""
+        until = self._clock.monotonic() + COME_UP_S
+        for station in self._plant.stations:
+            while not self._stopped.is_set():
+                with station.knobs() as knobs:
+                    if knobs.state().cameras:
+                        break
+                self._plant.tend()
+                if self._clock.monotonic() > until:
+                    raise ProcessError(
+                        f"{station.name} did not watch its line within {COME_UP_S:.0f} s",
+                        fix=f"its log is {station.box.log}",
+                    )
+                self._stopped.wait(STEP_S)
+
+    def _hired(self) -> Operator | None:
+        settings = self._plant.scenario.operator
+        if settings is None:
+            return None
+        return Operator(HttpDesk(self._plant.cloud.url), self._truth, settings, self._clock)
+
+    def _truth(self, one: Doubtful) -> bool | None:
+        for passed in reversed(self._observed.passed.get(one.device, [])):
+            if passed.part == one.part:
+                return passed.defect != "good"
+        return None

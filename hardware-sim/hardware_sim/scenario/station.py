@@ -1,0 +1,162 @@
+"""One device of a scenario: its line, its box and the link between box and broker, all real
+processes; the plug that feeds the box; and what the ejector saw."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from hardware_sim.compute.control import SOCKET, ComputeRemote
+from hardware_sim.compute.device import ComputeState
+from hardware_sim.line_control import LineControl
+from hardware_sim.network.conditions import Conditions
+from hardware_sim.network.proxy import NetworkProxy
+from hardware_sim.power import Plug
+from hardware_sim.processes import Child, splitsight
+from hardware_sim.scenario.settings import DeviceSettings, Scenario
+from shared.errors import ProcessError
+
+SITE, LINE = "sim", "line"
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """A part that has passed the ejector, as the line's process wrote it down."""
+
+    part: int
+    at: float
+    triggered: float
+    defect: str
+    severity: float
+    verdict: str | None
+    diverted: bool
+    cell: str
+
+
+class Station:
+    """A device with all that belongs to it. `folder` keeps its files."""
+
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        scenario: Scenario,
+        bundle: Path,
+        folder: Path,
+        *,
+        seed: int,
+        broker: tuple[str, int],
+        floor_port: int,
+    ) -> None:
+        """broker: the cloud's; floor_port: of the plant's own, which actuators publish to"""
+        self.settings = settings
+        self.name = settings.name
+        self._folder = folder
+        self.proxy = NetworkProxy(broker, conditions=settings.network, seed=seed)
+        self.plug = Plug()
+        self._line_socket = folder / f"{self.name}.line"
+        self._compute_socket = folder / f"{self.name}.compute"
+        self._outcomes = folder / f"{self.name}.outcomes.jsonl"
+        self._outcomes.touch()
+        self._read_to = 0
+        self._bundle = bundle
+        topic = f"plant/{self.name}"
+        self.box = self._child("edge", "run", self._box_settings(topic, floor_port), box=True)
+        line = self._line_settings(scenario, topic, floor_port, seed)
+        self.line = self._child("sim", "line", line, box=False)
+
+    def start_line(self) -> None:
+        self.proxy.start()
+        self.line.start()
+
+    def start_box(self) -> None:
+        """Also what the return of power does."""
+        config = self._folder / f"{self.name}.edge.yaml"
+        values = yaml.safe_load(config.read_text())
+        values["broker"] = {"host": self.proxy.host, "port": self.proxy.port}
+        config.write_text(yaml.safe_dump(values, sort_keys=False))
+        self.box.start()
+
+    def stop(self) -> None:
+        """Ask all of it to end, at once."""
+        self.line.stop()
+        self.box.stop()
+
+    def close(self) -> None:
+        """Wait for the ends, and give up the link."""
+        self.line.wait()
+        self.box.wait()
+        self.proxy.stop()
+
+    @contextlib.contextmanager
+    def knobs(self) -> Iterator[LineControl]:
+        """The line's knobs. Raises ProcessError where it is away."""
+        with LineControl(self._line_socket) as control:
+            yield control
+
+    @property
+    def compute(self) -> ComputeRemote:
+        return ComputeRemote(self._compute_socket)
+
+    def compute_state(self) -> ComputeState | None:
+        """None where the device has no profile, or its power is off."""
+        if self.settings.profile is None:
+            return None
+        try:
+            return self.compute.state()
+        except ProcessError:
+            return None
+
+    def apply(self, conditions: Conditions | None) -> None:
+        """The link's conditions; None: as they are when nothing is wrong."""
+        self.proxy.apply(conditions or self.settings.network)
+
+    def passed(self) -> list[Passed]:
+        """Parts that have passed the ejector since the last call."""
+        with self._outcomes.open("rb") as stream:
+            stream.seek(self._read_to)
+            whole, newline, _ = stream.read().rpartition(b"\n")
+        self._read_to += len(whole) + len(newline)
+        return [msgspec.json.decode(row, type=Passed) for row in whole.splitlines()]
+
+    @property
+    def journal(self) -> Path:
+        return self._folder / f"{self.name}.db"
+
+    def _child(self, group: str, verb: str, settings: dict[str, Any], *, box: bool) -> Child:
+        config = self._folder / f"{self.name}.{group}.yaml"
+        config.write_text(yaml.safe_dump(settings, sort_keys=False))
+        command = splitsight(group, verb, "--config", str(config))
+        if box:
+            environment = {**self.plug.environment, SOCKET: str(self._compute_socket)}
+            return Child(self.name, command, self._folder / f"{self.name}.log", 0, environment)
+        outputs = ["--socket", str(self._line_socket), "--outcomes", str(self._outcomes)]
+        command = [*command, *outputs, "--await-camera", "--format", "json"]
+        return Child(f"{self.name}'s line", command, self._folder / f"{self.name}.line.log")
+
+    def _line_settings(
+        self, scenario: Scenario, topic: str, floor_port: int, seed: int
+    ) -> dict[str, Any]:
+        line = self.settings.line
+        count = int(scenario.duration_s * line.line.speed / line.line.pitch)
+        values: dict[str, Any] = line.model_dump(mode="json", exclude_unset=True)
+        commands = {"broker": {"port": floor_port}, "topic": topic}
+        return {"seed": seed, **values, "parts": max(1, count), "commands": commands}
+
+    def _box_settings(self, topic: str, floor_port: int) -> dict[str, Any]:
+        profile = self.settings.profile
+        runtime = {"name": "simulated", "device": profile} if profile else {"name": "auto"}
+        return {
+            "site": SITE,
+            "line": LINE,
+            "device": self.name,
+            "bundle": str(self._bundle.resolve()),
+            "camera": {"kind": "line", "socket": str(self._line_socket)},
+            "actuator": {"kind": "mqtt", "topic": topic, "broker": {"port": floor_port}},
+            "runtime": {**runtime, "threads": 1},
+            "deadline_ms": self.settings.deadline_ms,
+            "journal": {"path": str(self.journal)},
+        }

@@ -1,0 +1,208 @@
+"""Whether a run is what its scenario expects, and the report that says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from hardware_sim.ejector import CELLS
+from hardware_sim.scenario.records import Kept
+from hardware_sim.scenario.run import Look, Observed
+from hardware_sim.scenario.settings import Expectations, Scenario
+from hardware_sim.scenario.station import Passed
+
+ONLINE_WAITING = 10
+"""A box that works holds some inspections on their way; more mean that it still catches up."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One expectation: what was wanted, what was found."""
+
+    name: str
+    wanted: str
+    found: str
+    ok: bool
+
+
+class DeviceReport(msgspec.Struct, frozen=True):
+    """A device's truth table, from what passed its ejector."""
+
+    device: str
+    parts: int
+    defects: int
+    cells: dict[str, int]
+    defects_passed: int
+    goods_diverted: int
+
+
+class FaultReport(msgspec.Struct, frozen=True):
+    """A fault's beginning or end, seconds after the start."""
+
+    at_s: float
+    what: str
+    device: str
+    began: bool
+
+
+class ScenarioReport(msgspec.Struct, frozen=True):
+    """The report of `splitsight sim run`.
+
+    latency_ms   trigger to verdict of parts that edge or cloud decided: p50 and p99
+    bytes_up     through all links, whole connections; bytes_per_part, of that
+    """
+
+    name: str
+    ok: bool
+    seconds: float
+    checks: list[Check]
+    devices: list[DeviceReport]
+    faults: list[FaultReport]
+    decided_by: dict[str, int]
+    lost: int
+    duplicates: int
+    latency_ms: dict[str, float | None]
+    recovered_s: float | None
+    bytes_up: int
+    bytes_per_part: float
+    reviewed: int
+
+
+def report(scenario: Scenario, observed: Observed, found: Kept) -> ScenarioReport:
+    """Judge a run."""
+    devices = [_device(name, parts) for name, parts in observed.passed.items()]
+    recovered = recovery_s(observed)
+    checks = list(_checks(scenario.expect, devices, observed, found, recovered))
+    parts = sum(device.parts for device in devices)
+    up = sum(_last(observed, device.device).bytes_up for device in devices if observed.looks)
+    times = found.latency_ms
+    return ScenarioReport(
+        name=scenario.name,
+        ok=all(check.ok for check in checks),
+        seconds=round(observed.ended_s, 1),
+        checks=checks,
+        devices=devices,
+        faults=[FaultReport(round(h.at, 2), h.what, h.device, h.began) for h in observed.happened],
+        decided_by=found.decided_by,
+        lost=found.lost,
+        duplicates=found.duplicates,
+        latency_ms={
+            "p50": float(np.percentile(times, 50)) if times else None,
+            "p99": found.p99_latency_ms,
+        },
+        recovered_s=None if recovered is None else round(recovered, 1),
+        bytes_up=up,
+        bytes_per_part=round(up / parts, 1) if parts else 0.0,
+        reviewed=observed.reviewed,
+    )
+
+
+def recovery_s(observed: Observed) -> float | None:
+    """Seconds from the last fault's end until every device was well and stayed so.
+
+    Well: online, nothing piled up, and the last part that passed had a verdict. 0 where nothing
+    was ever wrong; None where it never was well again.
+    """
+    ends = [happened.at for happened in observed.happened]
+    if not ends:
+        return 0.0
+    end = max(ends)
+    since = 0.0
+    for name, parts in observed.passed.items():
+        late = [p.at - observed.started for p in parts if p.verdict is None]
+        bad = [look.at for look in observed.looks if look.device == name and not _well(look)]
+        good = [look.at for look in observed.looks if look.device == name and _well(look)]
+        last_bad = max([0.0, *late, *bad])
+        after = [at for at in good if at > last_bad]
+        if not after and last_bad > end:
+            return None
+        if last_bad > end:
+            since = max(since, min(after) - end)
+    return since
+
+
+def _well(look: Look) -> bool:
+    return look.online and look.waiting is not None and look.waiting <= ONLINE_WAITING
+
+
+def _device(name: str, parts: list[Passed]) -> DeviceReport:
+    cells = Counter(part.cell for part in parts)
+    defective = [part for part in parts if part.defect != "good"]
+    return DeviceReport(
+        device=name,
+        parts=len(parts),
+        defects=len(defective),
+        cells={cell: cells[cell] for cell in CELLS},
+        defects_passed=sum(not part.diverted for part in defective),
+        goods_diverted=sum(part.diverted and part.defect == "good" for part in parts),
+    )
+
+
+def _checks(
+    wanted: Expectations,
+    devices: list[DeviceReport],
+    observed: Observed,
+    found: Kept,
+    recovered: float | None,
+) -> Iterator[Check]:
+    def total(cell: str) -> int:
+        return sum(device.cells[cell] for device in devices)
+
+    parts = sum(device.parts for device in devices)
+    yield Check("parts", "≥ 1", str(parts), parts >= 1)
+    silent = total("no_verdict")
+    if wanted.without_verdict is not None:
+        yield _at_most("without_verdict", wanted.without_verdict, silent)
+    elif wanted.no_part_without_verdict:
+        yield _at_most("no_part_without_verdict", 0, silent)
+    if wanted.wrong_part is not None:
+        yield _at_most("wrong_part", wanted.wrong_part, total("wrong_part"))
+    yield _at_most("lost", wanted.lost, found.lost)
+    yield _at_most("duplicates", wanted.duplicates, found.duplicates)
+    yield from _shares(wanted, devices, found)
+    if wanted.p99_latency_ms is not None:
+        yield _at_most("p99_latency_ms", wanted.p99_latency_ms, found.p99_latency_ms)
+    if wanted.recovered_within_s is not None:
+        yield _at_most("recovered_within_s", wanted.recovered_within_s, recovered)
+    yield from _seen(wanted, observed)
+
+
+def _shares(wanted: Expectations, devices: list[DeviceReport], found: Kept) -> Iterator[Check]:
+    parts = sum(device.parts for device in devices)
+    defects = sum(device.defects for device in devices)
+    if wanted.escapes is not None:
+        passed = sum(device.defects_passed for device in devices)
+        yield _share("escapes", wanted.escapes, passed, defects)
+    if wanted.overkill is not None:
+        diverted = sum(device.goods_diverted for device in devices)
+        yield _share("overkill", wanted.overkill, diverted, parts - defects)
+    if wanted.decided_by_deadline is not None:
+        by_deadline = found.decided_by.get("deadline", 0)
+        yield _share("decided_by_deadline", wanted.decided_by_deadline, by_deadline, parts)
+
+
+def _seen(wanted: Expectations, observed: Observed) -> Iterator[Check]:
+    """What must have shown on the way."""
+    shown = {problem for look in observed.looks for problem in look.problems}
+    for word in wanted.noticed:
+        ok = any(word in problem for problem in shown)
+        yield Check("noticed", word, "; ".join(sorted(shown)) or "nothing", ok)
+    if wanted.throttled is not None:
+        hot = any(look.throttled for look in observed.looks)
+        yield Check("throttled", str(wanted.throttled), str(hot), hot == wanted.throttled)
+
+
+def _at_most(name: str, wanted: float, found: float | None) -> Check:
+    ok = found is not None and found <= wanted
+    return Check(name, f"≤ {wanted:g}", "never" if found is None else f"{found:g}", ok)
+
+
+def _share(name: str, wanted: float, count: int, of: int) -> Check:
+    share = count / of if of else 0.0
+    return Check(name, f"≤ {wanted:.1%}", f"{share:.1%} ({count} of {of})", share <= wanted)
+
+
+def _last(observed: Observed, device: str) -> Look:
+    return next(look for look in reversed(observed.looks) if look.device == device)
