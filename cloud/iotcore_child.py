@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -48,6 +49,9 @@ def disable_nagle() -> None:
 def _disable(descriptor: int) -> bool:
     """Whether this is the listening socket."""
     try:
+        # What is no socket must not be copied: a copy that no socket takes over stays open.
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
         sock = socket.socket(fileno=os.dup(descriptor))
     except OSError:
         return False

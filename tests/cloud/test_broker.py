@@ -134,6 +134,17 @@ def test_a_broker_that_dies_comes_back_and_clients_with_it(broker: EmbeddedBroke
     device.stop()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broker_holds_no_more_files_open_than_it_has_clients(kind: BrokerKind) -> None:
+    with EmbeddedBroker(kind, port=free_port()) as broker:
+        for number in range(20):
+            connect(broker, f"device-{number}").stop()
+        assert broker.pid is not None
+        process = psutil.Process(broker.pid)
+        family = [process, *process.children(recursive=True)]
+        assert max(member.num_fds() for member in family) < 100
+
+
 def test_a_taken_port_is_said_at_once() -> None:
     with bind("127.0.0.1", 0, setting="x") as taken:
         taken.listen()
