@@ -8,18 +8,15 @@ from typing import Any
 import cv2
 
 from edge.actuator.base import Actuator, ActuatorKind
-from edge.agent import Agent
 from edge.camera.base import Camera, CameraKind
-from edge.courier import Courier
 from edge.health import Health
 from edge.inspector import Inspector, load_head
 from edge.journal import Journal
 from edge.kinds import Loaded, actuator_kinds, camera_kinds
-from edge.outbox import Outbox
-from edge.presence import Presence, Snapshot
+from edge.presence import Snapshot
 from edge.ring import RingPolicy
 from edge.settings import EdgeSettings
-from edge.uplink import Uplink
+from edge.wiring import Around, wire
 from shared.bundle import Bundle
 from shared.clock import Clock
 from shared.errors import SettingsError
@@ -66,42 +63,25 @@ class Box:
         address = settings.address
         client_id = f"splitsight-{address.site}-{address.line}-{address.device}"
         self.transport = transport or MqttTransport(settings.broker, client_id)
-        uplink = Uplink(
-            self.transport,
-            address,
-            boot=self.journal.boot,
-            pair=bundle.manifest.pair,
-            codec=bundle.codec,
-            cap_bytes=bundle.manifest.features.cap_bytes,
-            clock=clock,
-            health=self.health,
+        wired = wire(
+            Around(
+                address=address,
+                bundle=bundle,
+                transport=self.transport,
+                camera=self.camera,
+                inspector=open_inspector(settings, bundle, chosen.runtime),
+                journal=self.journal,
+                actuator=self.actuator,
+                ring=RingPolicy(settings.journal.ring_keep),
+                clock=clock,
+                health=self.health,
+                runtime=f"{chosen.runtime.name} {chosen.runtime.device}",
+                deadline_s=settings.deadline_ms / 1000,
+                look=self._look,
+            )
         )
-        self.agent = Agent(
-            camera=self.camera,
-            inspector=open_inspector(settings, bundle, chosen.runtime),
-            journal=self.journal,
-            uplink=uplink,
-            actuator=self.actuator,
-            ring=RingPolicy(settings.journal.ring_keep),
-            clock=clock,
-            health=self.health,
-            bundle=bundle.id,
-            deadline_s=settings.deadline_ms / 1000,
-        )
-        uplink.listen(self.agent.answer)
-        self.outbox = Outbox(self.journal, self.transport, address, clock=clock, health=self.health)
-        self.outbox.listen()
-        self.presence = Presence(
-            self.transport,
-            address,
-            boot=self.journal.boot,
-            bundle=bundle.id,
-            runtime=f"{chosen.runtime.name} {chosen.runtime.device}",
-            clock=clock,
-            look=self._look,
-        )
-        self.presence.listen()
-        self._courier = Courier(self.outbox, self.presence)
+        self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
+        self._courier = wired.courier
         self._connected = threading.Event()
         self._stopped = threading.Event()
 

@@ -20,7 +20,6 @@ class Augmentation:
     blur       share of pictures that are blurred a little, as by defocus
     synthetic  share of good pictures that are given a defect: cut from another part by its mask,
                or drawn; only where masks are known
-    uneven     share of the drawn defects that are wide uneven areas
     """
 
     exposure: float = 0.3
@@ -29,7 +28,6 @@ class Augmentation:
     scale: float = 0.15
     blur: float = 0.15
     synthetic: float = 0.2
-    uneven: float = 0.0
 
 
 def augment(

@@ -54,7 +54,7 @@ class Batches:
         if chosen.any():
             seed = int(torch.randint(0, 2**31, (1,), generator=self._generator))
             rng = np.random.default_rng(seed)
-            laid = add_defects(picture, mask, chosen, self._cuttings, rng, uneven=self._how.uneven)
+            laid = add_defects(picture, mask, chosen, self._cuttings, rng)
             target, kind = np.where(chosen, np.float32(1), target), np.where(chosen, laid, kind)
         moved, moved_mask = augment(
             torch.from_numpy(picture), torch.from_numpy(mask), self._how, self._generator

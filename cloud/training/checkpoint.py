@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cloud.training.dataset import Dataset
 from cloud.training.options import Options
 from shared.errors import TrainingError
 from shared.splitnet.network import Architecture, SplitNet
@@ -71,6 +72,22 @@ def trained_net(run: Path) -> SplitNet:
     except (RuntimeError, KeyError, TypeError) as error:
         raise _unreadable(run, error) from error
     return net.eval()
+
+
+def refuse_leak(run: Path, dataset: Dataset) -> None:
+    """Raises TrainingError where `run` learned from the same data, divided in another way."""
+    try:
+        record = json.loads((run / "record.json").read_text())["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{run} has no record.json that can be read ({error})",
+            fix="start from a run that has come to its end",
+        ) from error
+    if record["name"] == dataset.name and record["hash"] != dataset.content_hash():
+        raise TrainingError(
+            f"{run} was trained on another division of {dataset.name}",
+            fix="use the same --data and --seed, or its parts leak into this test",
+        )
 
 
 def _text(options: Options) -> str:

@@ -6,7 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from cloud.training.dataset import GOOD, Sample, Split
 from shared.errors import MissingExtra
+
+LICENCE = "CC BY-NC-SA 4.0 (Deitsch et al., elpv-dataset): not for commercial use"
 
 
 class Cell(NamedTuple):
@@ -19,6 +22,17 @@ class Cell(NamedTuple):
     @property
     def defective(self) -> bool:
         return self.probability > 0.5
+
+    def sample(self, part: str, split: Split) -> Sample:
+        return Sample(
+            image=self.image,
+            mask=None,
+            defect="defect" if self.defective else GOOD,
+            target=self.probability,
+            part=part,
+            domain=self.kind,
+            split=split,
+        )
 
 
 def elpv_cells() -> list[Cell]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,8 @@ from rich.table import Table
 from cloud.training.cli import DataOption, FormatOption
 from shared.bundle import Bundle
 from shared.console import out, print_json
-from shared.errors import MissingExtra, SettingsError
+from shared.errors import MissingExtra
+from shared.reports import prepare_report
 
 SHORT = 12
 
@@ -53,7 +53,7 @@ def evaluate(
     chosen = split_named(split)
     opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
     if report is not None:
-        _ready(report)
+        prepare_report(report, "train")
     found = run(opened, samples, split, runtime, pixels=pixels, threads=threads)
     if report is not None:
         from cloud.training.report import write_report  # noqa: PLC0415 - two seconds of matplotlib
@@ -65,18 +65,6 @@ def evaluate(
     _print(found.figures)
     if report is not None:
         out.print(f"report: {report / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-def _ready(folder: Path) -> None:
-    """Before minutes of judging, not after them."""
-    if find_spec("matplotlib") is None:
-        raise MissingExtra("train", ImportError(name="matplotlib"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"no report can be written to {folder} ({error.strerror})", fix="give another folder"
-        ) from error
 
 
 def _print(figures: Evaluation) -> None:

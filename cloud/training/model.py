@@ -99,7 +99,8 @@ def export_model(net: SplitNet, pictures: Inputs) -> Model:
     """
     head_float = export_head(net)
     sample = pictures[:: step(len(pictures), CALIBRATION_PICTURES)]
-    head = export_int8_head(net, [np.array(picture[np.newaxis]) for picture in sample])
+    calibrating = [np.array(picture[np.newaxis]) for picture in sample]
+    head = export_int8_head(net, head_float, calibrating)
     tables = _fit_tables(open_runtime("onnx", head), pictures)
     return Model(net.architecture, head, head_float, export_tail(net), tables)
 

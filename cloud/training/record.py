@@ -14,7 +14,6 @@ import torch
 from cloud.training.dataset import Dataset
 from cloud.training.readers.manifest import COLUMNS
 from shared.bundle import Bundle
-from shared.errors import TrainingError
 from shared.manifest import TRAINED
 
 if TYPE_CHECKING:
@@ -51,19 +50,3 @@ def write_splits(folder: Path, dataset: Dataset) -> Path:
         for s in dataset.samples:
             writer.writerow([s.image, s.mask or "", s.defect, s.part, s.domain, s.split])
     return path
-
-
-def refuse_leak(run: Path, dataset: Dataset) -> None:
-    """Raises TrainingError where `run` learned from the same data, divided in another way."""
-    try:
-        record = json.loads((run / "record.json").read_text())["data"]
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(
-            f"{run} has no record.json that can be read ({error})",
-            fix="start from a run that has come to its end",
-        ) from error
-    if record["name"] == dataset.name and record["hash"] != dataset.content_hash():
-        raise TrainingError(
-            f"{run} was trained on another division of {dataset.name}",
-            fix="use the same --data and --seed, or its parts leak into this test",
-        )

@@ -1,8 +1,8 @@
 """Defects that never were: cut from one part's mask and laid on another, or drawn.
 
 Few parts are defective, so a network sees the same few scratches again and again. Cutting and
-laying follows *Cut, Paste and Learn* (Dwibedi et al., ICCV 2017); drawn ones are strokes, spots
-and uneven areas, darker or brighter than what they cover.
+laying follows *Cut, Paste and Learn* (Dwibedi et al., ICCV 2017); drawn ones are strokes and
+spots, darker or brighter than what they cover.
 """
 
 from __future__ import annotations
@@ -101,15 +101,8 @@ def lay(
     return changed, marked
 
 
-def draw(
-    picture: Pixels, mask: Mask, rng: np.random.Generator, *, uneven: float = 0.0
-) -> tuple[Pixels, Mask]:
-    """A copy of picture (c, h, w) and mask (h/8, w/8) with a stroke, a spot or an uneven area.
-
-    uneven   how often it is the latter
-    """
-    if uneven and rng.random() < uneven:
-        return _uneven(picture, mask, rng)
+def draw(picture: Pixels, mask: Mask, rng: np.random.Generator) -> tuple[Pixels, Mask]:
+    """A copy of picture (c, h, w) and mask (h/8, w/8) with a stroke or a spot drawn on."""
     height, width = picture.shape[1:]
     canvas = np.zeros((height, width), np.float32)
     point = rng.uniform((0.1, 0.1), (0.9, 0.9)) * (width, height)
@@ -133,32 +126,9 @@ def draw(
     canvas = np.asarray(cv2.GaussianBlur(canvas, (3, 3), 0), np.float32)
     depth = rng.uniform(25, 90) * (-1 if rng.random() < 0.7 else 1)
     changed = np.clip(picture + depth * canvas, 0, 255)
-    return changed, np.maximum(mask, np.minimum(_places(canvas) * 4, 1))
-
-
-def _uneven(picture: Pixels, mask: Mask, rng: np.random.Generator) -> tuple[Pixels, Mask]:
-    """A wide area, often over the border, of another shade or with its grain stronger."""
-    height, width = picture.shape[1:]
-    canvas = np.zeros((height, width), np.float32)
-    size = np.array([width, height])
-    centre, sides = rng.uniform(0, 1, 2) * size, rng.uniform(0.2, 0.8, 2) * size
-    corners = cv2.boxPoints((centre.tolist(), sides.tolist(), float(rng.uniform(0, 180))))
-    crooked = np.asarray(corners) + rng.normal(0, 0.04, (4, 2)) * size
-    cv2.fillPoly(canvas, [crooked.round().astype(np.int32)], 1.0)
-    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), rng.uniform(1, 5)), np.float32)
-    shade = np.stack([cv2.blur(channel, (31, 31)) for channel in picture])
-    grain = (picture - shade) * rng.uniform(0.8, 2.2)
-    changed = shade * (1 + rng.uniform(0.1, 0.4) * rng.choice([-1, 1])) + grain
-    mixed = np.clip(picture + (changed - picture) * canvas, 0, 255).astype(np.float32)
-    return mixed, np.maximum(mask, _places(canvas))
-
-
-def _places(canvas: Pixels) -> Mask:
-    """The share of each place that is covered."""
     s = MAP_STRIDE
-    height, width = canvas.shape
-    share: Mask = canvas.reshape(height // s, s, width // s, s).mean(axis=(1, 3))
-    return share
+    share = canvas.reshape(height // s, s, width // s, s).mean(axis=(1, 3))
+    return changed, np.maximum(mask, np.minimum(share * 4, 1))
 
 
 def add_defects(
@@ -167,14 +137,11 @@ def add_defects(
     chosen: NDArray[np.bool_],
     cut: list[tuple[Cutting, int]],
     rng: np.random.Generator,
-    *,
-    uneven: float = 0.0,
 ) -> NDArray[np.int64]:
     """Give the chosen pictures of a batch a defect each, in place; returns its kind, or -1.
 
     picture  float32 (n, c, h, w); mask float32 (n, h/8, w/8); chosen bool (n,)
-    cut      what can be laid; without any, defects are drawn
-    uneven   how many of the drawn ones are wide uneven areas
+    cut     what can be laid; without any, defects are drawn
     """
     kinds = np.full(len(picture), -1, np.int64)
     for index in np.flatnonzero(chosen):
@@ -183,5 +150,5 @@ def add_defects(
             picture[index], mask[index] = lay(picture[index], mask[index], cutting, rng)
             kinds[index] = kind
         else:
-            picture[index], mask[index] = draw(picture[index], mask[index], rng, uneven=uneven)
+            picture[index], mask[index] = draw(picture[index], mask[index], rng)
     return kinds

@@ -18,12 +18,12 @@ from cloud.training.checkpoint import (
     CHECKPOINT,
     averaged_weights,
     read_checkpoint,
+    refuse_leak,
     write_checkpoint,
 )
 from cloud.training.dataset import Dataset
 from cloud.training.options import Options
 from cloud.training.pictures import Pictures, load_pictures
-from cloud.training.record import refuse_leak
 from cloud.training.teacher import Teacher
 from cloud.training.watching import score, watched
 from shared.console import err, track

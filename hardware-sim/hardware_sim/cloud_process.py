@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -22,9 +23,15 @@ class CloudProcess:
     """`splitsight cloud serve` on SQLite in a folder, with a broker that somebody else runs."""
 
     def __init__(
-        self, folder: Path, bundle: Path, *, port: int, broker_port: int, runtime: str = "auto"
+        self,
+        folder: Path,
+        bundle: Path,
+        *,
+        port: int,
+        broker_port: int,
+        tail: Mapping[str, object] | None = None,
     ) -> None:
-        """port: of the API and the live page."""
+        """port: of the API and the live page; tail: its settings; None: any runtime, one thread"""
         self._folder = folder
         self._port = port
         settings = {
@@ -32,7 +39,7 @@ class CloudProcess:
             "broker": {"port": broker_port},
             "embedded_broker": {"enabled": False},
             "database": self.database,
-            "tail": {"runtime": runtime, "threads": 1},
+            "tail": dict(tail or {"runtime": "auto", "threads": 1}),
             "api": {"port": port},
         }
         config = folder / "cloud.yaml"
@@ -54,19 +61,20 @@ class CloudProcess:
     def wait_until_ready(self) -> None:
         """Raises ProcessError where it ended, or does not answer."""
         give_up = time.monotonic() + READY_TIMEOUT_S
-        while self.ask("/api/health") is None:
+        while not self.answers:
             if self.child.exit_code is not None:
-                raise ProcessError(
-                    f"the cloud ended with exit code {self.child.exit_code}; its last words: "
-                    f"{self.child.last_words()}",
-                    fix=f"its whole log is {self.child.log}",
-                )
+                raise self.child.failure()
             if time.monotonic() > give_up:
                 raise ProcessError(
                     f"the cloud did not answer at {self.url} within {READY_TIMEOUT_S:.0f} s",
                     fix=f"its log is {self.child.log}",
                 )
             threading.Event().wait(POLL_S)
+
+    @property
+    def answers(self) -> bool:
+        """Whether it does its work."""
+        return bool(self.ask("/api/health"))
 
     def ask(self, path: str) -> object:
         """What the API answers, or None where it does not."""

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import shutil
-import signal
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +57,7 @@ class Demo:
             options.bundle,
             port=options.port,
             broker_port=options.broker_port,
-            runtime=options.runtime,
+            tail={"runtime": options.runtime, "threads": 1},
         )
         self.boxes = [
             self._child(lane.device, "edge", "run", self._edge_settings(lane))
@@ -165,33 +159,3 @@ def _share_out(parts: int | None, among: list[Lane]) -> dict[str, int] | None:
         return None
     each, rest = math.floor(parts / len(among)), parts % len(among)
     return {lane.device: each + (n < rest) for n, lane in enumerate(among)}
-
-
-@contextlib.contextmanager
-def work_folder(wanted: Path | None) -> Iterator[Path]:
-    """The folder asked for, kept; or a temporary one, removed."""
-    if wanted is not None:
-        wanted.mkdir(parents=True, exist_ok=True)
-        yield wanted
-        return
-    folder = Path(tempfile.mkdtemp(prefix="splitsight-demo-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-class StopSignal:
-    """SIGINT and SIGTERM as an event, so that everything ends in its order."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, lambda *_: self._event.set())
-
-    @property
-    def given(self) -> bool:
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> None:
-        self._event.wait(seconds)

@@ -9,14 +9,12 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
-from hardware_sim.demo import StopSignal, work_folder
 from hardware_sim.fleet.fleet import Fleet
 from hardware_sim.fleet.options import FleetOptions, device_counts
 from hardware_sim.fleet.report import FleetRow, with_growth
 from hardware_sim.fleet.trial import Trial
+from hardware_sim.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from shared.console import Format, err, out, print_json, print_table
-
-SHIPPED_BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "elpv"
 
 
 def fleet(

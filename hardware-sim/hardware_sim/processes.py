@@ -72,13 +72,18 @@ class Child:
         if code is None or code == 0:
             return None
         if code > 0:
-            raise ProcessError(
-                f"{self.name} ended with exit code {code}; its last words: {self.last_words()}",
-                fix=f"its whole log is {self.log}",
-            )
+            raise self.failure()
         self.restarts += 1
         self.start()
         return f"{self.name} was ended by {signal.Signals(-code).name} and is started again"
+
+    def failure(self, fix: str | None = None) -> ProcessError:
+        """That it ended, and how. fix: what to do, where its log is not the answer."""
+        return ProcessError(
+            f"{self.name} ended with exit code {self.exit_code}; its last words: "
+            f"{self.last_words()}",
+            fix=fix or f"its whole log is {self.log}",
+        )
 
     def last_words(self) -> str:
         """The end of its log."""

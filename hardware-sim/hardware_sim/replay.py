@@ -96,22 +96,11 @@ def _dataset(data: str, split: str | None) -> Dataset:
 
 def _undivided_elpv() -> Dataset:
     """All cells, without the search for near-identical ones that a division into splits needs."""
-    from cloud.training.dataset import Dataset, Sample  # noqa: PLC0415
-    from cloud.training.elpv_wheel import elpv_cells  # noqa: PLC0415
+    from cloud.training.dataset import Dataset  # noqa: PLC0415
+    from cloud.training.elpv_wheel import LICENCE, elpv_cells  # noqa: PLC0415
 
-    samples = tuple(
-        Sample(
-            image=cell.image,
-            mask=None,
-            defect="defect" if cell.defective else GOOD,
-            target=cell.probability,
-            part=cell.image.name,
-            domain=cell.kind,
-            split="test",
-        )
-        for cell in elpv_cells()
-    )
-    return Dataset(name="elpv", licence="as `elpv-dataset` states", samples=samples)
+    samples = tuple(cell.sample(cell.image.name, "test") for cell in elpv_cells())
+    return Dataset(name="elpv", licence=LICENCE, samples=samples)
 
 
 def _order(seed: int, turn: int, count: int) -> NDArray[np.int64]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +9,16 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hardware_sim.demo import work_folder
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.records import kept
 from hardware_sim.scenario.run import Run
 from hardware_sim.scenario.settings import Scenario, load_scenario
 from hardware_sim.scenario.verdict import ScenarioReport, report
+from hardware_sim.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from shared.clock import SystemClock
 from shared.console import Format, err, out, print_json
-from shared.errors import CheckFailed, SettingsError
-
-SHIPPED_BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "elpv"
+from shared.errors import CheckFailed
+from shared.reports import prepare_report
 
 
 def run(
@@ -36,7 +33,8 @@ def run(
 ) -> None:
     """Run a plant through a scenario; exit code 61 where an expectation is not met."""
     wanted = load_scenario(scenario)
-    _ready(report_)
+    if report_ is not None:
+        prepare_report(report_, "sim")
     with work_folder(keep) as folder:
         found = carry_out(wanted, folder, report_)
     if format_ == "json":
@@ -53,15 +51,13 @@ def run(
 
 def carry_out(wanted: Scenario, folder: Path, report_folder: Path | None) -> ScenarioReport:
     """Start the plant, run it, put it away, judge."""
-    stopped = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopped.set())
+    stop = StopSignal()
     with Plant(wanted, wanted.bundle or SHIPPED_BUNDLE, folder) as plant:
         err.print(f"{wanted.name}: {wanted.about}", highlight=False)
         plant.start()
         with _bar() as bar:
             task = bar.add_task(wanted.name, total=wanted.duration_s)
-            observed = Run(plant, SystemClock(), stopped).go(
+            observed = Run(plant, SystemClock(), stop).go(
                 lambda seconds: bar.update(task, completed=seconds)
             )
     records = kept(plant.cloud.database, observed.passed)
@@ -87,15 +83,3 @@ def described(found: ScenarioReport) -> Table:
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, transient=True)
-
-
-def _ready(folder: Path | None) -> None:
-    """Before minutes of running, not after them."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"no report can be written to {folder} ({error.strerror})", fix="give another folder"
-        ) from error

@@ -109,21 +109,23 @@ def export_head(net: SplitNet) -> bytes:
     return _export_head(fuse_norms(DeployedHead(net.head)), net.architecture)
 
 
-def export_int8_head(net: SplitNet, pictures: Sequence[NDArray[np.uint8]]) -> bytes:
+def export_int8_head(
+    net: SplitNet, head_float: bytes, pictures: Sequence[NDArray[np.uint8]]
+) -> bytes:
     """The head in int8 as ONNX, batch 1: weights rounded together, everything quantised, and
     what that shifts all scores by taken back (as biases in Nagel et al., ICCV 2019).
 
-    pictures   uint8 (1, c, h, w) each, from the training parts
+    head_float   what `export_head` gave of it
+    pictures     uint8 (1, c, h, w) each, from the training parts
     """
     deployed = fuse_norms(DeployedHead(net.head))
-    true = _logits(_export_head(deployed, net.architecture), pictures)
     seen = pictures[:: max(1, len(pictures) // ROUNDING_PICTURES)]
     deployed.head = rounded(deployed.head, [torch.from_numpy(picture) for picture in seen])
     quantised = quantise_head(_export_head(deployed, net.architecture), pictures)
     judging = deployed.head.map_head
     if not isinstance(judging, MapHead):
         return quantised
-    shift = float(np.median(_logits(quantised, pictures) - true))
+    shift = float(np.median(_logits(quantised, pictures) - _logits(head_float, pictures)))
     with torch.no_grad():
         judging.whole.bias.copy_(judging.whole.bias - shift)
     return quantise_head(_export_head(deployed, net.architecture), pictures)

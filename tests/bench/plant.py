@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from cloud.broker import EmbeddedBroker
 from cloud.loopback import free_port
 from cloud.training.elpv_wheel import elpv_cells
 from hardware_sim.cells import TEST_CELLS
-from hardware_sim.processes import Child, splitsight
+from hardware_sim.cloud_process import CloudProcess
+from hardware_sim.processes import stop_all
 from shared import wire
 from shared.bundle import Bundle
 from shared.manifest import HEAD
@@ -89,18 +89,8 @@ def bodies(bundle_path: Path, bundle: Bundle, count: int) -> list[bytes]:
 @contextlib.contextmanager
 def plant(bundle_path: Path, folder: Path, tail: dict[str, object]) -> Iterator[Device]:
     """Start broker and cloud, and connect one device; stop them all at the end."""
-    port, api = free_port(), free_port()
-    config = folder / "cloud.yaml"
-    settings = {
-        "bundles": [str(bundle_path.resolve())],
-        "broker": {"port": port},
-        "embedded_broker": {"enabled": False},
-        "database": "sqlite:///records.db",
-        "tail": tail,
-        "api": {"port": api},
-    }
-    config.write_text(yaml.safe_dump(settings))
-    cloud = Child("cloud", splitsight("cloud", "serve", "--config", str(config)), folder / "log")
+    port = free_port()
+    cloud = CloudProcess(folder, bundle_path, port=free_port(), broker_port=port, tail=tail)
     bundle = Bundle.open(bundle_path)
     with EmbeddedBroker("auto", "127.0.0.1", port):
         cloud.start()
@@ -115,8 +105,7 @@ def plant(bundle_path: Path, folder: Path, tail: dict[str, object]) -> Iterator[
             yield device
         finally:
             transport.stop()
-            cloud.stop()
-            cloud.wait()
+            stop_all([cloud.child])
 
 
 def _warm_up(device: Device, body: bytes) -> None:

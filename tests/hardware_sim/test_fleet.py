@@ -38,6 +38,7 @@ from hardware_sim.fleet.trial import Trial
 from shared.bundle import Bundle
 from shared.errors import STOPPED_EXIT, BundleError, ProcessError, SettingsError
 from tests.bundles import make_bundle
+from tests.cloud.makers import inspection
 from tests.shared.commands import splitsight
 
 PATIENCE_S = 60.0
@@ -119,7 +120,7 @@ def test_a_broker_that_is_killed_on_the_way_costs_no_part(trial: Trial) -> None:
     assert sum(inspected.values()) >= DEVICES * 6
     assert sum(one.reconnects for one in outcomes) >= DEVICES
     assert sum(one.actuated for one in outcomes) == sum(inspected.values())
-    assert count(trial.database, inspected) == (0, 0)
+    assert count(trial.cloud.database, inspected) == (0, 0)
 
 
 def test_a_worker_that_dies_ends_the_trial_with_its_name(trial: Trial) -> None:
@@ -133,26 +134,7 @@ def test_a_worker_that_dies_ends_the_trial_with_its_name(trial: Trial) -> None:
 
 
 def stored(device: str, boot: str, sequence: int, part: int) -> InspectionRecord:
-    return InspectionRecord(
-        device=device,
-        boot=boot,
-        sequence=sequence,
-        site="fleet",
-        line="light",
-        part=part,
-        decision="pass",
-        verdict="pass",
-        decided_by="edge",
-        score=0.1,
-        inspected_at=1.0,
-        edge_ms=1.0,
-        total_ms=1.0,
-        escalated_bytes=0,
-        frame_bytes=0,
-        source="",
-        bundle="",
-        received_at=1.0,
-    )
+    return inspection(sequence, device=device, boot=boot, part=part)
 
 
 def test_records_that_are_missing_or_double_are_counted(tmp_path: Path) -> None:

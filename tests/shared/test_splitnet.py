@@ -527,7 +527,7 @@ def test_weights_rounded_together_change_less_than_weights_rounded_one_by_one(
 
 def test_int8_shifts_scores_neither_up_nor_down(exported: Exported) -> None:
     pictures = [one[np.newaxis] for one in shaded(24, 2)]
-    made = open_runtime("onnx", export_int8_head(exported.net, pictures))
+    made = open_runtime("onnx", export_int8_head(exported.net, exported.head, pictures))
     true = open_runtime("onnx", exported.head)
     gaps = [
         logit(float(made.run(picture)[2][0])) - logit(float(true.run(picture)[2][0]))

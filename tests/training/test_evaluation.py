@@ -27,22 +27,12 @@ from shared.gate import Gate
 from shared.manifest import TAIL
 from shared.runtime.base import open_runtime
 from tests.bundles import BAD, GOOD, KINDS, UNSURE_BAD, UNSURE_GOOD, make_bundle
-from tests.training.judged import judgements, labelled, line_of_parts, shades
+from tests.training.judged import judgements, labelled, shades
 from tests.training.makers import save
 from tests.training.test_numbers import Scored, scored
 
 PASS, ESCALATE, REJECT = 0.1, 0.5, 0.9
 """Scores that the tiny bundle's gate passes, escalates and rejects at the edge."""
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return line_of_parts(tmp_path_factory.mktemp("line"))
 
 
 def test_a_bundle_is_judged_as_it_will_run(tiny: Bundle, tmp_path: Path) -> None:

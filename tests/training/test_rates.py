@@ -27,19 +27,9 @@ from cloud.training.rates import (
 from shared.bundle import Bundle
 from shared.errors import SettingsError
 from shared.pictures import COMPRESSIONS, compress, decompress, to_pixels, to_planes
-from tests.bundles import make_bundle, picture
+from tests.bundles import picture
 from tests.shared.commands import splitsight
-from tests.training.judged import line_of_parts, manifest, pixels_model
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return line_of_parts(tmp_path_factory.mktemp("line"))
+from tests.training.judged import manifest, pixels_model
 
 
 @pytest.fixture(scope="module")

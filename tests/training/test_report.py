@@ -27,25 +27,15 @@ from cloud.training.tables import headline, rates, recall, side_by_side, traffic
 from shared.bundle import Bundle
 from shared.errors import DataError, SettingsError
 from shared.gate import Gate
-from tests.bundles import BAD, GOOD, UNSURE_GOOD, make_bundle
+from tests.bundles import BAD, GOOD, UNSURE_GOOD
 from tests.shared.commands import ROOT, Ended, splitsight
-from tests.training.judged import line_of_parts, manifest, pixels_model, shades
+from tests.training.judged import manifest, pixels_model, shades
 
 LOADED = """
 import cloud.training.evaluation, cloud.training.evaluate_cli, cloud.training.tables, json, sys
 print(json.dumps(sorted(sys.modules)))
 """
 PNGS = {"scores.png", "rates.png", "escapes.png", "overkill.png"}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return line_of_parts(tmp_path_factory.mktemp("line"))
 
 
 class Written(msgspec.Struct):

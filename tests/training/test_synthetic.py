@@ -51,7 +51,7 @@ def test_what_is_laid_on_a_part_is_marked_and_the_rest_is_as_before(seed: int) -
 @settings(max_examples=60, deadline=None)
 def test_what_is_drawn_is_marked_where_it_shows(seed: int) -> None:
     picture, mask = plain()
-    changed, marked = draw(picture, mask, np.random.default_rng(seed), uneven=0.3)
+    changed, marked = draw(picture, mask, np.random.default_rng(seed))
     shows = np.abs(changed[0] - 180) > 20
     touched = shows.reshape(8, 8, 8, 8).any(axis=(1, 3))
     assert (marked[touched] > 0).all()

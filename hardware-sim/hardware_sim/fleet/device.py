@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.agent import Agent
 from edge.camera.scripted import ScriptedCamera
-from edge.courier import Courier
 from edge.health import Health
 from edge.inspector import Looks
-from edge.outbox import BATCH_S, Outbox
-from edge.presence import EVERY_S, Presence, Snapshot
+from edge.outbox import BATCH_S
+from edge.presence import EVERY_S, Snapshot
 from edge.ring import RingPolicy
-from edge.uplink import Uplink
+from edge.wiring import Around, wire
 from hardware_sim.fleet.journal import MemoryJournal
 from hardware_sim.fleet.schedule import Schedule
 from hardware_sim.fleet.stopwatch import Stopwatch, Tally
@@ -58,42 +56,25 @@ class LightDevice:
         self._tally = floor.tally
         self._awake_until = float("-inf")
         self._ticking = False
-        uplink = Uplink(
-            transport,
-            address,
-            boot=self.journal.boot,
-            pair=bundle.manifest.pair,
-            codec=bundle.codec,
-            cap_bytes=bundle.manifest.features.cap_bytes,
-            clock=clock,
-            health=self.health,
+        wired = wire(
+            Around(
+                address=address,
+                bundle=bundle,
+                transport=transport,
+                camera=ScriptedCamera([]),
+                inspector=self.stopwatch,
+                journal=self.journal,
+                actuator=self.stopwatch,
+                ring=RingPolicy("none"),
+                clock=clock,
+                health=self.health,
+                runtime="recorded findings",
+                deadline_s=DEADLINE_S,
+                look=self._look,
+            )
         )
-        self.agent = Agent(
-            camera=ScriptedCamera([]),
-            inspector=self.stopwatch,
-            journal=self.journal,
-            uplink=uplink,
-            actuator=self.stopwatch,
-            ring=RingPolicy("none"),
-            clock=clock,
-            health=self.health,
-            bundle=bundle.id,
-            deadline_s=DEADLINE_S,
-        )
-        uplink.listen(self.agent.answer)
-        self.outbox = Outbox(self.journal, transport, address, clock=clock, health=self.health)
-        self.outbox.listen()
-        self.presence = Presence(
-            transport,
-            address,
-            boot=self.journal.boot,
-            bundle=bundle.id,
-            runtime="recorded findings",
-            clock=clock,
-            look=self._look,
-        )
-        self.presence.listen()
-        self._courier = Courier(self.outbox, self.presence)
+        self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
+        self._courier = wired.courier
 
     @property
     def settled(self) -> bool:

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import platform
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from cloud.broker import EmbeddedBroker
 from cloud.loopback import free_port
+from hardware_sim.cloud_process import CloudProcess
 from hardware_sim.fleet import orders
 from hardware_sim.fleet.options import FleetOptions
 from hardware_sim.fleet.orders import GO, Go, Orders, Outcome, Progress
 from hardware_sim.fleet.records import count
 from hardware_sim.fleet.report import FleetRow, Parts, PerDevice, percentiles
 from hardware_sim.fleet.spans import Moment, Spans
-from hardware_sim.processes import Child, splitsight, stop_all
+from hardware_sim.processes import Child, stop_all
 from shared.errors import ProcessError
 
 READY_TIMEOUT_S = 120.0
@@ -48,10 +45,15 @@ class Trial:
         self.options = options
         self.devices = devices
         self.folder = folder
-        self._port = options.port or free_port()
         self._broker_port = options.broker_port or free_port()
         self.broker = EmbeddedBroker("auto", "127.0.0.1", self._broker_port)
-        self.cloud = self._cloud()
+        self.cloud = CloudProcess(
+            folder,
+            options.bundle,
+            port=options.port or free_port(),
+            broker_port=self._broker_port,
+            tail={"runtime": options.runtime, "threads": 1},
+        )
         self.workers = [self._worker(n, part) for n, part in enumerate(self._shares(), start=1)]
         self._go_at = math.inf
 
@@ -77,7 +79,7 @@ class Trial:
         """Start broker and cloud, and wait until both answer."""
         self.broker.start()
         self.cloud.start()
-        self._wait_for(self._cloud_answers, READY_TIMEOUT_S, "the cloud answers", tend)
+        self._wait_for(lambda: self.cloud.answers, READY_TIMEOUT_S, "the cloud answers", tend)
 
     def connect(self, tend: Tend) -> None:
         """Start the workers and wait until every device is connected."""
@@ -108,17 +110,13 @@ class Trial:
     def stop(self) -> None:
         """End workers first, then the cloud that stores their last parts, then the broker."""
         stop_all(self.workers)
-        stop_all([self.cloud])
+        stop_all([self.cloud.child])
         self.broker.stop()
 
     def progress(self) -> list[Progress]:
         """How far each worker is."""
         paths = [orders.progress_of(self.folder, worker.name) for worker in self.workers]
         return [orders.read(path, Progress) or Progress() for path in paths]
-
-    @property
-    def database(self) -> str:
-        return f"sqlite:///{self.folder / 'records.db'}"
 
     @property
     def _ends_at(self) -> float:
@@ -157,25 +155,13 @@ class Trial:
 
     def _tend(self, tend: Tend) -> None:
         tend()
-        for child in (self.cloud, *self.workers):
+        for child in (self.cloud.child, *self.workers):
             if child.exit_code:
-                raise ProcessError(
-                    f"{child.name} ended with exit code {child.exit_code}; its last words: "
-                    f"{child.last_words()}",
-                    fix="run it again; with --keep its whole log stays in the folder",
-                )
-
-    def _cloud_answers(self) -> bool:
-        url = f"http://127.0.0.1:{self._port}/api/health"
-        try:
-            with urllib.request.urlopen(url, timeout=2.0) as answer:
-                return bool(json.load(answer))
-        except (OSError, urllib.error.URLError, ValueError):
-            return False
+                raise child.failure("run it again; with --keep its whole log stays in the folder")
 
     def _moment(self) -> Moment:
         pids = [worker.pid for worker in self.workers if worker.running]
-        return Moment.now(self.broker.pid, self.cloud.pid, pids)
+        return Moment.now(self.broker.pid, self.cloud.child.pid, pids)
 
     def _shares(self) -> list[tuple[int, int]]:
         """The devices of each worker: numbers from and to."""
@@ -201,26 +187,12 @@ class Trial:
         command = [sys.executable, "-m", "hardware_sim.fleet.worker", str(path)]
         return Child(name, command, self.folder / f"{name}.log")
 
-    def _cloud(self) -> Child:
-        config = self.folder / "cloud.yaml"
-        settings = {
-            "bundles": [str(self.options.bundle.resolve())],
-            "broker": {"port": self._broker_port},
-            "embedded_broker": {"enabled": False},
-            "database": self.database,
-            "tail": {"runtime": self.options.runtime, "threads": 1},
-            "api": {"port": self._port},
-        }
-        config.write_text(yaml.safe_dump(settings, sort_keys=False))
-        command = splitsight("cloud", "serve", "--config", str(config))
-        return Child("cloud", command, self.folder / "cloud.log")
-
     def _row(self, spans: Spans, outcomes: list[Outcome], one_part: Parts) -> FleetRow:
         inspected = {name: n for one in outcomes for name, n in one.inspected.items()}
         counts: Counter[str] = Counter()
         for one in outcomes:
             counts.update(one.counts)
-        recorded = count(self.database, inspected)
+        recorded = count(self.cloud.database, inspected)
         measured = sum(one.measured for one in outcomes)
         carried = sum(one.bytes for one in outcomes)
         parts = sum(inspected.values())

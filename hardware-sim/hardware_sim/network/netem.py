@@ -14,7 +14,6 @@ import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -106,12 +105,7 @@ class NetemNetwork:
             raise
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._remove()
 
     def apply(self, conditions: PacketConditions) -> None:

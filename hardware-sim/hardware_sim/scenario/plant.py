@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from cloud.broker import EmbeddedBroker
@@ -49,12 +48,7 @@ class Plant:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -90,11 +84,7 @@ class Plant:
         for child in (*children, self.cloud.child):
             code = child.exit_code
             if code is not None and code > 0:
-                raise ProcessError(
-                    f"{child.name} ended with exit code {code}; its last words: "
-                    f"{child.last_words()}",
-                    fix=f"its whole log is {child.log}",
-                )
+                raise child.failure()
 
     def aimed(self, device: str) -> list[Station]:
         """The stations that a fault is aimed at."""

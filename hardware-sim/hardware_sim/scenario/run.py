@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from hardware_sim.scenario.befall import Undo, befall
 from hardware_sim.scenario.faults import AnyFault, aimed_at
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.station import Passed, Station
+from hardware_sim.session import StopSignal
 from shared.clock import Clock
 from shared.errors import ProcessError
 
@@ -72,11 +72,11 @@ class Observed:
 class Run:
     """One run of a plant that has been started."""
 
-    def __init__(self, plant: Plant, clock: Clock, stopped: threading.Event) -> None:
-        """stopped: set to end early."""
+    def __init__(self, plant: Plant, clock: Clock, stop: StopSignal) -> None:
+        """stop: ends it early."""
         self._plant = plant
         self._clock = clock
-        self._stopped = stopped
+        self._stop = stop
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._observed = Observed(clock.monotonic(), {one.name: [] for one in plant.stations})
@@ -94,7 +94,7 @@ class Run:
             self._at(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
         self._at(0.0, self._look)
         give_up = scenario.duration_s + SETTLE_S
-        while not self._plant.over and not self._stopped.is_set():
+        while not self._plant.over and not self._stop.given:
             self._step()
             tell(min(self._now, scenario.duration_s))
             if self._now > give_up:
@@ -102,7 +102,7 @@ class Run:
                     f"{scenario.name} did not end {SETTLE_S:.0f} s after its last part",
                     fix="look at the boxes' logs: --keep DIR keeps them",
                 )
-            self._stopped.wait(STEP_S)
+            self._stop.wait(STEP_S)
         self._gather()
         observed.ended_s = self._now
         if self._operator is not None:
@@ -168,7 +168,7 @@ class Run:
         """Until a box watches each line: the belts start by themselves then."""
         until = self._clock.monotonic() + COME_UP_S
         for station in self._plant.stations:
-            while not self._stopped.is_set():
+            while not self._stop.given:
                 with station.knobs() as knobs:
                     if knobs.state().cameras:
                         break
@@ -178,7 +178,7 @@ class Run:
                         f"{station.name} did not watch its line within {COME_UP_S:.0f} s",
                         fix=f"its log is {station.box.log}",
                     )
-                self._stopped.wait(STEP_S)
+                self._stop.wait(STEP_S)
 
     def _hired(self) -> Operator | None:
         settings = self._plant.scenario.operator

@@ -63,21 +63,18 @@ class Station:
         self._outcomes.touch()
         self._read_to = 0
         self._bundle = bundle
-        topic = f"plant/{self.name}"
-        self.box = self._child("edge", "run", self._box_settings(topic, floor_port), box=True)
-        line = self._line_settings(scenario, topic, floor_port, seed)
-        self.line = self._child("sim", "line", line, box=False)
+        self._topic, self._floor = f"plant/{self.name}", {"port": floor_port}
+        self.box = self._box()
+        self.line = self._line(scenario, seed)
 
     def start_line(self) -> None:
+        """Also opens the link, whose port the box must be told."""
         self.proxy.start()
+        _write(self._box_config, self._box_settings())
         self.line.start()
 
     def start_box(self) -> None:
         """Also what the return of power does."""
-        config = self._folder / f"{self.name}.edge.yaml"
-        values = yaml.safe_load(config.read_text())
-        values["broker"] = {"host": self.proxy.host, "port": self.proxy.port}
-        config.write_text(yaml.safe_dump(values, sort_keys=False))
         self.box.start()
 
     def stop(self) -> None:
@@ -123,30 +120,35 @@ class Station:
         return [msgspec.json.decode(row, type=Passed) for row in whole.splitlines()]
 
     @property
+    def _box_config(self) -> Path:
+        return self._folder / f"{self.name}.edge.yaml"
+
+    @property
     def journal(self) -> Path:
         return self._folder / f"{self.name}.db"
 
-    def _child(self, group: str, verb: str, settings: dict[str, Any], *, box: bool) -> Child:
-        config = self._folder / f"{self.name}.{group}.yaml"
-        config.write_text(yaml.safe_dump(settings, sort_keys=False))
-        command = splitsight(group, verb, "--config", str(config))
-        if box:
-            environment = {**self.plug.environment, SOCKET: str(self._compute_socket)}
-            return Child(self.name, command, self._folder / f"{self.name}.log", 0, environment)
+    def _box(self) -> Child:
+        command = splitsight("edge", "run", "--config", str(self._box_config))
+        environment = {**self.plug.environment, SOCKET: str(self._compute_socket)}
+        log = self._folder / f"{self.name}.log"
+        return Child(self.name, command, log, environment=environment)
+
+    def _line(self, scenario: Scenario, seed: int) -> Child:
+        config = self._folder / f"{self.name}.sim.yaml"
+        _write(config, self._line_settings(scenario, seed))
         outputs = ["--socket", str(self._line_socket), "--outcomes", str(self._outcomes)]
-        command = [*command, *outputs, "--await-camera", "--format", "json"]
+        told = [*outputs, "--await-camera", "--format", "json"]
+        command = splitsight("sim", "line", "--config", str(config), *told)
         return Child(f"{self.name}'s line", command, self._folder / f"{self.name}.line.log")
 
-    def _line_settings(
-        self, scenario: Scenario, topic: str, floor_port: int, seed: int
-    ) -> dict[str, Any]:
+    def _line_settings(self, scenario: Scenario, seed: int) -> dict[str, Any]:
         line = self.settings.line
         count = int(scenario.duration_s * line.line.speed / line.line.pitch)
         values: dict[str, Any] = line.model_dump(mode="json", exclude_unset=True)
-        commands = {"broker": {"port": floor_port}, "topic": topic}
+        commands = {"broker": self._floor, "topic": self._topic}
         return {"seed": seed, **values, "parts": max(1, count), "commands": commands}
 
-    def _box_settings(self, topic: str, floor_port: int) -> dict[str, Any]:
+    def _box_settings(self) -> dict[str, Any]:
         profile = self.settings.profile
         runtime = {"name": "simulated", "device": profile} if profile else {"name": "auto"}
         return {
@@ -154,9 +156,14 @@ class Station:
             "line": LINE,
             "device": self.name,
             "bundle": str(self._bundle.resolve()),
+            "broker": {"host": self.proxy.host, "port": self.proxy.port},
             "camera": {"kind": "line", "socket": str(self._line_socket)},
-            "actuator": {"kind": "mqtt", "topic": topic, "broker": {"port": floor_port}},
+            "actuator": {"kind": "mqtt", "topic": self._topic, "broker": self._floor},
             "runtime": {**runtime, "threads": 1},
             "deadline_ms": self.settings.deadline_ms,
             "journal": {"path": str(self.journal)},
         }
+
+
+def _write(path: Path, settings: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
