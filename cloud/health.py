@@ -108,7 +108,7 @@ class HealthMonitor:
             problems=problems,
             broker=broker,
             database=database,
-            tails=[_tail_health(self._tails[pair]) for pair in sorted(self._tails)],
+            tails=[_tail_health(tail) for _, tail in sorted(dict(self._tails).items())],
             queue=QueueHealth(waiting=len(self._queue), dropped=self._queue.dropped),
             counts=self._counters.snapshot(),
         )

@@ -81,7 +81,11 @@ class Judge:
 
     def judge(self, jobs: Sequence[Job]) -> None:
         """Judge jobs of one pair. One that can't be decoded is left to its device's deadline."""
-        tail = self._tails[jobs[0].escalation.pair]
+        tail = self._tails.get(jobs[0].escalation.pair)
+        if tail is None:
+            # Dropped from the rack while they waited: their devices decide.
+            self._counters.add("unknown_pair", len(jobs))
+            return
         decoded = [
             (job, symbols) for job in jobs if (symbols := self._decode(tail, job)) is not None
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Self
 
@@ -14,27 +15,28 @@ from cloud.health import HealthMonitor
 from cloud.http_server import HttpServer
 from cloud.intake import Intake
 from cloud.judge import Judge
+from cloud.rack import Rack
 from cloud.records.database import Database
 from cloud.records.store import Store
 from cloud.records.writer import RecordsWriter
 from cloud.settings import CloudSettings
-from cloud.tail import open_tails
 from cloud.work import WorkQueue
 from shared.clock import Clock, SystemClock
 from shared.log import get_logger
+from shared.services import Service, Surroundings, service_kinds
 from shared.transport.mqtt import MqttTransport
 
 log = get_logger("cloud")
 
 
 class CloudService:
-    """Broker, intake, tail, records and API in one process."""
+    """Broker, intake, tails, records, API and what is plugged in, in one process."""
 
     def __init__(self, settings: CloudSettings, clock: Clock | None = None) -> None:
         """Opens bundles and checks them; raises BundleError, ParityError, RecordsError."""
         self._settings = settings
         clock = clock or SystemClock()
-        tails = open_tails(settings.bundles, settings.tail)
+        tails = Rack(settings.bundles, settings.tail)
         self._stopping = threading.Event()
         self._closing = ExitStack()
         self._database = Database(settings.database)
@@ -74,7 +76,11 @@ class CloudService:
             counters=counters,
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
-        self._app = create_app(Backstage(self._database, health, token, clock, self._stopping))
+        around = Surroundings(self._transport, clock, tails, token, self._stopping)
+        self._services = list(_plugged_in(settings, around))
+        self._app = create_app(
+            Backstage(self._database, health, token, clock, self._stopping, self._services)
+        )
         self.url = ""
 
     def start(self) -> Self:
@@ -118,6 +124,9 @@ class CloudService:
         self._judge.start()
         closing.callback(self._judge.stop)
         self._intake.start()
+        for service in self._services:
+            closing.callback(service.stop)
+            service.start()
         self._transport.start()
         if not self._transport.wait_until_connected(settings.broker.connect_timeout_s):
             log.warning(
@@ -126,3 +135,11 @@ class CloudService:
         server.start()
         self.url = server.url
         log.info("ready", address=server.url, broker_port=settings.broker.port)
+
+
+def _plugged_in(settings: CloudSettings, around: Surroundings) -> Iterator[Service]:
+    """The services that the configuration names."""
+    for name, kind in service_kinds().items():
+        own = getattr(settings, name, None)
+        if own is not None:
+            yield kind.open(own, around)

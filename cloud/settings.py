@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, create_model, model_validator
 
 from cloud.loopback import is_loopback
 from shared.errors import SettingsError
 from shared.runtime.choice import AUTO
-from shared.settings import Settings, load_settings
+from shared.services import service_kinds
+from shared.settings import Settings, load_settings, resolve_paths
 from shared.transport.mqtt import BrokerSettings
 
 BrokerKind = Literal["auto", "mosquitto", "iotcore"]
@@ -96,18 +98,19 @@ class CloudSettings(Settings):
         database = self.database
         if database.startswith(SQLITE):
             database = f"{SQLITE}{folder / database.removeprefix(SQLITE)}"
-        tls = self.broker.tls
-        if tls is not None:
-            files = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
-            moved = {name: folder / path for name, path in files.items() if path is not None}
-            tls = tls.model_copy(update=moved)
-        return self.model_copy(
-            update={
-                "bundles": [folder / path for path in self.bundles],
-                "database": database,
-                "broker": self.broker.model_copy(update={"tls": tls}),
-            }
-        )
+        moved = {"bundles": [folder / path for path in self.bundles], "database": database}
+        return resolve_paths(self, folder).model_copy(update=moved)
+
+
+@cache
+def settings_model() -> type[CloudSettings]:
+    """CloudSettings with a key for each service that is plugged in here."""
+    fields: dict[str, Any] = {
+        name: (kind.settings | None, None) for name, kind in service_kinds().items()
+    }
+    return create_model(
+        "CloudSettings", __base__=CloudSettings, __doc__=CloudSettings.__doc__, **fields
+    )
 
 
 def load_cloud_settings(path: Path) -> CloudSettings:
@@ -115,7 +118,7 @@ def load_cloud_settings(path: Path) -> CloudSettings:
 
     Raises SettingsError that names every mistake with file and line.
     """
-    settings = load_settings(path, CloudSettings).placed(path.resolve().parent)
+    settings = load_settings(path, settings_model()).placed(path.resolve().parent)
     if settings.embedded_broker.enabled and not is_loopback(settings.broker.host):
         raise SettingsError(
             f"the embedded broker would listen on {settings.broker.host}, open to everyone",
@@ -127,4 +130,4 @@ def load_cloud_settings(path: Path) -> CloudSettings:
 
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON Schema, for editors and the reference."""
-    return CloudSettings.model_json_schema()
+    return settings_model().model_json_schema()

@@ -52,6 +52,8 @@ MESSAGES = (
     wire.InspectionRow,
     wire.Receipt,
     wire.State,
+    wire.Desired,
+    wire.Reported,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
@@ -14,13 +14,12 @@ from shared.errors import SettingsError
 from shared.promises import GateSpec
 from shared.runtime.base import RuntimeOptions, runtime_names
 from shared.runtime.choice import AUTO
-from shared.settings import Settings, load_settings
+from shared.settings import Settings, load_settings, resolve_paths
 from shared.topics import NAME, Address
 from shared.transport.mqtt import BrokerSettings
 
 MIB = 1 << 20
 _NAME = f"^{NAME.pattern}$"
-_S = TypeVar("_S", bound=Settings)
 
 
 class RuntimeSettings(Settings):
@@ -83,6 +82,13 @@ class EdgeSettings(Settings):
     bundle: Path = Field(description="a bundle's folder or zip file")
     broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
     camera: Settings
+    frozen_after: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        description="parts in a row that may have the very same picture; those after them count "
+        "as not seen; 0: any number; a replayed folder may repeat itself anyhow",
+    )
     actuator: Settings
     runtime: RuntimeSettings = RuntimeSettings()
     deadline_ms: int = Field(default=500, ge=1, le=600_000, description="from trigger to verdict")
@@ -109,18 +115,6 @@ def settings_model() -> type[EdgeSettings]:
 def load_edge_settings(path: Path) -> EdgeSettings:
     """Read a configuration file. Raises SettingsError that lists every mistake."""
     return resolve_paths(load_settings(path, settings_model()), path.resolve().parent)
-
-
-def resolve_paths(settings: _S, folder: Path) -> _S:
-    """A copy in which relative paths, at any depth, start from `folder`."""
-    changed: dict[str, object] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, Path):
-            changed[name] = folder / value
-        elif isinstance(value, Settings):
-            changed[name] = resolve_paths(value, folder)
-    return settings.model_copy(update=changed)
 
 
 def json_schema() -> dict[str, Any]:

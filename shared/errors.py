@@ -149,6 +149,62 @@ class TooFewParts(CertificateError):
     summary = "too few parts for the certificate that was asked for"
 
 
+class IdentityError(SplitsightError):
+    """A device's identity can't be made, proven or renewed."""
+
+    exit_code = 70
+    summary = "an identity can't be made, proven or renewed"
+
+
+class ClaimRefused(IdentityError):
+    """A claim token is unknown, expired, or was used before."""
+
+    exit_code = 71
+    summary = "a claim token is refused"
+
+
+class ReleaseError(SplitsightError):
+    """A release can't be made, signed or trusted."""
+
+    exit_code = 75
+    summary = "a release can't be made, signed or trusted"
+
+
+class UpdateError(SplitsightError):
+    """A device can't go on with an update; it keeps what it runs."""
+
+    exit_code = 76
+    summary = "an update can't go on"
+
+
+class RolloutError(SplitsightError):
+    """A rollout can't be started, or changed in the way that was asked."""
+
+    exit_code = 77
+    summary = "a rollout can't be started or changed"
+
+
+class ImageError(SplitsightError):
+    """A disk image can't be built, read or trusted."""
+
+    exit_code = 80
+    summary = "a disk image can't be built, read or trusted"
+
+
+class FlashError(SplitsightError):
+    """Writing a card failed; the message says what state it is in."""
+
+    exit_code = 81
+    summary = "a card could not be written"
+
+
+class DeviceRefused(FlashError):
+    """This disk must not be written: it is in use, of the wrong size, or not a disk."""
+
+    exit_code = 82
+    summary = "a disk that must not be written"
+
+
 class ProcessError(SplitsightError):
     """A process that we started died or never became ready."""
 

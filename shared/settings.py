@@ -66,6 +66,18 @@ def validate(values: object, kind: type[S], name: str, node: yaml.Node | None = 
         ) from error
 
 
+def resolve_paths(settings: S, folder: Path) -> S:
+    """A copy in which relative paths, at any depth, start from `folder`."""
+    changed: dict[str, object] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Path):
+            changed[name] = folder / value
+        elif isinstance(value, Settings):
+            changed[name] = resolve_paths(value, folder)
+    return settings.model_copy(update=changed)
+
+
 def _explain(detail: ErrorDetails, kind: type[BaseModel], name: str, node: yaml.Node | None) -> str:
     loc, line = _place(_loc_of(detail), node)
     where = f"{name}:{line}" if line else name

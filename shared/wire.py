@@ -118,7 +118,54 @@ class State(Message, frozen=True, tag="state"):
     problems: tuple[str, ...] = ()
 
 
-AnyMessage = Escalation | CloudVerdict | Inspections | Receipt | State
+class Desired(Message, frozen=True, tag="desired"):
+    """What a device should run; retained on `command`. A device takes the highest serial.
+
+    serial        counts up with each change for this device
+    rollout       the rollout that wants it; empty where a person set it
+    targets       TUF target path by kind of release; what is not named stays as it is
+    settings      settings of the agent to run with, by dotted key; None leaves them
+    shadow_parts  parts that a model looks at beside the live one before it decides any
+    health_s      seconds that what is new must run well before it stays
+    window        minutes of the UTC day in which a switch may happen; None: at any time
+    held          why the device must not change or send anything; empty: it need not hold
+    """
+
+    serial: int
+    rollout: str = ""
+    targets: dict[str, str] = {}
+    settings: dict[str, str | int | float | bool] | None = None
+    shadow_parts: int = 20
+    health_s: float = 60.0
+    window: tuple[int, int] | None = None
+    held: str = ""
+
+
+class Reported(Message, frozen=True, tag="reported"):
+    """What a device runs and how it fares; retained on `reply`.
+
+    serial    of the Desired that it has read; 0: none yet
+    running   TUF target path by kind, as it is live; empty path: as flashed or installed
+    counters  the release counter of each
+    phase     of an update under way, a word of `edge.updates`; idle where there is none
+    target    what is being updated to
+    failed    target path → why it was given up, the last of each kind
+    facts     numbers about its health: temperature_c, disk_free_bytes, queue, uptime_s, p99_ms …
+    """
+
+    serial: int
+    boot: str
+    at: float
+    running: dict[str, str] = {}
+    counters: dict[str, int] = {}
+    phase: str = "idle"
+    target: str = ""
+    failed: dict[str, str] = {}
+    facts: dict[str, float] = {}
+    versions: dict[str, str] = {}
+
+
+AnyMessage = Escalation | CloudVerdict | Inspections | Receipt | State | Desired | Reported
 M = TypeVar("M", bound=AnyMessage)
 
 _encoder = msgspec.msgpack.Encoder()

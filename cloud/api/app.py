@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from cloud.health import HealthCheck
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from shared.clock import Clock, SystemClock
+from shared.services import Service
 
 LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"]
 
@@ -30,6 +32,7 @@ class Backstage:
 
     token     what callers must know; None lets everyone in who calls by a local name
     stopping  set when the service ends, so that live pages let go
+    services  what is plugged in, with routes and pages of its own
     """
 
     database: Database
@@ -37,6 +40,7 @@ class Backstage:
     token: str | None = None
     clock: Clock = field(default_factory=SystemClock)
     stopping: threading.Event = field(default_factory=threading.Event)
+    services: Sequence[Service] = ()
 
 
 def create_app(backstage: Backstage) -> FastAPI:
@@ -56,7 +60,11 @@ def create_app(backstage: Backstage) -> FastAPI:
     app.include_router(api_routes(records, backstage.database, backstage.health, backstage.clock))
     app.include_router(review_routes(records, backstage.database, backstage.clock))
     live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
-    app.include_router(dashboard_routes(records, live, access, backstage.stopping))
+    pages = [page for service in backstage.services for page in service.pages]
+    app.include_router(dashboard_routes(records, live, access, backstage.stopping, pages))
+    for service in backstage.services:
+        for router in service.routers:
+            app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(AccessMiddleware, access=access)
     if not access.required:

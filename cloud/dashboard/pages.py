@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -17,17 +17,26 @@ from cloud.api.access import SIGN_IN, Access, token_in_form
 from cloud.dashboard.live import REFRESH_S, LiveFragments, environment
 from cloud.records.queries import Records
 from shared.contracts import InspectionKey
+from shared.services import Page
 
 STATIC = Path(__file__).parent / "static"
 
 
 def dashboard_routes(
-    records: Records, live: LiveFragments, access: Access, stopping: threading.Event
+    records: Records,
+    live: LiveFragments,
+    access: Access,
+    stopping: threading.Event,
+    pages: Sequence[Page] = (),
 ) -> APIRouter:
-    """Everything that people look at."""
+    """Everything that people look at.
+
+    pages   of services that are plugged in, for the navigation
+    """
     routes = APIRouter(include_in_schema=False)
     templates = environment()
     templates.globals["access_required"] = access.required
+    templates.globals["pages"] = pages
 
     def page(name: str, status: int = 200, **facts: object) -> HTMLResponse:
         html = templates.get_template(name).render(facts)

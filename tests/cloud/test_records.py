@@ -16,11 +16,12 @@ from sqlalchemy import event, text
 from sqlmodel import SQLModel
 
 from cloud.loopback import free_port
-from cloud.records.database import Database, migration_config
+from cloud.records.database import MIGRATIONS, Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import Store
 from cloud.records.summary import summarise
 from shared.contracts import InspectionKey
+from shared.database import migration_config
 from shared.errors import RecordsError, SettingsError
 from tests.cloud.makers import NOON, device, inspection, review, tail
 
@@ -36,7 +37,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(every_database: Da
 def test_what_an_earlier_version_stored_is_still_there_after_migrating(empty_url: str) -> None:
     database = Database(empty_url)
     with database.begin() as connection:
-        command.upgrade(migration_config(connection), "0001")
+        command.upgrade(migration_config(connection, MIGRATIONS), "0001")
     row = tail(1).model_dump(exclude={"kind", "kind_probability", "coarseness"})
     columns = ", ".join(row)
     with database.begin() as connection:
@@ -50,7 +51,7 @@ def test_what_an_earlier_version_stored_is_still_there_after_migrating(empty_url
     assert found.tail is not None
     assert (found.tail.kind, found.tail.kind_probability, found.tail.coarseness) == (None, None, 1)
     with database.begin() as connection:
-        command.downgrade(migration_config(connection), "0001")
+        command.downgrade(migration_config(connection, MIGRATIONS), "0001")
         (part,) = connection.execute(text("SELECT part FROM tail_results")).one()
     assert part == 1
     database.close()

@@ -8,6 +8,7 @@ import pytest
 
 from cloud.settings import json_schema, load_cloud_settings
 from shared.errors import SettingsError
+from shared.services import service_kinds
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,4 +64,5 @@ def test_the_schema_describes_every_setting() -> None:
         "tail",
         "api",
         "keep_maps",
+        *service_kinds(),
     }

@@ -1,0 +1,70 @@
+"""The fleet in the cloud's process: identities, releases and rollouts, each a part of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+from fleet.database import FleetDatabase
+from fleet.settings import FleetSettings
+from shared.log import get_logger
+from shared.services import Page, ServiceKind, Surroundings
+
+log = get_logger("fleet")
+
+
+class Part(Protocol):
+    """One concern of the fleet."""
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        """FastAPI routers."""
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        """What people find in the navigation."""
+
+    def start(self) -> None:
+        """Returns when it works. Raises SplitsightError."""
+
+    def stop(self) -> None:
+        """May be called twice, and without `start`."""
+
+
+class FleetService:
+    """All parts of the fleet over one database; a `shared.services.Service`."""
+
+    def __init__(self, database: FleetDatabase, parts: Sequence[Part]) -> None:
+        self._database = database
+        self._parts = parts
+        self._closing = ExitStack()
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        return [router for part in self._parts for router in part.routers]
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        return [page for part in self._parts for page in part.pages]
+
+    def start(self) -> None:
+        self._closing.callback(self._database.close)
+        self._database.migrate()
+        for part in self._parts:
+            self._closing.callback(part.stop)
+            part.start()
+        log.info("fleet_started", database=self._database.url)
+
+    def stop(self) -> None:
+        self._closing.close()
+
+
+def open_fleet(settings: FleetSettings, around: Surroundings) -> FleetService:
+    """Raises SplitsightError where the fleet's folder can't be used."""
+    database = FleetDatabase.in_folder(settings.folder)
+    parts: list[Part] = []
+    return FleetService(database, parts)
+
+
+KIND = ServiceKind(FleetSettings, open_fleet)

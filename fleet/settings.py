@@ -1,0 +1,26 @@
+"""What the cloud's configuration can say under `fleet:`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.settings import Settings
+
+
+class DoorSettings(Settings):
+    """Where devices enrol and fetch releases, over HTTPS with the fleet's own certificate."""
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8443, ge=0, le=65535, description="0 takes any free port")
+
+
+class FleetSettings(Settings):
+    """The fleet of this cloud."""
+
+    folder: Path = Field(
+        default=Path("fleet"),
+        description="what `splitsight fleet init` made: authority, releases, database",
+    )
+    door: DoorSettings = DoorSettings()

@@ -1,0 +1,141 @@
+"""A SQL database: connecting, migrating, and errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import create_engine
+
+from shared.errors import RecordsError
+from shared.log import redact
+
+BUSY_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 15_000
+
+
+class SqlDatabase:
+    """One SQLite file or PostgreSQL database. Safe to share between threads."""
+
+    def __init__(
+        self, url: str, migrations: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        """Connects later.
+
+        migrations       the folder of alembic's scripts
+        busy_timeout_s   how long SQLite waits for another program's lock
+        Raises RecordsError for a URL that can't be understood.
+        """
+        self.url = redact(url)
+        self._migrations = migrations
+        try:
+            self.engine = _engine(url, busy_timeout_s)
+        except (SQLAlchemyError, ImportError) as error:
+            raise RecordsError(
+                f"the database {self.url} can't be used ({error})", fix=_URL
+            ) from error
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's. Raises RecordsError where that is impossible."""
+        try:
+            with self.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    # Several workers may start at once; one migrates, the others find it done.
+                    connection.execute(text("SELECT pg_advisory_xact_lock(7357)"))
+                command.upgrade(migration_config(connection, self._migrations), "head")
+        except CommandError as error:
+            raise RecordsError(
+                f"the database {self.url} was made by another version ({error})",
+                fix="run the version of splitsight that made it, or a newer one",
+            ) from error
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: all of it is stored, or none.
+
+        Raises RecordsError where the database is locked, full, unreachable or refuses.
+        """
+        with self._explained(), self.engine.begin() as connection:
+            yield connection
+
+    def answers(self) -> bool:
+        """Whether the database can be read now."""
+        try:
+            with self.begin() as connection:
+                connection.execute(text("SELECT 1"))
+        except RecordsError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            raise RecordsError(
+                f"the database {self.url} can't be used ({redact(reason)})", fix=_remedy(reason)
+            ) from error
+
+
+def migration_config(connection: Connection, migrations: Path) -> Config:
+    """What alembic needs to work on this connection."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str, busy_timeout_s: float) -> Engine:
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+        event.listen(engine, "connect", _set_pragmas)
+        return engine
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=utc",
+        },
+    )
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # FULL: a receipt tells the device to forget, so what it covers must survive a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _remedy(reason: str) -> str:
+    for sign, remedy in _REMEDIES.items():
+        if sign in reason.lower():
+            return remedy
+    return (
+        "check that the database runs and that its URL is right; devices send again until it does"
+    )
+
+
+_URL = "use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+_REMEDIES = {
+    "locked": "another program holds the file: end it; devices send again until it is free",
+    "full": "free some disk space; devices send again until it fits",
+    "readonly": "make the file and its folder writable for this user",
+    "unable to open": "check that the folder exists and is writable for this user",
+    "password": "check the user and password in the URL",
+    "does not exist": "create the database: createdb NAME",
+}

@@ -1,0 +1,108 @@
+"""Services that other packages plug into the cloud's process, found by entry points.
+
+The cloud knows none of them by name: a service's key in the cloud's configuration is the name of
+its entry point in the group `splitsight.services`, which leads to a `ServiceKind`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from shared.clock import Clock
+from shared.log import get_logger
+from shared.settings import Settings
+from shared.transport.base import Transport
+
+log = get_logger("services")
+
+GROUP = "splitsight.services"
+S = TypeVar("S", bound=Settings)
+
+
+class ServedTail(NamedTuple):
+    """A tail that runs here: the pair id of its bundle, and the bundle for people."""
+
+    pair: str
+    bundle: str
+
+
+class TailRack(Protocol):
+    """The tails that the cloud runs. Safe to call from any thread."""
+
+    def served(self) -> Sequence[ServedTail]:
+        """Every tail that answers escalations now."""
+
+    def serve(self, path: Path) -> ServedTail:
+        """Open, check and serve a bundle's tail beside the others.
+
+        Raises BundleError, ParityError or RuntimeUnavailable; then nothing has changed.
+        """
+
+    def drop(self, pair: str) -> None:
+        """Serve this pair no longer. Unknown pairs are no error."""
+
+
+class Page(NamedTuple):
+    """A page for people, linked from the others."""
+
+    title: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the cloud lends to a service.
+
+    transport  connected to the broker; subscribe before `start` returns
+    tails      the tails that run here
+    token      what callers of the API must know; None where everyone on this machine may call
+    stopping   set when the process ends
+    """
+
+    transport: Transport
+    clock: Clock
+    tails: TailRack
+    token: str | None
+    stopping: threading.Event
+
+
+class Service(Protocol):
+    """Something that runs in the cloud's process beside intake and tails."""
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        """FastAPI routers, mounted behind the same token as everything else."""
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        """What people find in the navigation."""
+
+    def start(self) -> None:
+        """Returns when it works. Raises SplitsightError."""
+
+    def stop(self) -> None:
+        """May be called twice, and without `start`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKind(Generic[S]):
+    """How a service is configured and opened."""
+
+    settings: type[S]
+    open: Callable[[S, Surroundings], Service]
+
+
+def service_kinds() -> dict[str, ServiceKind[Any]]:
+    """Every service that can be plugged in here, by its key in the configuration."""
+    kinds: dict[str, ServiceKind[Any]] = {}
+    for entry in entry_points(group=GROUP):
+        try:
+            kinds[entry.name] = entry.load()
+        except ImportError as error:
+            log.info("service_not_installed", service=entry.name, error=str(error))
+    return kinds
