@@ -184,6 +184,13 @@ class RolloutError(SplitsightError):
     summary = "a rollout can't be started or changed"
 
 
+class FederationError(SplitsightError):
+    """A round can't be started, or can't end in something that may be used."""
+
+    exit_code = 90
+    summary = "a federated round can't be started or ended"
+
+
 class ImageError(SplitsightError):
     """A disk image can't be built, read or trusted."""
 
