@@ -9,6 +9,7 @@ import cv2
 
 from edge.actuator.base import Actuator, ActuatorKind
 from edge.camera.base import Camera, CameraKind
+from edge.camera.frozen import FrozenGuard
 from edge.health import Health
 from edge.inspector import Inspector, load_head
 from edge.journal import Journal
@@ -57,7 +58,7 @@ class Box:
         log.info("runtime_chosen", runtime=chosen.runtime.name, reason=chosen.reason)
         self.health = Health()
         self.clock = clock
-        self.camera = camera or open_camera(settings.camera, clock)
+        self.camera = camera or open_watched_camera(settings, clock)
         self.actuator = actuator or open_actuator(settings.actuator, clock)
         self.journal = open_journal(settings, self.health)
         address = settings.address
@@ -176,6 +177,14 @@ def open_camera(settings: Settings, clock: Clock) -> Camera:
     """The camera that these settings belong to."""
     kind: CameraKind[Any] = _kind_of(settings, camera_kinds())
     return kind.open(settings, clock)
+
+
+def open_watched_camera(settings: EdgeSettings, clock: Clock) -> Camera:
+    """The same, guarded against a picture that stands still where the camera is a real one."""
+    camera = open_camera(settings.camera, clock)
+    kind: CameraKind[Any] = _kind_of(settings.camera, camera_kinds())
+    watched = settings.frozen_after > 0 and not kind.replays
+    return FrozenGuard(camera, settings.frozen_after) if watched else camera
 
 
 def open_actuator(settings: Settings, clock: Clock) -> Actuator:

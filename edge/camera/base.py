@@ -13,7 +13,7 @@ from shared.log import redact
 from shared.settings import Settings
 
 S = TypeVar("S", bound=Settings)
-CameraStatus = Literal["opening", "live", "retrying", "ended"]
+CameraStatus = Literal["opening", "live", "frozen", "retrying", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,10 @@ class CameraKind(Generic[S]):
 
     settings   its part of the configuration, with a field `kind: Literal[name]`
     open       makes a camera; connects only in `frames` and `probe`
+    replays    it plays what is stored: the same picture again means nothing
     """
 
     name: str
     settings: type[S]
     open: Callable[[S, Clock], Camera]
+    replays: bool = False

@@ -161,4 +161,4 @@ def list_pictures(path: Path) -> list[Path]:
     return found
 
 
-KIND = CameraKind("folder", FolderSettings, FolderCamera)
+KIND = CameraKind("folder", FolderSettings, FolderCamera, replays=True)

@@ -20,6 +20,8 @@ from shared.console import Format, err, out, print_json, track
 from shared.errors import SettingsError
 from shared.settings import load_settings, validate
 
+MAX_PORT = 65_535
+
 
 def line(
     config: Annotated[
@@ -45,6 +47,10 @@ def line(
     first_part: Annotated[int | None, typer.Option(help="Number of the first part.")] = None,
     socket: Annotated[
         Path | None, typer.Option(help="Serve frames to `camera.kind: line`, and take controls.")
+    ] = None,
+    rtsp: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a stream of the camera, for `camera.kind: rtsp`."),
     ] = None,
     await_camera: Annotated[
         bool, typer.Option("--await-camera", help="Start the belt when a box watches.")
@@ -93,9 +99,12 @@ def line(
         write_sheet(part_source(settings), sheet, rate)
         err.print(f"the first parts are in {sheet}", highlight=False)
         return
-    if await_camera and socket is None:
-        raise SettingsError("--await-camera without a socket waits for ever", fix="add --socket")
-    run = LineRun(settings, SystemClock(), socket=socket)
+    if await_camera and socket is None and rtsp is None:
+        raise SettingsError(
+            "--await-camera without a socket waits for ever", fix="add --socket or --rtsp"
+        )
+    shown_at = None if rtsp is None else _address(rtsp, "--rtsp")
+    run = LineRun(settings, SystemClock(), socket=socket, rtsp=shown_at)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: run.stop())
     with _written(outcomes) as file:
@@ -156,10 +165,18 @@ def _constant(value: float) -> dict[str, object]:
 
 
 def _broker(address: str) -> dict[str, object]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise SettingsError(f"--broker is {address!r}", fix="give HOST:PORT, as 127.0.0.1:1883")
-    return {"host": host, "port": int(port)}
+    host, port = _address(address, "--broker")
+    return {"host": host, "port": port}
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    """Raises SettingsError for what is not HOST:PORT."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > MAX_PORT:
+        raise SettingsError(
+            f"{option} is {text!r}", fix=f"give HOST:PORT, as 127.0.0.1:1883, up to {MAX_PORT}"
+        )
+    return host, int(port)
 
 
 def _shown(settled: Iterable[Settled], parts: int | None) -> Iterable[Settled]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 from pydantic import Field
 
 from hardware_sim.conveyor import Conveyor, LineSettings
 from hardware_sim.drawing.parts import DrawingSettings, DrawnParts, PartSource
 from hardware_sim.ejector import Ejector, EjectorSettings, TruthTable, parse_command
-from hardware_sim.faults import CameraFaults
-from hardware_sim.line import Line, Settled
+from hardware_sim.faults import CameraFaults, Shot
+from hardware_sim.line import Line, Settled, Sight
 from hardware_sim.line_server import LineServer
 from hardware_sim.replay import replay
+from hardware_sim.rtsp import RtspServer
 from shared.clock import Clock
 from shared.errors import WireError
 from shared.log import get_logger
@@ -82,9 +84,11 @@ class LineRun:
         clock: Clock,
         *,
         socket: Path | None = None,
+        rtsp: tuple[str, int] | None = None,
         transport: Transport | None = None,
     ) -> None:
-        """transport: instead of the one that the settings name, for tests.
+        """socket: serves boxes with `camera.kind: line`; rtsp: host and port, serves all others
+        transport: instead of the one that the settings name, for tests
 
         Raises DataError for a data set that can't be read.
         """
@@ -92,6 +96,8 @@ class LineRun:
         self._clock = clock
         self._source = part_source(settings)
         self._server = LineServer(socket, clock) if socket else None
+        self.stream = RtspServer(rtsp, clock) if rtsp else None
+        self._eyes = [eye for eye in (self._server, self.stream) if eye is not None]
         self._ejector = Ejector(settings.ejector)
         self._transport = transport
         if transport is None and settings.commands is not None:
@@ -104,7 +110,7 @@ class LineRun:
         """Run, and yield each part as it leaves the line; ends with the last one, or by `stop`.
 
         await_camera   the belt does not start before a box watches
-        Raises ProcessError where the socket can't be had.
+        Raises ProcessError where the socket or the stream's port can't be had.
         """
         line = self._line = self._built()
         try:
@@ -125,8 +131,8 @@ class LineRun:
     def stop(self) -> None:
         """End soon. May be called from a signal handler."""
         self._stopped.set()
-        if self._server is not None:
-            self._server.watched.set()
+        for eye in self._eyes:
+            eye.watched.set()
         if self._line is not None:
             self._line.changed.set()
 
@@ -162,7 +168,7 @@ class LineRun:
             faults=CameraFaults(settings.seed),
             ejector=self._ejector,
             clock=self._clock,
-            deliver=self._server.deliver if self._server else _to_nobody,
+            deliver=self._deliver,
             first_part=settings.first_part,
             parts=settings.parts,
         )
@@ -174,18 +180,27 @@ class LineRun:
             self._transport.start()
         if self._server is not None:
             self._server.start(line)
+        if self.stream is not None:
+            empty = np.zeros_like(self._source.part(self.settings.first_part).pixels)
+            self.stream.start(line, empty)
+            log.info("stream_opened", url=self.stream.url)
 
     def _await_camera(self) -> None:
-        if self._server is not None:
-            self._server.watched.wait()
+        for eye in self._eyes:
+            eye.watched.wait()
+
+    def _deliver(self, sight: Sight, shots: Sequence[Shot]) -> None:
+        """Without anybody who watches parts come by all the same."""
+        for eye in self._eyes:
+            eye.deliver(sight, shots)
 
     def _start_belt(self, line: Line) -> None:
         self._started = self._clock.monotonic()
         line.conveyor.start(self._started + LEAD_S)
 
     def _close(self) -> None:
-        if self._server is not None:
-            self._server.stop()
+        for eye in self._eyes:
+            eye.stop()
         if self._transport is not None:
             self._transport.stop()
 
@@ -195,7 +210,3 @@ def part_source(settings: LineRunSettings) -> PartSource:
     if settings.data is not None:
         return replay(settings.data, settings.seed, once=settings.once, split=settings.split)
     return DrawnParts(settings.drawing, settings.seed)
-
-
-def _to_nobody(*_: object) -> None:
-    """A line without a camera: parts come by all the same."""

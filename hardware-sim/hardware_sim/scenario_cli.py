@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hardware_sim.scenario.plant import Plant
+from hardware_sim.scenario.plant import Plant, require_able
 from hardware_sim.scenario.records import kept
 from hardware_sim.scenario.run import Run
 from hardware_sim.scenario.settings import Scenario, load_scenario
@@ -22,7 +22,9 @@ from shared.reports import prepare_report
 
 
 def run(
-    scenario: Annotated[Path, typer.Argument(help="A scenario's YAML file.")],
+    scenario: Annotated[
+        Path, typer.Argument(help="A scenario's YAML file, or a shipped one's name.")
+    ],
     report_: Annotated[
         Path | None, typer.Option("--report", help="Write report.html and report.json here.")
     ] = None,
@@ -51,8 +53,9 @@ def run(
 
 def carry_out(wanted: Scenario, folder: Path, report_folder: Path | None) -> ScenarioReport:
     """Start the plant, run it, put it away, judge."""
-    stop = StopSignal()
-    with Plant(wanted, wanted.bundle or SHIPPED_BUNDLE, folder) as plant:
+    stop, bundle = StopSignal(), wanted.bundle or SHIPPED_BUNDLE
+    require_able(wanted, bundle)
+    with Plant(wanted, bundle, folder) as plant:
         err.print(f"{wanted.name}: {wanted.about}", highlight=False)
         plant.start()
         with _bar() as bar:

@@ -18,13 +18,16 @@ from pathlib import Path
 from hardware_sim.compute.control import SOCKET, ControlServer
 from hardware_sim.compute.demands import demands_of, require_honourable
 from hardware_sim.compute.device import ComputeState, SimulatedDevice
-from hardware_sim.compute.profiles import load_profile, profile_names
+from hardware_sim.compute.profiles import Profile, load_profile, profile_names
 from shared.clock import SystemClock
 from shared.errors import RuntimeUnavailable
 from shared.runtime.base import Array, Runtime, RuntimeOptions, open_runtime
 
 # What settings say where nobody chose a device.
 UNCHOSEN = "CPU"
+# A backend that is a little slower than the device only makes a run less true, and is counted.
+FAR_TOO_SLOW = 10
+TRIES = 5
 
 
 class SimulatedRuntime:
@@ -45,8 +48,7 @@ class SimulatedRuntime:
         profile = load_profile(options.device)
         self._demands = demands_of(model)
         require_honourable(self._demands, profile)
-        backend = RuntimeOptions(profile.backend.device, options.threads)
-        self._backend: Runtime = open_runtime(profile.backend.name, model, backend)
+        self._backend = _backend(model, profile, options.threads)
         self.device = profile.name
         self._simulated = SimulatedDevice(profile, SystemClock(), time.sleep)
         path = os.environ.get(SOCKET)
@@ -65,6 +67,39 @@ class SimulatedRuntime:
         """Give up the control socket, where there is one."""
         if self._control is not None:
             self._control.close()
+
+
+def require_runnable(model: bytes, device: str, inputs: Array) -> None:
+    """That a profile's device takes a model, and that what computes here can keep up with it.
+
+    inputs   one picture for the model
+    Raises as opening it does, and RuntimeUnavailable where the backend is far too slow.
+    """
+    profile = load_profile(device)
+    demands = demands_of(model)
+    require_honourable(demands, profile)
+    runtime = _backend(model, profile, threads=1)
+    wanted_s, fastest_s = demands.latency_s(profile), _fastest_s(runtime, inputs)
+    if fastest_s > FAR_TOO_SLOW * wanted_s:
+        raise RuntimeUnavailable(
+            f"{profile.name} takes {wanted_s * 1000:.3g} ms for this model, {runtime.name} "
+            f"{runtime.device} here {fastest_s * 1000:.3g} ms at best",
+            fix="choose a slower device profile, or simulate it on a faster machine",
+        )
+
+
+def _fastest_s(runtime: Runtime, inputs: Array) -> float:
+    times = []
+    for _ in range(TRIES):
+        started = time.perf_counter()
+        runtime.run(inputs)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _backend(model: bytes, profile: Profile, threads: int) -> Runtime:
+    options = RuntimeOptions(profile.backend.device, threads)
+    return open_runtime(profile.backend.name, model, options)
 
 
 def devices() -> list[str]:

@@ -9,14 +9,28 @@ from typing import Self
 from cloud.broker import EmbeddedBroker
 from cloud.loopback import free_port
 from hardware_sim.cloud_process import CloudProcess
+from hardware_sim.compute.runtime import require_runnable
 from hardware_sim.processes import stop_all
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.station import Station
+from shared.bundle import Bundle
 from shared.errors import ProcessError
+from shared.manifest import HEAD
 
 HOST = "127.0.0.1"
 WATCHED_S = 30.0
 POLL_S = 0.1
+
+
+def require_able(scenario: Scenario, bundle: Path) -> None:
+    """That the bundle is one, and that every device's hardware could run its head.
+
+    Raises BundleError or RuntimeUnavailable, before anything has been started.
+    """
+    opened = Bundle.open(bundle)
+    head, picture = opened.read(HEAD), opened.golden.inputs[:1]
+    for profile in sorted({one.profile for one in scenario.devices if one.profile is not None}):
+        require_runnable(head, profile, picture)
 
 
 class Plant:

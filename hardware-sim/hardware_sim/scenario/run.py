@@ -10,7 +10,7 @@ from typing import Any
 
 from hardware_sim.operator import Doubtful, HttpDesk, Operator
 from hardware_sim.scenario.befall import Undo, befall
-from hardware_sim.scenario.faults import AnyFault, aimed_at
+from hardware_sim.scenario.faults import AnyFault, SpeedFault, aimed_at
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.station import Passed, Station
 from hardware_sim.session import StopSignal
@@ -23,13 +23,20 @@ COME_UP_S = 60.0
 SETTLE_S = 90.0
 """After the last part: for boxes to drain what waits, and to end."""
 
+STALE_S = 8.0
+"""A box says how it is every 2 s, as far as parts come and the network lets it."""
+TROUBLED = ("frozen", "retrying")
+"""States of a camera that are problems."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """How a device is at an instant, seconds after the start; None where nobody knows.
 
+    online         the cloud has heard so, and lately
     waiting        inspections that its box holds and the cloud does not have
     bytes_up       sent through its link so far; bytes_down, received
+    overrun_share  of its inferences, those that took this machine longer than the profile allows
     """
 
     at: float
@@ -41,6 +48,7 @@ class Look:
     bytes_down: int
     temperature_c: float | None
     throttled: bool
+    overrun_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +156,25 @@ class Run:
 
     def _look_at(self, station: Station, said: dict[str, Any] | None) -> Look:
         compute, counters = station.compute_state(), station.proxy.counters
+        said = still_true(said, self._clock.utc(), self._stale_s(station))
         return Look(
             at=self._now,
             device=station.name,
             online=said is not None and said["state"] == "online" and station.box.running,
             waiting=said["waiting"] if said is not None else None,
-            problems=tuple(said["problems"]) if said is not None else (),
+            problems=_problems(said) if said is not None else (),
             bytes_up=counters.up.bytes,
             bytes_down=counters.down.bytes,
             temperature_c=compute.temperature_c if compute else None,
             throttled=compute.throttled if compute else False,
+            overrun_share=compute.overruns / compute.runs if compute and compute.runs else None,
         )
+
+    def _stale_s(self, station: Station) -> float:
+        """After so long without a word nobody knows how a device is."""
+        line, timeline = station.settings.line.line, self._plant.scenario.timeline
+        changes = [fault.speed for fault in timeline if isinstance(fault, SpeedFault)]
+        return STALE_S + 2 * line.pitch / min([line.speed, *changes])
 
     def _gather(self) -> None:
         for station in self._plant.stations:
@@ -191,3 +207,19 @@ class Run:
             if passed.part == one.part:
                 return passed.defect != "good"
         return None
+
+
+def still_true(said: dict[str, Any] | None, now: float, stale_s: float) -> dict[str, Any] | None:
+    """What the cloud knows of a device, or None where it has heard nothing for too long.
+
+    Behind a half-open connection it goes on believing what it heard last.
+    now   UTC seconds
+    """
+    return said if said is not None and now - said["seen_at"] <= stale_s else None
+
+
+def _problems(said: dict[str, Any]) -> tuple[str, ...]:
+    """What a device says is wrong with it; a camera that gives no pictures is wrong too."""
+    camera = str(said["camera"])
+    trouble = (f"camera: {camera}",) if camera.startswith(TROUBLED) else ()
+    return (*said["problems"], *trouble)

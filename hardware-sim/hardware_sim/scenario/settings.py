@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from hardware_sim.compute.profiles import load_profile
-from hardware_sim.line_run import LineRunSettings
-from hardware_sim.network.conditions import Conditions
 from hardware_sim.operator import OperatorSettings
-from hardware_sim.scenario.faults import ALL, AmbientFault, AnyFault, ResetFault, aimed_at
-from shared.errors import SettingsError
+from hardware_sim.scenario.coherence import Parts, problems, readable
+from hardware_sim.scenario.device import DeviceSettings
+from hardware_sim.scenario.faults import ALL, AnyFault
 from shared.settings import Settings, load_settings
 from shared.topics import NAME
 
+SHIPPED = Path(__file__).parents[1] / "scenarios"
 MAX_DEVICES = 16
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-
-
-class DeviceSettings(Settings):
-    """One camera box, its line, and the link to its broker."""
-
-    name: str = Field(pattern=f"^{NAME.pattern}$")
-    line: LineRunSettings = LineRunSettings()
-    network: Conditions = Field(default=Conditions(), description="when nothing is wrong")
-    margin_ms: float = Field(
-        default=100.0,
-        ge=0,
-        description="the box decides by itself so long before the ejector must know",
-    )
-    profile: str | None = Field(
-        default=None, description="of the hardware it stands for; none: this machine as it is"
-    )
-
-    @property
-    def given_ms(self) -> float:
-        """From trigger to the last instant at which the ejector can obey."""
-        return self.line.line.deadline_s * 1000
-
-    @property
-    def deadline_ms(self) -> int:
-        """What the box is told to keep."""
-        return int(self.given_ms - self.margin_ms)
 
 
 class Expectations(Settings):
@@ -94,53 +66,51 @@ class Scenario(Settings):
     timeline: list[AnyFault] = Field(default=[])
     expect: Expectations = Expectations()
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Scenario:
-        problems = [
-            InitErrorDetails(
-                type=PydanticCustomError("scenario", "{problem}", {"problem": problem}),
-                loc=loc,
-                input=None,
-            )
-            for loc, problem in self._problems()
-        ]
-        if problems:
-            raise ValidationError.from_exception_data("Scenario", problems)
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _fits_together(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is wrong with single settings, and what with all of them together, at once."""
+        try:
+            scenario = handler(values)
+            mistakes = []
+            parts = Parts(scenario.duration_s, scenario.devices, list(enumerate(scenario.timeline)))
+        except ValidationError as error:
+            if not isinstance(values, Mapping):
+                raise
+            mistakes = [_again(detail) for detail in error.errors()]
+            parts = readable(values)
+        mistakes += [_mistake("scenario", *problem) for problem in problems(parts)]
+        if mistakes:
+            raise ValidationError.from_exception_data("Scenario", mistakes)
+        return scenario
 
     def named(self, device: str) -> list[str]:
         """The devices that a fault is aimed at."""
         return [one.name for one in self.devices if device in {ALL, one.name}]
 
-    def _problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        names = Counter(device.name for device in self.devices)
-        for index, device in enumerate(self.devices):
-            if device.deadline_ms < 1:
-                left = f"leaves the box no time: the line gives it {device.given_ms:.0f} ms"
-                yield ("devices", index, "margin_ms"), left
-            if device.profile is not None:
-                try:
-                    load_profile(device.profile)
-                except SettingsError as error:
-                    yield ("devices", index, "profile"), f"{error.message}; {error.fix}"
-            if names[device.name] > 1 or device.name == ALL:
-                yield ("devices", index, "name"), "is taken: each device needs a name of its own"
-        profiles = {device.name: device.profile for device in self.devices}
-        for index, fault in enumerate(self.timeline):
-            aim = aimed_at(fault)
-            if aim is not None and aim != ALL and aim not in names:
-                known = ", ".join(names)
-                yield ("timeline", index, "device"), f"there is no {aim!r}; there are {known}"
-            if isinstance(fault, ResetFault | AmbientFault) and not profiles.get(fault.device):
-                what = "needs a device with a `profile`: this machine has no driver or heat to act"
-                yield ("timeline", index, "device"), what
-            if fault.ends_s > self.duration_s:
-                ends = f"ends {fault.ends_s:g} s in, after the scenario's {self.duration_s:g} s"
-                yield ("timeline", index, "at_s"), ends
+
+def _mistake(kind: str, loc: tuple[str | int, ...], told: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError(kind, "{told}", {"told": told}), loc=loc, input=None
+    )
+
+
+def _again(detail: ErrorDetails) -> InitErrorDetails:
+    """The same mistake, to be raised together with others."""
+    context = {**detail.get("ctx", {}), "told": detail["msg"]}
+    # Errors keep their own type, by which messages for people are chosen.
+    kind = PydanticCustomError(detail["type"], "{told}", context)
+    return InitErrorDetails(type=kind, loc=detail["loc"], input=detail["input"])
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario. Raises SettingsError that lists every mistake with its line."""
+    """Read a scenario: a file, or a shipped one by its name, `scenarios/NAME.yaml` too.
+
+    Raises SettingsError that lists every mistake with its line.
+    """
+    if not path.exists() and path.parent in {Path(), Path("scenarios")}:
+        shipped = SHIPPED / f"{path.stem}.yaml"
+        path = shipped if shipped.is_file() else path
     scenario = load_settings(path, Scenario)
     if scenario.bundle is None:
         return scenario

@@ -18,7 +18,8 @@ from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
 from hardware_sim.power import Plug
 from hardware_sim.processes import Child, splitsight
-from hardware_sim.scenario.settings import DeviceSettings, Scenario
+from hardware_sim.scenario.device import DeviceSettings
+from hardware_sim.scenario.settings import Scenario
 from shared.errors import ProcessError
 
 SITE, LINE = "sim", "line"
@@ -143,10 +144,10 @@ class Station:
 
     def _line_settings(self, scenario: Scenario, seed: int) -> dict[str, Any]:
         line = self.settings.line
-        count = int(scenario.duration_s * line.line.speed / line.line.pitch)
         values: dict[str, Any] = line.model_dump(mode="json", exclude_unset=True)
         commands = {"broker": self._floor, "topic": self._topic}
-        return {"seed": seed, **values, "parts": max(1, count), "commands": commands}
+        parts = self.settings.parts_in(scenario.duration_s)
+        return {"seed": seed, **values, "parts": parts, "commands": commands}
 
     def _box_settings(self) -> dict[str, Any]:
         profile = self.settings.profile
