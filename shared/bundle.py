@@ -14,7 +14,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -170,6 +170,19 @@ def amend_bundle(bundle: Bundle, changes: Mapping[str, object], path: Path | Non
     else:
         _write_zip(target, {MANIFEST: manifest, **_files(bundle)})
     return Bundle.open(target)
+
+
+def pack_bundle(bundle: Bundle, path: Path, *, without: Collection[str] = ()) -> Bundle:
+    """Write a bundle, its manifest unchanged, as one zip file.
+
+    The same bundle gives the same bytes, wherever it lies, and with them the same release.
+    without   files that are left out; the manifest still promises them
+    Raises BundleMismatch for a file that is not what is promised.
+    """
+    names = sorted(set(bundle.manifest.files) - set(without))
+    manifest = _read(bundle.path, MANIFEST)
+    _write_zip(path, {MANIFEST: manifest, **{name: bundle.read(name) for name in names}})
+    return Bundle.open(path)
 
 
 def _files(bundle: Bundle) -> dict[str, bytes]:

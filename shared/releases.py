@@ -10,7 +10,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import ReleaseError
 from shared.settings import Settings
@@ -18,6 +18,7 @@ from shared.settings import Settings
 ReleaseKind = Literal["model", "app", "image"]
 RELEASE_KINDS: tuple[ReleaseKind, ...] = get_args(ReleaseKind)
 ANY_HARDWARE = "any"
+SUFFIX: dict[ReleaseKind, str] = {"model": "zip", "app": "tar.zst", "image": "sqfs"}
 
 
 class ReleaseFacts(Settings):
@@ -29,7 +30,15 @@ class ReleaseFacts(Settings):
     pair      of a model: the id of head and tail; the cloud must serve that tail
     bundle    of a model: the bundle's id
     deltas    target path of a zstd patch, by the sha256 of the payload that it starts from
+    licence   under which the data behind a model may be used; for people
+    data_hash, parent, round   where a model comes from: its data, the bundle that it was made from
+              and the federated round, where there was one
+    approved_by   who let it out; for people
+
+    Fields that a later version adds are ignored, so that an old device can still be updated.
     """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
 
     kind: ReleaseKind
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
@@ -39,6 +48,46 @@ class ReleaseFacts(Settings):
     pair: str = ""
     bundle: str = ""
     deltas: dict[str, str] = Field(default_factory=dict)
+    licence: str = Field(default="", max_length=200)
+    data_hash: str = Field(default="", max_length=128)
+    parent: str = Field(default="", max_length=64)
+    round: int | None = Field(default=None, ge=0)
+    approved_by: str = Field(default="", max_length=100)
+
+    @property
+    def path(self) -> str:
+        """The target that these facts belong to."""
+        folder = "models" if self.kind == "model" else f"firmware/{self.kind}"
+        return f"{folder}/{self.name}/{self.version}.{SUFFIX[self.kind]}"
+
+    def delta_path(self, base: str) -> str:
+        """The target of the patch that starts from the payload with sha256 `base`."""
+        return f"{self.path.rpartition('/')[0]}/{self.version}.from-{base[:12]}.zst"
+
+    def require(self, hardware: str, counter: int) -> None:
+        """Raises ReleaseError where a device must not take it.
+
+        counter   of the release that the device runs now; 0 where it runs none
+        """
+        if not self.fits(hardware):
+            raise ReleaseError(
+                f"{self.path} is for {', '.join(self.hardware)}; this device is {hardware}",
+                fix="build and add a release for this hardware",
+            )
+        if self.counter < counter:
+            raise ReleaseError(
+                f"{self.path} has counter {self.counter}, older than {counter}, which runs here",
+                fix="release the old content again under a new version",
+            )
+
+    def require_bundle(self, bundle: str, pair: str) -> None:
+        """Raises ReleaseError where a bundle's own id and pair are not what was signed."""
+        if (bundle, pair) != (self.bundle, self.pair):
+            raise ReleaseError(
+                f"{self.path} holds bundle {bundle} with pair {pair}; "
+                f"signed are {self.bundle} with pair {self.pair}",
+                fix="add the bundle again with `splitsight fleet release add`",
+            )
 
     def fits(self, hardware: str) -> bool:
         return ANY_HARDWARE in self.hardware or hardware in self.hardware
@@ -47,7 +96,7 @@ class ReleaseFacts(Settings):
     def of(cls, path: str, custom: Mapping[str, Any] | None) -> ReleaseFacts:
         """Raises ReleaseError for a target that is no release of ours."""
         try:
-            return cls.model_validate(custom or {})
+            facts = cls.model_validate(custom or {})
         except ValidationError as error:
             first = error.errors()[0]
             raise ReleaseError(
@@ -55,6 +104,13 @@ class ReleaseFacts(Settings):
                 f"{first['msg'].lower()}",
                 fix="add it again with `splitsight fleet release add`",
             ) from error
+        if facts.path != path:
+            # Else a key that may sign models could pass one off as firmware.
+            raise ReleaseError(
+                f"{path} says that it is {facts.path}",
+                fix="add it again with `splitsight fleet release add`",
+            )
+        return facts
 
 
 def hardware_here() -> str:

@@ -1,0 +1,265 @@
+"""`splitsight fleet release`: what devices may run, signed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shared.clock import SystemClock
+from shared.console import Format, err, out, print_json, print_table, track
+from shared.errors import ReleaseError
+from shared.releases import ANY_HARDWARE, ReleaseFacts, ReleaseKind, hardware_here
+
+if TYPE_CHECKING:
+    from fleet.releases.drafts import Drafts, Standing
+
+PASSPHRASE_VARIABLE = "SPLITSIGHT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name
+TOKEN_VARIABLE = "SPLITSIGHT_TOKEN"  # noqa: S105
+
+app = typer.Typer(no_args_is_help=True, help="Make, sign and publish what devices may run.")
+
+FolderOption = Annotated[Path, typer.Option("--folder", help="The fleet's folder.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
+DEFAULT_FOLDER = Path("fleet")
+
+
+@app.command()
+def init(
+    keys: Annotated[Path, typer.Option(help="Where to write the keys of people; a USB stick.")],
+    folder: FolderOption = DEFAULT_FOLDER,
+) -> None:
+    """Make a repository and its keys. A passphrase is read from SPLITSIGHT_KEY_PASSPHRASE."""
+    from fleet.releases.founding import found_repository  # noqa: PLC0415
+    from fleet.releases.store import Store  # noqa: PLC0415
+
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+    paths = found_repository(Store(folder), keys, SystemClock(), passphrase)
+    for path in paths:
+        out.print(str(path), markup=False, highlight=False)
+    said = "encrypted" if passphrase else "[bold]not encrypted[/]"
+    err.print(f"The keys above are {said}. Take root-1, root-2 and root-3 to three places.")
+    err.print(f"Devices start from {folder / 'repository' / 'metadata' / '1.root.json'}.")
+
+
+@app.command()
+def add(
+    folder: FolderOption = DEFAULT_FOLDER,
+    model: Annotated[Path | None, typer.Option(help="A bundle.")] = None,
+    app_file: Annotated[
+        Path | None, typer.Option("--app", help="An application, .tar.zst; needs --name …")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="A root file system, .sqfs; alike.")] = None,
+    name: Annotated[str, typer.Option(help="Of an application or image.")] = "",
+    version: Annotated[str, typer.Option(help="Of an application or image, say 1.2.0.")] = "",
+    hardware: Annotated[
+        list[str] | None,
+        typer.Option(help="Machines that it fits; again for several. Models fit any."),
+    ] = None,
+    parent: Annotated[str, typer.Option(help="Bundle that a model was made from.")] = "",
+    round_: Annotated[
+        int | None, typer.Option("--round", help="Federated round that a model comes from.")
+    ] = None,
+    approved_by: Annotated[str, typer.Option(help="Who lets it out.")] = "",
+    without_tail: Annotated[
+        bool, typer.Option("--without-tail", help="Leave out what only the cloud needs.")
+    ] = False,
+    format_: FormatOption = "text",
+) -> None:
+    """Add a release to the draft. Devices see it after `sign` and `publish`."""
+    from fleet.releases.adding import Adding, Word  # noqa: PLC0415
+
+    given = [p for p in (model, app_file, image) if p is not None]
+    if len(given) != 1:
+        raise ReleaseError("give one thing to add", fix="use --model, --app or --image")
+    adding = Adding(_drafts(folder), watch=_watched)
+    fits = tuple(hardware or [ANY_HARDWARE if model else hardware_here()])
+    word = Word(fits, approved_by, parent, round_)
+    if model:
+        facts = adding.add_model(model, word, without_tail=without_tail)
+    else:
+        kind: ReleaseKind = "app" if app_file else "image"
+        facts = adding.add_file(kind, given[0], name, version, word)
+    _print_added(facts, format_)
+
+
+@app.command()
+def remove(
+    path: Annotated[str, typer.Argument(help="As `list` prints it.")],
+    folder: FolderOption = DEFAULT_FOLDER,
+) -> None:
+    """Take a release out of the draft. Devices that run it go on."""
+    from fleet.releases.adding import Adding  # noqa: PLC0415
+
+    Adding(_drafts(folder)).remove(path)
+    err.print("Removed from the draft; sign and publish it.")
+
+
+@app.command()
+def renew(
+    role: Annotated[str, typer.Argument(help="root, targets, models or firmware.")],
+    folder: FolderOption = DEFAULT_FOLDER,
+) -> None:
+    """Draft a role anew, unchanged, before it expires."""
+    _drafts(folder).renew(role)
+    err.print(f"{role} waits for its signatures.")
+
+
+@app.command()
+def rotate(
+    role: Annotated[str, typer.Argument(help="The role whose key is replaced.")],
+    old: Annotated[str, typer.Option(help="Beginning of the old key's id; see `list`.")],
+    folder: FolderOption = DEFAULT_FOLDER,
+    new: Annotated[
+        Path | None, typer.Option(help="Where to write the new key; not for online roles.")
+    ] = None,
+) -> None:
+    """Draft a new key in place of one that is lost, leaked or old."""
+    from fleet.releases.keys import make_key  # noqa: PLC0415
+    from fleet.releases.roles import ONLINE  # noqa: PLC0415
+
+    drafts = _drafts(folder)
+    if role in ONLINE:
+        number = len(list(drafts.store.keys.glob(f"{role}-*.pem"))) + 1
+        signer = make_key(drafts.store.keys / f"{role}-{number}.pem")
+    elif new is None:
+        raise ReleaseError(f"the new key of {role} needs a place", fix="give --new FILE")
+    else:
+        signer = make_key(new, os.environ.get(PASSPHRASE_VARIABLE))
+    roles = drafts.rotate(role, old, signer)
+    err.print(f"Waiting for signatures: {', '.join(roles)}.")
+
+
+@app.command()
+def sign(
+    key: Annotated[list[Path] | None, typer.Option(help="A key; again for several.")] = None,
+    folder: FolderOption = DEFAULT_FOLDER,
+    file: Annotated[
+        Path | None, typer.Option(help="A copy of a draft, on a machine without the repository.")
+    ] = None,
+    merge: Annotated[
+        Path | None, typer.Option(help="Take signatures over from a copy signed elsewhere.")
+    ] = None,
+    format_: FormatOption = "text",
+) -> None:
+    """Sign what waits, with whichever of the keys may. Signatures add up until there are enough."""
+    from fleet.releases.drafts import sign_copy  # noqa: PLC0415
+    from fleet.releases.keys import load_key  # noqa: PLC0415
+
+    if not key and not merge:
+        raise ReleaseError("there is nothing to sign with", fix="give --key FILE")
+    signers = [load_key(path, os.environ.get(PASSPHRASE_VARIABLE)) for path in key or ()]
+    if file:
+        sign_copy(file, signers)
+        err.print(f"Signed. Take {file} back and `splitsight fleet release sign --merge` it.")
+        return
+    drafts = _drafts(folder)
+    if merge:
+        drafts.merge(merge)
+    if signers:
+        drafts.sign(signers)
+    _print_standing([row for row in drafts.standing() if row.waiting], format_)
+
+
+@app.command()
+def publish(
+    folder: FolderOption = DEFAULT_FOLDER,
+    cloud: Annotated[
+        str, typer.Option(help="A cloud whose tails count too. Token: SPLITSIGHT_TOKEN.")
+    ] = "",
+) -> None:
+    """Let devices see every draft that enough keys have signed."""
+    from fleet.releases.publisher import Publisher  # noqa: PLC0415
+
+    drafts = _drafts(folder)
+    served = _served_pairs(cloud) if cloud else ()
+    roles = Publisher(drafts.store, SystemClock()).publish(served)
+    err.print(f"Published: {', '.join(roles)}.")
+    for row in drafts.standing():
+        if row.waiting:
+            err.print(f"{row.role} still waits: {row.signed} of {row.threshold} signatures.")
+
+
+@app.command("list")
+def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text") -> None:
+    """Print every release, and who has to sign what until when."""
+    from fleet.releases.catalogue import Catalogue, described  # noqa: PLC0415
+
+    drafts = _drafts(folder)
+    entries, standing = Catalogue(drafts.store).entries(), drafts.standing()
+    if format_ == "json":
+        print_json(
+            {"releases": [described(e) for e in entries], "roles": [asdict(s) for s in standing]}
+        )
+        return
+    if entries:
+        print_table(
+            "releases",
+            [
+                {
+                    "path": entry.path,
+                    "number": entry.facts.counter,
+                    "state": entry.stage,
+                    "kB": f"{entry.bytes / 1e3:.0f}",
+                    "patches kB": ", ".join(f"{d.bytes / 1e3:.1f}" for d in entry.deltas) or "–",
+                    "approved by": entry.facts.approved_by or "–",
+                }
+                for entry in entries
+            ],
+        )
+    else:
+        err.print("no release yet: `splitsight fleet release add --model BUNDLE`")
+    _print_standing(standing, "text")
+
+
+def _drafts(folder: Path) -> Drafts:
+    from fleet.releases.drafts import Drafts  # noqa: PLC0415
+    from fleet.releases.store import Store  # noqa: PLC0415
+
+    store = Store(folder)
+    store.require()
+    return Drafts(store, SystemClock())
+
+
+def _watched(items: Sequence[Any], what: str) -> Iterable[Any]:
+    return track(items, what, len(items))
+
+
+def _served_pairs(cloud: str) -> list[str]:
+    from fleet.devices import CloudAddress, list_tails  # noqa: PLC0415
+
+    rows = list_tails(CloudAddress(cloud, os.environ.get(TOKEN_VARIABLE)))
+    return [str(row["pair"]) for row in rows if not row["problem"]]
+
+
+def _print_added(facts: ReleaseFacts, format_: Format) -> None:
+    if format_ == "json":
+        print_json({"path": facts.path, **facts.model_dump(mode="json")})
+        return
+    out.print(facts.path, markup=False, highlight=False)
+    err.print(f"Number {facts.counter}, {len(facts.deltas)} patches; sign and publish it.")
+
+
+def _print_standing(rows: Sequence[Standing], format_: Format) -> None:
+    if format_ == "json":
+        print_json([asdict(row) for row in rows])
+        return
+    print_table(
+        "signatures",
+        [
+            {
+                "role": row.role,
+                "version": row.version,
+                "good until": row.expires[:16].replace("T", " "),
+                "waiting": f"{row.waiting}: {row.signed} of {row.threshold}"
+                if row.waiting
+                else "–",
+                "keys": " ".join(row.keys),
+            }
+            for row in rows
+        ],
+    )

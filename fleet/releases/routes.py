@@ -1,0 +1,54 @@
+"""The registry over HTTP: for programs and for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from fleet.pages import Pages
+from fleet.releases.catalogue import Catalogue, described
+from fleet.releases.drafts import Drafts
+from fleet.releases.tails import Tails
+
+PAGE = "/fleet/releases"
+SOON = timedelta(days=14)
+
+
+def release_routes(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> APIRouter:
+    """Read only: what changes releases needs keys, which the cloud has not got."""
+    routes = APIRouter()
+    pages = Pages()
+    store = drafts.store
+
+    @routes.get("/api/fleet/releases")
+    def releases() -> dict[str, Any]:
+        """Every release with lineage, promises and approval, and how far each role is signed."""
+        if not store.exists:
+            return {"releases": [], "roles": []}
+        return {
+            "releases": [described(entry) for entry in catalogue.entries()],
+            "roles": [asdict(row) for row in drafts.standing()],
+        }
+
+    @routes.get("/api/fleet/tails")
+    def served_tails() -> list[dict[str, Any]]:
+        """Every tail: which devices and releases need it, and whether it may be dropped."""
+        return [asdict(row) for row in tails.states()]
+
+    @routes.get(PAGE, include_in_schema=False)
+    def page() -> Response:
+        founded = store.exists
+        return pages.render(
+            "releases.html",
+            founded=founded,
+            entries=catalogue.entries() if founded else [],
+            tails=tails.states(),
+            roles=drafts.standing() if founded else [],
+            late=drafts.expiring(SOON) if founded else [],
+        )
+
+    return routes

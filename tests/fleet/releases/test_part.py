@@ -1,0 +1,245 @@
+"""Releases in the cloud's process: kept fresh, their tails served, their registry shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from cloud.rack import Rack
+from cloud.settings import TailSettings
+from fleet.database import FleetDatabase
+from fleet.releases.adding import Word
+from fleet.releases.part import ReleasesPart, open_releases
+from fleet.releases.tails import RunningModels
+from fleet.settings import FleetSettings
+from shared.bundle import write_bundle
+from shared.manifest import GOLDEN
+from shared.services import Surroundings
+from shared.topics import Address
+from shared.transport.memory import MemoryBroker
+from shared.wire import State, encode
+from tests.bundles import make_bundle
+from tests.cloud.caller import Caller
+from tests.fleet.releases.rigs import DAY, EVERYWHERE, Yard
+
+
+@dataclass
+class Cloud:
+    """A part in a cloud that serves one tail of its own configuration, `configured`."""
+
+    yard: Yard
+    rack: Rack
+    configured: str
+    part: ReleasesPart
+    caller: Caller
+    running: dict[str, str] = field(default_factory=dict)
+
+    def tails(self) -> dict[str, dict[str, object]]:
+        return {row["pair"]: row for row in self.caller.get("/api/fleet/tails").json()}
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    return Yard(tmp_path)
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, yard: Yard) -> Iterator[Cloud]:
+    own = make_bundle(tmp_path / "own", height=32, width=32, name="own")
+    rack = Rack([own.path], TailSettings.model_validate({"runtime": "onnx"}))
+    running: dict[str, str] = {}
+    transport = MemoryBroker().transport()
+    around = Surroundings(transport, yard.clock, rack, None, threading.Event())
+    database = FleetDatabase.in_folder(tmp_path / "fleet")
+    settings = FleetSettings(folder=yard.folder)
+    part = open_releases(settings, around, database, lambda: running)
+    app = FastAPI()
+    for router in part.routers:
+        app.include_router(router)
+    yield Cloud(
+        yard, rack, own.manifest.pair, part, Caller(app, "http://127.0.0.1"), running=running
+    )
+    part.stop()
+    database.close()
+
+
+def test_the_tail_of_a_published_model_is_served(cloud: Cloud) -> None:
+    facts = cloud.yard.add()
+    cloud.part.look()
+    assert facts.pair not in cloud.rack
+    cloud.yard.publish("models")
+    cloud.part.look()
+    assert facts.pair in cloud.rack
+    assert cloud.tails()[facts.pair] == {
+        "pair": facts.pair,
+        "bundle": facts.bundle,
+        "devices": [],
+        "release": facts.path,
+        "droppable": False,
+        "problem": "",
+    }
+
+
+def test_a_tail_stays_while_a_device_runs_its_head_even_if_the_release_is_gone(
+    cloud: Cloud,
+) -> None:
+    facts = cloud.yard.release()
+    cloud.running["box-1"] = facts.bundle
+    cloud.yard.adding.remove(facts.path)
+    cloud.yard.publish("models")
+    # The cloud starts anew, and the only thing that speaks for this tail is the device.
+    cloud.part.look()
+    assert facts.pair in cloud.rack
+    row = cloud.tails()[facts.pair]
+    assert (row["devices"], row["release"], row["droppable"]) == (["box-1"], "", False)
+    cloud.running.clear()
+    assert cloud.tails()[facts.pair]["droppable"] is True
+
+
+def test_what_may_be_dropped_is_what_nobody_needs(cloud: Cloud) -> None:
+    facts = cloud.yard.release()
+    cloud.part.look()
+    needed = cloud.part.tails_needed([])
+    assert needed == (frozenset({facts.pair}), frozenset({cloud.configured}))
+    needed = cloud.part.tails_needed([cloud.configured])
+    assert needed.droppable == frozenset()
+
+
+def test_a_device_whose_bundle_is_unknown_is_told(cloud: Cloud) -> None:
+    cloud.running["box-9"] = "feedfacefeedface"
+    row = cloud.tails()[""]
+    assert (row["bundle"], row["devices"]) == ("feedfacefeedface", ["box-9"])
+    assert "no release here is this bundle" in str(row["problem"])
+
+
+def test_a_tail_that_does_not_open_keeps_no_other_away(cloud: Cloud) -> None:
+    yard = cloud.yard
+    bad = make_bundle(yard.folder / "bad", height=48, width=48, name="bad")
+    files = {name: bad.read(name) for name in bad.manifest.files}
+    wrong = replace(bad.golden, tail_scores=1 - bad.golden.tail_scores)
+    fields = bad.manifest.model_dump(exclude={"files"})
+    bad = write_bundle(bad.path, fields, {**files, GOLDEN: wrong.to_bytes()})
+    facts = yard.adding.add_model(bad.path, EVERYWHERE)
+    good = yard.add()
+    yard.publish("models")
+    cloud.part.look()
+    assert good.pair in cloud.rack
+    assert facts.pair not in cloud.rack
+    assert "disagrees with bad" in str(cloud.tails()[facts.pair]["problem"])
+
+
+def test_the_cloud_signs_again_while_it_runs(cloud: Cloud) -> None:
+    before = (cloud.yard.store.metadata / "timestamp.json").read_bytes()
+    cloud.yard.clock.advance(DAY * 0.6)
+    cloud.part.look()
+    assert (cloud.yard.store.metadata / "timestamp.json").read_bytes() != before
+
+
+def test_lost_online_keys_stop_nothing_else(cloud: Cloud) -> None:
+    (cloud.yard.store.keys / "timestamp-1.pem").unlink()
+    cloud.part.look()
+    assert cloud.caller.get("/api/fleet/releases").status_code == 200
+
+
+def test_the_part_starts_and_stops(cloud: Cloud) -> None:
+    facts = cloud.yard.release()
+    cloud.part.start()
+    assert facts.pair in cloud.rack
+    cloud.part.stop()
+    cloud.part.stop()
+
+
+def test_the_registry_shows_lineage_promises_and_approval(cloud: Cloud) -> None:
+    facts = cloud.yard.release()
+    cloud.yard.release("1.1.0")
+    cloud.yard.add("1.2.0")
+    found = cloud.caller.get("/api/fleet/releases").json()
+    rows = {row["version"]: row for row in found["releases"]}
+    assert [rows[v]["stage"] for v in ("1.0.0", "1.1.0", "1.2.0")] == [
+        *("published", "published", "draft")
+    ]
+    first = rows["1.0.0"]
+    assert (first["approved_by"], first["licence"], first["pair"]) == (
+        *("A. Rossi", "none"),
+        facts.pair,
+    )
+    assert first["promises"]["certificate"] == "no certificate"
+    assert first["promises"]["leakage"].startswith("not measured")
+    assert first["promises"]["carries_tail"] is True
+    assert [delta["base"] for delta in rows["1.1.0"]["deltas"]] == ["1.0.0"]
+    assert {row["role"]: row["waiting"] for row in found["roles"]}["models"] == 4
+
+
+def test_the_page_shows_releases_tails_and_signatures(cloud: Cloud) -> None:
+    facts = cloud.yard.release()
+    cloud.part.look()
+    cloud.running["box-1"] = facts.bundle
+    text = cloud.caller.get("/fleet/releases").text
+    for words in ("tiny 1.0.0", facts.pair, "A. Rossi", "box-1", "may be dropped", "timestamp"):
+        assert words in text
+    cloud.yard.clock.advance(80 * DAY)
+    assert "must be signed again" in cloud.caller.get("/fleet/releases").text
+
+
+def test_the_page_loads_and_runs_nothing_that_the_policy_forbids(cloud: Cloud) -> None:
+    cloud.yard.release()
+    text = cloud.caller.get("/fleet/releases").text
+    for forbidden in ("<script", "<style", "style=", "onclick", "http://", "https://"):
+        assert forbidden not in text
+
+
+def test_what_people_write_is_text_on_the_page(cloud: Cloud) -> None:
+    cloud.yard.release("1.0.0", Word(("any",), approved_by="<b>me</b>"))
+    assert "&lt;b&gt;me&lt;/b&gt;" in cloud.caller.get("/fleet/releases").text
+
+
+def test_a_cloud_without_releases_says_how_to_start(tmp_path: Path, yard: Yard) -> None:
+    transport = MemoryBroker().transport()
+    around = Surroundings(
+        transport,
+        yard.clock,
+        Rack([], TailSettings.model_validate({"runtime": "onnx"})),
+        None,
+        threading.Event(),
+    )
+    database = FleetDatabase.in_folder(tmp_path / "empty")
+    part = open_releases(FleetSettings(folder=tmp_path / "empty"), around, database)
+    part.start()
+    app = FastAPI()
+    for router in part.routers:
+        app.include_router(router)
+    caller = Caller(app, "http://127.0.0.1")
+    assert caller.get("/api/fleet/releases").json() == {"releases": [], "roles": []}
+    assert caller.get("/api/fleet/tails").json() == []
+    assert "splitsight fleet release init" in caller.get("/fleet/releases").text
+    part.stop()
+    database.close()
+
+
+def test_what_devices_run_is_what_they_last_said() -> None:
+    broker = MemoryBroker()
+    device, cloud = broker.transport(), broker.transport()
+    cloud.start()
+    device.start()
+    running = RunningModels()
+    running.listen(cloud)
+    topic = Address("plant", "line", "box-1").topic("state")
+
+    def say(state: str, bundle: str) -> None:
+        message = State(state=state, boot="b", at=1.0, bundle=bundle)  # type: ignore[arg-type]
+        device.publish(topic, encode(message), retain=True)
+
+    say("online", "aaaa")
+    assert running() == {"box-1": "aaaa"}
+    say("offline", "")
+    assert running() == {"box-1": "aaaa"}
+    device.publish(topic, b"rubbish", retain=True)
+    say("online", "bbbb")
+    assert running() == {"box-1": "bbbb"}
+    device.publish(topic, b"", retain=True)
+    assert running() == {}
