@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from typing import Self
 
 from cloud.broker_kinds import choose_program
 from cloud.loopback import is_loopback, require_free
-from cloud.settings import BrokerKind
+from cloud.secure import SecureListener
+from cloud.settings import BrokerKind, SecureListenerSettings
 from shared import guard
-from shared.errors import ProcessError, SettingsError
+from shared.errors import ProcessError, SettingsError, SplitsightError
 from shared.log import get_logger
 
 log = get_logger("broker")
@@ -35,8 +37,13 @@ class EmbeddedBroker:
     """
 
     def __init__(
-        self, kind: BrokerKind = "auto", host: str = "127.0.0.1", port: int = 1883
+        self,
+        kind: BrokerKind = "auto",
+        host: str = "127.0.0.1",
+        port: int = 1883,
+        secure: SecureListenerSettings | None = None,
     ) -> None:
+        """secure: a second listener, which other machines may reach with a certificate."""
         if not is_loopback(host):
             raise SettingsError(
                 f"the embedded broker would listen on {host}, open to everyone",
@@ -45,10 +52,11 @@ class EmbeddedBroker:
             )
         self.host, self.port = host, port
         self._kind = kind
+        self._secure = SecureListener(secure) if secure else None
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._answered = threading.Event()
-        self._failure: ProcessError | None = None
+        self._failure: SplitsightError | None = None
         self._keeper: threading.Thread | None = None
 
     @property
@@ -61,9 +69,11 @@ class EmbeddedBroker:
         """Start the child and wait until it accepts connections.
 
         Raises ProcessError where the kind is not installed, the port is taken, or it never
-        becomes ready.
+        becomes ready; SettingsError where it can't be secured.
         """
         require_free(self.host, self.port, setting="broker.port")
+        if self._secure is not None:
+            self._secure.check()
         # The kernel ends a child with the thread that started it, so one thread starts them all.
         self._keeper = threading.Thread(target=self._keep, name="broker", daemon=True)
         self._keeper.start()
@@ -91,7 +101,7 @@ class EmbeddedBroker:
         with tempfile.TemporaryDirectory(prefix="splitsight-broker-") as folder:
             try:
                 self._start_once(Path(folder))
-            except ProcessError as error:
+            except SplitsightError as error:
                 self._failure = error
                 return
             finally:
@@ -114,15 +124,22 @@ class EmbeddedBroker:
                     self._child.wait(timeout=1.0)
                     break
                 except subprocess.TimeoutExpired:
-                    continue
+                    self._enforce()
         if self._stopping.is_set():
             self._end()
             return False
         return True
 
+    def _enforce(self) -> None:
+        """Put out whom the list of revoked certificates names, where it has changed."""
+        if self._secure is None or self._child is None or not self._secure.changed():
+            return
+        self._child.send_signal(signal.SIGHUP)
+        self._secure.end_sessions(self.host, self.port)
+
     def _start_once(self, folder: Path) -> None:
         program = choose_program(self._kind)
-        command = program.command(self.host, self.port, folder)
+        command = program.command(self.host, self.port, folder, self._secure)
         guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command]
         complaint = folder / "stderr"
         with complaint.open("wb") as stderr:

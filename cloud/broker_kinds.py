@@ -9,16 +9,18 @@ import sys
 from pathlib import Path
 from typing import Literal, Protocol
 
-from shared.errors import ProcessError
+from cloud.secure import SecureListener
+from shared.errors import ProcessError, SettingsError
 
 MAX_PAYLOAD = 1 << 20
 # Debian installs daemons where an ordinary user's PATH does not look.
 SBIN = "/usr/sbin:/usr/local/sbin"
 
 MOSQUITTO = """\
+per_listener_settings true
 listener {port} {host}
 allow_anonymous true
-set_tcp_nodelay true
+{secure}set_tcp_nodelay true
 persistence false
 max_packet_size {max_packet}
 max_queued_messages 10000
@@ -58,10 +60,12 @@ class BrokerProgram(Protocol):
     def found(self) -> str | None:
         """Where it is installed, or None."""
 
-    def command(self, host: str, port: int, folder: Path) -> list[str]:
+    def command(
+        self, host: str, port: int, folder: Path, secure: SecureListener | None = None
+    ) -> list[str]:
         """Write its configuration into `folder`; the command that starts it.
 
-        Raises ProcessError where it is not installed.
+        Raises ProcessError where it is not installed, SettingsError where it can't be secured.
         """
 
 
@@ -73,14 +77,20 @@ class Mosquitto:
     def found(self) -> str | None:
         return shutil.which("mosquitto") or shutil.which("mosquitto", path=SBIN)
 
-    def command(self, host: str, port: int, folder: Path) -> list[str]:
+    def command(
+        self, host: str, port: int, folder: Path, secure: SecureListener | None = None
+    ) -> list[str]:
         program = self.found()
         if program is None:
             raise ProcessError("mosquitto is not installed", fix="apt install mosquitto")
         config = folder / "mosquitto.conf"
         # As root it would change its user, and Linux then forgets to end it with its parent.
         text = MOSQUITTO.format(
-            host=host, port=port, max_packet=MAX_PAYLOAD + 4096, user=getpass.getuser()
+            host=host,
+            port=port,
+            secure=secure.configured(folder) if secure else "",
+            max_packet=MAX_PAYLOAD + 4096,
+            user=getpass.getuser(),
         )
         config.write_text(text)
         return [program, "-c", str(config)]
@@ -95,7 +105,14 @@ class IotCore:
         spec = importlib.util.find_spec("iotcore")
         return spec.origin if spec else None
 
-    def command(self, host: str, port: int, folder: Path) -> list[str]:
+    def command(
+        self, host: str, port: int, folder: Path, secure: SecureListener | None = None
+    ) -> list[str]:
+        if secure is not None:
+            raise SettingsError(
+                "embedded_broker.secure needs mosquitto: iotcore lets any certificate in",
+                fix="apt install mosquitto, or leave out embedded_broker.secure",
+            )
         if self.found() is None:
             raise ProcessError("iotcore is not installed", fix="pip install 'splitsight[cloud]'")
         config = folder / "iotcore.toml"

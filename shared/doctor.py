@@ -17,10 +17,11 @@ from rich.markup import escape
 
 from shared.console import Format, out, print_json
 from shared.errors import SettingsError, SplitsightError
-from shared.settings import validate
+from shared.settings import resolve_paths, validate
 from shared.transport.mqtt import BrokerSettings, tls_context
 
 GROUP = "splitsight.checks"
+CONFIG_GROUP = "splitsight.config_checks"
 SYNCED = Path("/run/systemd/timesync/synchronized")
 
 
@@ -47,7 +48,12 @@ def doctor(
     format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
 ) -> None:
     """Check every backend, camera, actuator, broker, the clock and the disk."""
-    rows = [*own_checks(), *plugged_in_checks(), *broker_checks(config)]
+    rows = [
+        *own_checks(),
+        *plugged_in_checks(GROUP),
+        *broker_checks(config),
+        *(plugged_in_checks(CONFIG_GROUP, config) if config else ()),
+    ]
     if format_ == "json":
         print_json(rows)
     else:
@@ -113,8 +119,14 @@ def read_broker(config: Path) -> BrokerSettings:
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{config} can't be read ({error})", fix="check the path") from error
-    section = values.get("broker") if isinstance(values, dict) else None
-    return validate(section or {}, BrokerSettings, f"{config.name}: broker")
+    values = values if isinstance(values, dict) else {}
+    section = dict(values.get("broker") or {})
+    identity = values.get("identity")
+    if isinstance(identity, dict) and "ca" in identity:
+        # The box's own certificate is not shown: only the broker's is looked at here.
+        section["tls"] = {"ca": identity["ca"]}
+    found = validate(section, BrokerSettings, f"{config.name}: broker")
+    return resolve_paths(found, config.resolve().parent)
 
 
 def probe(broker: BrokerSettings) -> float | None:
@@ -132,12 +144,12 @@ def probe(broker: BrokerSettings) -> float | None:
     return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
 
-def plugged_in_checks() -> Iterator[Row]:
-    """What each installed part of splitsight checks itself."""
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+def plugged_in_checks(group: str, *of: Path) -> Iterator[Row]:
+    """What each installed part of splitsight checks itself; `of` a configuration, or nothing."""
+    for entry in sorted(entry_points(group=group), key=lambda e: e.name):
         try:
-            checks: Callable[[], list[Row]] = entry.load()
-            yield from checks()
+            checks: Callable[..., list[Row]] = entry.load()
+            yield from checks(*of)
         except (ImportError, SplitsightError) as error:
             yield row(
                 entry.name,

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from shared.errors import RecordsError, SettingsError
+from shared.errors import RecordsError, SettingsError, SplitsightError
 
 
 class Problem(BaseModel):
@@ -37,6 +37,11 @@ def handle_problems(app: FastAPI) -> None:
     @app.exception_handler(SettingsError)
     def settings(_request: Request, error: SettingsError) -> JSONResponse:
         return problem(422, error.message, error.fix)
+
+    @app.exception_handler(SplitsightError)
+    def refused(_request: Request, error: SplitsightError) -> JSONResponse:
+        """What a plugged-in service can't do as things are."""
+        return problem(409, error.message, error.fix)
 
     @app.exception_handler(NotFound)
     def not_found(_request: Request, error: NotFound) -> JSONResponse:

@@ -16,11 +16,13 @@ class Delivery:
     """A message as it arrived.
 
     properties   MQTT 5 user properties, such as `traceparent`
+    retained     the broker kept it from before we subscribed: it was not said just now
     """
 
     topic: str
     payload: bytes
     properties: Mapping[str, str] = field(default_factory=dict)
+    retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

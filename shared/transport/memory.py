@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.errors import TransportError
 from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, require_size
@@ -131,4 +131,4 @@ class MemoryTransport:
     def _deliver_retained(self, topic_filter: str, handler: Handler) -> None:
         for topic, delivery in list(self.broker.retained.items()):
             if not topic_filter.startswith("$share/") and matches(topic_filter, topic):
-                handler(delivery)
+                handler(replace(delivery, retained=True))

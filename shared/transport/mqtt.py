@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,10 +63,14 @@ class ThreadLoop:
     """paho's own thread, one for each client."""
 
     def start(self, client: paho.Client) -> None:
+        # `loop_start` makes a new pair of sockets and forgets to close the one before it.
+        client._reset_sockets(sockpair_only=True)  # noqa: SLF001
         client.loop_start()
 
     def stop(self, client: paho.Client) -> None:
-        client.loop_stop()
+        # paho's thread forgets itself when it ends, and `loop_stop` may be about to join it.
+        with contextlib.suppress(AttributeError):
+            client.loop_stop()
 
 
 class MqttTransport:
@@ -75,14 +80,27 @@ class MqttTransport:
     """
 
     def __init__(
-        self, settings: BrokerSettings, client_id: str, loop: ClientLoop | None = None
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        loop: ClientLoop | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+        session_s: int = 0,
     ) -> None:
-        """loop: a ThreadLoop unless another is given, say one that many clients share."""
+        """loop: a ThreadLoop unless another is given, say one that many clients share.
+
+        context     trust and identity, instead of those of settings.tls
+        session_s   how long the broker keeps what arrives for us after a connection is lost
+        """
         self._settings = settings
+        self._session_s = session_s
+        self._changing = False
         self._loop = loop or ThreadLoop()
         self._subscriptions: list[tuple[str, Handler]] = []
         self._watchers: list[ConnectionHandler] = []
         self._ready = threading.Event()
+        self._renewed = threading.Event()
         self._stopped = False
         self._lock = threading.Lock()
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
@@ -98,8 +116,10 @@ class MqttTransport:
         if settings.username is not None:
             secret = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, secret)
-        if settings.tls is not None:
-            client.tls_set_context(tls_context(settings.tls))
+        if context is None and settings.tls is not None:
+            context = tls_context(settings.tls)
+        if context is not None:
+            client.tls_set_context(context)
         self._client = client
 
     @property
@@ -112,8 +132,26 @@ class MqttTransport:
     def start(self, will: Will | None = None) -> None:
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
-        self._client.connect_async(self._settings.host, self._settings.port, keepalive=KEEPALIVE_S)
-        self._loop.start(self._client)
+        self._connect(clean_start=paho.MQTT_CLEAN_START_FIRST_ONLY)
+
+    def reconnect(self) -> bool:
+        """Connect anew, with what the TLS context holds now; whether that worked.
+
+        What is published meanwhile is sent afterwards. With `session_s`, what arrives meanwhile
+        waits at the broker. Call it from no handler.
+        """
+        if self._stopped:
+            return False
+        self._changing = self.connected
+        self._renewed.clear()
+        self._client.disconnect()
+        self._loop.stop(self._client)
+        self._connect(clean_start=False)
+        well = self._renewed.wait(self._settings.connect_timeout_s)
+        self._changing = False
+        if not well and self.connected:
+            self._lost("reconnecting takes too long")
+        return well
 
     def stop(self, goodbye: Will | None = None) -> None:
         if self._stopped:
@@ -122,7 +160,7 @@ class MqttTransport:
         if goodbye is not None and self.connected:
             info = self._client.publish(goodbye.topic, goodbye.payload, qos=1, retain=True)
             info.wait_for_publish(timeout=2.0)
-        self._client.disconnect()
+        self._client.disconnect(properties=_session(PacketTypes.DISCONNECT, 0, self._session_s))
         self._loop.stop(self._client)
         self._ready.clear()
 
@@ -155,9 +193,12 @@ class MqttTransport:
             )
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:
-        self._client.message_callback_add(_without_share(topic_filter), _calling(handler))
         with self._lock:
             self._subscriptions.append((topic_filter, handler))
+            plain = _without_share(topic_filter)
+            # paho keeps one callback a filter: whoever subscribes next must not silence the first.
+            listeners = [h for f, h in self._subscriptions if _without_share(f) == plain]
+            self._client.message_callback_add(plain, _calling(listeners))
             if self.connected:
                 self._client.subscribe(topic_filter, qos=1)
 
@@ -173,9 +214,10 @@ class MqttTransport:
             log.error("broker_refused", reason=str(reason), **self._where)
             return
         with self._lock:
-            for topic_filter, _ in self._subscriptions:
+            for topic_filter in dict.fromkeys(wanted for wanted, _ in self._subscriptions):
                 client.subscribe(topic_filter, qos=1)
             self._ready.set()
+            self._renewed.set()
         log.info("broker_connected", **self._where)
         for watcher in self._watchers:
             watcher(True)
@@ -186,12 +228,23 @@ class MqttTransport:
     def _disconnected(
         self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
     ) -> None:
-        was_ready = self._ready.is_set()
+        if self._ready.is_set() and not self._changing:
+            self._lost(str(reason))
+
+    def _connect(self, *, clean_start: paho.CleanStartOption) -> None:
+        self._client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            keepalive=KEEPALIVE_S,
+            clean_start=clean_start,
+            properties=_session(PacketTypes.CONNECT, self._session_s, self._session_s),
+        )
+        self._loop.start(self._client)
+
+    def _lost(self, reason: str) -> None:
         self._ready.clear()
-        if not was_ready:
-            return
         if not self._stopped:
-            log.warning("broker_lost", reason=str(reason), **self._where)
+            log.warning("broker_lost", reason=reason, **self._where)
         for watcher in self._watchers:
             watcher(False)
 
@@ -226,6 +279,15 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     return context
 
 
+def _session(packet: int, seconds: int, asked: int) -> Properties | None:
+    """How long the session outlives the connection; None where none was asked for."""
+    if not asked:
+        return None
+    packed = Properties(packet)  # type: ignore[no-untyped-call]
+    packed.SessionExpiryInterval = seconds
+    return packed
+
+
 def _publish_properties(
     expires_s: float | None, properties: Mapping[str, str] | None
 ) -> Properties | None:
@@ -239,13 +301,15 @@ def _publish_properties(
     return packed
 
 
-def _calling(handler: Handler) -> Any:
+def _calling(handlers: Sequence[Handler]) -> Any:
     def call(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         pairs = getattr(message.properties, "UserProperty", ())
-        try:
-            handler(Delivery(message.topic, bytes(message.payload), dict(pairs)))
-        except Exception:
-            # An exception here would end paho's thread, and with it every later message.
-            log.exception("handler_failed", topic=message.topic)
+        delivery = Delivery(message.topic, bytes(message.payload), dict(pairs), message.retain)
+        for handler in handlers:
+            try:
+                handler(delivery)
+            except Exception:
+                # An exception here would end paho's thread, and with it every later message.
+                log.exception("handler_failed", topic=message.topic)
 
     return call

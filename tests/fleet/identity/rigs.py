@@ -1,0 +1,159 @@
+"""A fleet with its door open, and devices in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from edge.health import Health
+from edge.identity.est import EstClient
+from edge.identity.folder import Credential, IdentityFolder
+from edge.identity.keeper import Keeper
+from edge.identity.settings import IdentitySettings
+from fleet.database import FleetDatabase
+from fleet.door import Door
+from fleet.identity.authority import Authority
+from fleet.identity.registrar import Registrar
+from fleet.identity.requests import DeviceRequest, read_request
+from fleet.settings import DoorSettings
+from shared.clock import Clock, SystemClock
+from shared.errors import TransportError
+from shared.topics import Address
+
+BOX = Address("plant", "line", "box-1")
+HOUR_S = 3600.0
+DAYS = 90.0
+
+
+def request_of(
+    name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+) -> bytes:
+    """A PKCS#10 request in DER."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def asked(name: str = BOX.device) -> DeviceRequest:
+    """A good request with a key of its own."""
+    return read_request(request_of(name))
+
+
+@dataclass
+class Office:
+    """A fleet without its door."""
+
+    folder: Path
+    authority: Authority
+    database: FleetDatabase
+    registrar: Registrar
+    clock: Clock
+
+    @property
+    def ca(self) -> Path:
+        return self.authority.files.certificate
+
+    @property
+    def crl(self) -> x509.CertificateRevocationList:
+        return x509.load_pem_x509_crl(self.authority.files.revoked.read_bytes())
+
+    def enrolled(self, address: Address = BOX) -> tuple[DeviceRequest, x509.Certificate]:
+        """A device with a certificate, and the request that it had it for."""
+        request = asked(address.device)
+        token = self.registrar.claim(address, 1.0).token
+        return request, self.registrar.enrol(token, request)
+
+
+@contextmanager
+def open_office(folder: Path, clock: Clock, days: float = DAYS) -> Iterator[Office]:
+    authority = Authority.create(folder, ["127.0.0.1", "localhost"], clock)
+    database = FleetDatabase.in_folder(folder)
+    database.migrate()
+    try:
+        registrar = Registrar(authority, database, clock, days)
+        yield Office(folder, authority, database, registrar, clock)
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_door(office: Office) -> Iterator[str]:
+    """The address of its door."""
+    settings = DoorSettings(port=0)
+    door = Door(settings, office.registrar, office.folder / "repository", office.clock)
+    door.start()
+    try:
+        yield f"https://127.0.0.1:{door.port}"
+    finally:
+        door.stop()
+
+
+class Counter:
+    """The door without a network: `edge.identity.est.Certifies` over the registrar itself.
+
+    away   raise TransportError instead, as where the network is gone
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._registrar = office.registrar
+        self.away = False
+        self.asked: list[str] = []
+
+    def enrol(self, token: str, request: bytes) -> x509.Certificate:
+        self._note("enrol")
+        return self._registrar.enrol(token, read_request(request))
+
+    def renew(self, shown: Credential, request: bytes) -> x509.Certificate:
+        self._note("renew")
+        return self._registrar.renew(shown.certificate, read_request(request))
+
+    def check(self, shown: Credential) -> None:
+        self._note("check")
+        self._registrar.identify(shown.certificate)
+
+    def _note(self, what: str) -> None:
+        self.asked.append(what)
+        if self.away:
+            raise TransportError("the door can't be reached", fix="it is tried again")
+
+
+class Box:
+    """A device's half of an identity, without its agent."""
+
+    def __init__(
+        self,
+        folder: Path,
+        office: Office,
+        door: str,
+        *,
+        device: str = BOX.device,
+        claim: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.health = Health()
+        self.settings = IdentitySettings.model_validate(
+            {"folder": folder, "door": door, "ca": office.ca, "claim": claim}
+        )
+        self.files = IdentityFolder(folder)
+        self.client = EstClient(door, office.ca, self.clock)
+        self.keeper = Keeper(self.settings, device, self.client, self.clock, self.health)
+
+    def enrol(self) -> Credential:
+        gained = self.keeper.keep()
+        assert gained is not None
+        return gained
+
+    def renew(self) -> Credential:
+        present = self.files.credential()
+        assert present is not None
+        return self.keeper.renew(present)

@@ -1,0 +1,200 @@
+"""Identities over the cloud's API, and an eye on copies, without sockets but the door's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from fastapi import FastAPI
+
+from cloud.api.problems import handle_problems
+from fleet.door import Door
+from fleet.identity.part import TWO_PLACES, IdentityPart, open_identity
+from fleet.settings import DoorSettings, FleetSettings, IdentitySettings
+from shared.clock import ManualClock
+from shared.errors import IdentityError
+from shared.services import ServedTail, Surroundings
+from shared.topics import Address
+from shared.transport.memory import MemoryBroker, MemoryTransport
+from shared.wire import State, encode
+from tests.cloud.caller import Caller
+from tests.fleet.identity.rigs import BOX, Office, asked
+
+CLAIM = {"site": BOX.site, "line": BOX.line, "device": BOX.device}
+PATIENCE_S = 10.0
+
+
+class NoTails:
+    """Nothing here needs a tail."""
+
+    def served(self) -> list[ServedTail]:
+        return []
+
+    def serve(self, path: object) -> ServedTail:
+        raise AssertionError(path)
+
+    def drop(self, pair: str) -> None:
+        raise AssertionError(pair)
+
+
+@dataclass
+class Desk:
+    office: Office
+    part: IdentityPart
+    caller: Caller
+    broker: MemoryBroker
+
+    def standing(self) -> str:
+        return str(self.caller.get("/api/fleet/identities").json()[0]["standing"])
+
+    def say(self, device: MemoryTransport, boot: str) -> None:
+        device.publish(BOX.topic("state"), encode(State("online", boot, 0.0)), retain=True)
+
+
+def surroundings(broker: MemoryBroker, clock: ManualClock) -> Surroundings:
+    return Surroundings(broker.transport(), clock, NoTails(), None, threading.Event())
+
+
+@pytest.fixture
+def desk(office: Office, clock: ManualClock) -> Iterator[Desk]:
+    broker = MemoryBroker()
+    around = surroundings(broker, clock)
+    door = Door(DoorSettings(port=0), office.registrar, office.folder / "repository", clock)
+    part = IdentityPart(office.registrar, door, around)
+    part.start()
+    around.transport.start()
+    app = FastAPI()
+    handle_problems(app)
+    for router in part.routers:
+        app.include_router(router)
+    yield Desk(office, part, Caller(app, "http://cloud"), broker)
+    part.stop()
+    part.stop()
+
+
+def test_a_claim_is_made_and_its_token_shown_once(desk: Desk, clock: ManualClock) -> None:
+    made = desk.caller.post("/api/fleet/claims", json={**CLAIM, "hours": 2})
+    assert made.status_code == 201
+    assert made.json()["expires_at"] == clock.utc() + 7200
+    (listed,) = desk.caller.get("/api/fleet/claims").json()
+    assert listed["used_at"] is None
+    assert made.json()["token"] not in str(listed)
+    desk.office.registrar.enrol(made.json()["token"], asked())
+    (listed,) = desk.caller.get("/api/fleet/claims").json()
+    assert listed["used_at"] == clock.utc()
+    assert desk.standing() == "active"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {**CLAIM, "device": "a/b"},
+        {**CLAIM, "site": ""},
+        {**CLAIM, "hours": 0},
+        {**CLAIM, "hours": 1e9},
+        {**CLAIM, "colour": "red"},
+        {},
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_refused(desk: Desk, wanted: dict[str, object]) -> None:
+    answer = desk.caller.post("/api/fleet/claims", json=wanted)
+    assert answer.status_code == 422
+    assert not desk.caller.get("/api/fleet/claims").json()
+
+
+def test_a_device_is_revoked_and_readmitted(desk: Desk) -> None:
+    desk.office.enrolled()
+    path = f"/api/fleet/identities/{BOX.device}"
+    assert desk.caller.post(f"{path}/revoke", json={"reason": "stolen"}).status_code == 204
+    assert desk.standing() == "revoked"
+    refused = desk.caller.post("/api/fleet/claims", json=CLAIM)
+    assert (refused.status_code, refused.json()["error"]) == (409, "box-1 is revoked: stolen")
+    made = desk.caller.post(f"{path}/readmit", json={"hours": 1})
+    assert made.status_code == 201
+    desk.office.registrar.enrol(made.json()["token"], asked())
+    assert desk.standing() == "active"
+
+
+def test_a_reason_must_be_given(desk: Desk) -> None:
+    desk.office.enrolled()
+    path = f"/api/fleet/identities/{BOX.device}/revoke"
+    assert desk.caller.post(path, json={"reason": ""}).status_code == 422
+    assert desk.standing() == "active"
+
+
+def test_an_unknown_device_is_named(desk: Desk) -> None:
+    answer = desk.caller.post("/api/fleet/identities/box-9/revoke", json={"reason": "why"})
+    assert (answer.status_code, set(answer.json())) == (409, {"error", "fix"})
+    assert "box-9" in answer.json()["error"]
+
+
+def wait_for(desk: Desk, standing: str) -> None:
+    pause = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.02)):
+        if desk.standing() == standing:
+            return
+        pause.wait(0.02)
+    raise AssertionError(f"{desk.standing()}, not {standing}")
+
+
+def test_two_boots_in_turn_hold_the_device_and_a_reboot_does_not(desk: Desk) -> None:
+    desk.office.enrolled()
+    device = desk.broker.transport()
+    device.start()
+    for boot in ("first", "second", "third"):
+        desk.say(device, boot)
+    # What comes next is handled after what came before.
+    desk.part._hold("somebody-else")
+    assert desk.standing() == "active"
+    for boot in ("second", "third"):
+        desk.say(device, boot)
+    wait_for(desk, "held")
+    (held,) = desk.caller.get("/api/fleet/identities").json()
+    assert held["reason"] == TWO_PLACES
+
+
+def test_a_readmitted_device_is_not_held_for_what_was(desk: Desk) -> None:
+    desk.office.enrolled()
+    device = desk.broker.transport()
+    device.start()
+    for boot in ("a", "b", "a", "b"):
+        desk.say(device, boot)
+    wait_for(desk, "held")
+    path = f"/api/fleet/identities/{BOX.device}/readmit"
+    token = desk.caller.post(path, json={"hours": 1}).json()["token"]
+    desk.office.registrar.enrol(token, asked())
+    for boot in ("a", "b"):
+        desk.say(device, boot)
+    desk.part._hold("somebody-else")
+    assert desk.standing() == "active"
+
+
+def test_what_is_no_state_is_left_to_the_intake(desk: Desk) -> None:
+    device = desk.broker.transport()
+    device.start()
+    for payload in (b"", b"nonsense"):
+        device.publish(BOX.topic("state"), payload)
+    device.publish(Address("s", "l", "d").topic("state"), encode(State("online", "b", 0.0)))
+    assert desk.caller.get("/api/fleet/identities").json() == []
+
+
+def test_a_folder_without_an_authority_does_not_open(clock: ManualClock, office: Office) -> None:
+    settings = FleetSettings(folder=office.folder / "nowhere")
+    around = surroundings(MemoryBroker(), clock)
+    with pytest.raises(IdentityError, match="fleet init"):
+        open_identity(settings, around, office.database)
+
+
+@pytest.mark.parametrize("text", [None, "", "\n"])
+def test_a_passphrase_file_without_a_phrase_is_named(
+    clock: ManualClock, office: Office, text: str | None
+) -> None:
+    phrase = office.folder / "phrase"
+    if text is not None:
+        phrase.write_text(text)
+    identity = IdentitySettings(passphrase_file=phrase)
+    settings = FleetSettings(folder=office.folder, identity=identity)
+    with pytest.raises(IdentityError, match="phrase"):
+        open_identity(settings, surroundings(MemoryBroker(), clock), office.database)

@@ -1,0 +1,251 @@
+"""Boxes with certificates on a real Mosquitto, through the door and back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import pytest
+
+from cloud.broker import EmbeddedBroker
+from cloud.broker_kinds import Mosquitto
+from cloud.loopback import free_port
+from cloud.settings import SecureListenerSettings
+from edge.actuator.base import RecordingActuator
+from edge.box import Box
+from edge.identity.transport import CertifiedTransport
+from edge.settings import EdgeSettings, settings_model
+from fleet.door import Door
+from fleet.identity.part import IdentityPart
+from fleet.settings import DoorSettings
+from shared.bundle import Bundle
+from shared.clock import SystemClock
+from shared.services import Surroundings
+from shared.topics import everyone, parse
+from shared.transport.base import Delivery
+from shared.transport.mqtt import BrokerSettings, MqttTransport
+from shared.wire import (
+    CloudVerdict,
+    Escalation,
+    InspectionRow,
+    Inspections,
+    Receipt,
+    decode,
+    encode,
+)
+from tests.bundles import UNSURE_GOOD, make_bundle, picture
+from tests.fleet.identity.rigs import BOX, Office, open_office
+
+PATIENCE_S = 60.0
+# So short that a renewal is due whenever the keeper looks.
+DAYS = 0.001
+
+
+def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
+    """Wait until it holds; the seconds that took."""
+    started, pause = time.monotonic(), threading.Event()
+    while not holds():
+        assert time.monotonic() - started < patience_s
+        pause.wait(0.02)
+    return time.monotonic() - started
+
+
+class Answering:
+    """A cloud that passes every part at once, and keeps what it is told."""
+
+    def __init__(self, transport: MqttTransport) -> None:
+        self._transport = transport
+        self.stored: Counter[tuple[str, int]] = Counter()
+        self.rows: dict[tuple[str, int], InspectionRow] = {}
+        transport.subscribe(everyone("escalation"), self._judge)
+        transport.subscribe(everyone("inspections"), self._store)
+
+    def by(self, decider: str) -> int:
+        return sum(row.decided_by == decider for row in list(self.rows.values()))
+
+    def _judge(self, delivery: Delivery) -> None:
+        asked, _ = decode(delivery.payload, Escalation)
+        address, _ = parse(delivery.topic)
+        answer = CloudVerdict(asked.boot, asked.sequence, asked.part, "pass", 0.1)
+        self._transport.publish(address.topic("verdict"), encode(answer))
+
+    def _store(self, delivery: Delivery) -> None:
+        batch, _ = decode(delivery.payload, Inspections)
+        address, _ = parse(delivery.topic)
+        self.rows.update({(row.boot, row.part): row for row in batch.rows})
+        self._transport.publish(address.topic("receipt"), encode(Receipt(batch.boot, batch.batch)))
+
+
+class EveryTail:
+    """No tails: nothing of this needs one."""
+
+    def served(self) -> list[object]:
+        return []
+
+
+@dataclass
+class Site:
+    """A cloud with a fleet, and what its boxes need."""
+
+    folder: Path
+    bundle: Bundle
+    office: Office
+    part: IdentityPart
+    cloud: Answering
+    port: int
+
+    def settings(self, name: str, claim_file: Path) -> EdgeSettings:
+        pictures = self.folder / "pictures"
+        if not pictures.exists():
+            pictures.mkdir()
+            shown = picture(UNSURE_GOOD, height=96, width=96)
+            cv2.imwrite(str(pictures / "unsure.png"), shown)
+        return settings_model().model_validate(
+            {
+                "site": BOX.site,
+                "line": BOX.line,
+                "device": BOX.device,
+                "bundle": self.bundle.path,
+                "camera": {"kind": "folder", "path": pictures, "rate": 40, "loop": True},
+                "actuator": {"kind": "log"},
+                "runtime": {"name": "onnx"},
+                "deadline_ms": 4000,
+                "journal": {"path": self.folder / name / "journal.db"},
+                "broker": {"port": self.port},
+                "identity": {
+                    "folder": self.folder / name / "identity",
+                    "door": f"https://127.0.0.1:{self.part.door.port}",
+                    "ca": self.office.ca,
+                    "claim_file": claim_file,
+                },
+            }
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    if Mosquitto().found() is None:
+        pytest.skip("mosquitto is not installed: apt install mosquitto")
+    clock = SystemClock()
+    with open_office(tmp_path / "fleet", clock, DAYS) as office:
+        files = office.authority.files
+        secure = SecureListenerSettings(
+            port=free_port(),
+            ca=files.certificate,
+            certificate=files.server_certificate,
+            key=files.server_key,
+            crl=files.revoked,
+        )
+        with EmbeddedBroker("mosquitto", port=free_port(), secure=secure) as broker:
+            transport = MqttTransport(BrokerSettings.model_validate({"port": broker.port}), "cloud")
+            cloud = Answering(transport)
+            around = Surroundings(transport, clock, EveryTail(), None, threading.Event())  # type: ignore[arg-type]
+            door = Door(DoorSettings(port=0), office.registrar, tmp_path / "repository", clock)
+            part = IdentityPart(office.registrar, door, around)
+            part.start()
+            transport.start()
+            assert transport.wait_until_connected(PATIENCE_S)
+            bundle = make_bundle(tmp_path / "bundle")
+            yield Site(tmp_path, bundle, office, part, cloud, secure.port)
+            part.stop()
+            transport.stop()
+
+
+class Running:
+    """A box that inspects on a thread."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self.actuator = RecordingActuator()
+        self.box = Box(settings, SystemClock(), actuator=self.actuator)
+        self._thread = threading.Thread(target=self.box.run)
+        self._thread.start()
+
+    @property
+    def transport(self) -> CertifiedTransport:
+        assert isinstance(self.box.transport, CertifiedTransport)
+        return self.box.transport
+
+    def stop(self) -> None:
+        self.box.stop()
+        self._thread.join()
+
+
+def test_a_box_inspects_before_it_has_a_certificate_and_enrols_when_it_gets_a_claim(
+    site: Site, tmp_path: Path
+) -> None:
+    claim = tmp_path / "claim"
+    running = Running(site.settings("box", claim))
+    # Its camera has shown parts before anything of the network is there.
+    until(lambda: running.box.agent.inspected > 5)
+    until(lambda: any("no claim" in problem for problem in running.box.health.problems))
+    assert not running.transport.connected
+    claim.write_text(site.office.registrar.claim(BOX, 1.0).token + "\n")
+    running.transport.keeper.step()
+    until(lambda: site.cloud.by("cloud") > 20)
+    assert not running.box.health.problems
+    running.stop()
+    # Parts from before had no one to ask: fail-safe, and told later.
+    assert site.cloud.by("deadline") > 5
+    assert len(site.cloud.rows) == running.box.agent.inspected
+    assert set(running.actuator.verdicts) == set(range(1, running.box.agent.inspected + 1))
+
+
+def test_renewals_lose_no_message_and_no_part_misses_its_verdict(
+    site: Site, tmp_path: Path
+) -> None:
+    claim = tmp_path / "claim"
+    claim.write_text(site.office.registrar.claim(BOX, 1.0).token)
+    running = Running(site.settings("box", claim))
+    until(lambda: site.cloud.by("cloud") > 20)
+    # The first parts came by before there was a certificate.
+    early, serials = running.box.health.counts, set()
+    for _ in range(10):
+        running.transport.keeper.step()
+        held = running.transport.keeper.credential()
+        assert held is not None
+        serials.add(held.serial)
+        assert running.transport.connected
+        before = len(site.cloud.rows)
+        until(lambda before=before: len(site.cloud.rows) > before)  # type: ignore[misc]
+    running.stop()
+    assert len(serials) == 10
+    late, unsent = running.box.health.counts, early.get("escalations_unsent", 0)
+    assert late.get("escalations_unsent", 0) == unsent
+    assert late.get("deadlines_missed", 0) == unsent
+    assert len(site.cloud.rows) == running.box.agent.inspected
+    assert site.cloud.by("cloud") == running.box.agent.inspected - unsent
+
+
+def test_a_copied_box_is_noticed_and_both_are_held(site: Site, tmp_path: Path) -> None:
+    claim = tmp_path / "claim"
+    claim.write_text(site.office.registrar.claim(BOX, 1.0).token)
+    first = Running(site.settings("box", claim))
+    until(lambda: site.cloud.by("cloud") > 5)
+    held = tmp_path / "copy" / "identity"
+    held.mkdir(parents=True)
+    for file in (tmp_path / "box" / "identity").iterdir():
+        (held / file.name).write_bytes(file.read_bytes())
+    second = Running(site.settings("copy", claim))
+    until(lambda: site.office.registrar.devices()[0].standing == "held")
+    until(lambda: not first.transport.connected and not second.transport.connected)
+    for running in (first, second):
+        running.transport.keeper.step()
+        assert any("two places" in problem for problem in running.box.health.problems)
+        running.stop()
+
+
+def test_a_restarted_box_is_not_taken_for_a_copy(site: Site, tmp_path: Path) -> None:
+    claim = tmp_path / "claim"
+    claim.write_text(site.office.registrar.claim(BOX, 1.0).token)
+    for _ in range(3):
+        running = Running(site.settings("box", claim))
+        before = len(site.cloud.rows)
+        until(lambda before=before: len(site.cloud.rows) > before)  # type: ignore[misc]
+        running.transport.keeper.step()
+        running.stop()
+    assert [device.standing for device in site.office.registrar.devices()] == ["active"]
