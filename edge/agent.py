@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from collections.abc import Callable
 
 from edge.actuator.base import Actuator
 from edge.camera.base import Camera, CameraEvent, MissedFrame
 from edge.deadlines import Deadlines
 from edge.health import Health
-from edge.inspector import Looks
 from edge.journal import Journals
+from edge.model import Model, NobodyWatches, Observes
 from edge.parts import OpenPart
 from edge.ring import RingPolicy
 from edge.uplink import Uplink
@@ -41,28 +42,30 @@ class Agent:
         self,
         *,
         camera: Camera,
-        inspector: Looks,
+        model: Model,
         journal: Journals,
         uplink: Uplink,
         actuator: Actuator,
         ring: RingPolicy,
         clock: Clock,
         health: Health,
-        bundle: str,
         deadline_s: float,
+        observer: Observes | None = None,
     ) -> None:
-        """bundle: its id, for the records."""
+        """observer: of what the model does, for who decides whether it may stay."""
         self._camera = camera
-        self._inspector = inspector
+        self._model = model
+        self._observer = observer or NobodyWatches()
         self._journal = journal
         self._uplink = uplink
         self._actuator = actuator
         self._ring = ring
         self._clock = clock
         self._health = health
-        self._bundle = bundle
         self._deadline_s = deadline_s
         self._sequences = itertools.count(1)
+        self._inspecting = threading.Lock()
+        self._swapped: Callable[[Model], None] = lambda _model: None
         self._actuating = threading.Lock()
         self._missed: set[str] = set()
         self.deadlines: Deadlines[OpenPart] = Deadlines(clock, self.expire)
@@ -80,8 +83,32 @@ class Agent:
         """Take no more parts. May be called from a signal handler."""
         self._camera.stop()
 
+    @property
+    def model(self) -> Model:
+        """The one that judges now."""
+        return self._model
+
+    def on_swap(self, handler: Callable[[Model], None]) -> None:
+        """Call `handler` when another model goes live, before it judges its first part."""
+        self._swapped = handler
+
+    def swap(self, model: Model) -> float:
+        """Judge with another model from the next part on; open parts end under their own.
+
+        Returns the seconds for which no part could be begun. May be called from any thread.
+        """
+        with self._inspecting:
+            begun = self._clock.monotonic()
+            self._model = model
+            self._swapped(model)
+            return self._clock.monotonic() - begun
+
     def inspect(self, event: CameraEvent) -> None:
         """One part: look, record, and escalate where the head is not sure."""
+        with self._inspecting:
+            self._inspect(event)
+
+    def _inspect(self, event: CameraEvent) -> None:
         part = self._opened(event)
         finding = self._look(event)
         if finding is None or isinstance(event, MissedFrame):
@@ -92,7 +119,7 @@ class Agent:
         self._record(part, finding, picture, frame_bytes)
         if finding.decision is Decision.ESCALATE:
             score = _recorded(finding.score)
-            self._uplink.escalate(part, finding.symbols, score, frame_bytes)
+            self._uplink.escalate(part, self._model, finding.symbols, score, frame_bytes)
 
     def answer(self, verdict: CloudVerdict) -> None:
         """The cloud's verdict on an escalation: journaled, then actuated if still in time."""
@@ -127,6 +154,7 @@ class Agent:
             deadline=event.deadline,
             inspected_at=self._clock.utc(),
             source=event.source[-MAX_SOURCE:],
+            bundle=self._model.bundle,
         )
         self.deadlines.add(part.sequence, part.deadline, part)
         return part
@@ -139,13 +167,16 @@ class Agent:
                 log.warning("picture_missed", part=event.part, error=str(event.error))
             return None
         self._missed.discard(event.source)
+        begun = self._clock.monotonic()
         try:
-            finding = self._inspector.look(event)
+            finding = self._model.inspector.look(event)
         except SplitsightError as error:
             self._health.count("head_failures")
             self._health.problem("head", str(error))
+            self._observer.failed()
             return None
         self._health.well("head")
+        self._observer.saw(event, finding, self._clock.monotonic() - begun)
         return finding
 
     def _record(
@@ -160,6 +191,7 @@ class Agent:
             _recorded(finding.score),
             frame_bytes=frame_bytes,
         )
+        self._health.pace.add(inspection.edge_ms)
         committed = (lambda: self._conclude(part.sequence, verdict)) if verdict else None
         self._journal.record(inspection, picture, committed)
 
@@ -220,7 +252,7 @@ class Agent:
             escalated_bytes=part.escalated_bytes,
             frame_bytes=frame_bytes,
             source=part.source,
-            bundle=self._bundle,
+            bundle=part.bundle,
         )
 
 

@@ -6,6 +6,7 @@ import threading
 
 from edge.outbox import BATCH_S, Outbox
 from edge.presence import Presence
+from edge.watchdog import Heart, heart
 from shared.log import get_logger
 
 log = get_logger("courier")
@@ -14,15 +15,23 @@ log = get_logger("courier")
 class Courier:
     """Ticks the outbox and the presence until it is stopped; then they are the caller's again."""
 
-    def __init__(self, outbox: Outbox, presence: Presence) -> None:
+    def __init__(self, outbox: Outbox, presence: Presence, pulse: Heart | None = None) -> None:
+        """pulse: shows that this thread runs; None: to the process's own systemd"""
+        self._pulse = pulse or heart()
         self._outbox = outbox
         self._presence = presence
         self._stopped = threading.Event()
+        self._held = False
         self._thread: threading.Thread | None = None
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - as it is said
+        """Keep batches back; the device's state goes on."""
+        self._held = held
 
     def tick(self) -> None:
         try:
-            self._outbox.tick()
+            if not self._held:
+                self._outbox.tick()
             self._presence.tick()
         except Exception:
             # What is not sent now is sent later; without this thread it never would be.
@@ -43,3 +52,4 @@ class Courier:
             self._outbox.wake.wait(BATCH_S)
             self._outbox.wake.clear()
             self.tick()
+            self._pulse.beat()

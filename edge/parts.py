@@ -13,6 +13,7 @@ class OpenPart:
     part                 its number on the line
     triggered, deadline  seconds on the monotonic clock
     inspected_at         UTC seconds
+    bundle               the id of the one that judges it
     escalated_bytes      payload sent to the cloud, 0 until one was
     """
 
@@ -22,6 +23,7 @@ class OpenPart:
     deadline: float
     inspected_at: float
     source: str
+    bundle: str
     escalated_bytes: int = field(default=0)
 
     def age_ms(self, now: float) -> float:

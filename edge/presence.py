@@ -67,6 +67,11 @@ class Presence:
     def listen(self) -> None:
         self._transport.on_connection(self._connection_changed)
 
+    def changed(self, bundle: str, runtime: str) -> None:
+        """Another model is live; published with the next tick."""
+        self._fixed = msgspec.structs.replace(self._fixed, bundle=bundle, runtime=runtime)
+        self._shown = None
+
     def tick(self) -> None:
         """Publish `online` where something changed since the last time."""
         now = self._clock.monotonic()

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.health import Health
+from edge.model import Model
 from edge.parts import OpenPart
 from shared.clock import Clock
-from shared.codec import FeatureCodec
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address
@@ -33,24 +33,22 @@ class Uplink:
         address: Address,
         *,
         boot: str,
-        pair: str,
-        codec: FeatureCodec,
-        cap_bytes: int,
         clock: Clock,
         health: Health,
     ) -> None:
-        """pair: the id of the head and tail that belong together; cap_bytes: of features."""
         self._transport = transport
         self._topic = address.topic("escalation")
         self._verdicts = address.topic("verdict")
         self._boot = boot
-        self._pair = pair
-        self._codec = codec
-        self._cap_bytes = cap_bytes
         self._clock = clock
         self._health = health
         self._handler: VerdictHandler | None = None
         self._cut_off = False
+        self._held = ""
+
+    def hold(self, reason: str) -> None:
+        """Send nothing while there is a reason; empty: send again."""
+        self._held, self._cut_off = reason, False
 
     def listen(self, handler: VerdictHandler) -> None:
         """Call `handler` for each verdict on an escalation of this boot."""
@@ -59,9 +57,20 @@ class Uplink:
         self._transport.on_connection(self._connection_changed)
 
     def escalate(
-        self, part: OpenPart, symbols: NDArray[np.int8], score: float, frame_bytes: int
+        self,
+        part: OpenPart,
+        model: Model,
+        symbols: NDArray[np.int8],
+        score: float,
+        frame_bytes: int,
     ) -> None:
-        """Send a part's features. Where that can't be done the deadline will decide."""
+        """Send a part's features, as `model` made them.
+
+        Where that can't be done the deadline will decide.
+        """
+        if self._held:
+            self._unsent(self._held)
+            return
         if not self._transport.connected:
             self._unsent("the broker is not connected")
             return
@@ -69,13 +78,13 @@ class Uplink:
         if remaining <= 0:
             self._health.count("escalations_too_late")
             return
-        body, coarseness = self._codec.encode_within(symbols, self._cap_bytes)
+        body, coarseness = model.codec.encode_within(symbols, model.cap_bytes)
         header = Escalation(
             boot=self._boot,
             sequence=part.sequence,
             part=part.part,
-            pair=self._pair,
-            shape=self._codec.shape,
+            pair=model.pair,
+            shape=model.codec.shape,
             remaining=remaining,
             expires=self._clock.utc() + remaining,
             score=score,

@@ -11,13 +11,12 @@ from edge.agent import Agent
 from edge.camera.base import Camera
 from edge.courier import Courier
 from edge.health import Health
-from edge.inspector import Looks
 from edge.journal import Journals
+from edge.model import Model, Observes
 from edge.outbox import Outbox, Source
 from edge.presence import Presence, Snapshot
 from edge.ring import RingPolicy
 from edge.uplink import Uplink
-from shared.bundle import Bundle
 from shared.clock import Clock
 from shared.topics import Address
 from shared.transport.base import Transport
@@ -31,24 +30,23 @@ class Keeps(Journals, Source, Protocol):
 class Around:
     """What an agent works with.
 
-    runtime      that runs its head, for people
     deadline_s   from trigger to verdict
     look         how it is now, for its state at the broker
+    observer     of what the model does, where it may be replaced
     """
 
     address: Address
-    bundle: Bundle
+    model: Model
     transport: Transport
     camera: Camera
-    inspector: Looks
     journal: Keeps
     actuator: Actuator
     ring: RingPolicy
     clock: Clock
     health: Health
-    runtime: str
     deadline_s: float
     look: Callable[[], Snapshot]
+    observer: Observes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ class Wired:
     """The agent, and what carries its words to the broker. Nothing has been started."""
 
     agent: Agent
+    uplink: Uplink
     outbox: Outbox
     presence: Presence
     courier: Courier
@@ -64,28 +63,20 @@ class Wired:
 def wire(around: Around) -> Wired:
     """Subscribe what listens, and connect each part to the next."""
     transport, address, journal = around.transport, around.address, around.journal
-    clock, health, manifest = around.clock, around.health, around.bundle.manifest
-    uplink = Uplink(
-        transport,
-        address,
-        boot=journal.boot,
-        pair=manifest.pair,
-        codec=around.bundle.codec,
-        cap_bytes=manifest.features.cap_bytes,
-        clock=clock,
-        health=health,
-    )
+    clock, health = around.clock, around.health
+    model = around.model
+    uplink = Uplink(transport, address, boot=journal.boot, clock=clock, health=health)
     agent = Agent(
         camera=around.camera,
-        inspector=around.inspector,
+        model=model,
         journal=journal,
         uplink=uplink,
         actuator=around.actuator,
         ring=around.ring,
         clock=clock,
         health=health,
-        bundle=around.bundle.id,
         deadline_s=around.deadline_s,
+        observer=around.observer,
     )
     uplink.listen(agent.answer)
     outbox = Outbox(journal, transport, address, clock=clock, health=health)
@@ -94,10 +85,11 @@ def wire(around: Around) -> Wired:
         transport,
         address,
         boot=journal.boot,
-        bundle=around.bundle.id,
-        runtime=around.runtime,
+        bundle=model.bundle,
+        runtime=model.runtime,
         clock=clock,
         look=around.look,
     )
     presence.listen()
-    return Wired(agent, outbox, presence, Courier(outbox, presence))
+    agent.on_swap(lambda live: presence.changed(live.bundle, live.runtime))
+    return Wired(agent, uplink, outbox, presence, Courier(outbox, presence))

@@ -227,12 +227,14 @@ class CheckFailed(SplitsightError):
 
 
 USAGE_EXIT = 2
+RESTART_EXIT = 83
 STOPPED_EXIT = 130
 
 
 def exit_codes() -> dict[int, str]:
     """Every exit code with its meaning: the one table, from which the docs are generated."""
     table = {0: "all well", USAGE_EXIT: "the command line can't be understood"}
+    table[RESTART_EXIT] = "stopped by itself to be started again: an update waits"
     table[STOPPED_EXIT] = "stopped by Ctrl-C before it was done"
     pending: list[type[SplitsightError]] = [SplitsightError]
     while pending:

@@ -9,7 +9,7 @@ version or kind is refused by name.
 from __future__ import annotations
 
 import struct
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -129,6 +129,8 @@ class Desired(Message, frozen=True, tag="desired"):
     health_s      seconds that what is new must run well before it stays
     window        minutes of the UTC day in which a switch may happen; None: at any time
     held          why the device must not change or send anything; empty: it need not hold
+    back          kinds of release that go back to what ran before, the one in the other slot, even
+                  though its counter is lower: a rollout was stopped after this device took part
     """
 
     serial: int
@@ -139,6 +141,7 @@ class Desired(Message, frozen=True, tag="desired"):
     health_s: float = 60.0
     window: tuple[int, int] | None = None
     held: str = ""
+    back: tuple[str, ...] = ()
 
 
 class Reported(Message, frozen=True, tag="reported"):
@@ -150,6 +153,7 @@ class Reported(Message, frozen=True, tag="reported"):
     phase     of an update under way, a word of `edge.updates`; idle where there is none
     target    what is being updated to
     failed    target path → why it was given up, the last of each kind
+    problem   why an update does not go on right now; empty: it does, or there is none
     facts     numbers about its health: temperature_c, disk_free_bytes, queue, uptime_s, p99_ms …
     """
 
@@ -163,10 +167,109 @@ class Reported(Message, frozen=True, tag="reported"):
     failed: dict[str, str] = {}
     facts: dict[str, float] = {}
     versions: dict[str, str] = {}
+    problem: str = ""
 
 
-AnyMessage = Escalation | CloudVerdict | Inspections | Receipt | State | Desired | Reported
-M = TypeVar("M", bound=AnyMessage)
+class LabelRow(msgspec.Struct, frozen=True, array_like=True):
+    """What an inspector says of an inspected part.
+
+    verdict  what the part should have been given
+    kind     of defect; empty where it is good or was not said
+    said_at  UTC seconds, by the cloud's clock
+    """
+
+    boot: str
+    sequence: int
+    verdict: Verdict
+    kind: str
+    said_at: float
+
+
+class Labels(Message, frozen=True, tag="labels"):
+    """Labels for the device that holds the pictures, at most MAX_BATCH; answered by `Labelled`."""
+
+    rows: list[LabelRow]
+
+
+class LabelledRow(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one label. `kept`: the picture is still there, and is kept with it."""
+
+    boot: str
+    sequence: int
+    said_at: float
+    kept: bool
+
+
+class Labelled(Message, frozen=True, tag="labelled"):
+    """Labels that are on the device's disk, or whose pictures are gone."""
+
+    rows: list[LabelledRow]
+
+
+ParcelKind = Literal["query", "order", "base", "counts", "answer", "refusal"]
+
+
+class RoundMessage(Message, frozen=True):
+    """What travels on `round` and `answer`."""
+
+
+class RoundPart(RoundMessage, frozen=True, tag="part"):
+    """A piece of something that travels in a federated round; the body is its bytes.
+
+    parcel     names the whole; a base network's is its sha256
+    what       a `query` or an `order` to a device and its `counts`, `answer` or `refusal`; a
+               `base` network
+    index      of this piece, from 0; each has `step` bytes, the last what is left
+    size       bytes of the whole
+    sha256     of the whole, hexadecimal
+    session    of the coordinator that asks; a new one replaces what an older one asked for
+    about      of what a device says: the parcel that it answers
+    base       sha256 of the base network that a query or order needs
+    remaining  seconds until nobody wants it any more
+    """
+
+    parcel: str
+    what: ParcelKind
+    index: int
+    step: int
+    size: int
+    sha256: str
+    session: str = ""
+    about: str = ""
+    base: str = ""
+    remaining: float = 0.0
+
+
+class RoundAsk(RoundMessage, frozen=True, tag="ask"):
+    """Which pieces of a parcel its receiver wants now; none: it has them all, or `refused` says
+    why it wants none."""
+
+    parcel: str
+    parts: tuple[int, ...] = ()
+    refused: str = ""
+
+
+class RoundOver(RoundMessage, frozen=True, tag="over"):
+    """No more orders follow in this session: a device may let go of what it learns with."""
+
+    session: str
+
+
+AnyMessage = (
+    Escalation
+    | CloudVerdict
+    | Inspections
+    | Receipt
+    | State
+    | Desired
+    | Reported
+    | Labels
+    | Labelled
+    | RoundPart
+    | RoundAsk
+    | RoundOver
+)
+M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyMessage)

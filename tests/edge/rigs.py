@@ -16,6 +16,7 @@ from edge.camera.scripted import ScriptedCamera
 from edge.health import Health
 from edge.inspector import Inspector, Looks
 from edge.journal import Journal
+from edge.model import Model
 from edge.outbox import Outbox
 from edge.ring import Keep, RingPolicy
 from edge.uplink import Uplink
@@ -38,12 +39,14 @@ def open_journal(
     *,
     max_bytes: int = 1 << 24,
     ring_bytes: int = 1 << 20,
+    label_bytes: int = 0,
     health: Health | None = None,
 ) -> Journal:
     return Journal.open(
         folder / "journal.db",
         max_bytes=max_bytes,
         ring_bytes=ring_bytes,
+        label_bytes=label_bytes,
         device=ADDRESS.device,
         health=health or Health(),
     )
@@ -106,22 +109,18 @@ class Rig:
             self.transport,
             ADDRESS,
             boot=self.journal.boot,
-            pair=bundle.manifest.pair,
-            codec=bundle.codec,
-            cap_bytes=bundle.manifest.features.cap_bytes,
             clock=self.clock,
             health=self.health,
         )
         self.agent = Agent(
             camera=ScriptedCamera([]),
-            inspector=inspector or real_inspector(bundle),
+            model=Model.of(bundle, inspector or real_inspector(bundle), "onnx CPU"),
             journal=self.journal,
             uplink=self.uplink,
             actuator=actuator or self.recorded,
             ring=RingPolicy(keep),
             clock=self.clock,
             health=self.health,
-            bundle=bundle.id,
             deadline_s=DEADLINE_S,
         )
         self.outbox = Outbox(

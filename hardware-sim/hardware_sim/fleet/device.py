@@ -9,6 +9,7 @@ import numpy as np
 from edge.camera.scripted import ScriptedCamera
 from edge.health import Health
 from edge.inspector import Looks
+from edge.model import Model, Observes
 from edge.outbox import BATCH_S
 from edge.presence import EVERY_S, Snapshot
 from edge.ring import RingPolicy
@@ -43,8 +44,14 @@ class LightDevice:
     """One device that is moved by a schedule instead of its own threads."""
 
     def __init__(
-        self, address: Address, transport: Transport, findings: Looks, floor: Floor
+        self,
+        address: Address,
+        transport: Transport,
+        findings: Looks,
+        floor: Floor,
+        observer: Observes | None = None,
     ) -> None:
+        """observer: of what its model does, where the model may be replaced"""
         bundle, clock = floor.bundle, floor.clock
         self.address = address
         self.health = Health()
@@ -56,21 +63,21 @@ class LightDevice:
         self._tally = floor.tally
         self._awake_until = float("-inf")
         self._ticking = False
+        self._ended = False
         wired = wire(
             Around(
                 address=address,
-                bundle=bundle,
+                model=Model.of(bundle, self.stopwatch, "recorded findings"),
                 transport=transport,
                 camera=ScriptedCamera([]),
-                inspector=self.stopwatch,
                 journal=self.journal,
                 actuator=self.stopwatch,
                 ring=RingPolicy("none"),
                 clock=clock,
                 health=self.health,
-                runtime="recorded findings",
                 deadline_s=DEADLINE_S,
                 look=self._look,
+                observer=observer,
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
@@ -92,7 +99,12 @@ class LightDevice:
 
     def stop(self) -> None:
         """Disconnect without a word: the broker is told that this is meant."""
+        self._ended = True
         self._transport.stop()
+
+    def end(self) -> None:
+        """Do nothing more, without a word to anybody: the process is gone."""
+        self._ended = True
 
     def inspect(self, due: float) -> None:
         """The part that was due at this second of the monotonic clock comes by."""
@@ -106,7 +118,8 @@ class LightDevice:
         self._wake()
 
     def _expire(self, _due: float) -> None:
-        self.agent.deadlines.expire(self._clock.monotonic())
+        if not self._ended:
+            self.agent.deadlines.expire(self._clock.monotonic())
 
     def _wake(self) -> None:
         self._awake_until = self._clock.monotonic() + AWAKE_S
@@ -116,6 +129,8 @@ class LightDevice:
 
     def _tick(self, _due: float) -> None:
         """As the courier's thread does in a box, as long as something may have changed."""
+        if self._ended:
+            return
         self._courier.tick()
         now = self._clock.monotonic()
         if not self.outbox.is_empty:
