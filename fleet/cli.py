@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated
-
 import typer
 
-from fleet.devices import CloudAddress, list_devices
-from shared.console import Format, out, print_json, print_table
-
-TOKEN_VARIABLE = "SPLITSIGHT_TOKEN"  # noqa: S105 - the variable's name, not a secret
+from fleet.flash import cli as flash
+from fleet.flash import install_cli
+from fleet.identity import cli as identity
+from fleet.releases.cli import app as release
+from fleet.rollouts import cli as rollouts
+from fleet.rounds.candidate_cli import app as candidate
+from fleet.rounds.cli import federate
 
 app = typer.Typer(no_args_is_help=True, help="The devices of a site.")
 
@@ -20,16 +20,19 @@ def fleet() -> None:
     """The devices of a site."""
 
 
-@app.command()
-def devices(
-    cloud: Annotated[str, typer.Option(help="Where the cloud is.")] = "http://127.0.0.1:8765",
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
-) -> None:
-    """List devices with their state. A token is read from SPLITSIGHT_TOKEN."""
-    rows = list_devices(CloudAddress(cloud, os.environ.get(TOKEN_VARIABLE)))
-    if format_ == "json":
-        print_json(rows)
-    elif rows:
-        print_table("devices", rows)
-    else:
-        out.print("no device has reported yet: start one with `splitsight edge run`")
+app.command()(identity.init)
+app.command()(identity.devices)
+app.command()(identity.claim)
+app.command()(identity.revoke)
+app.command()(identity.readmit)
+app.add_typer(release, name="release")
+app.add_typer(rollouts.app, name="rollout")
+app.command()(rollouts.health)
+app.command()(rollouts.configure)
+app.command()(federate)
+app.add_typer(candidate, name="candidate")
+app.add_typer(flash.image, name="image")
+app.command()(flash.flash)
+app.command()(flash.boot)
+app.command()(install_cli.install)
+app.command()(install_cli.uninstall)

@@ -7,6 +7,9 @@ from contextlib import ExitStack
 from typing import Any, Protocol
 
 from fleet.database import FleetDatabase
+from fleet.identity.part import open_identity
+from fleet.releases.part import open_releases
+from fleet.rollouts.part import open_rollouts
 from fleet.settings import FleetSettings
 from shared.log import get_logger
 from shared.services import Page, ServiceKind, Surroundings
@@ -63,7 +66,12 @@ class FleetService:
 def open_fleet(settings: FleetSettings, around: Surroundings) -> FleetService:
     """Raises SplitsightError where the fleet's folder can't be used."""
     database = FleetDatabase.in_folder(settings.folder)
-    parts: list[Part] = []
+    identity = open_identity(settings, around, database)
+    parts: list[Part] = [
+        identity,
+        open_releases(settings, around, database),
+        open_rollouts(settings, around, database, identity.registrar.put_out),
+    ]
     return FleetService(database, parts)
 
 

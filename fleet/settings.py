@@ -14,6 +14,20 @@ class DoorSettings(Settings):
 
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8443, ge=0, le=65535, description="0 takes any free port")
+    patience_s: float = Field(
+        default=10.0, gt=0, le=300, description="how long a device may take to say what it wants"
+    )
+
+
+class IdentitySettings(Settings):
+    """Devices' certificates."""
+
+    certificate_days: float = Field(
+        default=90.0, gt=0, le=825, description="how long one lasts; renewed after half of it"
+    )
+    passphrase_file: Path | None = Field(
+        default=None, description="its first line opens the authority's key; none: not locked"
+    )
 
 
 class FleetSettings(Settings):
@@ -24,3 +38,4 @@ class FleetSettings(Settings):
         description="what `splitsight fleet init` made: authority, releases, database",
     )
     door: DoorSettings = DoorSettings()
+    identity: IdentitySettings = IdentitySettings()

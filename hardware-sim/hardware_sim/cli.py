@@ -15,6 +15,7 @@ from hardware_sim.demo import POLL_S, Demo, DemoOptions
 from hardware_sim.fleet_cli import fleet
 from hardware_sim.line_cli import line
 from hardware_sim.plan_cli import plan
+from hardware_sim.rollout_cli import rollout
 from hardware_sim.scenario_cli import run
 from hardware_sim.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from hardware_sim.summary import DemoSummary
@@ -33,6 +34,7 @@ app.command()(line)
 app.command()(fleet)
 app.command()(plan)
 app.command()(run)
+app.command()(rollout)
 
 
 @app.command()

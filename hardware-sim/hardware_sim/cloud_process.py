@@ -30,8 +30,12 @@ class CloudProcess:
         port: int,
         broker_port: int,
         tail: Mapping[str, object] | None = None,
+        services: Mapping[str, object] | None = None,
     ) -> None:
-        """port: of the API and the live page; tail: its settings; None: any runtime, one thread"""
+        """port: of the API and the live page; tail: its settings; None: any runtime, one thread
+
+        services   settings of what is plugged in, by name
+        """
         self._folder = folder
         self._port = port
         settings = {
@@ -41,6 +45,7 @@ class CloudProcess:
             "database": self.database,
             "tail": dict(tail or {"runtime": "auto", "threads": 1}),
             "api": {"port": port},
+            **(services or {}),
         }
         config = folder / "cloud.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -192,6 +192,25 @@ def test_a_retained_message_waits_for_late_subscribers_until_it_is_cleared(site:
     assert nothing.rest() == []
 
 
+def test_two_who_listen_to_one_filter_both_hear_and_know_what_was_kept(site: Site) -> None:
+    sender, receiver = started(site, "sender"), started(site, "receiver")
+    topic = "kept/for-two"
+    sender.publish(topic, b"old", retain=True)
+    settle(sender)
+    first, second = Inbox(), Inbox()
+    receiver.subscribe(topic, first)
+    settle(receiver)
+    receiver.subscribe(topic, second)
+    settle(receiver)
+    sender.publish(topic, b"new", retain=True)
+    for inbox in (first, second):
+        heard = [inbox.next()]
+        while heard[-1].payload != b"new":
+            heard.append(inbox.next())
+        assert {delivery.retained for delivery in heard[:-1]} == {True}
+        assert not heard[-1].retained
+
+
 def test_the_will_of_a_lost_device_is_published_and_retained(site: Site) -> None:
     watcher, inbox = started(site, "watcher"), Inbox()
     watcher.subscribe("state/lost", inbox)

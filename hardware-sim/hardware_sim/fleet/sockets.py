@@ -67,6 +67,16 @@ class SocketLoop:
         client.loop_write()
         self._writers.discard(client)
 
+    def cut(self, client: paho.Client) -> None:
+        """Let go of a client as a killed process does: its broker hears no goodbye."""
+        self._connections.pop(client, None)
+        self._writers.discard(client)
+        sock: Any = client.socket()
+        if sock is not None and sock.fileno() in self._selector.get_map():
+            self._bytes_before += _carried(sock)
+            self._selector.unregister(sock)
+            sock.close()
+
     def step(self, timeout_s: float) -> None:
         """Read and write what is there to be, waiting `timeout_s` at most for something."""
         self._write()

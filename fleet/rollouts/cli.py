@@ -1,0 +1,186 @@
+"""`splitsight fleet rollout …`, `health` and `configure`: over the cloud's API."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fleet.devices import ask_cloud, tell_cloud
+from fleet.identity.cli import HERE, CloudUrl, Output, here
+from shared.console import Format, out, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Bring releases to devices, ring by ring.")
+
+KEYS = ("side", "serial", "what", "by")
+Id = Annotated[int, typer.Argument(help="The rollout's number, as `list` shows it.")]
+By = Annotated[str, typer.Option(help="Who wants it; it is kept.", default_factory=getpass.getuser)]
+
+
+@app.callback()
+def rollout() -> None:
+    """Bring releases to devices, ring by ring."""
+
+
+@app.command()
+def start(
+    target: Annotated[str, typer.Argument(help="A published release: models/NAME/VERSION.zip")],
+    by: By,
+    plan: Annotated[
+        Path | None, typer.Option(help="Rings, thresholds and windows; none: 1, 5 %, 25 %, all.")
+    ] = None,
+    canary: Annotated[
+        str | None, typer.Option(help="Glob of SITE/LINE/DEVICE to try it first.")
+    ] = None,
+    cloud: CloudUrl = HERE,
+    output: Output = "text",
+) -> None:
+    """Start a rollout."""
+    from fleet.rollouts.plan import Plan, with_canary  # noqa: PLC0415 - pydantic models, 0.1 s
+    from shared.settings import load_settings  # noqa: PLC0415
+
+    wanted = load_settings(plan, Plan) if plan is not None else Plan()
+    if canary is not None:
+        wanted = with_canary(wanted, canary)
+    body = {"target": target, "plan": wanted.model_dump(mode="json"), "by": by}
+    _show(tell_cloud(here(cloud), "rollouts", body), output)
+
+
+@app.command("list")
+def list_(cloud: CloudUrl = HERE, output: Output = "text") -> None:
+    """Rollouts under way and the newest others."""
+    rows = ask_cloud(here(cloud), "rollouts")
+    if output == "json":
+        print_json(rows)
+    elif rows:
+        print_table("rollouts", [_short(row) for row in rows])
+    else:
+        out.print("no rollout yet: `splitsight fleet rollout start models/NAME/VERSION.zip`")
+
+
+@app.command()
+def status(id_: Id, cloud: CloudUrl = HERE, output: Output = "text") -> None:
+    """How a rollout stands, ring by ring and device by device."""
+    _show(ask_cloud(here(cloud), f"rollouts/{id_}"), output)
+
+
+@app.command()
+def pause(id_: Id, by: By, cloud: CloudUrl = HERE, output: Output = "text") -> None:
+    """Ask no further device. Those that were asked go on; failures still stop it."""
+    _order(id_, "pause", by, cloud, output)
+
+
+@app.command()
+def resume(id_: Id, by: By, cloud: CloudUrl = HERE, output: Output = "text") -> None:
+    """Go on; past a ring that ended with too few successes, too."""
+    _order(id_, "resume", by, cloud, output)
+
+
+@app.command()
+def approve(id_: Id, by: By, cloud: CloudUrl = HERE, output: Output = "text") -> None:
+    """Let the ring begin that waits for an approval."""
+    _order(id_, "approve", by, cloud, output)
+
+
+@app.command()
+def abort(
+    id_: Id,
+    by: By,
+    reason: Annotated[str, typer.Option(help="Why; it is shown.")] = "",
+    cloud: CloudUrl = HERE,
+    output: Output = "text",
+) -> None:
+    """Give every device back what it ran before."""
+    _order(id_, "abort", by, cloud, output, reason)
+
+
+def health(cloud: CloudUrl = HERE, output: Output = "text") -> None:
+    """How devices fare: last seen, versions, temperature, disk, clock, queue, why offline."""
+    rows: Any = ask_cloud(here(cloud), "health")
+    if output == "json":
+        print_json(rows)
+    elif rows:
+        print_table("health", [_health(row) for row in rows])
+    else:
+        out.print("no device has reported yet: start one with `splitsight edge run`")
+
+
+def configure(
+    device: Annotated[str, typer.Argument(help="DEVICE, or SITE/LINE/DEVICE.")],
+    by: By,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="key=value, all that should be set; none: its own.")
+    ] = None,
+    cloud: CloudUrl = HERE,
+    output: Output = "text",
+) -> None:
+    """Have a device run with other settings; it checks them, tries them, and may go back."""
+    from fleet.rollouts.wishes import parse_settings  # noqa: PLC0415 - pydantic models, 0.1 s
+    from fleet.rollouts.wording import clock_time  # noqa: PLC0415
+
+    wanted = parse_settings(settings or [])
+    body = {"device": device, "settings": wanted, "by": by}
+    told: Any = tell_cloud(here(cloud), "settings", body)
+    if output == "json":
+        print_json(told)
+    else:
+        rows = [{"at": clock_time(one["at"]), **{k: one[k] for k in KEYS}} for one in told[:10]]
+        print_table(f"what was wanted of {device} and what it said, newest first", rows)
+
+
+def _order(id_: int, what: str, by: str, cloud: str, output: Format, reason: str = "") -> None:
+    body = {"by": by, **({"reason": reason} if reason else {})}
+    _show(tell_cloud(here(cloud), f"rollouts/{id_}/{what}", body), output)
+
+
+def _show(view: Any, output: Format) -> None:
+    if output == "json":
+        print_json(view)
+        return
+    out.print(
+        f"rollout {view['id']} of {view['target']}: {view['state']}"
+        + (f" – {view['reason']}" if view["reason"] else ""),
+        markup=False,
+        highlight=False,
+    )
+    columns = ("name", "devices", "waiting", "asked", "committed", "failed", "back", "approved_by")
+    print_table("rings", [{key: ring[key] for key in columns} for ring in view["rings"]])
+    telling = [m for m in view["members"] if m["reason"] or m["phase"] in {"asked", "returning"}]
+    if telling:
+        keys = ("device", "line", "ring", "phase", "doing", "reason")
+        print_table("devices to look at", [{key: m[key] for key in keys} for m in telling[:50]])
+    if len(telling) > 50:
+        out.print(f"{len(telling) - 50} more: --format json lists all", highlight=False)
+
+
+def _short(row: Any) -> dict[str, object]:
+    kept = f"{row['committed']}/{row['devices']}"
+    return {
+        **{key: row[key] for key in ("id", "target", "state", "ring")},
+        "keep_it": kept,
+        **{key: row[key] for key in ("aside", "started_by", "reason")},
+    }
+
+
+def _health(row: Any) -> dict[str, object]:
+    def shown(value: float | None, unit: str, scale: float = 1.0) -> str:
+        return "–" if value is None else f"{value / scale:.3g} {unit}"
+
+    # models/elpv/1.2.0.zip → elpv/1.2.0
+    names = [
+        path.split("/", 1)[-1].removesuffix(".zip") for path in row["running"].values() if path
+    ]
+    return {
+        "line": f"{row['site']}/{row['line']}",
+        "device": row["device"],
+        "state": f"offline: {row['offline']}" if row["offline"] else "online",
+        "runs": ", ".join(names) or "as flashed",
+        "update": row["phase"],
+        "temperature": shown(row["temperature_c"], "°C"),
+        "disk_free": shown(row["disk_free_bytes"], "GB", 1e9),
+        "clock_behind": shown(row["skew_s"], "s"),
+        "queue": "–" if row["queue"] is None else f"{row['queue']:.0f}",
+        "gave_up": "; ".join(row["failed"].values()),
+    }

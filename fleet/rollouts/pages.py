@@ -1,0 +1,156 @@
+"""What people see of the fleet: rollouts with their rings, devices with their health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path as File
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import APIRouter, Path
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from fleet.pages import Pages
+from fleet.rollouts import wording
+from fleet.rollouts.conductor import Conductor
+from fleet.rollouts.rollout import ACTIVE
+from fleet.rollouts.shadow import health_of
+from fleet.rollouts.store import Kept
+from fleet.rollouts.views import detail_of, view_of
+from shared.clock import Clock
+from shared.errors import RolloutError, SettingsError, SplitsightError
+
+STATIC = File(__file__).parent / "static"
+HOME = "/fleet"
+MOST_ROLLOUTS = 10
+MOST_DEVICES = 200
+MAX_FORM = 4096
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Name = Annotated[str, Path(max_length=63)]
+
+
+class FleetPages:
+    """Pages to look at, and the forms on them."""
+
+    def __init__(self, conductor: Conductor, clock: Clock) -> None:
+        self._conductor = conductor
+        self._clock = clock
+        self._pages = Pages()
+
+    def routes(self) -> APIRouter:
+        routes = APIRouter(include_in_schema=False)
+        routes.get(HOME)(self.home)
+        routes.get("/fleet/fleet.{kind}")(self.static)
+        routes.get("/fleet/devices/part")(self.device_rows)
+        routes.get("/fleet/devices/{site}/{line}/{device}")(self.device)
+        routes.get("/fleet/rollouts/{id_}")(self.rollout)
+        routes.get("/fleet/rollouts/{id_}/part")(self.rollout_part)
+        routes.post("/fleet/rollouts/{id_}")(self.order)
+        return routes
+
+    def home(self) -> Response:
+        return self._home()
+
+    def static(self, kind: str) -> Response:
+        if kind not in {"css", "js"}:
+            return self._home(404, "there is no such page")
+        return FileResponse(STATIC / f"fleet.{kind}", headers={"cache-control": "max-age=300"})
+
+    def device_rows(self) -> Response:
+        return self._pages.render("fragments/fleet_devices.html", **self._devices())
+
+    def device(self, site: Name, line: Name, device: Name) -> Response:
+        try:
+            shadow, history = self._conductor.shadow(f"{site}/{line}/{device}")
+        except SettingsError as error:
+            return self._home(404, error.message, error.fix)
+        desired, reported = shadow.desired, shadow.reported
+        kinds = {*(desired.targets if desired else ()), *(reported.running if reported else ())}
+        return self._pages.render(
+            "device.html",
+            device=health_of(shadow, self._clock.utc()),
+            desired=desired,
+            reported=reported,
+            kinds=sorted(kinds),
+            history=history,
+            words=wording,
+        )
+
+    def rollout(self, id_: Id) -> Response:
+        try:
+            view = detail_of(self._conductor.find(id_))
+        except RolloutError as error:
+            return self._home(404, error.message, error.fix)
+        return self._pages.render("rollout.html", view=view, words=wording)
+
+    def rollout_part(self, id_: Id) -> Response:
+        view = view_of(self._conductor.find(id_))
+        return self._pages.render("fragments/rollout.html", view=view, words=wording)
+
+    async def order(self, request: Request, id_: Id) -> Response:
+        fields = await _form(request)
+        try:
+            _require_ours(request)
+            await run_in_threadpool(_obey, self._conductor, id_, fields)
+        except SplitsightError as error:
+            return await run_in_threadpool(self._home, 409, error.message, error.fix)
+        return RedirectResponse(HOME, status_code=303)
+
+    def _home(self, status: int = 200, refused: str = "", fix: str = "") -> Response:
+        views = [view_of(kept) for kept in self._conductor.rollouts()[:MOST_ROLLOUTS]]
+        return self._pages.render(
+            "fleet.html",
+            status,
+            rollouts=views,
+            active=ACTIVE,
+            refused=refused,
+            fix=fix,
+            **self._devices(),
+        )
+
+    def _devices(self) -> dict[str, Any]:
+        rows = self._conductor.health()
+        # Those that ask for attention are worth more than the alphabet.
+        rows.sort(key=lambda row: (not row.failed, not row.held, not row.offline))
+        shown = rows[:MOST_DEVICES]
+        return {"devices": shown, "more": len(rows) - len(shown), "words": wording}
+
+
+def _obey(conductor: Conductor, id_: int, fields: dict[str, str]) -> None:
+    orders: dict[str, Callable[[int, str], Kept]] = {
+        "pause": conductor.pause,
+        "resume": conductor.resume,
+        "approve": conductor.approve,
+        "abort": conductor.abort,
+    }
+    by, do = fields.get("by", "").strip()[:63], fields.get("do", "")
+    if not by or do not in orders:
+        raise RolloutError("the form says no name, or nothing to do", fix="fill in your name")
+    orders[do](id_, by)
+
+
+def _require_ours(request: Request) -> None:
+    """Raises RolloutError for a form on somebody else's page: where there is no token, there is
+    no cookie either that a browser would keep from it.
+    """
+    fetched_by = request.headers.get("sec-fetch-site")
+    if fetched_by is not None:
+        # Our pages send no referrer, and browsers then call the origin of their forms null.
+        foreign = fetched_by not in {"same-origin", "none"}
+    else:
+        origin = request.headers.get("origin", "")
+        foreign = bool(origin) and urlsplit(origin).netloc != request.headers.get("host", "")
+    if foreign:
+        raise RolloutError("the form came from another site", fix="use the buttons on /fleet")
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a short form; none where it is longer."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            return {}
+    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}

@@ -1,0 +1,81 @@
+"""Rollouts in the cloud's process: shadows kept, rollouts carried out, the API and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tuf.api.metadata import Targets
+
+from fleet.database import FleetDatabase
+from fleet.releases.roles import HOLDERS
+from fleet.releases.store import Store
+from fleet.rollouts.conductor import Conductor, PutOut, Releases
+from fleet.rollouts.pages import HOME, FleetPages
+from fleet.rollouts.routes import device_routes, rollout_routes
+from fleet.rollouts.shadows import Shadows
+from fleet.settings import FleetSettings
+from shared.errors import ReleaseError
+from shared.releases import ReleaseFacts
+from shared.services import Page, Surroundings
+
+
+class RolloutsPart:
+    """The conductor's thread, and what people see of it."""
+
+    def __init__(self, conductor: Conductor, around: Surroundings) -> None:
+        self.conductor = conductor
+        self._clock = around.clock
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        return [
+            rollout_routes(self.conductor),
+            device_routes(self.conductor, self._clock),
+            FleetPages(self.conductor, self._clock).routes(),
+        ]
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        return [Page("Fleet", HOME)]
+
+    def start(self) -> None:
+        self.conductor.start()
+        self.conductor.run()
+
+    def stop(self) -> None:
+        self.conductor.stop()
+
+
+def open_rollouts(
+    settings: FleetSettings,
+    around: Surroundings,
+    database: FleetDatabase,
+    put_out: PutOut = dict,
+) -> RolloutsPart:
+    """put_out: devices that are held or revoked, and why."""
+    conductor = Conductor(
+        database=database,
+        shadows=Shadows(database, around.transport, around.clock),
+        releases=published(Store(settings.folder)),
+        tails=around.tails,
+        clock=around.clock,
+        put_out=put_out,
+    )
+    return RolloutsPart(conductor, around)
+
+
+def published(store: Store) -> Releases:
+    """What the repository says of a target."""
+
+    def facts(path: str) -> ReleaseFacts:
+        for role in HOLDERS:
+            target = store.published(role, Targets).signed.targets.get(path)
+            if target is not None:
+                return ReleaseFacts.of(path, target.custom)
+        raise ReleaseError(
+            f"{path} is not a published release",
+            fix="`splitsight fleet release list` lists them; publish it first",
+        )
+
+    return facts

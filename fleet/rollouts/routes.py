@@ -1,0 +1,95 @@
+"""Rollouts and devices' shadows, under /api/fleet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query
+
+from fleet.rollouts.conductor import Conductor
+from fleet.rollouts.shadow import Health, health_of
+from fleet.rollouts.views import (
+    ChangeView,
+    RolloutDetail,
+    RolloutView,
+    change_of,
+    detail_of,
+    view_of,
+)
+from fleet.rollouts.wishes import Configure, Start, Word
+from shared.clock import Clock
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Name = Annotated[str, Query(min_length=1, max_length=200, description="DEVICE or SITE/LINE/DEVICE")]
+
+
+def rollout_routes(conductor: Conductor) -> APIRouter:
+    """What people do to rollouts. Plain functions: each runs on a thread of its own."""
+    routes = APIRouter(prefix="/api/fleet")
+
+    @routes.post("/rollouts", status_code=201)
+    def start(wanted: Start) -> RolloutDetail:
+        """Start a rollout."""
+        return detail_of(conductor.begin(wanted.target, wanted.plan, wanted.by))
+
+    @routes.get("/rollouts")
+    def rollouts() -> list[RolloutView]:
+        """Those under way and the newest others, newest first."""
+        return [view_of(kept) for kept in conductor.rollouts()]
+
+    @routes.get("/rollouts/{id_}")
+    def status(id_: Id) -> RolloutDetail:
+        """One rollout with its devices."""
+        return detail_of(conductor.find(id_))
+
+    @routes.post("/rollouts/{id_}/pause")
+    def pause(id_: Id, said: Word) -> RolloutDetail:
+        """Ask no further device."""
+        return detail_of(conductor.pause(id_, said.by))
+
+    @routes.post("/rollouts/{id_}/resume")
+    def resume(id_: Id, said: Word) -> RolloutDetail:
+        """Go on."""
+        return detail_of(conductor.resume(id_, said.by))
+
+    @routes.post("/rollouts/{id_}/approve")
+    def approve(id_: Id, said: Word) -> RolloutDetail:
+        """Let the ring begin that waits for it."""
+        return detail_of(conductor.approve(id_, said.by))
+
+    @routes.post("/rollouts/{id_}/abort")
+    def abort(id_: Id, said: Word) -> RolloutDetail:
+        """Give every device back what it ran before."""
+        return detail_of(conductor.abort(id_, said.by, said.reason))
+
+    return routes
+
+
+def device_routes(conductor: Conductor, clock: Clock) -> APIRouter:
+    """What is wanted of devices, and how they fare."""
+    routes = APIRouter(prefix="/api/fleet")
+
+    @routes.get("/health")
+    def health() -> list[Health]:
+        """How every device fares."""
+        return conductor.health()
+
+    @routes.get("/shadow")
+    def shadow(device: Name) -> dict[str, Any]:
+        """What is wanted of a device, what it says, and how both changed."""
+        found, told = conductor.shadow(device)
+        return {
+            "health": health_of(found, clock.utc()).model_dump(),
+            "desired": msgspec.to_builtins(found.desired),
+            "reported": msgspec.to_builtins(found.reported),
+            "history": [change_of(one).model_dump() for one in told],
+        }
+
+    @routes.post("/settings")
+    def configure(wanted: Configure) -> list[ChangeView]:
+        """Want a device to run with other settings; how that was told, newest first."""
+        conductor.configure(wanted.device, dict(wanted.settings), wanted.by)
+        return [change_of(one) for one in conductor.shadow(wanted.device)[1]]
+
+    return routes

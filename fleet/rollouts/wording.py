@@ -1,0 +1,82 @@
+"""Rollouts and devices in words, for the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fleet.rollouts.shadow import Health
+
+STATE_WORDS = {
+    "running": "running",
+    "gated": "waits for approval",
+    "paused": "paused",
+    "returning": "going back",
+    "stopped": "stopped, all back",
+    "done": "done",
+}
+STATE_SIGN = {
+    "running": "▶",
+    "gated": "?",
+    "paused": "❚❚",
+    "returning": "↩",
+    "stopped": "■",
+    "done": "✓",
+}
+PHASE_WORDS = {
+    "waiting": "waits for its ring",
+    "aside": "set aside",
+    "asked": "asked",
+    "committed": "keeps the release",
+    "failed": "failed",
+    "returning": "going back",
+    "returned": "back on what it ran",
+}
+PHASES_OF_BAR = ("committed", "asked", "failed", "back", "waiting")
+
+
+def name_of(path: str) -> str:
+    """`models/elpv/2.zip` → `elpv 2`."""
+    parts = path.rsplit("/", 2)
+    if not path or len(parts) < 2:
+        return path or "as it was flashed"
+    version = parts[-1]
+    for suffix in (".zip", ".tar.zst", ".sqfs"):
+        version = version.removesuffix(suffix)
+    return f"{parts[-2]} {version}"
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def clock_time(at: float) -> str:
+    """For readers without scripts; the browser puts its own time in place."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def skew(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if abs(seconds) < 2:
+        return "right"
+    return f"{abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead'}"
+
+
+def degrees(celsius: float | None) -> str:
+    return "–" if celsius is None else f"{celsius:.0f} °C"
+
+
+def disk(free: float | None) -> str:
+    return "–" if free is None else f"{free / 1e9:.1f} GB"
+
+
+def runs(health: Health) -> str:
+    """What is live on a device, kind by kind."""
+    return ", ".join(name_of(path) for path in health.running.values() if path) or "as flashed"
+
+
+def doing(health: Health) -> str:
+    """What a device is busy with; empty where it is not."""
+    if health.phase in {"", "idle"}:
+        return ""
+    return f"{health.phase} {name_of(health.target)}" if health.target else health.phase

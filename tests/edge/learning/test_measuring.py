@@ -1,0 +1,120 @@
+"""What a device answers about a network, and from which of its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.learning.device import LearningDevice, Refused
+from edge.learning.labelled import Use
+from edge.learning.local_state import LocalState
+from edge.learning.measuring import Asked, answer, compare
+from shared.base_network import BaseNetwork
+from shared.bundle import Bundle
+from shared.certificate import GRID
+from shared.errors import WireError
+from shared.manifest import HEAD
+from shared.questions import Comparison, Question, Standing, Threshold
+from shared.rounds import Layout, Scope, TrainOrder
+from shared.tally import Tally
+from tests.bundles import make_bundle, picture
+from tests.fleet.rounds.plants import SIZE, Plant
+
+NOTHING = np.zeros(0, np.float16)
+SIZES = {"height": SIZE, "width": SIZE, "channels": 1}
+
+
+class Shades(Plant):
+    """Parts of a brightness each, two pictures a part; from 150 on they are defective."""
+
+    def __init__(self, *brightness: int, use: Use = "calibrate") -> None:
+        super().__init__("shades", 2 * len(brightness), uses=[use])
+        self.pictures = [picture(level + turn) for level in brightness for turn in (0, 1)]
+        kept = zip(self._labels, [b for b in brightness for _ in (0, 1)], strict=True)
+        self._labels = [
+            type(label)(f"part-{level}", level >= 150, "", "", label.use) for label, level in kept
+        ]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Its score is the picture's brightness."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+def device(parts: Plant, folder: Path) -> LearningDevice:
+    base = BaseNetwork({"head.map_head.whole.weight": np.zeros(3, np.float32)}, SIZES, "b" * 64)
+    return LearningDevice(parts, base, LocalState(folder))
+
+
+def test_a_tally_counts_parts_by_their_lowest_and_highest_picture(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    asked = Asked(Question("tally", "calibrate"), [bundle.read(HEAD)], NOTHING)
+    found = answer(device(Shades(60, 100, 127, 200), tmp_path), asked)
+    tally = Tally.read(found.vector.astype(np.int64))
+    assert (tally.good.parts, tally.defective.parts, tally.pictures) == (3, 1, 8)
+    at = int(np.searchsorted(GRID, 0.45))
+    assert (tally.good.passing()[at], tally.defective.passing()[at]) == (2, 0)
+    assert tally.good.rejected()[int(np.searchsorted(GRID, 0.51))] == 1
+    assert found.weight == 1
+
+
+@pytest.mark.parametrize("use", ["train", "test"])
+def test_parts_of_another_use_are_never_counted_for_the_certificate(
+    bundle: Bundle, tmp_path: Path, use: Use
+) -> None:
+    asked = Asked(Question("tally", "calibrate"), [bundle.read(HEAD)], NOTHING)
+    found = answer(device(Shades(60, 200, use=use), tmp_path), asked)
+    assert not found.vector.any()
+
+
+def test_a_device_compares_two_models_on_its_own_parts(bundle: Bundle, tmp_path: Path) -> None:
+    gates = [Threshold(0.1, 0.9), Threshold(0.4, 0.44)]
+    asked = Asked(Question("comparison", "test", gates=gates), [bundle.read(HEAD)] * 2, NOTHING)
+    found = compare(device(Shades(60, 124, 155, 200, use="test"), tmp_path), asked)
+    assert (found.good, found.defective, found.pictures) == (2, 2, 8)
+    assert found.before == Standing(auroc=1.0, escapes=0, overkill=0, escalated=2)
+    # Of the part between, one picture scores 0.43 and one 0.45.
+    assert found.after == Standing(auroc=1.0, escapes=0, overkill=1, escalated=1)
+
+
+def test_a_device_without_such_parts_refuses_by_name(bundle: Bundle, tmp_path: Path) -> None:
+    asked = Asked(Question("symbols", "train", limit=8), [bundle.read(HEAD)], NOTHING)
+    with pytest.raises(Refused, match="shades has no parts for this"):
+        answer(device(Shades(60, use="test"), tmp_path), asked)
+
+
+def test_no_more_pictures_are_looked_at_than_asked_for(bundle: Bundle, tmp_path: Path) -> None:
+    shades = Shades(60, 100, 127, 200, 210, use="train")
+    places = 4 * (SIZE // 16) ** 2
+    for most, looked in ((0, 10), (1, 1), (4, 4), (50, 10)):
+        asked = Asked(Question("symbols", "train", most, limit=8), [bundle.read(HEAD)], NOTHING)
+        assert answer(device(shades, tmp_path), asked).vector.sum() == looked * places
+
+
+def test_values_of_another_base_or_other_layers_are_refused(tmp_path: Path) -> None:
+    here = device(Shades(60, 200, use="train"), tmp_path)
+    layout = Layout.of(here.base.arrays, here.base.arrays)
+    scope = Scope(from_block=7)
+    for order, said in (
+        (TrainOrder("r", "c" * 64, layout.sha256, scope), "not cccc"),
+        (TrainOrder("r", "b" * 64, "other", scope), "other layers"),
+    ):
+        asked = Asked(Question("moments", "train", order=order), [], np.zeros(3, np.float16))
+        with pytest.raises(Refused, match=said):
+            answer(here, asked)
+
+
+def test_what_is_no_question_or_comparison_is_refused() -> None:
+    with pytest.raises(WireError, match="can't be read"):
+        Question.decode(b'{"what": "pictures", "use": "train"}')
+    with pytest.raises(WireError, match="asks nothing"):
+        Question.decode("text")
+    with pytest.raises(WireError, match="no comparison"):
+        Comparison.decode(None)
+    good = Comparison(1, 1, 2, Standing(0.5, 0, 0, 0), Standing(1.5, 0, 0, 0))
+    with pytest.raises(WireError, match="contradicts itself"):
+        Comparison.decode(good.encode())
