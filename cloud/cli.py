@@ -7,6 +7,7 @@ import typer
 from cloud.serving import serve
 from cloud.training import cli as training
 from cloud.training.agreement_cli import parity
+from cloud.training.base_cli import base
 from cloud.training.certify_cli import certify
 from cloud.training.evaluate_cli import evaluate
 from cloud.training.leakage_cli import leakage
@@ -25,3 +26,4 @@ app.command()(evaluate)
 app.command()(certify)
 app.command()(leakage)
 app.command()(parity)
+app.command()(base)

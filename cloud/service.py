@@ -15,8 +15,10 @@ from cloud.health import HealthMonitor
 from cloud.http_server import HttpServer
 from cloud.intake import Intake
 from cloud.judge import Judge
+from cloud.labels import LabelPost
 from cloud.rack import Rack
 from cloud.records.database import Database
+from cloud.records.labels import StoredLabels
 from cloud.records.store import Store
 from cloud.records.writer import RecordsWriter
 from cloud.settings import CloudSettings
@@ -78,8 +80,17 @@ class CloudService:
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(self._transport, clock, tails, token, self._stopping)
         self._services = list(_plugged_in(settings, around))
+        self._labels = LabelPost(StoredLabels(self._database), self._transport, clock)
         self._app = create_app(
-            Backstage(self._database, health, token, clock, self._stopping, self._services)
+            Backstage(
+                self._database,
+                health,
+                token,
+                clock,
+                self._stopping,
+                self._services,
+                self._labels.hurry,
+            )
         )
         self.url = ""
 
@@ -114,7 +125,10 @@ class CloudService:
         closing.callback(server.stop)
         if settings.embedded_broker.enabled:
             broker = EmbeddedBroker(
-                settings.embedded_broker.kind, settings.broker.host, settings.broker.port
+                settings.embedded_broker.kind,
+                settings.broker.host,
+                settings.broker.port,
+                settings.embedded_broker.secure,
             )
             closing.callback(broker.stop)
             broker.start()
@@ -124,6 +138,8 @@ class CloudService:
         self._judge.start()
         closing.callback(self._judge.stop)
         self._intake.start()
+        self._labels.start()
+        closing.callback(self._labels.stop)
         for service in self._services:
             closing.callback(service.stop)
             service.start()

@@ -20,11 +20,34 @@ DEFAULT_DATABASE = "splitsight.db"
 SQLITE = "sqlite:///"
 
 
+class SecureListenerSettings(Settings):
+    """Where devices on other machines connect: with a certificate of the fleet's authority."""
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0: all")
+    port: int = Field(default=8883, ge=1, le=65535)
+    ca: Path = Field(description="the authority that signed devices' certificates, PEM")
+    certificate: Path = Field(description="the broker's own, PEM")
+    key: Path = Field(description="the broker's private key, PEM")
+    crl: Path = Field(description="the list of revoked certificates; changes count at once")
+
+
 class EmbeddedBrokerSettings(Settings):
     """The broker that serves on this machine alone; production uses one of its own."""
 
     enabled: bool = Field(True, description="start a broker at broker.host and broker.port")
     kind: BrokerKind = Field("auto", description="auto takes mosquitto where it is installed")
+    secure: SecureListenerSettings | None = Field(
+        default=None, description="a second listener for devices elsewhere; needs mosquitto"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_secured(self) -> EmbeddedBrokerSettings:
+        if self.secure is not None and self.kind == "iotcore":
+            raise ValueError(
+                "iotcore can't refuse unknown certificates: set kind: mosquitto, or leave out "
+                "`secure`"
+            )
+        return self
 
 
 class TailSettings(Settings):

@@ -22,6 +22,7 @@ from edge.settings import json_schema as edge_schema
 from hardware_sim.fleet.report import FleetRow
 from hardware_sim.line_run import LineReport
 from hardware_sim.plan.report import Plan
+from hardware_sim.rollout.report import RolloutReport
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.verdict import ScenarioReport
 from hardware_sim.summary import DemoSummary
@@ -44,6 +45,7 @@ REPORTS: dict[str, Any] = {
     "sim-run": ScenarioReport,
     "sim-fleet": list[FleetRow],
     "sim-plan": Plan,
+    "sim-rollout": RolloutReport,
 }
 MESSAGES = (
     wire.Escalation,
@@ -54,6 +56,13 @@ MESSAGES = (
     wire.State,
     wire.Desired,
     wire.Reported,
+    wire.Labels,
+    wire.LabelRow,
+    wire.Labelled,
+    wire.LabelledRow,
+    wire.RoundPart,
+    wire.RoundAsk,
+    wire.RoundOver,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 
@@ -11,12 +11,16 @@ from edge.actuator.base import Actuator, ActuatorKind
 from edge.camera.base import Camera, CameraKind
 from edge.camera.frozen import FrozenGuard
 from edge.health import Health
+from edge.identity.transport import CertifiedTransport, open_certified
 from edge.inspector import Inspector, load_head
 from edge.journal import Journal
 from edge.kinds import Loaded, actuator_kinds, camera_kinds
+from edge.model import Model
 from edge.presence import Snapshot
 from edge.ring import RingPolicy
 from edge.settings import EdgeSettings
+from edge.taking_part import take_part
+from edge.updates.bay import Neighbours, Reopening, UpdateBay
 from edge.wiring import Around, wire
 from shared.bundle import Bundle
 from shared.clock import Clock
@@ -49,40 +53,44 @@ class Box:
         transport: Transport | None = None,
         camera: Camera | None = None,
         actuator: Actuator | None = None,
+        reopening: Reopening | None = None,
     ) -> None:
-        """transport, camera, actuator: instead of those that the settings name, for tests."""
+        """transport, camera, actuator: instead of those that the settings name, for tests
+        reopening: how the settings can change; None: not from afar
+        """
         # Pictures are small and the second core decodes: OpenCV's own threads only get in the way.
         cv2.setNumThreads(1)
-        bundle = Bundle.open(settings.bundle)
-        chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
-        log.info("runtime_chosen", runtime=chosen.runtime.name, reason=chosen.reason)
         self.health = Health()
         self.clock = clock
+        self.reopen: Literal["box", "process"] | None = None
+        bay = self._open_bay(settings, reopening)
+        model = bay.model if bay else open_model(settings, Bundle.open(settings.bundle))
         self.camera = camera or open_watched_camera(settings, clock)
         self.actuator = actuator or open_actuator(settings.actuator, clock)
         self.journal = open_journal(settings, self.health)
         address = settings.address
-        client_id = f"splitsight-{address.site}-{address.line}-{address.device}"
-        self.transport = transport or MqttTransport(settings.broker, client_id)
+        self.transport = transport or open_transport(settings, clock, self.health)
         wired = wire(
             Around(
                 address=address,
-                bundle=bundle,
+                model=model,
                 transport=self.transport,
                 camera=self.camera,
-                inspector=open_inspector(settings, bundle, chosen.runtime),
                 journal=self.journal,
                 actuator=self.actuator,
                 ring=RingPolicy(settings.journal.ring_keep),
                 clock=clock,
                 health=self.health,
-                runtime=f"{chosen.runtime.name} {chosen.runtime.device}",
                 deadline_s=settings.deadline_ms / 1000,
                 look=self._look,
+                observer=bay.watch if bay else None,
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
-        self._courier = wired.courier
+        self._uplink, self._courier = wired.uplink, wired.courier
+        self.rounds = take_part(settings, self.transport, self.journal, clock, self.health)
+        # After all that it may have to hold: it knows what the cloud wanted before the start.
+        self.updater = bay.open(self._neighbours()) if bay else None
         self._connected = threading.Event()
         self._stopped = threading.Event()
 
@@ -110,11 +118,19 @@ class Box:
         self.transport.on_connection(self._connection_changed)
         self.transport.start(self.presence.will)
         self._courier.start()
-        # Without this the first escalations would miss a broker that is there.
-        self._connected.wait(CONNECT_S)
+        if self.updater is not None:
+            self.updater.start()
+        self.rounds.start()
+        # A box without a certificate may have to wait for one for long, and inspects meanwhile.
+        if not isinstance(self.transport, CertifiedTransport) or self.transport.certified:
+            # Without this the first escalations would miss a broker that is there.
+            self._connected.wait(CONNECT_S)
         log.info("agent_started", boot=self.journal.boot, next_part=self.journal.last_part + 1)
 
     def _end(self) -> None:
+        if self.updater is not None:
+            self.updater.stop()
+        self.rounds.stop()
         self._courier.stop()
         self.presence.stopping()
         self.journal.flush(FLUSH_S)
@@ -129,6 +145,9 @@ class Box:
         )
 
     def _drain_outbox(self) -> None:
+        if self.reopen is not None:
+            # The next start goes on with what is left; meanwhile the line waits for nobody.
+            return
         until = self.clock.monotonic() + ENDED_DRAIN_S
         while not self.outbox.is_empty and self.clock.monotonic() < until:
             if self._stopped.is_set():
@@ -138,6 +157,44 @@ class Box:
             self.outbox.wake.wait(TICK_S)
             self.outbox.wake.clear()
             self.outbox.tick()
+
+    def _open_bay(self, settings: EdgeSettings, reopening: Reopening | None) -> UpdateBay | None:
+        if settings.updates is None:
+            return None
+        return UpdateBay(
+            settings,
+            settings.updates,
+            lambda bundle: open_model(settings, bundle),
+            self.clock,
+            restart_box=lambda: self._restart("box"),
+            restart_process=lambda: self._restart("process"),
+            reopening=reopening,
+        )
+
+    def _neighbours(self) -> Neighbours:
+        return Neighbours(
+            agent=self.agent,
+            transport=self.transport,
+            health=self.health,
+            boot=self.journal.boot,
+            hold=self._hold,
+            waiting=self.journal.waiting,
+            camera=lambda: self.camera.state.status,
+        )
+
+    def _restart(self, what: Literal["box", "process"]) -> None:
+        self.reopen = what
+        self.stop()
+
+    def _hold(self, reason: str) -> None:
+        """The cloud wants silence: parts are judged here, and what is not sure is diverted."""
+        self._uplink.hold(reason)
+        self._courier.hold(bool(reason))
+        self.rounds.hold(reason)
+        if reason:
+            self.health.problem("held", reason)
+        else:
+            self.health.well("held")
 
     def _look(self) -> Snapshot:
         return Snapshot(
@@ -150,6 +207,24 @@ class Box:
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         if connected:
             self._connected.set()
+
+
+def open_transport(settings: EdgeSettings, clock: Clock, health: Health) -> Transport:
+    """The connection to the broker. Raises TransportError or IdentityError for unusable files."""
+    address = settings.address
+    if settings.identity is not None:
+        return open_certified(settings.identity, settings.broker, address, clock, health)
+    client_id = f"splitsight-{address.site}-{address.line}-{address.device}"
+    return MqttTransport(settings.broker, client_id)
+
+
+def open_model(settings: EdgeSettings, bundle: Bundle) -> Model:
+    """A bundle that agrees with its golden outputs here. Raises what `load_head` raises."""
+    chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
+    runtime = chosen.runtime
+    log.info("runtime_chosen", runtime=runtime.name, reason=chosen.reason)
+    inspector = open_inspector(settings, bundle, runtime)
+    return Model.of(bundle, inspector, f"{runtime.name} {runtime.device}")
 
 
 def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Inspector:
@@ -168,6 +243,7 @@ def open_journal(settings: EdgeSettings, health: Health) -> Journal:
         journal.path,
         max_bytes=journal.max_bytes,
         ring_bytes=journal.ring_bytes,
+        label_bytes=journal.label_bytes,
         device=settings.device,
         health=health,
     )

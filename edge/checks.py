@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from edge.bench import devices_of
+from edge.identity.folder import IdentityFolder
+from edge.identity.settings import IdentitySettings
 from edge.kinds import Loaded, actuator_kinds, camera_kinds
+from shared.clock import Clock, SystemClock
 from shared.doctor import Row, row
+from shared.errors import IdentityError
 from shared.runtime.base import GROUP
+from shared.settings import resolve_paths, validate
 
 EXTRA_OF = {"torch": "train"}
 
@@ -22,6 +30,35 @@ def checks() -> list[Row]:
         *_kinds("camera", camera_kinds()),
         *_kinds("actuator", actuator_kinds()),
     ]
+
+
+def config_checks(config: Path) -> list[Row]:
+    """Rows for what a box's configuration names: its certificate. None for other configurations."""
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    section = values.get("identity") if isinstance(values, dict) else None
+    if section is None:
+        return []
+    found = validate(section, IdentitySettings, f"{config.name}: identity")
+    settings = resolve_paths(found, config.resolve().parent)
+    return [_identity(settings, str(values.get("device", "")), SystemClock())]
+
+
+def _identity(settings: IdentitySettings, device: str, clock: Clock) -> Row:
+    what, wanted = "identity", "a certificate that is valid for 14 more days"
+    claim = "run `splitsight fleet claim`, and write what it says into identity.claim"
+    try:
+        held = IdentityFolder(settings.folder).credential()
+    except IdentityError as error:
+        return row(what, ok=False, found=error.message, wanted=wanted, fix=error.fix)
+    if held is None:
+        return row(what, ok=False, found="no certificate yet", wanted=wanted, fix=claim)
+    days = (held.not_after - clock.utc()) / 86400
+    if held.device != device:
+        found = f"the certificate is for {held.device}"
+        return row(what, ok=False, found=found, wanted=f"one for {device}", fix=claim)
+    found = f"the certificate of {device} is valid for {days:.0f} more days"
+    fix = "check that the door can be reached: splitsight edge enrol" if days > 0 else claim
+    return row(what, ok=days > 14, found=found, wanted=wanted, fix=fix)
 
 
 def _runtime(entry: EntryPoint) -> Row:

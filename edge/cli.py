@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,12 +12,19 @@ from typing import Annotated
 import typer
 
 from edge.bench import bench as run_bench
-from edge.box import Box, open_actuator, open_camera
+from edge.box import open_actuator, open_camera
+from edge.health import Health
+from edge.identity.est import EstClient
+from edge.identity.folder import utc_day
+from edge.identity.keeper import Keeper
 from edge.inspector import load_head
+from edge.session import Session
 from edge.settings import load_edge_settings
+from edge.updates.launcher import launched
 from shared.bundle import Bundle
 from shared.clock import SystemClock
 from shared.console import Format, out, print_json, print_table
+from shared.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="The agent in the camera box.")
 
@@ -30,10 +38,21 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file of the b
 def run(config: Config) -> None:
     """Inspect parts until the camera ends, or until SIGTERM or Ctrl-C."""
     sys.setswitchinterval(SWITCH_S)
-    box = Box(load_edge_settings(config), SystemClock())
+    session = Session(config, SystemClock())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: box.stop())
-    box.run()
+        signal.signal(number, lambda _number, _frame: session.stop())
+    code = session.run()
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def start(config: Config) -> None:
+    """Run the application that is live, or on trial: what the system's service calls."""
+    settings = load_edge_settings(config)
+    folder = settings.updates.folder if settings.updates else None
+    command, environment = launched(folder, config)
+    os.execve(command[0], command, environment)  # noqa: S606 - the agent takes our place
 
 
 @app.command()
@@ -52,6 +71,30 @@ def check(config: Config) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def enrol(config: Config) -> None:
+    """Get a certificate for the claim, or renew the one that is there. `run` does so by itself."""
+    settings = load_edge_settings(config)
+    if settings.identity is None:
+        raise SettingsError(
+            f"{config.name} has no identity", fix="add `identity:` with door and ca"
+        )
+    clock = SystemClock()
+    office = EstClient(settings.identity.door, settings.identity.ca, clock)
+    keeper = Keeper(settings.identity, settings.device, office, clock, Health())
+    gained = keeper.keep()
+    held = gained or keeper.credential()
+    if held is not None:
+        office.check(held)
+        what = "got a certificate" if gained else "has its certificate"
+        out.print(
+            f"{settings.device} {what}, valid until {utc_day(held.not_after)}: {held.path}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 
 from shared.log import get_logger, redact
 
 log = get_logger("health")
+
+PARTS_REMEMBERED = 512
+
+
+class Pace:
+    """How long the last parts took from trigger to the gate's decision, milliseconds.
+
+    Safe to share between threads. `seen` counts all there ever were.
+    """
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=PARTS_REMEMBERED)
+        self.seen = 0
+
+    def add(self, edge_ms: float) -> None:
+        self._times.append(edge_ms)
+        self.seen += 1
+
+    def last(self, count: int) -> list[float]:
+        """The newest ones, oldest of them first."""
+        times = list(self._times)
+        return times[max(0, len(times) - count) :]
 
 
 class Health:
@@ -17,6 +39,7 @@ class Health:
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
+        self.pace = Pace()
 
     def problem(self, component: str, text: str) -> None:
         """A component is in trouble: logged when it starts, not each time it is met."""

@@ -15,7 +15,7 @@ from edge.store import Caps, Store
 from shared.contracts import Inspection, InspectionKey, Verdict
 from shared.errors import JournalError
 from shared.log import get_logger
-from shared.wire import InspectionRow
+from shared.wire import InspectionRow, LabelledRow, LabelRow
 
 log = get_logger("journal")
 
@@ -66,13 +66,22 @@ class Journal:
 
     @classmethod
     def open(
-        cls, path: Path, *, max_bytes: int, ring_bytes: int, device: str, health: Health
+        cls,
+        path: Path,
+        *,
+        max_bytes: int,
+        ring_bytes: int,
+        device: str,
+        health: Health,
+        label_bytes: int = 0,
     ) -> Journal:
         """Open the file and decide what a crash left open. Raises JournalError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = JournalLock(path)
         try:
-            store = _opened(path, Caps.of(max_bytes, ring_bytes, path), max_bytes)
+            store = _opened(
+                path, Caps.of(max_bytes, ring_bytes, path, labels=label_bytes), max_bytes
+            )
         except JournalError:
             lock.release()
             raise
@@ -128,6 +137,24 @@ class Journal:
     def acknowledge(self, row_ids: Sequence[int], committed: Callable[[], None]) -> None:
         """Write that the cloud has these inspections."""
         self.commits.submit(Write(lambda store: store.acknowledge(row_ids), committed))
+
+    def label(
+        self,
+        rows: Sequence[LabelRow],
+        domain: str,
+        committed: Callable[[list[LabelledRow]], None],
+    ) -> None:
+        """Write what inspectors say of parts, and call `committed` with what became of each."""
+        became: list[LabelledRow] = []
+
+        def write(store: Store) -> None:
+            # A failed attempt is repeated.
+            became.clear()
+            for row in rows:
+                kept = store.label(row, domain)
+                became.append(LabelledRow(row.boot, row.sequence, row.said_at, kept))
+
+        self.commits.submit(Write(write, lambda: committed(became)))
 
     def start(self) -> None:
         self.commits.start()

@@ -16,7 +16,7 @@ COLUMNS = (
     "total_ms, escalated_bytes, frame_bytes, source, bundle"
 )
 
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE IF NOT EXISTS inspections (
     id INTEGER PRIMARY KEY,
     boot TEXT NOT NULL,
@@ -45,6 +45,24 @@ CREATE TABLE IF NOT EXISTS frames (
     picture BLOB NOT NULL
 );
 """
+_LABELS = """
+CREATE TABLE labelled (
+    id INTEGER PRIMARY KEY,
+    boot TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    defective INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    said_at REAL NOT NULL,
+    bytes INTEGER NOT NULL,
+    picture BLOB NOT NULL,
+    UNIQUE (boot, sequence)
+);
+"""
+# Tables that an older agent of the same format does not know, and need not: an update of the agent
+# that is taken back must find a journal that it can write.
+_ADDED = {"labelled": _LABELS}
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -60,10 +78,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            connection.executescript(_SCHEMA + f"PRAGMA user_version = {FORMAT};")
-            version = FORMAT
+        version = _upgraded(connection)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(
             f"the journal {path} can't be opened ({error})",
@@ -76,3 +91,28 @@ def connect(path: Path) -> sqlite3.Connection:
             fix="update splitsight, or set journal.path to a new file",
         )
     return connection
+
+
+def _upgraded(connection: sqlite3.Connection) -> int:
+    """Make the tables that are lacking, all or none; the format that the file has then."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > FORMAT or (version == FORMAT and not _lacking(connection)):
+        return version
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another connection may have been faster.
+        for script in [_FIRST, *_lacking(connection)]:
+            for statement in filter(str.strip, script.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return FORMAT
+
+
+def _lacking(connection: sqlite3.Connection) -> list[str]:
+    known = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return [script for name, script in _ADDED.items() if (name,) not in known]

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
+from edge.identity.settings import IdentitySettings
 from edge.kinds import ACTUATORS, CAMERAS, actuator_kinds, camera_kinds
+from edge.updates.settings import UpdateSettings
 from shared.errors import SettingsError
 from shared.promises import GateSpec
 from shared.runtime.base import RuntimeOptions, runtime_names
@@ -68,8 +70,39 @@ class JournalSettings(Settings):
     ring_bytes: int = Field(
         default=512 * MIB, ge=0, description="for pictures; the oldest go first"
     )
+    label_bytes: int = Field(
+        default=256 * MIB, ge=0, description="for pictures that an inspector has labelled"
+    )
     ring_keep: Literal["uncertain", "all", "none"] = Field(
         default="uncertain", description="uncertain: escalated, rejected and every 20th passed part"
+    )
+
+
+class LearningSettings(Settings):
+    """Taking part in federated rounds; needs the extra `learn`."""
+
+    enabled: bool = Field(
+        default=False, description="train on this device's own labels when a round asks for it"
+    )
+    domain: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="the lighting, line or plant that its pictures belong to; None: the line",
+    )
+    folder: Path = Field(
+        default=Path("learning"), description="for base networks and what stays on this device"
+    )
+    priority: Literal["idle", "low"] = Field(
+        default="idle",
+        description="idle: the learner gets only what nothing else wants; low: a tenth of a core "
+        "on a machine that is always busy",
+    )
+    memory_mb: int = Field(
+        default=1024, ge=64, description="the learner is ended where it takes more"
+    )
+    min_labels: int = Field(
+        default=8, ge=2, description="labelled parts below which this device does not train"
     )
 
 
@@ -81,6 +114,9 @@ class EdgeSettings(Settings):
     device: str = Field(pattern=_NAME, description="unique in its site")
     bundle: Path = Field(description="a bundle's folder or zip file")
     broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
+    identity: IdentitySettings | None = Field(
+        default=None, description="a certificate from the fleet; None: broker.tls, or none"
+    )
     camera: Settings
     frozen_after: int = Field(
         default=2,
@@ -94,6 +130,16 @@ class EdgeSettings(Settings):
     deadline_ms: int = Field(default=500, ge=1, le=600_000, description="from trigger to verdict")
     gate: GateOverride | None = None
     journal: JournalSettings = JournalSettings()
+    learning: LearningSettings = LearningSettings()
+    updates: UpdateSettings | None = Field(
+        default=None, description="releases from the fleet; None: what is here stays"
+    )
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> EdgeSettings:
+        if self.identity is not None and self.broker.tls is not None:
+            raise ValueError("broker.tls comes from identity: leave one of them out")
+        return self
 
     @property
     def address(self) -> Address:

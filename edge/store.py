@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.label_store import LabelStore
 from edge.schema import COLUMNS, connect
 from shared.contracts import FAIL_SAFE, Inspection, Verdict
+from shared.wire import LabelRow
 
 # Measured: a row with its index and a source of 20 characters takes about 250 B.
 ROW_BYTES = 400
@@ -35,18 +37,19 @@ _EVICT_UNSENT = _EVICT + "total_ms IS NOT NULL ORDER BY id LIMIT ?)"
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many bytes inspections and pictures may take."""
+    """How many bytes inspections, pictures and labelled pictures may take."""
 
     rows: int
     ring: int
+    labels: int = 0
 
     @classmethod
-    def of(cls, rows: int, ring: int, path: Path) -> Caps:
+    def of(cls, rows: int, ring: int, path: Path, *, labels: int = 0) -> Caps:
         """What is configured, or half of what is free where that is less."""
         used = path.stat().st_size if path.exists() else 0
         room = (shutil.disk_usage(path.parent).free + used) // 2
-        share = min(1.0, room / (rows + ring))
-        return cls(int(rows * share), int(ring * share))
+        share = min(1.0, room / (rows + ring + labels))
+        return cls(int(rows * share), int(ring * share), int(labels * share))
 
 
 class Store:
@@ -59,6 +62,7 @@ class Store:
         self._commits = 0
         self._ring_bytes = 0
         self._evicted_unsent = 0
+        self._labels = LabelStore(self.connection, caps.labels)
         self._count_ring()
 
     def commit(self, work: Iterable[Callable[[Store], None]]) -> int:
@@ -79,6 +83,7 @@ class Store:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             self._count_ring()
+            self._labels.count()
             raise
         return self._evicted_unsent
 
@@ -125,6 +130,12 @@ class Store:
             "INSERT OR REPLACE INTO frames VALUES (?, ?, ?)", (row_id, len(picture), picture)
         )
         self._ring_bytes += len(picture)
+
+    def label(self, row: LabelRow, domain: str) -> bool:
+        """Keep a label with its picture; False where there is no picture any more."""
+        kept, left_ring = self._labels.put(row, domain)
+        self._ring_bytes -= left_ring
+        return kept
 
     def relieve(self) -> None:
         """The disk is full: halve the ring, so that verdicts find room."""

@@ -10,7 +10,17 @@ from shared.errors import SettingsError, WireError
 
 PREFIX = "splitsight/v1"
 Channel = Literal[
-    "escalation", "verdict", "inspections", "receipt", "state", "command", "reply", "round"
+    "escalation",
+    "verdict",
+    "inspections",
+    "receipt",
+    "state",
+    "command",
+    "reply",
+    "label",
+    "labelled",
+    "round",
+    "answer",
 ]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")

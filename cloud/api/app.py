@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ class Backstage:
     token     what callers must know; None lets everyone in who calls by a local name
     stopping  set when the service ends, so that live pages let go
     services  what is plugged in, with routes and pages of its own
+    reviewed  called when an inspector has said something
     """
 
     database: Database
@@ -41,6 +42,7 @@ class Backstage:
     clock: Clock = field(default_factory=SystemClock)
     stopping: threading.Event = field(default_factory=threading.Event)
     services: Sequence[Service] = ()
+    reviewed: Callable[[], None] = lambda: None
 
 
 def create_app(backstage: Backstage) -> FastAPI:
@@ -58,7 +60,9 @@ def create_app(backstage: Backstage) -> FastAPI:
     )
     handle_problems(app)
     app.include_router(api_routes(records, backstage.database, backstage.health, backstage.clock))
-    app.include_router(review_routes(records, backstage.database, backstage.clock))
+    app.include_router(
+        review_routes(records, backstage.database, backstage.clock, backstage.reviewed)
+    )
     live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
     pages = [page for service in backstage.services for page in service.pages]
     app.include_router(dashboard_routes(records, live, access, backstage.stopping, pages))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 from fastapi import APIRouter
@@ -34,8 +35,10 @@ class Review(BaseModel):
         return self
 
 
-def review_routes(records: Records, database: Database, clock: Clock) -> APIRouter:
-    """What can be said under /api."""
+def review_routes(
+    records: Records, database: Database, clock: Clock, said_something: Callable[[], None]
+) -> APIRouter:
+    """What can be said under /api; `said_something` is called after each word."""
     routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
     store = Store(database)
 
@@ -43,11 +46,15 @@ def review_routes(records: Records, database: Database, clock: Clock) -> APIRout
         "/inspections/{device}/{boot}/{sequence}/review", responses={404: {"model": Problem}}
     )
     def review(device: Name, boot: Name, sequence: Sequence, said: Review) -> InspectionView:
-        """What an inspector says of the part; it replaces what was said before."""
+        """What an inspector says of the part; it replaces what was said before.
+
+        It travels on to the device, which keeps the picture longer and learns from both.
+        """
         key = InspectionKey(device, boot, sequence)
         find(records, key)
         now = clock.utc()
         store.review(ReviewRecord(**key._asdict(), **said.model_dump(), reviewed_at=now))
+        said_something()
         return find(records, key)
 
     return routes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from cloud.records.views import DeviceView, InspectionView, Summary, TailView
+from cloud.records.views import DeviceView, InspectionView, ReviewView, Summary, TailView
 
 DECIDED_BY = {
     "edge": "the device alone",
@@ -90,7 +90,20 @@ def story(view: InspectionView) -> list[str]:
             f"The tail's answer came too late: it says {tail.verdict}, the part was treated as "
             f"{view.verdict}."
         )
+    if view.review is not None:
+        told.append(_review_told(view.review, view.device))
     return told
+
+
+def _review_told(review: ReviewView, device: str) -> str:
+    said = f"{review.inspector} says: {review.verdict}"
+    if review.kind is not None:
+        said += f", {review.kind}"
+    if review.delivered_at is None:
+        return f"{said}. {device} has not got this label yet."
+    if review.has_picture:
+        return f"{said}. {device} keeps the picture to learn from."
+    return f"{said}. {device} has no picture any more, so nothing is learned from it."
 
 
 def _head_told(view: InspectionView) -> str:

@@ -214,6 +214,8 @@ _REVIEW_COLUMNS: tuple[Any, ...] = (
     col(ReviewRecord.kind).label("review_kind"),
     col(ReviewRecord.inspector),
     col(ReviewRecord.reviewed_at),
+    col(ReviewRecord.delivered_at),
+    col(ReviewRecord.has_picture),
 )
 _OWN = (
     "device",
@@ -284,6 +286,8 @@ def _view(row: RowMapping) -> InspectionView:
             kind=known["review_kind"],
             inspector=known["inspector"],
             reviewed_at=known["reviewed_at"],
+            delivered_at=known["delivered_at"],
+            has_picture=known["has_picture"],
         )
     return InspectionView.model_validate({**known, "tail": tail, "review": review})
 

@@ -79,11 +79,14 @@ class TailRecord(SQLModel, table=True):
 class ReviewRecord(SQLModel, table=True):
     """What an inspector says of an inspected part; a later word replaces an earlier one.
 
-    verdict  what the part should have been given
-    kind     of defect, None where it is good or was not said
+    verdict       what the part should have been given
+    kind          of defect, None where it is good or was not said
+    delivered_at  when the device confirmed that it has the label, None while it has not
+    has_picture   whether it still had the picture then
     """
 
     __tablename__ = "reviews"
+    __table_args__ = (Index("ix_reviews_delivered_at", "delivered_at"),)
 
     device: str = Field(primary_key=True, max_length=63)
     boot: str = Field(primary_key=True, max_length=64)
@@ -92,6 +95,8 @@ class ReviewRecord(SQLModel, table=True):
     kind: str | None = Field(default=None, max_length=63)
     inspector: str = Field(max_length=63)
     reviewed_at: float
+    delivered_at: float | None = None
+    has_picture: bool | None = None
 
 
 class DeviceRecord(SQLModel, table=True):

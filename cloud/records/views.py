@@ -42,6 +42,13 @@ class ReviewView(View):
     kind: str | None = Field(description="of defect; null where it is good or was not said")
     inspector: str
     reviewed_at: float = Field(description="UTC seconds")
+    delivered_at: float | None = Field(
+        description="when the device had it on its disk, UTC seconds; null: not yet"
+    )
+    has_picture: bool | None = Field(
+        description="false: the device has no picture any more, so it can't learn from this part; "
+        "null: not delivered yet"
+    )
 
 
 class InspectionView(View):

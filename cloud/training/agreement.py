@@ -126,7 +126,7 @@ def _torch_head(bundle: Bundle, run: Path) -> Head:
     import torch  # noqa: PLC0415 - only where a run is compared
 
     from cloud.training.checkpoint import trained_net  # noqa: PLC0415
-    from shared.splitnet.export import DeployedHead  # noqa: PLC0415
+    from shared.splitnet.fusing import DeployedHead  # noqa: PLC0415
 
     try:
         made = json.loads((run / "record.json").read_text())["pair"]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cloud.training.augment import Augmentation, augment
 from cloud.training.dataset import Dataset
 from cloud.training.pictures import Pictures
 from cloud.training.synthetic import add_defects, cuttings
+from shared.splitnet.augment import Augmentation, augment
 from shared.splitnet.objective import Batch
 
 

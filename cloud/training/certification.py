@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from cloud.training.dataset import Dataset
 from cloud.training.fingerprints import known
 from cloud.training.judging import Judgements, judge
-from cloud.training.shortage import offered, too_few
 from shared.bundle import Bundle
 from shared.certificate import (
     METHOD,
@@ -28,6 +27,7 @@ from shared.manifest import HEAD, TRAINED, TUNED
 from shared.promises import Certificate, GateSpec, Measured, Promise, SystemCertificate
 from shared.runtime.base import RuntimeOptions
 from shared.runtime.choice import choose_runtime
+from shared.shortage import Erring, offered, too_few
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,11 @@ def certify(
     before = bundle.manifest.gate.gate
     chosen = choose(parts.defective, parts.good, limits, before, compared)
     if chosen is None:
-        raise too_few(parts.defective, parts.good, limits, before)
+        raise too_few(
+            Erring(parts.defective.parts, parts.defective.passed(before, with_cloud=False)),
+            Erring(parts.good.parts, parts.good.rejected(before, with_cloud=False)),
+            limits,
+        )
     edge_escapes, edge_overkill = _edge_promises(parts, limits, chosen)
     certificate = Certificate(
         delta=limits.delta,

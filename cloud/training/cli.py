@@ -83,12 +83,12 @@ def train(
         raise MissingExtra("train", error) from error
 
     from cloud.training.assembly import assemble  # noqa: PLC0415
-    from cloud.training.augment import Augmentation  # noqa: PLC0415
     from cloud.training.good_only import assemble_good_only, learn_from  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
     from cloud.training.readers import read  # noqa: PLC0415
     from cloud.training.record import PIXEL_MODEL, write_record, write_splits  # noqa: PLC0415
     from cloud.training.trainer import Trainer  # noqa: PLC0415
+    from shared.splitnet.augment import Augmentation  # noqa: PLC0415
     from shared.splitnet.export import export_pixels  # noqa: PLC0415
     from shared.splitnet.network import Architecture  # noqa: PLC0415
     from shared.splitnet.objective import Weights  # noqa: PLC0415

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.training.golden import golden_inputs, golden_outputs
 from shared.bundle import Golden
 from shared.codec import CodecTables, FeatureCodec, tables_from_symbols
 from shared.console import track
+from shared.golden import golden_inputs, golden_outputs
 from shared.manifest import Tolerance
 from shared.parity import check_quantisation
 from shared.runtime.base import Runtime, open_runtime

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from cloud.training.dataset import Dataset
 from shared.console import track
 from shared.errors import DataError
-from shared.preprocess import prepare
-
-MAP_STRIDE = 8
+from shared.preprocess import MAP_STRIDE, coarse_mask, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def load_pictures(
     masked = np.zeros(len(dataset.samples), bool)
     for index, sample in enumerate(dataset.samples):
         if sample.mask is not None:
-            masks[index] = _coarse_mask(sample.mask, height, width)
+            masks[index] = coarse_mask(read_mask(sample.mask), height, width)
             masked[index] = True
         else:
             masked[index] = dataset.has_masks and not sample.defective
@@ -83,12 +81,3 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     if mask is None:
         raise DataError(f"{path} is not a mask that can be read", fix="remove or replace it")
     return np.asarray(mask > 127, np.bool_)
-
-
-def _coarse_mask(path: Path, height: int, width: int) -> NDArray[np.float32]:
-    """The share of defective pixels a place; a place that a thin crack crosses counts whole."""
-    defective = read_mask(path).astype(np.float32)
-    full = np.asarray(cv2.resize(defective, (width, height), interpolation=cv2.INTER_AREA))
-    places = full.reshape(height // MAP_STRIDE, MAP_STRIDE, width // MAP_STRIDE, MAP_STRIDE)
-    share = places.mean(axis=(1, 3))
-    return np.asarray(np.minimum(share * 4.0, 1.0), np.float32)

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.training.pictures import MAP_STRIDE, Pictures
+from cloud.training.pictures import Pictures
+from shared.preprocess import MAP_STRIDE
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.float32]

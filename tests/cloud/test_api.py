@@ -254,7 +254,8 @@ def test_an_inspector_says_what_a_part_was(client: Caller) -> None:
     said = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
     answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
     assert answer.status_code == 200
-    assert answer.json()["review"] == {**said, "reviewed_at": NOON + 60}
+    undelivered = {"delivered_at": None, "has_picture": None}
+    assert answer.json()["review"] == {**said, "reviewed_at": NOON + 60, **undelivered}
     assert answer.json()["verdict"] == "pass"
     waiting = client.get("/api/inspections", params={"doubtful": True, "reviewed": False}).json()
     assert [row["part"] for row in waiting["inspections"]] == [2]

@@ -11,6 +11,7 @@ from shared.errors import SettingsError
 from shared.services import service_kinds
 
 ROOT = Path(__file__).parents[2]
+SECURE = "secure: {ca: a, certificate: b, key: c, crl: d}"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -35,6 +36,7 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ("bundles: [a]\nbroker: {host: 10.0.0.1}", "open to everyone"),
         ("bundles: [a]\ndatabase: mysql://u:secret@h/d", "mysql://…"),
         ("bundles: [a]\ntail: {max_bach: 4}", "did you mean max_batch?"),
+        (f"bundles: [a]\nembedded_broker: {{kind: iotcore, {SECURE}}}", "iotcore can't refuse"),
     ],
 )
 def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, text: str, said: str) -> None:
@@ -42,6 +44,14 @@ def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, text: str, said: str
         load_cloud_settings(written(tmp_path, text))
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_the_secure_listener_may_be_reached_from_elsewhere(tmp_path: Path) -> None:
+    files = "ca: ca.pem, certificate: c.pem, key: c.key, crl: /etc/crl.pem"
+    text = f"bundles: [a]\nembedded_broker: {{secure: {{host: 0.0.0.0, {files}}}}}"
+    secure = load_cloud_settings(written(tmp_path, text)).embedded_broker.secure
+    assert secure is not None
+    assert (secure.ca, secure.crl) == (tmp_path / "ca.pem", Path("/etc/crl.pem"))
 
 
 def test_another_host_is_fine_with_a_token(tmp_path: Path) -> None:

@@ -25,17 +25,15 @@ from shared.splitnet.backbone import Stem, load_backbone
 from shared.splitnet.depthwise import DepthwiseConv, make_depthwise_quick
 from shared.splitnet.entropy import FactorisedEntropy
 from shared.splitnet.export import (
-    DeployedHead,
     DeployedPixels,
     DeployedTail,
     export_head,
     export_int8_head,
     export_pixels,
     export_tail,
-    fuse_norms,
     halve_weights,
-    quantise_head,
 )
+from shared.splitnet.fusing import DeployedHead, fuse_norms
 from shared.splitnet.network import Architecture, SplitNet, round_straight_through
 from shared.splitnet.objective import (
     SYMBOL_LIMIT,
@@ -51,6 +49,7 @@ from shared.splitnet.objective import (
     pixel_losses,
     tail_losses,
 )
+from shared.splitnet.quantising import quantise_head
 from shared.splitnet.rounding import rounded
 
 SMALL = Architecture(height=64, width=64, channels=1, kinds=3)

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from shared import wire
 from shared.errors import WireError
-from shared.wire import AnyMessage, CloudVerdict, InspectionRow, Inspections, Receipt, State
+from shared.wire import (
+    AnyMessage,
+    CloudVerdict,
+    InspectionRow,
+    Inspections,
+    Receipt,
+    State,
+)
 
 KINDS: tuple[type[AnyMessage], ...] = typing.get_args(AnyMessage)
 RECEIPT = Receipt(batch=7, boot="b1")
@@ -21,19 +28,25 @@ PLAIN: dict[object, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**63), 2**64 - 1),
     float: st.floats(allow_nan=False),
     str: st.text(max_size=40),
+    bool: st.booleans(),
+    type(None): st.none(),
 }
 
 
-def field_values(kind: object) -> st.SearchStrategy[Any]:
-    if kind in PLAIN:
-        return PLAIN[kind]
-    if kind == list[InspectionRow]:
-        return st.lists(structs(InspectionRow), max_size=3)
-    if kind == tuple[str, ...]:
-        return st.lists(PLAIN[str], max_size=4).map(tuple)
-    if kind == tuple[int, int, int]:
-        return st.tuples(PLAIN[int], PLAIN[int], PLAIN[int])
-    return st.sampled_from(typing.get_args(kind))
+def field_values(kind: Any) -> st.SearchStrategy[Any]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return structs(kind)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return st.sampled_from(inner)
+    parts = [field_values(one) for one in inner if one is not ...]
+    if origin is tuple and ... not in inner:
+        return st.tuples(*parts)
+    if origin in {list, tuple}:
+        return st.lists(parts[0], max_size=4).map(origin)
+    if origin is dict:
+        return st.dictionaries(*parts, max_size=3)
+    return PLAIN[kind] if kind in PLAIN else st.one_of(parts)
 
 
 def structs(kind: type[Any]) -> st.SearchStrategy[Any]:

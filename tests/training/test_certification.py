@@ -18,7 +18,7 @@ from cloud.training.certify_cli import certify as certify_command
 from cloud.training.dataset import Dataset
 from cloud.training.fingerprints import fingerprints, known, seen_pictures
 from cloud.training.readers import read
-from cloud.training.shortage import offered
+from shared.shortage import offered
 from shared.bundle import Bundle, amend_bundle, write_bundle
 from shared.certificate import Limits, most_allowed, upper_bound
 from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError

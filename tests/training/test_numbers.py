@@ -17,11 +17,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from cloud.training.assembly import TAIL_WEIGHTS, weigh
-from cloud.training.augment import Augmentation, augment
 from cloud.training.dataset import Dataset
 from cloud.training.metrics import auroc, average_precision, best_threshold, threshold_at
 from cloud.training.pictures import load_pictures
 from shared.errors import DataError
+from shared.splitnet.augment import Augmentation, augment
 from tests.training.makers import part, sample, save
 
 

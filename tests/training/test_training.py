@@ -15,19 +15,22 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from cloud.training.checkpoint import trained_net
 from cloud.training.dataset import SPLITS
 from cloud.training.fingerprints import fingerprints, known
-from cloud.training.golden import golden_inputs
+from shared.golden import golden_inputs
 from cloud.training.options import Options
 from cloud.training.readers import read
 from cloud.training.teacher import Teacher
 from cloud.training.trainer import Trainer
+from shared.base_network import BaseNetwork
 from shared.bundle import Bundle
 from shared.bundle_cli import verification
 from shared.errors import TrainingError
 from shared.manifest import TRAINED, TUNED
 from shared.runtime.base import open_runtime
 from shared.splitnet.network import Architecture
+from shared.splitnet.restoring import restore
 from tests.shared.commands import ROOT, Ended, splitsight
 from tests.training.makers import good_and_bad, part, save
 from tests.training.test_evaluation import REPORT, keys
@@ -272,6 +275,19 @@ def test_the_written_splits_divide_the_set_in_the_same_way_again(trained: Traine
     again, first = read(str(trained.run / "splits.csv")), read(str(trained.data))
     assert again.samples == first.samples
     assert again.content_hash() == first.content_hash()
+
+
+def test_a_training_becomes_the_base_of_federated_rounds(trained: Trained, tmp_path: Path) -> None:
+    target = tmp_path / "base.npz"
+    command = ("cloud", "base", "--run", trained.run, "--out", target, "--format", "json")
+    ended = splitsight(*command)
+    assert ended.code == 0, ended.stderr
+    base = BaseNetwork.read(target)
+    assert json.loads(ended.stdout) == {"file": str(target), "sha256": base.sha256}
+    wanted = trained_net(trained.run).state_dict()
+    found = restore(base).state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_evaluation_prints_one_json_report_alone(trained: Trained) -> None:

@@ -25,6 +25,10 @@ class DeviceSettings(Settings):
         default=None, description="of the hardware it stands for; none: this machine as it is"
     )
 
+    learns: bool = Field(
+        default=False, description="it takes part in federated rounds, with what operators said"
+    )
+
     @property
     def given_ms(self) -> float:
         """From trigger to the last instant at which the ejector can obey."""

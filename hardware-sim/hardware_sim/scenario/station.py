@@ -163,6 +163,10 @@ class Station:
             "runtime": {**runtime, "threads": 1},
             "deadline_ms": self.settings.deadline_ms,
             "journal": {"path": str(self.journal)},
+            "learning": {
+                "enabled": self.settings.learns,
+                "folder": str(self._folder / f"{self.name}.learning"),
+            },
         }
 
 

@@ -1,0 +1,160 @@
+"""What inspectors say, to the devices that hold the pictures: again until each has said that it
+is on its disk, or that the picture is gone."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from shared.clock import Clock
+from shared.contracts import InspectionKey
+from shared.errors import RecordsError, SplitsightError, TransportError, WireError
+from shared.log import get_logger
+from shared.topics import Address, everyone, parse
+from shared.transport.base import Delivery, Transport
+from shared.wire import MAX_BATCH, Labelled, LabelledRow, LabelRow, Labels, State, decode, encode
+
+log = get_logger("labels")
+
+AGAIN_S = 30.0
+RETRY_S = 5.0
+AT_ONCE = 2000
+MOST_ANSWERS = 10_000
+
+
+class WaitingLabel(NamedTuple):
+    """A label that its device has not confirmed."""
+
+    address: Address
+    row: LabelRow
+
+
+class LabelRecords(Protocol):
+    """What the post needs of the records. Both raise RecordsError."""
+
+    def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
+        """Labels for these devices that none has confirmed, oldest first."""
+
+    def label_delivered(self, key: InspectionKey, row: LabelledRow, at: float) -> None:
+        """What became of a label; nothing where a newer word was said meanwhile."""
+
+
+class LabelPost:
+    """Sends labels to devices that are there. Any number of workers may do it: a device that gets
+    a label twice keeps it once.
+    """
+
+    def __init__(self, records: LabelRecords, transport: Transport, clock: Clock) -> None:
+        self._records = records
+        self._transport = transport
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._online: dict[str, str] = {}
+        self._sent: dict[tuple[str, str, int], tuple[float, float]] = {}
+        self._answers: deque[tuple[str, LabelledRow]] = deque(maxlen=MOST_ANSWERS)
+        self._came: deque[str] = deque(maxlen=MOST_ANSWERS)
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+
+    def start(self) -> None:
+        self._transport.subscribe(everyone("labelled"), self._answered)
+        self._transport.subscribe(everyone("state"), self._state_changed)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def hurry(self) -> None:
+        """Something new has been said."""
+        self._wake.set()
+
+    def tick(self) -> None:
+        """Note what devices have answered, then send what is due. Raises RecordsError."""
+        while self._came:
+            self._forget(self._came.popleft())
+        while self._answers:
+            device, row = self._answers[0]
+            key = InspectionKey(device, row.boot, row.sequence)
+            self._records.label_delivered(key, row, self._clock.utc())
+            self._answers.popleft()
+            self._sent.pop(key, None)
+        with self._lock:
+            online = sorted(self._online)
+        if not online or not self._transport.connected:
+            return
+        due: dict[Address, list[LabelRow]] = defaultdict(list)
+        for label in self._records.waiting_labels(online, AT_ONCE):
+            if self._is_due(label):
+                due[label.address].append(label.row)
+        for address, rows in due.items():
+            for start in range(0, len(rows), MAX_BATCH):
+                self._send(address, rows[start : start + MAX_BATCH])
+
+    def _is_due(self, label: WaitingLabel) -> bool:
+        known = self._sent.get((label.address.device, label.row.boot, label.row.sequence))
+        if known is None or known[0] != label.row.said_at:
+            return True
+        return self._clock.monotonic() - known[1] >= AGAIN_S
+
+    def _send(self, address: Address, rows: list[LabelRow]) -> None:
+        now = self._clock.monotonic()
+        for row in rows:
+            self._sent[address.device, row.boot, row.sequence] = (row.said_at, now)
+        try:
+            self._transport.publish(address.topic("label"), encode(Labels(rows)))
+        except TransportError as error:
+            log.debug("labels_unsent", device=address.device, error=error.message)
+            self._forget(address.device)
+
+    def _forget(self, device: str) -> None:
+        for key in [key for key in self._sent if key[0] == device]:
+            del self._sent[key]
+
+    def _answered(self, delivery: Delivery) -> None:
+        try:
+            address, _ = parse(delivery.topic)
+            message, _ = decode(delivery.payload, Labelled)
+        except WireError as error:
+            log.warning("malformed", topic=delivery.topic[:300], reason=error.message)
+            return
+        self._answers.extend((address.device, row) for row in message.rows[:MAX_BATCH])
+        self._wake.set()
+
+    def _state_changed(self, delivery: Delivery) -> None:
+        try:
+            address, _ = parse(delivery.topic)
+            state = decode(delivery.payload, State)[0] if delivery.payload else None
+        except SplitsightError:
+            # The intake warns of it.
+            return
+        with self._lock:
+            known = self._online.get(address.device)
+            if state is None or state.state != "online":
+                self._online.pop(address.device, None)
+                return
+            self._online[address.device] = state.boot
+        if known != state.boot:
+            self._came.append(address.device)
+            self._wake.set()
+
+    def _run(self) -> None:
+        wait_s = 0.0
+        while not self._stopped.is_set():
+            self._wake.wait(wait_s)
+            self._wake.clear()
+            try:
+                self.tick()
+                wait_s = AGAIN_S
+            except RecordsError as error:
+                log.warning("labels_wait", reason=error.message, next_try_s=RETRY_S)
+                wait_s = RETRY_S
+            except Exception:
+                # Without this thread no label would ever leave again.
+                log.exception("labels_failed")
+                wait_s = RETRY_S

@@ -1,0 +1,87 @@
+"""The labelled pictures in a box's journal, read while the agent writes to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.learning.labelled import GOOD, Labelled, use_of
+from edge.schema import FORMAT
+from shared.errors import DataError, JournalError
+
+BUSY_S = 5.0
+
+
+class JournalParts:
+    """What the journal held when `refresh` was last called. Each read is short: the agent writes
+    meanwhile, and none of it waits for us.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        """Raises JournalError where the journal can't be read."""
+        self._path = path
+        self._device = device
+        self._ids: list[int] = []
+        self._index: list[Labelled] = []
+        self.refresh()
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    def refresh(self) -> None:
+        """Read the labels anew. Raises JournalError."""
+        try:
+            with closing(self._connect()) as connection:
+                rows = connection.execute(
+                    "SELECT id, part, defective, kind, domain FROM labelled ORDER BY id"
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(f"the labels in {self._path} can't be read ({error})") from error
+        self._ids = [row[0] for row in rows]
+        self._index = [self._label(*row[1:]) for row in rows]
+
+    def index(self) -> Sequence[Labelled]:
+        return self._index
+
+    def picture(self, place: int) -> NDArray[np.uint8]:
+        """Raises DataError where it has left the journal since, or can't be read."""
+        try:
+            with closing(self._connect()) as connection:
+                row = connection.execute(
+                    "SELECT picture FROM labelled WHERE id = ?", (self._ids[place],)
+                ).fetchone()
+        except sqlite3.Error as error:
+            raise JournalError(f"a picture in {self._path} can't be read ({error})") from error
+        raw = np.frombuffer(row[0], np.uint8) if row else None
+        pixels = cv2.imdecode(raw, cv2.IMREAD_ANYCOLOR) if raw is not None and raw.size else None
+        if pixels is None:
+            part = self._index[place].part
+            raise DataError(f"the picture of {part} is gone, or is none that can be read")
+        return np.asarray(pixels, np.uint8)
+
+    def mask(self, place: int) -> NDArray[np.bool_] | None:  # noqa: ARG002 - LabelledParts
+        """Inspectors draw none."""
+        return None
+
+    def _label(self, part: int, defective: int, kind: str, domain: str) -> Labelled:
+        # A part's number is its line's; the device's name makes it the plant's.
+        name = f"{self._device}/{part}"
+        said = kind if defective else GOOD
+        return Labelled(name, bool(defective), said, domain, use_of(name))
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S
+        )
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT:
+            connection.close()
+            raise JournalError(f"{self._path} has format {version}, this learner reads {FORMAT}")
+        return connection

@@ -1,0 +1,112 @@
+"""The candidate's gate, from counts that devices made on parts that they keep from training."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleet.rounds.asking import Asking
+from fleet.rounds.settings import PromiseSettings
+from shared.certificate import METHOD, Limits
+from shared.errors import FederationError
+from shared.gate import Gate
+from shared.promises import Certificate, GateSpec, Promise, describe
+from shared.questions import Question
+from shared.shortage import Erring, too_few
+from shared.tally import LENGTH, Tally
+
+ESCAPE_TARGET, OVERKILL_TARGET = 0.04, 0.02
+OPTIONS = ("release.promise.escapes", "release.promise.overkill")
+RUNTIME = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A gate, and what is promised of it.
+
+    certificate   None where nothing can be promised
+    told          the promise in a sentence, or why there is none
+    chosen        where the thresholds come from
+    """
+
+    gate: Gate
+    certificate: Certificate | None
+    told: str
+    chosen: str
+    data_hash: str
+
+
+def choose_gate(
+    asking: Asking, head: bytes, before: Gate, promise: PromiseSettings, *, created: str, run: str
+) -> Gated:
+    """Certified where the summed parts suffice, else by plain targets, else as it was before.
+
+    Raises FederationError where the counts can't be had.
+    """
+    summed = asking.counted(Question("tally", "calibrate"), (head,), LENGTH)
+    tally = Tally.read(np.asarray(summed.total, np.int64))
+    data_hash = hashlib.sha256(tally.flat().astype("<i8").tobytes()).hexdigest()
+    limits = Limits(
+        # Edge and cloud together are not tested here: that needs the tail where the parts are.
+        promise.escapes, promise.overkill, (1 + promise.escapes) / 2, promise.delta
+    )  # fmt: skip
+    found = tally.gate(limits)
+    if found is None:
+        return _without(tally, before, limits, data_hash)
+    gate = Gate(found.pass_below, found.reject_from, before.cloud_reject_from, before.tail_weight)
+    certificate = Certificate(
+        delta=limits.delta,
+        edge_escapes=Promise(
+            limit=limits.escapes,
+            seen=tally.defective.passed_by(gate),
+            counted=found.escapes.counted,
+            parts=tally.defective.parts,
+        ),
+        edge_overkill=Promise(
+            limit=limits.overkill,
+            seen=tally.good.rejected_by(gate),
+            counted=found.overkill.counted,
+            parts=tally.good.parts,
+        ),
+        system=None,
+        head=hashlib.sha256(head).hexdigest(),
+        gate=spec_of(gate),
+        runtime=RUNTIME,
+        data=f"{len(summed.devices)} devices' own parts, counted in run {run[:12]}",
+        data_hash=data_hash,
+        split="calibrate",
+        pictures=tally.pictures,
+        method=f"{METHOD}; counts summed over devices",
+        created=created,
+    )
+    return Gated(gate, certificate, describe(certificate), "certified", data_hash)
+
+
+def _without(tally: Tally, before: Gate, limits: Limits, data_hash: str) -> Gated:
+    lacking = too_few(
+        Erring(tally.defective.parts, tally.defective.passed_by(before)),
+        Erring(tally.good.parts, tally.good.rejected_by(before)),
+        limits,
+        OPTIONS,
+    )
+    told = f"{lacking.message}\n  {lacking.fix}"
+    try:
+        gate = tally.plain_gate(before, ESCAPE_TARGET, OVERKILL_TARGET)
+    except FederationError as error:
+        return Gated(before, None, told, f"as in the present bundle: {error.message}", data_hash)
+    chosen = (
+        f"{ESCAPE_TARGET:.0%} escapes and {OVERKILL_TARGET:.0%} overkill at most on the devices' "
+        "calibration parts; a target, no promise"
+    )
+    return Gated(gate, None, told, chosen, data_hash)
+
+
+def spec_of(gate: Gate) -> GateSpec:
+    return GateSpec(
+        pass_below=gate.pass_below,
+        reject_from=gate.reject_from,
+        cloud_reject_from=gate.cloud_reject_from,
+        tail_weight=gate.tail_weight,
+    )

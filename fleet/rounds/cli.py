@@ -1,0 +1,149 @@
+"""`splitsight fleet federate`: rounds of training in which weights travel and pictures stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import typer
+
+from shared.console import Format, err, out, print_json, print_table
+from shared.errors import FederationError, MissingExtra, SettingsError
+
+if TYPE_CHECKING:
+    from fleet.rounds.coordinator import Coordinator, Plan
+    from fleet.rounds.findings import Findings
+    from fleet.rounds.record import Candidate, RoundRecord
+
+Strategy = Literal["fedavg", "fedprox", "fedadam", "median", "krum", "fedbn"]
+GridKind = Literal["mqtt", "in-process", "superlink"]
+
+
+def federate(
+    config: Annotated[Path, typer.Option(help="What is trained, how, and by when.")],
+    rounds: Annotated[int, typer.Option(min=1, help="In all; a run that stopped goes on.")] = 10,
+    strategy: Annotated[Strategy, typer.Option(help="How updates are mixed.")] = "fedavg",
+    grid: Annotated[
+        GridKind | None, typer.Option(help="How devices are reached; mqtt where both are set up.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say who would take part.")] = (
+        False
+    ),
+    write_app: Annotated[
+        Path | None,
+        typer.Option(help="With --grid superlink: a folder for `flwr run`, and no rounds here."),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+) -> None:
+    """Train on devices' own labels, round by round. Only weights leave a device."""
+    try:
+        from fleet.rounds.concluding import conclude  # noqa: PLC0415
+        from fleet.rounds.coordinator import Plan  # noqa: PLC0415
+        from fleet.rounds.opening import open_run, run_rounds  # noqa: PLC0415
+        from fleet.rounds.settings import RoundSettings  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtra("learn", error) from error
+    from shared.settings import load_settings, resolve_paths  # noqa: PLC0415
+
+    settings = resolve_paths(load_settings(config, RoundSettings), config.parent)
+    if grid == "superlink" or write_app is not None:
+        _write_app(write_app, config, grid, Plan(strategy, rounds, seed))
+        return
+    with open_run(settings, Plan(strategy, rounds, seed), grid, _say) as coordinator:
+        if dry_run:
+            _print_candidates(coordinator.candidates(), format_)
+            return
+        try:
+            run_rounds(coordinator)
+        except FederationError as error:
+            conclude(coordinator, error.message)
+            raise
+        findings = conclude(coordinator)
+        _print_history(coordinator, findings, format_)
+
+
+def _write_app(folder: Path | None, config: Path, grid: GridKind | None, plan: Plan) -> None:
+    from fleet.rounds.grids.superlink import write_app  # noqa: PLC0415
+
+    if folder is None or grid != "superlink":
+        raise SettingsError(
+            "Flower's own engine runs apps by itself: --grid superlink and --write-app go together",
+            fix="splitsight fleet federate --config FILE --grid superlink --write-app DIR",
+        )
+    write_app(folder, config, plan)
+    out.print(f"flwr run {folder} runs {plan.rounds} rounds of {plan.strategy}", highlight=False)
+
+
+def _say(record: RoundRecord, _values: object) -> None:
+    """A line a round on standard error."""
+    loss = f"loss {record.loss:.4f}" if record.took_part else record.reason
+    spent = "" if record.epsilon is None else f"ε {record.epsilon:.3g}, "
+    err.print(
+        f"round {record.round} {record.outcome}: {len(record.took_part)} devices, {loss}, "
+        f"{spent}{record.seconds:.1f} s",
+        highlight=False,
+    )
+    if record.seen:
+        err.print(f"  {record.seen}", highlight=False)
+    for one in record.aside:
+        err.print(f"  without {one.device}: {one.reason}", highlight=False)
+    for device in record.late:
+        err.print(f"  late, not mixed in: {device}", highlight=False)
+
+
+def _print_candidates(candidates: list[Candidate], format_: Format) -> None:
+    if format_ == "json":
+        print_json(candidates)
+    elif candidates:
+        print_table("who would take part", [_row(one) for one in candidates])
+    else:
+        out.print("no device is there")
+
+
+def _row(one: Candidate) -> dict[str, object]:
+    domains = sorted({*one.good, *one.defective})
+    labels = [f"{d}: {one.good.get(d, 0)} good, {one.defective.get(d, 0)} bad" for d in domains]
+    return {
+        "device": one.device,
+        "takes_part": "yes" if one.takes_part else f"no: {one.reason}",
+        "labelled_parts": "; ".join(labels) or "none",
+        "held_out": one.held_out,
+    }
+
+
+def _print_history(coordinator: Coordinator, findings: Findings, format_: Format) -> None:
+    history = coordinator.progress.history
+    if format_ == "json":
+        told: dict[str, object] = {"run": coordinator.progress.terms.run, "rounds": history}
+        if coordinator.settings.release is not None:
+            told["report"] = msgspec.to_builtins(findings)
+        print_json(told)
+        return
+    rows: list[dict[str, object]] = [
+        {
+            "round": one.round,
+            "outcome": one.outcome,
+            "devices": len(one.took_part),
+            "set_aside": ", ".join(aside.device for aside in one.aside) or "none",
+            "loss": one.loss,
+            "kB_down": one.bytes_down / 1e3,
+            "kB_up": one.bytes_up / 1e3,
+            "seconds": one.seconds,
+        }
+        for one in history
+    ]
+    print_table("rounds", rows)
+    out.print(f"the network and the report are in {coordinator.folder}")
+    if coordinator.settings.release is not None:
+        _print_candidate(findings)
+
+
+def _print_candidate(findings: Findings) -> None:
+    out.print(f"candidate: {findings.name}", markup=False, highlight=False)
+    out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
+    for reason in findings.reasons:
+        out.print(f"it may not go out: {reason}", markup=False, highlight=False)
+    if not findings.reasons:
+        out.print(f"it waits: `splitsight fleet candidate approve {findings.name} --by WHO`")

@@ -1,0 +1,74 @@
+"""The end of a run: its report, after a candidate where one is asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from fleet.rounds.coordinator import Coordinator
+from fleet.rounds.evaluation import sites
+from fleet.rounds.findings import Findings
+from fleet.rounds.report import write_report
+from shared.errors import FederationError
+
+NEVER_CHOSEN = "none: no gate was chosen"
+
+
+def conclude(coordinator: Coordinator, failure: str = "") -> Findings:
+    """The run's report, in its folder; with `release:` in the settings a candidate comes first.
+
+    failure   why the rounds ended early: then there is no candidate
+    Raises as `make_candidate`, and FederationError where the report can't be written.
+    """
+    release, history = coordinator.settings.release, coordinator.progress.history
+    if not any(record.outcome == "finished" for record in history):
+        failure = failure or "no round has finished: " + "; ".join(one.reason for one in history)
+    if release is not None and not failure:
+        from fleet.rounds.candidate import make_candidate  # noqa: PLC0415 - torch and onnx
+
+        _, findings = make_candidate(coordinator, release)
+    else:
+        why = failure or "no candidate was asked for: the settings have no `release:`"
+        findings = msgspec.structs.replace(told_by_rounds(coordinator), reasons=[why])
+    folder = coordinator.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        told = msgspec.json.format(msgspec.json.encode(findings), indent=2)
+        (folder / "report.json").write_bytes(told)
+        write_report(folder, findings)
+    except OSError as error:
+        raise FederationError(f"{folder} can't be written ({error.strerror})") from error
+    return findings
+
+
+def told_by_rounds(coordinator: Coordinator) -> Findings:
+    """What the rounds alone tell."""
+    terms, history = coordinator.progress.terms, coordinator.progress.history
+    return Findings(
+        name=f"run {terms.run[:8]}",
+        run=terms.run,
+        strategy=terms.strategy,
+        created=now(),
+        parent="",
+        bundle="",
+        rounds=history,
+        sites=sites({}, history, 0.0),
+        before=None,
+        after=None,
+        aside=[],
+        epsilon=next((r.epsilon for r in reversed(history) if r.epsilon is not None), None),
+        seen=[*dict.fromkeys(record.seen for record in history if record.seen)],
+        bytes_down=sum(record.bytes_down for record in history),
+        bytes_up=sum(record.bytes_up for record in history),
+        minutes=sum(record.seconds for record in history) / 60,
+        certified=False,
+        certificate=NEVER_CHOSEN,
+        gate="",
+        reasons=[],
+        remarks=[],
+    )
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

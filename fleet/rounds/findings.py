@@ -1,0 +1,86 @@
+"""What a run came to, for the report and for who approves its candidate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from fleet.rounds.record import RoundRecord, SetAside
+from shared.questions import Comparison
+
+Status = Literal["candidate", "refused", "approved", "rejected"]
+
+
+class Overall(msgspec.Struct, frozen=True):
+    """All devices' held-out parts together, from summed counts: one model with its gate."""
+
+    auroc: float | None
+    escapes: int
+    overkill: int
+    good: int
+    defective: int
+
+
+class Site(msgspec.Struct, frozen=True):
+    """One device's part in a run.
+
+    rounds     that its update is in
+    compared   its own held-out parts before and after; None where it has none, or did not answer
+    lost       why the candidate may not replace the present bundle here; empty where it may
+    """
+
+    device: str
+    rounds: int
+    compared: Comparison | None
+    lost: str
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """bytes_down, bytes_up   of the device that cost most, the questions after the rounds included
+    reasons       why there is no candidate, or why nobody may approve it
+    certificate   what it promises, in a sentence; or why it promises nothing
+    seen          what the coordinator saw of devices
+    gate          where the gate's thresholds come from
+    remarks       what an engineer should know besides
+    """
+
+    name: str
+    run: str
+    strategy: str
+    created: str
+    parent: str
+    bundle: str
+    rounds: list[RoundRecord]
+    sites: list[Site]
+    before: Overall | None
+    after: Overall | None
+    aside: list[SetAside]
+    epsilon: float | None
+    seen: list[str]
+    bytes_down: int
+    bytes_up: int
+    minutes: float
+    certified: bool
+    certificate: str
+    gate: str
+    reasons: list[str]
+    remarks: list[str]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A candidate as it lies in its folder.
+
+    bundle   its folder or file beside this record; empty where none could be made
+    by, at   who approved or rejected it, and when (UTC)
+    """
+
+    name: str
+    status: Status
+    bundle: str
+    created: str
+    run: str
+    reasons: list[str] = []
+    certified: bool = False
+    by: str = ""
+    at: str = ""

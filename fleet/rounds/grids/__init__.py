@@ -1,0 +1,1 @@
+"""How a round's messages reach the devices: each a `flwr.serverapp.Grid`."""

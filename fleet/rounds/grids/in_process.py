@@ -1,0 +1,132 @@
+"""A grid within this process: devices are ClientApps, each with a thread of its own.
+
+For tests, the simulator and experiments.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp.grid import Grid
+from flwr.supercore.run import Run
+
+from fleet.rounds.flower_private import SERVER_NODE, Stamp, empty_run, stamp
+from shared.clock import Clock, SystemClock
+from shared.log import get_logger
+from shared.rounds import FAILED, node_of
+
+log = get_logger("rounds")
+
+DEFAULT_TIMEOUT_S = 3600.0
+
+
+class InProcessGrid(Grid):
+    """Calls each device's app in the order of its messages, one after the other.
+
+    apps      by device name
+    at_once   devices that may work at the same time; 0: all. One that stalls holds its place
+    """
+
+    def __init__(
+        self, apps: Mapping[str, ClientApp], *, at_once: int = 0, clock: Clock | None = None
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._places = threading.BoundedSemaphore(at_once or max(1, len(apps)))
+        self._run_id = uuid.uuid4().int & (2**62 - 1)
+        self._changed = threading.Condition()
+        self._replies: dict[str, Message] = {}
+        self._devices = {node_of(name): _Device(node_of(name), app) for name, app in apps.items()}
+
+    def set_run(self, run: Run) -> None:
+        self._run_id = run.run_id
+
+    @property
+    def run(self) -> Run:
+        return empty_run(self._run_id)
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        return sorted(self._devices)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        ids = []
+        for message in messages:
+            ids.append(uuid.uuid4().hex)
+            stamp(message, Stamp(self._run_id, ids[-1], SERVER_NODE))
+            self._devices[message.metadata.dst_node_id].give(message, self._work)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        with self._changed:
+            return [self._replies.pop(id_) for id_ in message_ids if id_ in self._replies]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """What has not come after `timeout` seconds can still be pulled later."""
+        ids = list(self.push_messages(messages))
+        wait_s = DEFAULT_TIMEOUT_S if timeout is None else timeout
+        until = self._clock.monotonic() + wait_s
+        with self._changed:
+            while not all(id_ in self._replies for id_ in ids):
+                left = until - self._clock.monotonic()
+                if left <= 0:
+                    break
+                # A clock that a test moves by hand wakes nobody.
+                self._changed.wait(min(left, 0.05))
+        return self.pull_messages(ids)
+
+    def _work(self, device: _Device, message: Message) -> None:
+        with self._places:
+            reply = device.answer(message)
+        stamp(reply, Stamp(self._run_id, uuid.uuid4().hex, device.node))
+        with self._changed:
+            self._replies[message.metadata.message_id] = reply
+            self._changed.notify_all()
+
+
+class _Device:
+    """A ClientApp and the thread that it works in."""
+
+    def __init__(self, node: int, app: ClientApp) -> None:
+        self.node = node
+        self._app = app
+        self._context = Context(0, node, {}, RecordDict(), {})
+        self._waiting: queue.SimpleQueue[tuple[Message, _Work]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def give(self, message: Message, work: _Work) -> None:
+        self._waiting.put((message, work))
+        if self._thread is None:
+            # A daemon: a device that stalls for ever must not keep the process.
+            self._thread = threading.Thread(target=self._live, daemon=True)
+            self._thread.start()
+
+    def answer(self, message: Message) -> Message:
+        try:
+            return self._app(message, self._context)
+        except Exception as error:  # noqa: BLE001 - as Flower's own nodes: it answers with it
+            log.warning("device_failed", error=f"{type(error).__name__}: {error}")
+            return Message(Error(FAILED, f"{type(error).__name__}: {error}"), reply_to=message)
+
+    def _live(self) -> None:
+        while True:
+            message, work = self._waiting.get()
+            work(self, message)
+
+
+_Work = Callable[[_Device, Message], None]

@@ -1,0 +1,185 @@
+"""What inspectors say, on its way to the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud.dashboard.wording import story
+from cloud.labels import AGAIN_S, LabelPost
+from cloud.records.database import Database
+from cloud.records.labels import StoredLabels
+from cloud.records.queries import Records
+from cloud.records.store import Store
+from shared.clock import ManualClock
+from shared.contracts import DeviceState, InspectionKey, Verdict
+from shared.topics import Address
+from shared.transport.base import Delivery
+from shared.transport.memory import MemoryBroker
+from shared.wire import Labelled, LabelledRow, LabelRow, Labels, State, decode, encode
+from tests.cloud.makers import DEVICE, NOON, inspection, review, tail
+
+
+class PostRig:
+    """Five inspections, a device, and a post that moves only when the test says so."""
+
+    def __init__(self, url: str) -> None:
+        self.clock = ManualClock(utc=NOON + 100)
+        self.database = Database(url)
+        self.database.migrate()
+        self.store, self.records = Store(self.database), Records(self.database)
+        self.store.save([inspection(n) for n in range(1, 6)], [tail(9)])
+        self.broker = MemoryBroker()
+        self.cloud, self.device = self.broker.transport(), self.broker.transport()
+        self.post = LabelPost(StoredLabels(self.database), self.cloud, self.clock)
+        # Its thread would race with the test.
+        self.post._thread.start = lambda: None  # type: ignore[method-assign]
+        self.post.start()
+        self.cloud.start()
+        self.device.start()
+        self.got: list[LabelRow] = []
+        self.device.subscribe(DEVICE.topic("label"), self._arrived)
+
+    def say(self, sequence: int, verdict: Verdict = "reject", at: float = NOON + 60) -> None:
+        self.store.review(review(sequence, verdict=verdict, reviewed_at=at))
+
+    def is_now(self, state: DeviceState, boot: str = "b1", address: Address = DEVICE) -> None:
+        payload = encode(State(state, boot, 1.0))
+        self.device.publish(address.topic("state"), payload, retain=True)
+
+    def answer(self, row: LabelRow, *, kept: bool = True) -> None:
+        said = LabelledRow(row.boot, row.sequence, row.said_at, kept)
+        self.device.publish(DEVICE.topic("labelled"), encode(Labelled([said])))
+
+    def seen(self, sequence: int) -> tuple[float | None, bool | None]:
+        view = self.records.inspection(InspectionKey("box-1", "b1", sequence))
+        assert view is not None
+        assert view.review is not None
+        return view.review.delivered_at, view.review.has_picture
+
+    def _arrived(self, delivery: Delivery) -> None:
+        self.got += decode(delivery.payload, Labels)[0].rows
+
+
+@pytest.fixture
+def rig(empty_url: str) -> Iterator[PostRig]:
+    rig = PostRig(empty_url)
+    yield rig
+    rig.database.close()
+
+
+def test_a_label_goes_to_its_device_and_is_done_when_it_says_so(rig: PostRig) -> None:
+    rig.is_now("online")
+    rig.say(2)
+    rig.post.tick()
+    assert [(row.boot, row.sequence, row.verdict) for row in rig.got] == [("b1", 2, "reject")]
+    assert rig.seen(2) == (None, None)
+    rig.answer(rig.got[0])
+    rig.post.tick()
+    assert rig.seen(2) == (NOON + 100, True)
+    rig.clock.advance(2 * AGAIN_S)
+    rig.post.tick()
+    assert len(rig.got) == 1
+
+
+def test_a_part_whose_picture_is_gone_says_so_in_the_cloud(rig: PostRig) -> None:
+    rig.is_now("online")
+    rig.say(2)
+    rig.post.tick()
+    rig.answer(rig.got[0], kept=False)
+    rig.post.tick()
+    assert rig.seen(2) == (NOON + 100, False)
+
+
+def test_a_label_is_sent_again_until_it_is_answered_but_not_at_once(rig: PostRig) -> None:
+    rig.is_now("online")
+    rig.say(2)
+    rig.post.tick()
+    rig.post.tick()
+    assert len(rig.got) == 1
+    rig.clock.advance(AGAIN_S)
+    rig.post.tick()
+    assert len(rig.got) == 2
+
+
+def test_labels_wait_for_a_device_that_is_away_and_follow_when_it_comes(rig: PostRig) -> None:
+    rig.say(2)
+    rig.say(3)
+    rig.post.tick()
+    assert not rig.got
+    rig.is_now("online")
+    rig.post.tick()
+    assert [row.sequence for row in rig.got] == [2, 3]
+    rig.is_now("offline")
+    rig.is_now("online")
+    rig.post.tick()
+    assert [row.sequence for row in rig.got] == [2, 3, 2, 3]
+
+
+def test_a_newer_word_is_sent_although_the_older_one_was_delivered(rig: PostRig) -> None:
+    rig.is_now("online")
+    rig.say(2, "reject")
+    rig.post.tick()
+    rig.say(2, "pass", NOON + 61)
+    rig.answer(rig.got[0])
+    rig.post.tick()
+    assert rig.seen(2) == (None, None)
+    assert [row.verdict for row in rig.got] == ["reject", "pass"]
+
+
+def test_an_escalation_that_its_device_has_not_reported_yet_is_labelled_too(rig: PostRig) -> None:
+    rig.is_now("online")
+    rig.say(9)
+    rig.post.tick()
+    assert [row.sequence for row in rig.got] == [9]
+
+
+def test_a_device_gets_only_its_own_labels(rig: PostRig) -> None:
+    rig.is_now("online", address=Address("plant", "line-1", "other"))
+    rig.say(2)
+    rig.post.tick()
+    assert not rig.got
+
+
+@pytest.mark.parametrize("payload", [b"", b"junk", encode(State("online", "b", 1.0))])
+def test_an_answer_that_is_none_changes_nothing(rig: PostRig, payload: bytes) -> None:
+    rig.is_now("online")
+    rig.say(2)
+    rig.device.publish(DEVICE.topic("labelled"), payload)
+    rig.post.tick()
+    assert rig.seen(2) == (None, None)
+
+
+def test_the_thread_sends_and_ends(tmp_path: Path) -> None:
+    rig = PostRig(f"sqlite:///{tmp_path / 'records.db'}")
+    post = LabelPost(StoredLabels(rig.database), rig.cloud, rig.clock)
+    rig.say(2)
+    rig.is_now("online")
+    post.start()
+    post.hurry()
+    post.stop()
+    rig.database.close()
+    assert not post._thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("delivered_at", "has_picture", "said"),
+    [
+        (None, None, "has not got this label yet"),
+        (NOON, True, "keeps the picture to learn from"),
+        (NOON, False, "has no picture any more, so nothing is learned from it"),
+    ],
+)
+def test_people_read_what_became_of_a_label(
+    rig: PostRig, delivered_at: float | None, has_picture: bool | None, said: str
+) -> None:
+    rig.store.review(
+        review(
+            2, verdict="reject", kind="crack", delivered_at=delivered_at, has_picture=has_picture
+        )
+    )
+    view = rig.records.inspection(InspectionKey("box-1", "b1", 2))
+    assert view is not None
+    assert story(view)[-1] == f"schulz says: reject, crack. box-1 {said}."

@@ -1,0 +1,54 @@
+"""A tiny base network and a way to run rounds on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.clientapp import ClientApp
+
+from fleet.rounds.coordinator import Coordinator, Plan
+from fleet.rounds.gathering import PlainGatherer
+from fleet.rounds.grids.in_process import InProcessGrid
+from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
+from shared.base_network import BaseNetwork
+from tests.fleet.rounds.tiny import tiny_base
+
+Open = Callable[..., Coordinator]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tiny_base(tmp_path)
+
+
+@pytest.fixture
+def open_rounds(base: Path, tmp_path: Path) -> Open:
+    """Opens a run among the given apps; keywords go to its settings and to the coordinator."""
+
+    def open_(
+        apps: Mapping[str, ClientApp],
+        plan: Plan | None = None,
+        *,
+        folder: str = "run",
+        more: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Coordinator:
+        chosen = RoundSettings(
+            base=base,
+            folder=tmp_path / folder,
+            scope=ScopeSettings(from_block=1, encoder=False),
+            local=LocalSettings(rate=0.02, block_share=1.0, versions=2),
+            **settings,
+        )
+        return Coordinator(
+            InProcessGrid(apps),
+            chosen,
+            plan or Plan("fedavg", 3),
+            BaseNetwork.read(base),
+            **{"gatherer": PlainGatherer, **(more or {})},
+        )
+
+    return open_

@@ -1,0 +1,36 @@
+"""A coordinator to be killed: `python -m tests.fleet.rounds.killed FOLDER BASE ROUNDS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fleet.rounds.coordinator import Coordinator, Plan
+from fleet.rounds.gathering import PlainGatherer
+from fleet.rounds.grids.in_process import InProcessGrid
+from fleet.rounds.record import RoundRecord
+from fleet.rounds.settings import RoundSettings, ScopeSettings
+from shared import log
+from shared.base_network import BaseNetwork
+from tests.fleet.rounds.tiny import tiny_apps
+
+DEVICES = 3
+
+
+def open_killable(folder: Path, base: Path, rounds: int) -> Coordinator:
+    def say(record: RoundRecord, _values: object) -> None:
+        print(record.round, flush=True)  # noqa: T201 - who kills it waits for this
+
+    settings = RoundSettings(
+        base=base, folder=folder / "run", scope=ScopeSettings(from_block=1, encoder=False)
+    )
+    grid = InProcessGrid(tiny_apps(DEVICES, base, folder / "state"))
+    # FedBN and FedAdam are those that remember: here devices, there the coordinator.
+    plan = Plan("fedbn", rounds)
+    network = BaseNetwork.read(base)
+    return Coordinator(grid, settings, plan, network, gatherer=PlainGatherer, watch=say)
+
+
+if __name__ == "__main__":
+    log.configure(level=40)
+    open_killable(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).run()

@@ -1,0 +1,371 @@
+"""Rounds that end in a candidate bundle, with no picture outside any device."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from flwr.app import Message
+from flwr.clientapp import ClientApp
+
+from fleet.releases.founding import found_repository
+from fleet.releases.store import Store
+from fleet.rounds.candidate import check_base, next_version
+from fleet.rounds.concluding import conclude
+from fleet.rounds.coordinator import Coordinator, Plan
+from fleet.rounds.findings import Findings
+from fleet.rounds.flower_private import message_to_bytes
+from fleet.rounds.grids.in_process import InProcessGrid
+from fleet.rounds.settings import (
+    LocalSettings,
+    PromiseSettings,
+    ReleaseSettings,
+    RoundSettings,
+    ScopeSettings,
+)
+from fleet.rounds.shelf import Shelf
+from shared.base_network import BaseNetwork
+from shared.bundle import Bundle
+from shared.clock import SystemClock
+from shared.errors import FederationError
+from shared.manifest import HEAD, TAIL, TRAINED, TUNED
+from shared.parity import check_head
+from shared.runtime.base import open_runtime
+from shared.splitnet.restoring import export_base
+from tests.fleet.rounds.plants import Plant, lively_net, make_present, plant_apps
+from tests.fleet.rounds.watching import Watch
+from tests.shared.commands import splitsight
+from tests.training.makers import save
+
+NAMES = ("north", "south", "west")
+
+
+class Recording(InProcessGrid):
+    """Keeps every byte that leaves a device, as it would travel."""
+
+    def __init__(self, apps: Mapping[str, ClientApp]) -> None:
+        super().__init__(apps)
+        self.left: list[tuple[str, bytes]] = []
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        replies = list(super().pull_messages(message_ids))
+        self.left += [(one.metadata.message_type, message_to_bytes(one)) for one in replies]
+        return replies
+
+
+class Present(NamedTuple):
+    base: Path
+    bundle: Bundle
+
+
+class Ran(NamedTuple):
+    findings: Findings
+    shelf: Shelf
+    left: list[tuple[str, bytes]]
+    folder: Path
+    plants: list[Plant]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def present(tmp_path_factory: pytest.TempPathFactory) -> Present:
+    return Present(*make_present(tmp_path_factory.mktemp("present")))
+
+
+def run_among(
+    plants: list[Plant],
+    present: Present,
+    folder: Path,
+    *,
+    rounds: int = 1,
+    promise: PromiseSettings | None = None,
+    **more: Any,
+) -> Ran:
+    release = ReleaseSettings(
+        bundle=present.bundle.path,
+        candidates=folder / "fleet/candidates",
+        margin=0.9,
+        promise=promise or PromiseSettings(escapes=0.4, overkill=0.4),
+    )
+    settings = RoundSettings(
+        base=present.base,
+        folder=folder / "run",
+        scope=ScopeSettings(from_block=8),
+        local=LocalSettings(versions=1),
+        release=release,
+        **more,
+    )
+    grid = Recording(plant_apps(plants, present.base, folder / "devices"))
+    base = BaseNetwork.read(present.base)
+    coordinator = Coordinator(grid, settings, Plan("fedavg", rounds), base)
+    coordinator.run()
+    findings = conclude(coordinator)
+    return Ran(findings, Shelf(release.candidates), grid.left, folder, plants)
+
+
+@pytest.fixture(scope="module")
+def ran(present: Present, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("ran")
+    return run_among([Plant(name) for name in NAMES], present, folder, rounds=2)
+
+
+def test_rounds_end_in_a_certified_bundle_that_waits_for_a_person(
+    ran: Ran, present: Present
+) -> None:
+    findings, record = ran.findings, ran.shelf.get(ran.findings.name)
+    assert (record.status, record.reasons, record.by) == ("candidate", [], "")
+    bundle = ran.shelf.bundle(record.name)
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version) == ("blots", "1.4.1")
+    assert bundle.read(HEAD) != present.bundle.read(HEAD)
+    assert bundle.read(TAIL) == present.bundle.read(TAIL)
+    check_head(bundle, open_runtime("onnx", bundle.read(HEAD)))
+    assert np.array_equal(bundle.golden.inputs, present.bundle.golden.inputs)
+    certificate = manifest.certificate
+    assert certificate is not None
+    assert (certificate.edge_escapes.parts, certificate.edge_overkill.parts) == (9, 9)
+    assert certificate.edge_escapes.counted <= certificate.edge_escapes.parts * 0.4
+    assert certificate.system is None
+    assert findings.certified
+    assert "of edge and cloud together nothing is promised" in findings.certificate
+
+
+def test_a_candidate_says_where_it_comes_from_and_lists_no_picture(
+    ran: Ran, present: Present
+) -> None:
+    manifest = ran.shelf.bundle(ran.findings.name).manifest
+    options = manifest.training.options
+    assert (options["parent"], options["round"]) == (present.bundle.id, 2)
+    assert options["participants"] == list(NAMES)
+    assert not {TRAINED, TUNED} & set(manifest.files)
+
+
+def test_the_report_compares_every_site_before_and_after(ran: Ran) -> None:
+    sites = {site.device: site for site in ran.findings.sites}
+    assert sorted(sites) == list(NAMES)
+    for site in sites.values():
+        assert site.rounds == 2
+        assert site.compared is not None
+        assert (site.compared.good, site.compared.defective) == (3, 3)
+    after = ran.findings.after
+    assert after is not None
+    assert (after.good, after.defective) == (9, 9)
+    singles = [site.compared.after for site in sites.values() if site.compared]
+    assert after.escapes == sum(one.escapes for one in singles)
+    assert after.overkill == sum(one.overkill for one in singles)
+
+
+def test_the_report_is_one_page_and_one_file_for_programs(ran: Ran) -> None:
+    page = (ran.folder / "run/report.html").read_text()
+    told = json.loads((ran.folder / "run/report.json").read_text())
+    assert told["name"] == ran.findings.name
+    assert all(name in page for name in NAMES)
+    assert "no picture, and no part's own score" in page
+    assert "src=" not in page
+    assert "href=" not in page
+    assert (ran.shelf.folder(ran.findings.name) / "report.html").read_text() == page
+
+
+def test_what_the_server_saw_is_told_sums_as_sums(ran: Ran) -> None:
+    seen = " ".join(ran.findings.seen)
+    for what in ("second moments", "above each threshold", "feature symbol", "int8 moves"):
+        said = next(one for one in ran.findings.seen if what in one)
+        assert said.endswith("summed over 3 devices")
+    assert "the server sees the sum of 3 updates only" in seen
+    assert ran.findings.bytes_up > 0
+
+
+def test_nothing_that_leaves_a_device_is_a_picture_or_a_piece_of_one(ran: Ran) -> None:
+    watch = Watch([picture for plant in ran.plants for picture in plant.pictures])
+    kinds = {kind for kind, _ in ran.left}
+    assert {"query", "train", "train.secure_mask", "evaluate.measure"} <= kinds
+    assert sum(len(raw) for _, raw in ran.left) > 1_000_000
+    for kind, raw in ran.left:
+        assert watch.found(raw) == [], kind
+
+
+Pack = Callable[[np.ndarray], bytes]
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda p: cv2.imencode(".png", p)[1].tobytes(),
+        lambda p: cv2.imencode(".jpg", p)[1].tobytes(),
+        lambda p: p.tobytes()[3000:3100],
+        lambda p: zlib.compress(p.tobytes()),
+        lambda p: zlib.compress(cv2.imencode(".png", p)[1].tobytes()),
+    ],
+    ids=["png", "jpeg", "pixels", "packed pixels", "packed png"],
+)
+def test_the_watch_finds_a_picture_among_other_bytes(pack: Pack) -> None:
+    picture = Plant("north").pictures[3]
+    around = np.random.default_rng(0).bytes(1001)
+    assert Watch([picture]).found(around) == []
+    assert Watch([picture]).found(around + pack(picture) + around)
+
+
+def test_a_certificate_that_cannot_be_reached_is_told_and_the_candidate_comes_without_it(
+    present: Present, tmp_path: Path
+) -> None:
+    """Two devices, too: their sums can't be hidden, and the report says so."""
+    plants = [Plant("north"), Plant("south")]
+    ran = run_among(plants, present, tmp_path, promise=PromiseSettings(escapes=0.02))
+    assert ran.shelf.get(ran.findings.name).status == "candidate"
+    assert not ran.findings.certified
+    assert "6 defective parts are too few to promise" in ran.findings.certificate
+    assert "149 (143 more) if none of them passes" in ran.findings.certificate
+    assert "a target, no promise" in ran.findings.gate
+    assert ran.shelf.bundle(ran.findings.name).manifest.certificate is None
+    assert any("too few to hide each other" in one for one in ran.findings.seen)
+
+
+def test_a_bundle_that_the_base_was_not_made_for_is_refused(
+    present: Present, tmp_path: Path
+) -> None:
+    check_base(present.bundle, BaseNetwork.read(present.base))
+    export_base(lively_net(seed=1), tmp_path / "other.npz")
+    with pytest.raises(FederationError, match="base network's scores differ"):
+        check_base(present.bundle, BaseNetwork.read(tmp_path / "other.npz"))
+    read = BaseNetwork.read(present.base)
+    wide = BaseNetwork(read.arrays, {**read.architecture, "width": 96}, read.sha256)
+    with pytest.raises(FederationError, match="another architecture"):
+        check_base(present.bundle, wide)
+
+
+@pytest.mark.parametrize(("now", "then"), [("1", "1.0.1"), ("1.4", "1.4.1"), ("2.0.9", "2.0.10")])
+def test_the_next_version_is_one_higher(now: str, then: str) -> None:
+    assert next_version(now) == then
+
+
+CONFIG = """\
+base: {base}
+folder: run
+scope:
+  from_block: 8
+local:
+  versions: 1
+in_process:
+  data: set/splits.csv
+release:
+  bundle: {bundle}
+  margin: 0.9
+"""
+
+
+def test_the_command_ends_with_a_candidate_and_its_report(present: Present, tmp_path: Path) -> None:
+    rows = ["image,defect,domain,part,split"]
+    for plant in (Plant("north"), Plant("south")):
+        for number, (label, picture) in enumerate(zip(plant.index(), plant.pictures, strict=True)):
+            image = save(tmp_path / f"set/{plant.device}-{number}.png", picture)
+            rows.append(f"{image.name},{label.kind},{plant.device},{label.part},{label.use}")
+    (tmp_path / "set/splits.csv").write_text("\n".join(rows))
+    config = tmp_path / "rounds.yaml"
+    config.write_text(CONFIG.format(base=present.base, bundle=present.bundle.path))
+    ended = splitsight("fleet", "federate", "--config", config, "--rounds", "1")
+    assert ended.code == 0, ended.stderr
+    (name,) = Shelf(tmp_path / "fleet/candidates").names()
+    assert f"splitsight fleet candidate approve {name}" in ended.stdout.replace("\n", " ")
+    assert "too few to promise" in ended.stdout
+    assert (tmp_path / "run/report.html").exists()
+
+
+def test_a_run_that_never_gets_enough_devices_says_so_in_its_report(
+    present: Present, tmp_path: Path
+) -> None:
+    found = run_among([Plant("north")], present, tmp_path).findings
+    assert found.reasons == ["no round has finished: 1 of at least 2 devices took part"]
+    told = json.loads((tmp_path / "run/report.json").read_text())
+    assert (told["reasons"], told["bundle"]) == (found.reasons, "")
+    assert not (tmp_path / "fleet").exists()
+
+
+class Desk:
+    """A fleet's folder with a candidate on its shelf."""
+
+    def __init__(self, ran: Ran, folder: Path) -> None:
+        self.name = ran.findings.name
+        self.fleet, self.stick = folder / "fleet", folder / "stick"
+        self.fleet.mkdir()
+        shutil.copytree(ran.folder / "fleet/candidates", self.fleet / "candidates")
+        found_repository(Store(self.fleet), self.stick, SystemClock(), None)
+
+    def run(self, command: str, *words: str | Path) -> Any:
+        return splitsight("fleet", "candidate", command, *words, "--folder", self.fleet)
+
+
+@pytest.fixture
+def desk(ran: Ran, tmp_path: Path) -> Desk:
+    return Desk(ran, tmp_path)
+
+
+def test_approval_makes_a_release_and_says_what_comes_next(desk: Desk) -> None:
+    assert desk.name in desk.run("list").stdout
+    assert "north" in desk.run("show", desk.name).stdout
+    ended = desk.run("approve", desk.name, "--by", "A. Rossi")
+    assert ended.code == 0, ended.stderr
+    assert "models/blots/1.4.1.zip" in ended.stdout
+    assert "splitsight fleet rollout start models/blots/1.4.1.zip" in ended.stdout
+    (row,) = json.loads(desk.run("list", "--format", "json").stdout)
+    assert (row["status"], row["by"]) == ("approved", "A. Rossi")
+    again = desk.run("approve", desk.name, "--by", "B. Verdi")
+    assert (again.code, "was approved by A. Rossi" in again.stderr) == (90, True)
+
+
+def test_a_key_publishes_at_once(desk: Desk) -> None:
+    key = desk.stick / "models.pem"
+    ended = desk.run("approve", desk.name, "--by", "A. Rossi", "--key", key, "--format", "json")
+    assert ended.code == 0, ended.stderr
+    assert json.loads(ended.stdout) == {
+        "release": "models/blots/1.4.1.zip", "published": True, "rollout": None,
+    }  # fmt: skip
+    listed = splitsight("fleet", "release", "list", "--folder", desk.fleet, "--format", "json")
+    (release,) = json.loads(listed.stdout)["releases"]
+    assert (release["stage"], release["approved_by"], release["round"]) == (
+        "published", "A. Rossi", 2,
+    )  # fmt: skip
+
+
+def test_what_was_rejected_stays_and_goes_nowhere(desk: Desk) -> None:
+    assert desk.run("reject", desk.name, "--by", "A. Rossi").code == 0
+    ended = desk.run("approve", desk.name, "--by", "A. Rossi")
+    assert (ended.code, "was rejected by A. Rossi" in ended.stderr) == (90, True)
+
+
+@pytest.mark.parametrize("words", [("unknown", "--by", "A"), ("../x", "--by", "A")])
+def test_a_name_that_is_none_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
+    ended = desk.run("approve", *words)
+    assert ended.code == 90
+    assert "Traceback" not in ended.stderr
+
+
+def test_nobody_cannot_approve(desk: Desk) -> None:
+    ended = desk.run("approve", desk.name, "--by", " ")
+    assert (ended.code, "nobody decided" in ended.stderr) == (90, True)
+
+
+def test_a_candidate_that_a_device_loses_by_may_not_go_out(ran: Ran, desk: Desk) -> None:
+    shelf = Shelf(desk.fleet / "candidates")
+    record = ran.shelf.get(desk.name)
+    changed = type(record)(
+        **{f: getattr(record, f) for f in record.__struct_fields__}
+        | {"status": "refused", "reasons": ["north: AUROC falls from 0.900 to 0.700"]}
+    )
+    shelf.put(changed, ran.findings)
+    ended = desk.run("approve", desk.name, "--by", "A. Rossi")
+    assert (ended.code, "AUROC falls from 0.900 to 0.700" in ended.stderr) == (90, True)

@@ -1,0 +1,168 @@
+"""`splitsight fleet federate` as a user runs it, on the split network itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cloud.loopback import free_port
+from shared.base_network import BaseNetwork
+from shared.splitnet.network import Architecture, SplitNet
+from shared.splitnet.restoring import export_base
+from tests.shared.commands import splitsight
+from tests.training.makers import part, save
+
+CONFIG = """\
+base: base.npz
+folder: run
+scope:
+  from_block: 8
+  encoder: {encoder}
+local:
+  versions: 1
+in_process:
+  data: set/splits.csv
+"""
+SHAPE = Architecture(height=64, width=64)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Two plants with eight labelled parts each, and one that nobody has labelled a defect in."""
+    torch.manual_seed(0)
+    export_base(SplitNet(SHAPE, pretrained=False), tmp_path / "base.npz")
+    rows: list[list[str]] = []
+    for plant, defective in (("north", 4), ("south", 4), ("west", 0)):
+        for number in range(8):
+            bad = number < defective
+            seed = number + 100 * len(rows)
+            image = save(tmp_path / f"set/{plant}-{number}.png", part(seed, defective=bad))
+            split = "train" if number % 4 else "test"
+            defect = "blot" if bad else "good"
+            rows.append([image.name, defect, plant, f"{plant}{number}", split])
+    with (tmp_path / "set/splits.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["image", "defect", "domain", "part", "split"], *rows])
+    path = tmp_path / "rounds.yaml"
+    path.write_text(CONFIG.format(encoder="true"))
+    return path
+
+
+def test_a_dry_run_lists_labels_by_class_and_domain_and_says_why_not(config: Path) -> None:
+    ended = splitsight("fleet", "federate", "--config", config, "--dry-run")
+    assert ended.code == 0, ended.stderr
+    assert "north: 3 good, 3 bad" in ended.stdout
+    assert "no: one class only" in ended.stdout
+    told = splitsight("fleet", "federate", "--config", config, "--dry-run", "--format", "json")
+    rows = {row["device"]: row for row in json.loads(told.stdout)}
+    assert rows["south"] == {
+        "device": "south",
+        "takes_part": True,
+        "reason": "",
+        "good": {"south": 3},
+        "defective": {"south": 3},
+        "held_out": 2,
+    }
+    assert (rows["west"]["takes_part"], rows["west"]["reason"]) == (False, "one class only")
+    assert not (config.parent / "run").exists()
+
+
+def test_rounds_end_in_a_network_whose_last_layers_have_changed(config: Path) -> None:
+    command = ("fleet", "federate", "--config", config, "--rounds", "2", "--format", "json")
+    ended = splitsight(*command)
+    assert ended.code == 0, ended.stderr
+    report = json.loads(ended.stdout)
+    assert [one["outcome"] for one in report["rounds"]] == ["finished", "finished"]
+    first = report["rounds"][0]
+    assert [one["device"] for one in first["took_part"]] == ["north", "south"]
+    assert first["aside"] == [{"device": "west", "reason": "one class only"}]
+    assert "round 2 finished: 2 devices" in ended.stderr
+    folder = config.parent
+    base = BaseNetwork.read(folder / "base.npz")
+    result = BaseNetwork.read(folder / "run/network.npz")
+    changed = {
+        name.split(".")[1] + "." + name.split(".")[2]
+        for name, array in base.arrays.items()
+        if not np.array_equal(array, result.arrays[name])
+    }
+    assert {"blocks.8", "encoder.0"} <= changed
+    assert not {f"blocks.{n}" for n in range(8)} & changed
+    assert result.architecture == base.architecture
+    again = splitsight(*command)
+    assert json.loads(again.stdout) == report
+
+
+def test_sixteen_bits_a_trained_value_and_a_little_travel_each_way(config: Path) -> None:
+    config.write_text(CONFIG.format(encoder="false") + "privacy:\n  secure: false\n")
+    ended = splitsight("fleet", "federate", "--config", config, "--rounds", "1", "--format", "json")
+    assert ended.code == 0, ended.stderr
+    (record,) = json.loads(ended.stdout)["rounds"]
+    arrays = BaseNetwork.read(config.parent / "base.npz").arrays
+    trained = sum(
+        array.size
+        for name, array in arrays.items()
+        if name.startswith(("head.blocks.8.", "head.map_")) and ".running_" not in name
+        and not name.endswith("num_batches_tracked")
+    )  # fmt: skip
+    # Queries and counts are in it too.
+    assert record["bytes_down"] < 1.2 * 2 * trained
+    assert record["bytes_up"] < 1.2 * 2 * trained
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("least_device: 3", "rounds.yaml:10: least_device is not a setting (did you mean"),
+        ("share: 2", "rounds.yaml:10: share: input should be less than or equal to 1 (found 2)"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_line(config: Path, line: str, wanted: str) -> None:
+    config.write_text(config.read_text() + line + "\n")
+    ended = splitsight("fleet", "federate", "--config", config)
+    assert ended.code == 10
+    assert wanted in ended.stderr
+
+
+def test_a_base_that_is_none_and_data_that_is_none_are_refused_by_name(config: Path) -> None:
+    base = config.parent / "base.npz"
+    whole = base.read_bytes()
+    base.write_bytes(whole[:1000])
+    cut = splitsight("fleet", "federate", "--config", config)
+    assert cut.code == 90
+    assert "base.npz is no base network" in cut.stderr
+    base.write_bytes(whole)
+    (config.parent / "set/splits.csv").unlink()
+    gone = splitsight("fleet", "federate", "--config", config)
+    assert gone.code == 50
+    assert "splits.csv can't be read" in gone.stderr
+
+
+def test_an_app_for_flowers_own_engine_is_written_and_never_over_another(config: Path) -> None:
+    folder = config.parent / "app"
+    command = ("fleet", "federate", "--config", config, "--rounds", "7", "--grid", "superlink")
+    lacking = splitsight(*command)
+    assert (lacking.code, "--write-app" in lacking.stderr) == (10, True)
+    written = splitsight(*command, "--write-app", folder)
+    assert written.code == 0, written.stderr
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
+    assert project["components"] == {"serverapp": "coordinating:app", "clientapp": "learning:app"}
+    assert project["config"] == {
+        "config": str(config.resolve()),
+        "rounds": 7,
+        "strategy": "fedavg",
+        "seed": 0,
+    }
+    again = splitsight(*command, "--write-app", folder)
+    assert (again.code, "choose an empty folder" in again.stderr) == (10, True)
+
+
+def test_a_broker_that_is_not_there_is_named(config: Path) -> None:
+    text = config.read_text().partition("in_process:")[0]
+    config.write_text(text + f"mqtt: {{broker: {{port: {free_port()}}}}}\n")
+    ended = splitsight("fleet", "federate", "--config", config, "--dry-run")
+    assert (ended.code, "broker did not answer" in ended.stderr) == (90, True)
