@@ -7,13 +7,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test check format bench scenarios soak docs bundle screenshot system clean
+.PHONY: demo test test-image check format bench scenarios soak docs bundle screenshot system image-tools clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
 
 test: $(VENV)/.dev system ## every test
 	$(BIN)/python -m pytest -q
+
+test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started in QEMU, updated and rolled back (20 to 40 minutes)
+	timeout 5400 $(BIN)/python -m pytest -q -s tests/image
 
 check: $(VENV)/.dev ## style, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -37,6 +40,7 @@ scenarios: $(VENV)/.dev system ## every shipped scenario, one after the other (a
 soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, thousands of crash states
 	$(BIN)/splitsight sim run $(SCENARIOS)/soak/network-cut-10.yaml
 	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/test_blocks_journal.py
+	SPLITSIGHT_CRASH_SAMPLES=12000 $(BIN)/python -m pytest -q tests/fleet/flash/test_crash_states.py
 
 docs: $(VENV)/.dev ## regenerate docs/reference
 	$(BIN)/python docs/generate.py
@@ -74,6 +78,15 @@ system:
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || $(MAKE) -s apt NAME=mosquitto
 	@command -v chromium >/dev/null || $(MAKE) -s apt NAME=chromium
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) -s apt NAME=postgresql
+	@[ -x /usr/bin/bmaptool ] && [ -x /usr/bin/mcopy ] && [ -x /usr/sbin/mkfs.vfat ] && \
+		[ -x /usr/sbin/sgdisk ] && [ -x /usr/bin/mksquashfs ] && [ -x /usr/bin/busybox ] || \
+		$(MAKE) -s apt NAME="bmap-tools mtools dosfstools gdisk squashfs-tools busybox"
+
+# What builds an image and starts it: `splitsight fleet image build`, `splitsight fleet boot`.
+image-tools: system
+	@[ -x /usr/bin/mmdebstrap ] && [ -x /usr/bin/qemu-system-x86_64 ] && \
+		[ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || \
+		$(MAKE) -s apt NAME="mmdebstrap qemu-system-x86 ovmf"
 
 .PHONY: apt
 apt:

@@ -152,34 +152,77 @@ def choose(
     weights_compared  among how many tail weights these very parts chose. Each then has a share
                       of the system's delta, so that the promise holds for whichever was chosen
     """
-    escapes = pass_below(defective, limits.escapes, limits.delta)
-    overkill = reject_from(good, limits.overkill, limits.delta)
-    if escapes is None or overkill is None:
+    edge = choose_edge(passing(defective), defective.parts, rejected(good), good.parts, limits)
+    if edge is None:
         return None
-    system = cloud_reject_from(
-        defective, overkill.threshold, limits, limits.delta / weights_compared
-    )
+    system = cloud_reject_from(defective, edge.reject_from, limits, limits.delta / weights_compared)
     gate = Gate(
-        # Where both promises hold without escalating, the lower threshold has fewer escapes.
-        min(escapes.threshold, overkill.threshold),
-        overkill.threshold,
+        edge.pass_below,
+        edge.reject_from,
         system.threshold if system else before.cloud_reject_from,
         before.tail_weight,
     )
-    return Chosen(gate, escapes, overkill, system)
+    return Chosen(gate, edge.escapes, edge.overkill, system)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeChoice:
+    """The edge's thresholds within the limits, and what their tests counted."""
+
+    escapes: Tested
+    overkill: Tested
+
+    @property
+    def pass_below(self) -> float:
+        """Where both promises hold without escalating, the lower threshold has fewer escapes."""
+        return min(self.escapes.threshold, self.overkill.threshold)
+
+    @property
+    def reject_from(self) -> float:
+        return self.overkill.threshold
+
+
+def choose_edge(
+    passing: NDArray[np.integer],
+    defective: int,
+    rejected: NDArray[np.integer],
+    good: int,
+    limits: Limits,
+) -> EdgeChoice | None:
+    """The edge's half of `choose`, from counts: they add up over devices. None: too few parts.
+
+    passing    of `defective` parts, how many pass at each threshold of GRID
+    rejected   of `good` parts, how many are rejected at each
+    """
+    escapes = _last_safe(GRID, passing, defective, limits.escapes, limits.delta)
+    overkill = _last_safe(GRID[::-1], rejected[::-1], good, limits.overkill, limits.delta)
+    return EdgeChoice(escapes, overkill) if escapes and overkill else None
 
 
 def pass_below(defective: Scored, limit: float, delta: float) -> Tested | None:
     """The highest threshold at which at most a share `limit` of defective parts pass."""
-    counts = np.searchsorted(np.sort(defective.first_to_pass()), GRID, side="left")
-    return _last_safe(GRID, counts, defective.parts, limit, delta)
+    return _last_safe(GRID, passing(defective), defective.parts, limit, delta)
 
 
 def reject_from(good: Scored, limit: float, delta: float) -> Tested | None:
     """The lowest threshold at which at most a share `limit` of good parts are rejected."""
-    highest = np.sort(good.first_to_reject())
-    counts = good.parts - np.searchsorted(highest, GRID, side="left")
-    return _last_safe(GRID[::-1], counts[::-1], good.parts, limit, delta)
+    return _last_safe(GRID[::-1], rejected(good)[::-1], good.parts, limit, delta)
+
+
+def passing(scored: Scored) -> NDArray[np.intp]:
+    """How many parts pass the edge with each threshold of GRID as `pass_below`."""
+    return np.searchsorted(np.sort(scored.first_to_pass()), GRID, side="left")
+
+
+def rejected(scored: Scored) -> NDArray[np.intp]:
+    """How many are rejected at the edge with each threshold of GRID as `reject_from`."""
+    highest = np.sort(scored.first_to_reject())
+    return np.asarray(scored.parts - np.searchsorted(highest, GRID, side="left"))
+
+
+def parts_allowed(parts: int, share: float) -> int:
+    """So many of `parts` are at most a share of them; 0.29 of 100 are not 28 by a last digit."""
+    return int(np.floor(share * parts + 1e-9))
 
 
 def cloud_reject_from(
@@ -213,13 +256,13 @@ def counted_at_edge(defective: Scored, limits: Limits) -> NDArray[np.bool_]:
 
 
 def _last_safe(
-    thresholds: Floats, counts: NDArray[np.intp], parts: int, limit: float, delta: float
+    thresholds: Floats, counts: NDArray[np.integer], parts: int, limit: float, delta: float
 ) -> Tested | None:
     safe = fixed_sequence(counts, parts, limit, delta)
     return Tested(float(thresholds[safe - 1]), int(counts[safe - 1])) if safe else None
 
 
-def fixed_sequence(counts: NDArray[np.intp], parts: int, limit: float, delta: float) -> int:
+def fixed_sequence(counts: NDArray[np.integer], parts: int, limit: float, delta: float) -> int:
     """How many thresholds, from the first on, are shown to be safe.
 
     counts   parts of `parts` to which it happens at each threshold, in the order of testing

@@ -69,12 +69,26 @@ class CodecTables(msgspec.Struct, frozen=True):
 
 def tables_from_symbols(symbols: NDArray[np.int8], limit: int) -> CodecTables:
     """Tables fitted to symbols (n, channels, height, width), smoothed: none is impossible."""
+    return tables_from_counts(symbol_counts(symbols, limit), limit)
+
+
+def symbol_counts(symbols: NDArray[np.int8], limit: int) -> NDArray[np.int64]:
+    """How often each symbol comes in each channel, (channels, 2·limit + 1); such counts add up.
+
+    symbols   int8 (n, channels, height, width)
+    """
+    values = symbols.astype(np.int64) + limit
+    rows = [np.bincount(row.ravel(), minlength=2 * limit + 1) for row in values.swapaxes(0, 1)]
+    return np.stack(rows).astype(np.int64)
+
+
+def tables_from_counts(counts: NDArray[np.integer], limit: int) -> CodecTables:
+    """The same tables from what `symbol_counts` gave, of one set of symbols or of several."""
     rows = []
-    for channel in range(symbols.shape[1]):
-        values = symbols[:, channel].astype(np.int64).ravel() + limit
-        seen = np.bincount(values, minlength=2 * limit + 1).astype(np.float64)
-        # A tail that falls off with distance: unseen symbols near seen ones cost less.
-        kernel = 0.5 ** np.abs(np.arange(-4, 5))
+    # A tail that falls off with distance: unseen symbols near seen ones cost less.
+    kernel = 0.5 ** np.abs(np.arange(-4, 5))
+    for row in counts:
+        seen = row.astype(np.float64)
         share = seen + 0.01 * np.convolve(seen, kernel)[4:-4] + 0.01
         rows.append(_integers(share / share.sum()))
     return CodecTables(limit, rows)

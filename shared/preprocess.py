@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+MAP_STRIDE = 8
+
 
 def prepare(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Resize and convert one picture.
@@ -25,3 +27,17 @@ def prepare(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -
     if channels == 1:
         return np.ascontiguousarray(pixels[np.newaxis])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def coarse_mask(defective: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:
+    """A mask as the network's map sees it: the share of defective pixels a place.
+
+    defective   bool, (h, w) of the picture that it belongs to
+    Returns float32 (height/8, width/8), 0–1; a place that a thin crack crosses counts whole.
+    """
+    full = np.asarray(
+        cv2.resize(defective.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    )
+    places = full.reshape(height // MAP_STRIDE, MAP_STRIDE, width // MAP_STRIDE, MAP_STRIDE)
+    share = places.mean(axis=(1, 3))
+    return np.asarray(np.minimum(share * 4.0, 1.0), np.float32)

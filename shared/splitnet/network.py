@@ -351,6 +351,9 @@ def round_straight_through(features: Tensor, limit: int) -> Tensor:
     return features + (rounded - features).detach()
 
 
-def add_rounding_noise(features: Tensor) -> Tensor:
-    """Uniform noise in ±½, the differentiable stand-in for rounding in the rate term."""
-    return features + torch.rand_like(features) - 0.5
+def add_rounding_noise(features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Uniform noise in ±½, the differentiable stand-in for rounding in the rate term.
+
+    generator   torch's own where there is none
+    """
+    return features + torch.rand_like(features, generator=generator) - 0.5

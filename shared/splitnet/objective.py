@@ -112,14 +112,25 @@ def tail_losses(
     return Losses(total, nothing, tail.detach(), nothing, nothing)
 
 
-def bottleneck_losses(net: SplitNet, truth: Features, weights: Weights, *, guided: bool) -> Losses:
+def bottleneck_losses(
+    net: SplitNet,
+    truth: Features,
+    weights: Weights,
+    *,
+    guided: bool,
+    wanted: Features | None = None,
+    generator: torch.Generator | None = None,
+) -> Losses:
     """Third stage: what passes the bottleneck is to be judged as the true features are.
 
-    truth    the head's features of a batch, without gradient
-    guided   follow the tail's judgement of them too, beside the features themselves
+    truth      the head's features of a batch, without gradient
+    guided     follow the tail's judgement of them too, beside the features themselves
+    wanted     the features that the tail was trained on, where the head has changed since
+    generator  of the rounding noise; torch's own where there is none
     """
     features = net.head.encode(truth).float()
-    bits = net.entropy(add_rounding_noise(features)).mean()
+    truth = truth if wanted is None else wanted
+    bits = net.entropy(add_rounding_noise(features, generator)).mean()
     decoded = net.tail.decoder(round_straight_through(features, SYMBOL_LIMIT))
     decode = decode_loss(decoded, truth)
     places = features.shape[2] * features.shape[3]

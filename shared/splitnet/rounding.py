@@ -10,7 +10,8 @@ Damage*, 1990).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -30,40 +31,82 @@ def rounded(head: Head, pictures: Sequence[Tensor]) -> Head:
 
     pictures   uint8 (n, c, h, w) each; 20 or more in all
     """
+    return round_by(head, moments(head, pictures))
+
+
+def round_by(head: Head, found: Sequence[Tensor]) -> Head:
+    """The same, by what `moments` gave; of several sets of pictures they may be added up."""
     copied = copy.deepcopy(head)
-    convs: list[Any] = _int8_convs(copied)
-    moments = _moments(copied, convs, pictures)
     with torch.no_grad():
-        for conv in convs:
-            _round(conv, moments[conv])
+        for conv, seen in zip(int8_convs(copied), found, strict=True):
+            _round(conv, seen)
     return copied
 
 
-def _int8_convs(head: Head) -> list[nn.Module]:
+def int8_convs(head: Head) -> list[Any]:
     """Every convolution but the last of each branch, which stay float."""
     judging = [m for m in head.map_head.modules() if isinstance(m, nn.Conv2d)]
     floats: set[nn.Module] = {judging[-1], head.encoder[0]}
     return [m for m in head.modules() if isinstance(m, nn.Conv2d) and m not in floats]
 
 
-def _moments(
-    head: Head, convs: Sequence[Any], pictures: Sequence[Tensor]
-) -> dict[nn.Module, Tensor]:
+def moments(head: Head, pictures: Iterable[Tensor]) -> list[Tensor]:
     """Second moments of each convolution's inputs and a constant one, float64
-    (groups, inputs + 1, inputs + 1), where inputs are those of one group's filter."""
-    sums: dict[nn.Module, Tensor] = {}
+    (groups, inputs + 1, inputs + 1), where inputs are those of one group's filter.
+
+    They are sums over pictures and places; the constant's own says over how many.
+    """
+
+    def seen(conv: Any, values: Tensor) -> Tensor:
+        patches = _patches(conv, values)
+        return torch.einsum("gin,gjn->gij", patches, patches)
+
+    return _over(head, pictures, seen, torch.add)
+
+
+def magnitudes(head: Head, pictures: Iterable[Tensor]) -> Tensor:
+    """The largest size of each channel of each convolution's inputs, one after another."""
+
+    def seen(_conv: Any, values: Tensor) -> Tensor:
+        return values.abs().amax(dim=(0, 2, 3)).double()
+
+    return torch.cat(_over(head, pictures, seen, torch.maximum))
+
+
+def input_sizes(head: Head, channels: Tensor) -> list[Tensor]:
+    """What `magnitudes` gave, for each entry of the moments: (groups, inputs + 1), the constant's
+    last. A channel that is always zero has the size one: there is nothing to divide."""
+    found, start = [], 0
+    for conv in int8_convs(head):
+        own = channels[start : start + conv.in_channels].double()
+        start += conv.in_channels
+        places = math.prod(conv.kernel_size)
+        spread = torch.where(own > 0, own, 1.0).reshape(conv.groups, -1)
+        spread = spread.repeat_interleave(places, dim=1)
+        found.append(torch.cat([spread, torch.ones_like(spread[:, :1])], dim=1))
+    return found
+
+
+def _over(
+    head: Head,
+    pictures: Iterable[Tensor],
+    look: Callable[[Any, Tensor], Tensor],
+    join: Callable[[Tensor, Tensor], Tensor],
+) -> list[Tensor]:
+    """What `look` finds in each convolution's inputs, joined over pictures."""
+    convs = int8_convs(head)
+    found: dict[nn.Module, Tensor] = {}
 
     def add(conv: Any, values: tuple[Tensor, ...]) -> None:
-        seen = _patches(conv, values[0])
-        found = torch.einsum("gin,gjn->gij", seen, seen)
-        sums[conv] = sums[conv] + found if conv in sums else found
+        one = look(conv, values[0])
+        found[conv] = join(found[conv], one) if conv in found else one
 
     with ExitStack() as hooks, torch.no_grad():
         for conv in convs:
             hooks.callback(conv.register_forward_pre_hook(add).remove)
         for picture in pictures:
             head(picture)
-    return sums
+    return [found[conv] for conv in convs]
 
 
 def _patches(conv: Any, values: Tensor) -> Tensor:
