@@ -20,7 +20,8 @@ MIB = 1 << 20
 FIRST = MIB
 BOOT_BYTES = 160 * MIB
 MIN_SLOT_BYTES = 256 * MIB
-DATA_BYTES = 64 * MIB
+# A model of 8 MB beside the live one, a patch, and what the journal may take: half of what is free.
+DATA_BYTES = 512 * MIB
 # A slot is half as large again as what it holds: an update may grow.
 ROOM = 1.5
 _NAMES = uuid.UUID("7f6b2c1e-6c0e-4b7e-9d3a-2f1f6a0d51c4")

@@ -107,7 +107,9 @@ class Asking:
 
     def averaged(self, question: Question, models: Sequence[bytes], length: int) -> Summed:
         """The mean of numbers within ±1, weighed by pictures."""
-        return self._summed(question, models, length, cap=MOST_PICTURES, limit=1.0)
+        # The larger the cap beside a device's pictures, the coarser is what it says.
+        cap = question.most or MOST_PICTURES
+        return self._summed(question, models, length, cap=cap, limit=1.0)
 
     def _summed(
         self, question: Question, models: Sequence[bytes], length: int, *, cap: int, limit: float

@@ -123,4 +123,5 @@ def _possible(moments: Tensor) -> Tensor:
     """The nearest matrices that moments can be: rounding under masks may leave the last digit of
     an eigenvalue below zero."""
     values, vectors = torch.linalg.eigh(moments)
-    return vectors @ (values.clamp_min(0).unsqueeze(-1) * vectors.mT)
+    nearest: Tensor = vectors @ (values.clamp_min(0).unsqueeze(-1) * vectors.mT)
+    return nearest

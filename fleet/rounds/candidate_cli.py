@@ -14,7 +14,7 @@ from fleet.releases.cli import DEFAULT_FOLDER, PASSPHRASE_VARIABLE, FolderOption
 from shared.clock import SystemClock
 from shared.console import out, print_json, print_table
 from shared.errors import FederationError
-from shared.releases import ANY_HARDWARE, ReleaseFacts
+from shared.releases import ReleaseFacts
 
 if TYPE_CHECKING:
     from fleet.releases.drafts import Drafts
@@ -101,15 +101,11 @@ def approve(
     """Let a candidate out: it becomes a release. Devices run it beside the live head first."""
     if rollout and not key:
         raise FederationError("only a published release can be rolled out", fix="give --key FILE")
-    from fleet.releases.adding import Adding, Word  # noqa: PLC0415
+    from fleet.rounds.approving import approve as approve_candidate  # noqa: PLC0415 - tuf
+    from fleet.rounds.approving import drafts_of  # noqa: PLC0415
 
-    shelf = _shelf(folder)
-    shelf.waiting(name, "approve")
-    if not by.strip():
-        raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
-    bundle, drafts = shelf.bundle(name), _drafts(folder)
-    facts = Adding(drafts).add_model(bundle.path, Word((ANY_HARDWARE,), by.strip()))
-    shelf.decide(name, "approved", by)
+    drafts = drafts_of(folder)
+    facts = approve_candidate(_shelf(folder), name, by, drafts)
     if key:
         _publish(drafts, key)
     started = _start(facts, by, cloud) if rollout else None
@@ -163,12 +159,3 @@ def _shelf(folder: Path) -> Shelf:
     from fleet.rounds.shelf import Shelf  # noqa: PLC0415
 
     return Shelf(folder / CANDIDATES)
-
-
-def _drafts(folder: Path) -> Drafts:
-    from fleet.releases.drafts import Drafts  # noqa: PLC0415
-    from fleet.releases.store import Store  # noqa: PLC0415
-
-    store = Store(folder)
-    store.require()
-    return Drafts(store, SystemClock())

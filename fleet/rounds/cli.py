@@ -145,5 +145,8 @@ def _print_candidate(findings: Findings) -> None:
     out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
     for reason in findings.reasons:
         out.print(f"it may not go out: {reason}", markup=False, highlight=False)
-    if not findings.reasons:
+    if findings.release:
+        told = f"approved by policy: {findings.release} waits for its signature"
+        out.print(told, markup=False, highlight=False)
+    elif not findings.reasons:
         out.print(f"it waits: `splitsight fleet candidate approve {findings.name} --by WHO`")

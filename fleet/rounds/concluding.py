@@ -19,15 +19,18 @@ def conclude(coordinator: Coordinator, failure: str = "") -> Findings:
     """The run's report, in its folder; with `release:` in the settings a candidate comes first.
 
     failure   why the rounds ended early: then there is no candidate
-    Raises as `make_candidate`, and FederationError where the report can't be written.
+    Raises as `make_candidate` and `by_policy`; FederationError where the report can't be written.
     """
     release, history = coordinator.settings.release, coordinator.progress.history
     if not any(record.outcome == "finished" for record in history):
         failure = failure or "no round has finished: " + "; ".join(one.reason for one in history)
     if release is not None and not failure:
+        from fleet.rounds.approving import by_policy  # noqa: PLC0415 - tuf
         from fleet.rounds.candidate import make_candidate  # noqa: PLC0415 - torch and onnx
 
-        _, findings = make_candidate(coordinator, release)
+        record, findings = make_candidate(coordinator, release)
+        released = by_policy(record, release)
+        findings = msgspec.structs.replace(findings, release=released)
     else:
         why = failure or "no candidate was asked for: the settings have no `release:`"
         findings = msgspec.structs.replace(told_by_rounds(coordinator), reasons=[why])

@@ -43,6 +43,7 @@ class Findings(msgspec.Struct, frozen=True):
     seen          what the coordinator saw of devices
     gate          where the gate's thresholds come from
     remarks       what an engineer should know besides
+    release       that a policy made of it; empty where a person decides
     """
 
     name: str
@@ -66,6 +67,7 @@ class Findings(msgspec.Struct, frozen=True):
     gate: str
     reasons: list[str]
     remarks: list[str]
+    release: str = ""
 
 
 class Record(msgspec.Struct, frozen=True):

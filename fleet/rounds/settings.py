@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -83,6 +84,11 @@ class ReleaseSettings(Settings):
         default=0.02, ge=0, lt=1, description="AUROC that no device may lose on its own parts"
     )
     promise: PromiseSettings = PromiseSettings()
+    policy: Literal["person", "certified"] = Field(
+        default="person",
+        description="who approves: a person, or certified: whatever has a certificate and no "
+        "device loses by goes into the releases' draft. Keys sign it, whoever approves",
+    )
 
 
 class RoundSettings(Settings):

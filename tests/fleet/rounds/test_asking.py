@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from shared.gate import Gate
 from shared.questions import COMPARED, Comparison, Question, Standing
 from shared.rounds import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS, node_of
 from shared.tally import LENGTH
+from tests.fleet.rounds.mqtt_rig import Plant
 
 SYMBOLS = Question("symbols", "train")
 Answer = Callable[[Message], RecordDict]
@@ -97,6 +99,20 @@ def test_means_are_weighed_by_pictures(secure: bool) -> None:
     found = asking(answers, secure=secure).averaged(SYMBOLS, (), 50)
     wanted = np.average(rows, axis=0, weights=weights)
     np.testing.assert_allclose(found.total, wanted, atol=2e-5)
+
+
+def test_counts_are_summed_under_masks_over_the_fleets_mqtt_too(tmp_path: Path) -> None:
+    counts = np.arange(60, dtype=np.float32).reshape(3, 20) * 1000
+    names = [f"d{n}" for n in range(3)]
+    apps = {name: app(numbers(row)) for name, row in zip(names, counts, strict=True)}
+    plant = Plant(tmp_path, apps)
+    assert len(list(plant.grid.get_node_ids())) == 3
+    post = Post(plant.grid, clock=plant.clock, sleep=lambda _seconds: plant.move(0.5))
+    nodes = {node_of(name): name for name in names}
+    some = Asking(post, PrivacySettings(), nodes, 60.0, np.zeros(0, np.float16))
+    summed = some.counted(SYMBOLS, (), 20)
+    assert summed.devices == ("d0", "d1", "d2")
+    np.testing.assert_array_equal(summed.total, counts.sum(axis=0))
 
 
 def test_two_devices_can_not_hide_each_other_and_the_report_says_so() -> None:

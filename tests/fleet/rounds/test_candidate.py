@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from flwr.clientapp import ClientApp
 
 from fleet.releases.founding import found_repository
 from fleet.releases.store import Store
+from fleet.rounds.approving import POLICY, by_policy
 from fleet.rounds.candidate import check_base, next_version
 from fleet.rounds.concluding import conclude
 from fleet.rounds.coordinator import Coordinator, Plan
@@ -341,6 +343,20 @@ def test_a_key_publishes_at_once(desk: Desk) -> None:
     )  # fmt: skip
 
 
+def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: Desk) -> None:
+    shelf = Shelf(desk.fleet / "candidates")
+    record = shelf.get(desk.name)
+    release = ReleaseSettings(bundle=desk.fleet, candidates=desk.fleet / "candidates")
+    assert by_policy(record, release) == ""
+    certified = release.model_copy(update={"policy": "certified"})
+    without = msgspec.structs.replace(record, certified=False)
+    refused = msgspec.structs.replace(record, status="refused")
+    assert by_policy(without, certified) == by_policy(refused, certified) == ""
+    assert shelf.get(desk.name).status == "candidate"
+    assert by_policy(record, certified) == "models/blots/1.4.1.zip"
+    assert (shelf.get(desk.name).status, shelf.get(desk.name).by) == ("approved", POLICY)
+
+
 def test_what_was_rejected_stays_and_goes_nowhere(desk: Desk) -> None:
     assert desk.run("reject", desk.name, "--by", "A. Rossi").code == 0
     ended = desk.run("approve", desk.name, "--by", "A. Rossi")
@@ -362,10 +378,8 @@ def test_nobody_cannot_approve(desk: Desk) -> None:
 def test_a_candidate_that_a_device_loses_by_may_not_go_out(ran: Ran, desk: Desk) -> None:
     shelf = Shelf(desk.fleet / "candidates")
     record = ran.shelf.get(desk.name)
-    changed = type(record)(
-        **{f: getattr(record, f) for f in record.__struct_fields__}
-        | {"status": "refused", "reasons": ["north: AUROC falls from 0.900 to 0.700"]}
-    )
+    reasons = ["north: AUROC falls from 0.900 to 0.700"]
+    changed = msgspec.structs.replace(record, status="refused", reasons=reasons)
     shelf.put(changed, ran.findings)
     ended = desk.run("approve", desk.name, "--by", "A. Rossi")
     assert (ended.code, "AUROC falls from 0.900 to 0.700" in ended.stderr) == (90, True)
