@@ -203,7 +203,7 @@ class _Attempt:
         compared, gated = self._compared, self._gated
         so_far = told_by_rounds(self._coordinator)
         single = compared.single if compared else {}
-        sites = evaluation.sites(single, so_far.rounds, self._release.margin)
+        sites = evaluation.sites(single, so_far.rounds, self._release)
         self.reasons += [f"{one.device}: {one.lost}" for one in sites if one.lost]
         if compared and not any(_judged(one.compared) for one in sites):
             self.reasons.append("no device holds out parts to compare it by")

@@ -56,7 +56,7 @@ def told_by_rounds(coordinator: Coordinator) -> Findings:
         parent="",
         bundle="",
         rounds=history,
-        sites=sites({}, history, 0.0),
+        sites=sites({}, history),
         before=None,
         after=None,
         aside=[],

@@ -10,7 +10,10 @@ import numpy as np
 from fleet.rounds.asking import Asking
 from fleet.rounds.findings import Overall, Site
 from fleet.rounds.record import RoundRecord
+from fleet.rounds.settings import ReleaseSettings
+from shared.certificate import binomial_tails
 from shared.gate import Gate
+from shared.promises import percent
 from shared.questions import Comparison, Question, Threshold
 from shared.tally import LENGTH, Tally
 
@@ -37,31 +40,54 @@ def compare(asking: Asking, heads: tuple[bytes, bytes], gates: tuple[Gate, Gate]
 
 
 def sites(
-    single: Mapping[str, Comparison], rounds: Sequence[RoundRecord], margin: float
+    single: Mapping[str, Comparison],
+    rounds: Sequence[RoundRecord],
+    release: ReleaseSettings | None = None,
 ) -> list[Site]:
     """Every device that took part or was compared, by name."""
     took = [one.device for record in rounds for one in record.took_part]
     return [
-        Site(name, took.count(name), single.get(name), loss(single.get(name), margin))
+        Site(
+            name,
+            took.count(name),
+            single.get(name),
+            loss(single[name], release) if release and name in single else "",
+        )
         for name in sorted({*took, *single})
     ]
 
 
-def loss(compared: Comparison | None, margin: float) -> str:
-    """Why a device would be worse off; empty where it would not, or has nothing to say it by."""
-    if compared is None:
-        return ""
-    before, after = compared.before, compared.after
-    if before.auroc is not None and after.auroc is not None:
-        fell = before.auroc - after.auroc
-        if fell > margin:
-            return f"AUROC falls from {before.auroc:.3f} to {after.auroc:.3f}"
-        return ""
-    parts = compared.good + compared.defective
-    wrong = [one.escapes + one.overkill for one in (before, after)]
-    if parts and (wrong[1] - wrong[0]) / parts > margin:
-        return f"{wrong[1]} of {parts} parts are judged wrong at the edge, {wrong[0]} before"
-    return ""
+def loss(compared: Comparison, release: ReleaseSettings) -> str:
+    """Why a device would be worse off; empty where it would not.
+
+    Its ranking may fall by the margin at most. And one gate is for all devices: where parts of this
+    one err more often than before, they may do so no more often than the promise lets expect.
+    """
+    before, after, promise = compared.before, compared.after, release.promise
+    told = []
+    known = before.auroc is not None and after.auroc is not None
+    if known and (before.auroc or 0.0) - (after.auroc or 0.0) > release.margin:
+        told.append(f"AUROC falls from {before.auroc:.3f} to {after.auroc:.3f}")
+    if after.escapes > before.escapes and _contradicts(
+        after.escapes, compared.defective, promise.escapes, promise.delta
+    ):
+        told.append(
+            f"{after.escapes} of {compared.defective} defective parts pass at the edge, "
+            f"{before.escapes} before; {percent(promise.escapes)} were to"
+        )
+    if after.overkill > before.overkill and _contradicts(
+        after.overkill, compared.good, promise.overkill, promise.delta
+    ):
+        told.append(
+            f"{after.overkill} of {compared.good} good parts are rejected at the edge, "
+            f"{before.overkill} before; {percent(promise.overkill)} were to be"
+        )
+    return "; ".join(told)
+
+
+def _contradicts(erring: int, parts: int, limit: float, delta: float) -> bool:
+    """Whether so many or more of these parts are rarer than delta where a share `limit` errs."""
+    return erring > 0 and 1 - float(binomial_tails(parts, limit)[erring - 1]) < delta
 
 
 def _overall(tally: Tally, gate: Gate) -> Overall:

@@ -18,12 +18,12 @@ from cloud.training.certify_cli import certify as certify_command
 from cloud.training.dataset import Dataset
 from cloud.training.fingerprints import fingerprints, known, seen_pictures
 from cloud.training.readers import read
-from shared.shortage import offered
 from shared.bundle import Bundle, amend_bundle, write_bundle
 from shared.certificate import Limits, most_allowed, upper_bound
 from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError
 from shared.gate import expit
 from shared.manifest import HEAD, TRAINED, TUNED
+from shared.shortage import offered
 from tests.bundles import make_bundle, picture
 from tests.shared.commands import splitsight
 from tests.training.makers import save

@@ -18,7 +18,6 @@ import torch
 from cloud.training.checkpoint import trained_net
 from cloud.training.dataset import SPLITS
 from cloud.training.fingerprints import fingerprints, known
-from shared.golden import golden_inputs
 from cloud.training.options import Options
 from cloud.training.readers import read
 from cloud.training.teacher import Teacher
@@ -27,6 +26,7 @@ from shared.base_network import BaseNetwork
 from shared.bundle import Bundle
 from shared.bundle_cli import verification
 from shared.errors import TrainingError
+from shared.golden import golden_inputs
 from shared.manifest import TRAINED, TUNED
 from shared.runtime.base import open_runtime
 from shared.splitnet.network import Architecture

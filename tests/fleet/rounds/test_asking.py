@@ -31,7 +31,7 @@ from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.post import Post
 from fleet.rounds.privacy import PrivacySettings
 from fleet.rounds.record import SetAside
-from fleet.rounds.settings import PromiseSettings
+from fleet.rounds.settings import PromiseSettings, ReleaseSettings
 from shared.errors import FederationError
 from shared.gate import Gate
 from shared.questions import COMPARED, Comparison, Question, Standing
@@ -189,12 +189,31 @@ def test_a_comparison_that_contradicts_itself_is_set_aside() -> None:
     assert [one.device for one in some.aside] == ["wrong"]
 
 
-def test_a_device_loses_by_auroc_or_without_one_by_parts_judged_wrong() -> None:
-    def at(auroc: float | None, wrong: int) -> Standing:
-        return Standing(auroc, wrong, 0, 0)
+def at(auroc: float | None, escapes: int = 0, overkill: int = 0) -> Standing:
+    return Standing(auroc, escapes, overkill, 0)
 
-    assert loss(compared(at(0.90, 1), at(0.87, 1)), 0.02) == "AUROC falls from 0.900 to 0.870"
-    assert loss(compared(at(0.90, 1), at(0.89, 9)), 0.02) == ""
-    assert "4 of 20 parts are judged wrong" in loss(compared(at(None, 1), at(None, 4)), 0.1)
-    assert loss(compared(at(None, 1), at(None, 2)), 0.1) == ""
-    assert loss(None, 0.1) == ""
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (at(0.90), at(0.87), "AUROC falls from 0.900 to 0.870"),
+        (at(0.90), at(0.885), ""),
+        (at(None), at(0.5), ""),
+        (
+            at(0.9, 1),
+            at(0.9, 4),
+            "4 of 10 defective parts pass at the edge, 1 before; 10 %",
+        ),
+        (at(0.9, 4), at(0.9, 4), ""),
+        (at(0.9, 0), at(0.9, 1), ""),
+        (at(0.9, 0, 0), at(0.9, 0, 5), "5 of 10 good parts are rejected at the edge"),
+    ],
+)
+def test_a_device_loses_by_its_ranking_or_by_more_errors_than_were_promised(
+    before: Standing, after: Standing, said: str
+) -> None:
+    promise = PromiseSettings(escapes=0.1, overkill=0.1)
+    release = ReleaseSettings(bundle=Path("b"), margin=0.02, promise=promise)
+    told = loss(compared(before, after), release)
+    assert told.startswith(said)
+    assert bool(told) == bool(said)

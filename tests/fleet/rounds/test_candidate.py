@@ -210,10 +210,11 @@ Pack = Callable[[np.ndarray], bytes]
         lambda p: cv2.imencode(".png", p)[1].tobytes(),
         lambda p: cv2.imencode(".jpg", p)[1].tobytes(),
         lambda p: p.tobytes()[3000:3100],
+        lambda p: cv2.imencode(".bmp", p)[1].tobytes(),
         lambda p: zlib.compress(p.tobytes()),
         lambda p: zlib.compress(cv2.imencode(".png", p)[1].tobytes()),
     ],
-    ids=["png", "jpeg", "pixels", "packed pixels", "packed png"],
+    ids=["png", "jpeg", "pixels", "bitmap", "packed pixels", "packed png"],
 )
 def test_the_watch_finds_a_picture_among_other_bytes(pack: Pack) -> None:
     picture = Plant("north").pictures[3]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 RUN = 64
 """Bytes of a picture, one after another, that count as a piece of it."""
 MOST = 16 << 20
-FILES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+FILES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"RIFF")
+"""Of a bitmap the pixels lie open."""
 ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b")
 ZSTD = b"\x28\xb5\x2f\xfd"
 
