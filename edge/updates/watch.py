@@ -24,7 +24,8 @@ log = get_logger("updates")
 KEPT = 500
 # The candidate looks at one part while the next one waits; more would only be older.
 WAITING = 1
-HANGS_S = 10.0
+# At the lowest priority of a busy single core the first look may take tens of seconds.
+HANGS_S = 120.0
 LOWEST_PRIORITY = 19
 
 

@@ -17,6 +17,7 @@ from flwr.app import Context
 from flwr.serverapp import ServerApp
 from flwr.serverapp.grid import Grid
 
+from fleet.rounds.concluding import conclude
 from fleet.rounds.coordinator import Coordinator, Plan
 from fleet.rounds.settings import RoundSettings
 from fleet.rounds.strategies import StrategyName
@@ -96,6 +97,7 @@ def coordinating_app() -> ServerApp:
         _wait_for_nodes(grid, settings)
         coordinator.run()
         write_base(coordinator.folder / RESULT, coordinator.result(), coordinator.architecture)
+        conclude(coordinator)
 
     return app
 
