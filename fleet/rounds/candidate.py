@@ -12,12 +12,12 @@ from fleet.rounds import evaluation
 from fleet.rounds.asking import Asking
 from fleet.rounds.calibrating import FleetSeen
 from fleet.rounds.certifying import Gated, choose_gate, spec_of
-from fleet.rounds.concluding import NEVER_CHOSEN, now, told_by_rounds
 from fleet.rounds.coordinator import Coordinator
 from fleet.rounds.evaluation import Compared
 from fleet.rounds.findings import Findings, Record
 from fleet.rounds.settings import ReleaseSettings
 from fleet.rounds.shelf import Shelf
+from fleet.rounds.telling import NEVER_CHOSEN, now, told_by_rounds
 from shared.base_network import BaseNetwork
 from shared.bundle import Bundle, write_bundle
 from shared.codec import CodecTables, FeatureCodec

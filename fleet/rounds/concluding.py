@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from fleet.rounds.coordinator import Coordinator
-from fleet.rounds.evaluation import sites
 from fleet.rounds.findings import Findings
 from fleet.rounds.report import write_report
+from fleet.rounds.telling import told_by_rounds
 from shared.errors import FederationError
-
-NEVER_CHOSEN = "none: no gate was chosen"
 
 
 def conclude(coordinator: Coordinator, failure: str = "") -> Findings:
@@ -43,35 +39,3 @@ def conclude(coordinator: Coordinator, failure: str = "") -> Findings:
     except OSError as error:
         raise FederationError(f"{folder} can't be written ({error.strerror})") from error
     return findings
-
-
-def told_by_rounds(coordinator: Coordinator) -> Findings:
-    """What the rounds alone tell."""
-    terms, history = coordinator.progress.terms, coordinator.progress.history
-    return Findings(
-        name=f"run {terms.run[:8]}",
-        run=terms.run,
-        strategy=terms.strategy,
-        created=now(),
-        parent="",
-        bundle="",
-        rounds=history,
-        sites=sites({}, history),
-        before=None,
-        after=None,
-        aside=[],
-        epsilon=next((r.epsilon for r in reversed(history) if r.epsilon is not None), None),
-        seen=[*dict.fromkeys(record.seen for record in history if record.seen)],
-        bytes_down=sum(record.bytes_down for record in history),
-        bytes_up=sum(record.bytes_up for record in history),
-        minutes=sum(record.seconds for record in history) / 60,
-        certified=False,
-        certificate=NEVER_CHOSEN,
-        gate="",
-        reasons=[],
-        remarks=[],
-    )
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
