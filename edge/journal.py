@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -82,7 +83,13 @@ class Journal:
             store = _opened(
                 path, Caps.of(max_bytes, ring_bytes, path, labels=label_bytes), max_bytes
             )
-        except JournalError:
+        except sqlite3.Error as error:
+            lock.release()
+            raise JournalError(
+                f"the journal {path} can't be read ({error})",
+                fix="move the damaged file away: the agent makes a new one",
+            ) from error
+        except BaseException:
             lock.release()
             raise
         return cls(store, Reader(path), device, health, lock)

@@ -82,7 +82,7 @@ class Plant:
             )
         )
         self._child("cloud", "cloud", "serve", "--config", config)
-        belt = ["--data", "elpv", "--speed", "0.2", "--pitch", "0.3", "--parts", "100000"]
+        belt = ["--data", "elpv", "--speed", "0.06", "--pitch", "0.3", "--parts", "100000"]
         self._child("line", "sim", "line", *belt, "--rtsp", f"127.0.0.1:{self.camera}")
         self.until(60, "the cloud answers", lambda: self.rows("devices") is not None)
 
@@ -143,14 +143,14 @@ class Plant:
         command("fleet", "release", "publish", "--folder", self.fleet, "--cloud", self.url)
         return str(facts["path"])
 
-    def roll_out(self, target: str, *, shadow_parts: int = 5) -> int:
+    def roll_out(self, target: str, *, shadow_parts: int = 5, health_s: int = 20) -> int:
         plan = self.folder / "plan.yaml"
         plan.write_text(
             yaml.safe_dump(
                 {
                     "rings": [{"name": "all", "share": 1.0}],
                     "shadow_parts": shadow_parts,
-                    "health_s": 20,
+                    "health_s": health_s,
                     "silent_s": 900,
                 }
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from edge.updates.drift import Limits
 from fleet.flash.machine import Machine
 from shared.bundle import Bundle, amend_bundle, write_bundle
 from shared.manifest import GOLDEN, HEAD, HEAD_FLOAT
@@ -20,6 +21,8 @@ from tests.image.rigs import DEVICE, Plant, command
 
 BOOT_S = 900.0
 STEP_S = 900.0
+# Parts that a trial and the model before must have seen before they are compared.
+COMPARED = Limits(budget_s=1.0).enough
 
 
 def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> None:
@@ -59,8 +62,10 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
         inspects(plant, machine)
         plant.until(STEP_S, "runs the new model", lambda: runs(plant) == good, machine)
         bad = plant.release(blinded(plant, "1.4.0"))
-        # Without a shadow run it gets as far as the trial, and has to come back from there.
-        plant.roll_out(bad, shadow_parts=0)
+        inspects(plant, machine, parts=COMPARED + 5)
+        # Without a shadow run it gets as far as the trial, and has to come back from there: a part
+        # comes by every five seconds, and COMPARED of them show that it is blind.
+        plant.roll_out(bad, shadow_parts=0, health_s=300)
         plant.until(STEP_S, "the bad model is on trial", lambda: phase(plant) == "trial", machine)
         plant.until(
             STEP_S,
@@ -72,14 +77,14 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
         inspects(plant, machine)
 
 
-def inspects(plant: Plant, machine: Machine) -> None:
-    """Online, and one part more than now."""
+def inspects(plant: Plant, machine: Machine, parts: int = 1) -> None:
+    """Online, and so many parts more than now."""
     plant.until(STEP_S, f"{DEVICE} is online", lambda: is_online(plant), machine)
     before = int(plant.presence().get("inspected") or 0)
     plant.until(
         STEP_S,
         "parts are inspected",
-        lambda: int(plant.presence().get("inspected") or 0) > before,
+        lambda: int(plant.presence().get("inspected") or 0) >= before + parts,
         machine,
     )
 
