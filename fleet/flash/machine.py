@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from fleet.flash.tools import find_tool
+from shared import guard
 from shared.errors import ImageError, ProcessError
 from shared.log import get_logger
 
@@ -145,8 +147,11 @@ class Machine:
             )
         variables = Path(self._folder.name) / "variables.fd"
         shutil.copyfile(firmware.variables, variables)
+        started = command(self._kind, self._disk, variables, accelerate=self.accelerated)
+        # Whatever ends us ends it too: an emulator nobody waits for keeps a core busy for ever.
+        guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *started]
         self._process = subprocess.Popen(
-            command(self._kind, self._disk, variables, accelerate=self.accelerated),
+            guarded,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
