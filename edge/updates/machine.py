@@ -280,11 +280,7 @@ class Machine:
 
     def _failed(self, error: Exception) -> float:
         """A step raised: the release is given up, after the switch by returning to the old one."""
-        reason = (
-            error.message
-            if isinstance(error, SplitsightError)
-            else f"{type(error).__name__}: {error}"
-        )
+        reason = in_words(error)
         state = self._state
         match state.phase:
             case "idle" if not isinstance(error, UpdateError):

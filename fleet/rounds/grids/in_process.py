@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import queue
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp.grid import Grid
-from flwr.supercore.run import Run
 
-from fleet.rounds.flower_private import SERVER_NODE, Stamp, empty_run, stamp
+from fleet.rounds.grids.own import OwnGrid
 from shared.clock import Clock, SystemClock
 from shared.log import get_logger
 from shared.rounds import FAILED, node_of
@@ -25,7 +22,7 @@ log = get_logger("rounds")
 DEFAULT_TIMEOUT_S = 3600.0
 
 
-class InProcessGrid(Grid):
+class InProcessGrid(OwnGrid):
     """Calls each device's app in the order of its messages, one after the other.
 
     apps      by device name
@@ -35,40 +32,18 @@ class InProcessGrid(Grid):
     def __init__(
         self, apps: Mapping[str, ClientApp], *, at_once: int = 0, clock: Clock | None = None
     ) -> None:
+        super().__init__()
         self._clock = clock or SystemClock()
         self._places = threading.BoundedSemaphore(at_once or max(1, len(apps)))
-        self._run_id = uuid.uuid4().int & (2**62 - 1)
         self._changed = threading.Condition()
         self._replies: dict[str, Message] = {}
         self._devices = {node_of(name): _Device(node_of(name), app) for name, app in apps.items()}
 
-    def set_run(self, run: Run) -> None:
-        self._run_id = run.run_id
-
-    @property
-    def run(self) -> Run:
-        return empty_run(self._run_id)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
     def get_node_ids(self) -> Iterable[int]:
         return sorted(self._devices)
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        ids = []
-        for message in messages:
-            ids.append(uuid.uuid4().hex)
-            stamp(message, Stamp(self._run_id, ids[-1], SERVER_NODE))
-            self._devices[message.metadata.dst_node_id].give(message, self._work)
-        return ids
+    def _bring(self, message: Message) -> None:
+        self._devices[message.metadata.dst_node_id].give(message, self._work)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         with self._changed:
@@ -93,7 +68,7 @@ class InProcessGrid(Grid):
     def _work(self, device: _Device, message: Message) -> None:
         with self._places:
             reply = device.answer(message)
-        stamp(reply, Stamp(self._run_id, uuid.uuid4().hex, device.node))
+        self._stamped(reply, device.node)
         with self._changed:
             self._replies[message.metadata.message_id] = reply
             self._changed.notify_all()

@@ -18,17 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
-from flwr.serverapp.grid import Grid
-from flwr.supercore.run import Run
 
 from fleet.rounds.flower_private import (
-    SERVER_NODE,
-    Stamp,
-    empty_run,
     message_from_bytes,
     message_to_bytes,
-    stamp,
 )
+from fleet.rounds.grids.own import OwnGrid
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError, SplitsightError, WireError
 from shared.log import get_logger
@@ -91,7 +86,7 @@ class _Shared:
     nodes: dict[int, str] = field(default_factory=dict)
 
 
-class MqttGrid(Grid):
+class MqttGrid(OwnGrid):
     """Reaches the devices whose agents are connected to the broker.
 
     base   the network that devices fetch once, before they count or learn; None: they need none
@@ -106,11 +101,11 @@ class MqttGrid(Grid):
         grace_s: float = GRACE_S,
         clock: Clock | None = None,
     ) -> None:
+        super().__init__()
         self._transport = transport
         self._clock = clock or SystemClock()
         self._grace_s = grace_s
         self._session = uuid.uuid4().hex
-        self._run_id = uuid.uuid4().int & (2**62 - 1)
         self._base = base.read_bytes() if base is not None else b""
         self._base_id = hashlib.sha256(self._base).hexdigest() if self._base else ""
         self._shared = _Shared()
@@ -160,23 +155,6 @@ class MqttGrid(Grid):
             for peer in self._peers.values()
         }
 
-    def set_run(self, run: Run) -> None:
-        self._run_id = run.run_id
-
-    @property
-    def run(self) -> Run:
-        return empty_run(self._run_id)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
     def get_node_ids(self) -> Iterable[int]:
         """Devices that say that they are there."""
         if not self._settled:
@@ -186,13 +164,8 @@ class MqttGrid(Grid):
         with self._shared.changed:
             return sorted(self._shared.nodes)
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        ids = []
-        for message in messages:
-            ids.append(uuid.uuid4().hex)
-            stamp(message, Stamp(self._run_id, ids[-1], SERVER_NODE))
-            self._heard.put(message)
-        return ids
+    def _bring(self, message: Message) -> None:
+        self._heard.put(message)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         replies = self._shared.replies
@@ -302,7 +275,7 @@ class MqttGrid(Grid):
         order = self._orders.pop(about)
         reply: Message = Message(content, reply_to=order.message)
         node = order.message.metadata.dst_node_id
-        stamp(reply, Stamp(self._run_id, uuid.uuid4().hex, node))
+        self._stamped(reply, node)
         if node in self._peers:
             self._peers[node].parcels.forget(about)
         with self._shared.changed:
