@@ -17,6 +17,11 @@ from shared.rounds import TrainOrder
 GRADIENT_LIMIT = 5.0
 
 
+# The first optimiser of a process loads hundreds of modules that parse source, which Python 3.11
+# fails at in two threads at a time. Devices of one process learn in threads: load them here.
+torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+
+
 class Learned(NamedTuple):
     """loss   the mean of the last epoch
     steps  that were taken
