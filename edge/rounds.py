@@ -13,17 +13,17 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from edge.admission import Admission, Bases, Limits, available_memory
 from edge.health import Health
-from edge.learner_process import Done, Gone, Heard, Learner, OpenLearner, Task
+from edge.learner_desk import LearnerDesk, Said
+from edge.learner_process import OpenLearner
 from edge.throttle import Throttle
 from shared.clock import Clock
 from shared.errors import SplitsightError, WireError
 from shared.log import get_logger
-from shared.parcels import MEBI, Parcel, Parcels
+from shared.parcels import Parcel, Parcels
 from shared.rounds import FAILED, NOT_NOW, Counts, Refusal
 from shared.topics import Address
 from shared.transport.base import Delivery, Transport
@@ -32,9 +32,6 @@ from shared.wire import ParcelKind, RoundAsk, RoundMessage, RoundOver, RoundPart
 log = get_logger("rounds")
 
 TICK_S = 0.1
-LINGER_S = 20.0
-HOLD_S = 1800.0
-"""A learner that keeps an update for a secure sum waits so long for the slowest device."""
 LATE_S = 60.0
 MOST_WAITING = 16
 ACCEPTS: frozenset[ParcelKind] = frozenset({"query", "order", "base"})
@@ -47,37 +44,12 @@ class CountsLabels(Protocol):
 
 
 @dataclass(slots=True)
-class _Working:
-    """An order that the learner works on."""
-
-    order: Parcel
-    message: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _From:
-    """What a learner said; `serial` tells it from the one before it."""
-
-    serial: int
-    heard: Heard
-
-
-@dataclass(slots=True)
-class _Desk:
-    """What is under way. For the thread that works alone.
-
-    serial   of the learner that is heard; what an earlier one says late means nothing
-    """
+class _Orders:
+    """What has come and is not under way yet. For the thread that works alone."""
 
     session: str = ""
     waiting: deque[Parcel] = field(default_factory=deque)
-    working: _Working | None = None
     queries: list[Parcel] = field(default_factory=list)
-    learner: Learner | None = None
-    serial: int = 0
-    paused: bool = False
-    idle_since: float = 0.0
-    holds: bool = False
 
 
 class Rounds:
@@ -107,15 +79,23 @@ class Rounds:
         self._out = address.topic("answer")
         self._limits = limits
         self._count = count
-        self._open = open
-        self._throttle = throttle
         self._clock = clock
         self._health = health
         self._admission = Admission(limits, ready, free_memory or available_memory)
         self._bases = Bases(limits.folder / "bases")
         self._parcels = Parcels(self._say, clock, ACCEPTS)
-        self._desk = _Desk()
-        self._heard: queue.SimpleQueue[Delivery | _From | bool | None] = queue.SimpleQueue()
+        self._orders = _Orders()
+        self._heard: queue.SimpleQueue[Delivery | Said | bool | None] = queue.SimpleQueue()
+        self._desk = LearnerDesk(
+            limits,
+            self._bases,
+            self,
+            open=open,
+            hear=self._heard.put,
+            throttle=throttle,
+            clock=clock,
+            health=health,
+        )
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -145,9 +125,9 @@ class Rounds:
     @property
     def is_idle(self) -> bool:
         """Whether there is no learner and nothing to send or fetch."""
-        desk = self._desk
-        at_rest = desk.learner is None and desk.working is None
-        return at_rest and not desk.waiting and not desk.queries and self._parcels.is_idle
+        orders = self._orders
+        at_rest = not self._desk.is_running and not self._desk.is_working
+        return at_rest and not orders.waiting and not orders.queries and self._parcels.is_idle
 
     def work(self, wait_s: float | None = 0.0) -> None:
         """Do what has come, then what is due. wait_s: for something to come; None for ever."""
@@ -166,16 +146,15 @@ class Rounds:
             except Exception:
                 # Without this thread the device would never answer again.
                 log.exception("rounds_failed")
-        self._let_go()
+        self._desk.let_go()
 
-    def _hear(self, heard: Delivery | _From | bool | None) -> None:  # noqa: FBT001 - of a queue
+    def _hear(self, heard: Delivery | Said | bool | None) -> None:  # noqa: FBT001 - of a queue
         match heard:
             case Delivery():
                 self._arrived(heard)
-            case _From(serial, Done() as done) if serial == self._desk.serial:
-                self._done(done)
-            case _From(serial, Gone() as gone) if serial == self._desk.serial:
-                self._gone(gone)
+            case Said():
+                if self._desk.heard(heard):
+                    self._move_on()
             case True:
                 self._parcels.hurry()
             case _:
@@ -193,8 +172,8 @@ class Rounds:
                 self._take(message, body)
             case RoundAsk():
                 self._parcels.ask(message)
-            case RoundOver() if message.session == self._desk.session:
-                self._let_go()
+            case RoundOver() if message.session == self._orders.session:
+                self._desk.let_go()
 
     def _take(self, message: RoundPart, body: bytes) -> None:
         new = self._parcels.is_new(message.parcel)
@@ -205,7 +184,7 @@ class Rounds:
             refusal = self._refusal(message)
             if refusal is not None:
                 self._parcels.refuse(message.parcel, refusal.reason)
-                self._refuse(message.parcel, refusal)
+                self.refuse(message.parcel, refusal)
                 return
         parcel = self._parcels.part(message, body)
         if parcel is None:
@@ -214,10 +193,10 @@ class Rounds:
             case "base":
                 self._bases.keep(parcel.id, parcel.payload)
             case "query":
-                self._desk.queries.append(parcel)
+                self._orders.queries.append(parcel)
             case _:
                 self._begin_session(parcel.session)
-                self._desk.waiting.append(parcel)
+                self._orders.waiting.append(parcel)
         self._move_on()
 
     def _refusal(self, message: RoundPart) -> Refusal | None:
@@ -225,28 +204,27 @@ class Rounds:
         refusal = self._admission.refusal()
         if refusal is not None or message.what == "query":
             return refusal
-        if len(self._desk.waiting) >= MOST_WAITING:
+        if len(self._orders.waiting) >= MOST_WAITING:
             return Refusal(NOT_NOW, f"{MOST_WAITING} orders wait already")
-        return self._admission.lack(message.size, learner_runs=self._desk.learner is not None)
+        return self._admission.lack(message.size, learner_runs=self._desk.is_running)
 
     def _begin_session(self, session: str) -> None:
         """Another coordinator, or the same one started again: what the last one asked is over."""
-        desk = self._desk
-        if session != desk.session:
-            desk.waiting.clear()
-            if desk.working is not None:
-                self._let_go()
-            desk.session = session
+        if session != self._orders.session:
+            self._orders.waiting.clear()
+            if self._desk.is_working:
+                self._desk.let_go()
+            self._orders.session = session
 
     def _move_on(self) -> None:
         """Answer queries whose base is here, and give the learner its next order."""
-        desk = self._desk
-        for query in list(desk.queries):
+        orders = self._orders
+        for query in list(orders.queries):
             if self._has_base(query):
-                desk.queries.remove(query)
+                orders.queries.remove(query)
                 self._tell_counts(query)
-        while desk.working is None and desk.waiting and self._has_base(desk.waiting[0]):
-            self._give(desk.waiting.popleft())
+        while not self._desk.is_working and orders.waiting and self._has_base(orders.waiting[0]):
+            self._give(orders.waiting.popleft())
 
     def _has_base(self, parcel: Parcel) -> bool:
         if not parcel.base or self._bases.path(parcel.base).exists():
@@ -258,136 +236,39 @@ class Rounds:
         try:
             counts = self._count(query.base)
         except SplitsightError as error:
-            self._refuse(query.id, Refusal(FAILED, error.message))
+            self.refuse(query.id, Refusal(FAILED, error.message))
             return
-        self._offer("counts", counts.encode(), query.id)
+        self.offer("counts", counts.encode(), query.id)
 
     def _give(self, order: Parcel) -> None:
-        desk = self._desk
         try:
             labelled = self._count(order.base).parts
         except SplitsightError as error:
-            self._refuse(order.id, Refusal(FAILED, error.message))
+            self.refuse(order.id, Refusal(FAILED, error.message))
             return
         refusal = self._admission.too_few(labelled)
         if refusal is not None:
-            self._refuse(order.id, refusal)
+            self.refuse(order.id, refusal)
             return
-        message = self._limits.folder / f"{uuid.uuid4().hex}.order"
-        try:
-            message.parent.mkdir(parents=True, exist_ok=True)
-            message.write_bytes(order.payload)
-            if desk.learner is None:
-                desk.serial += 1
-                serial = desk.serial
-                desk.learner = self._open(lambda heard: self._heard.put(_From(serial, heard)))
-                desk.paused = False
-        except OSError as error:
-            message.unlink(missing_ok=True)
-            self._refuse(order.id, Refusal(FAILED, f"its learner can't be started: {error}"))
-            return
-        desk.working = _Working(order, message)
-        base = str(self._bases.path(order.base)) if order.base else ""
-        desk.learner.give(Task(order.id, str(message), base))
-
-    def _done(self, done: Done) -> None:
-        desk = self._desk
-        working = desk.working
-        if working is None or working.order.id != done.id:
-            return
-        desk.working = None
-        desk.idle_since = self._clock.monotonic()
-        desk.holds = done.holds
-        working.message.unlink(missing_ok=True)
-        if done.problem:
-            self._refuse(done.id, Refusal(FAILED, done.problem))
-        else:
-            answer = Path(done.answer)
-            self._offer("answer", answer.read_bytes(), done.id)
-            answer.unlink()
-        self._move_on()
-
-    def _gone(self, gone: Gone) -> None:
-        """The learner has ended by itself, or somebody ended it."""
-        desk = self._desk
-        desk.learner = None
-        self._give_up(f"its learner ended: {gone.how}")
-        self._move_on()
+        self._desk.give(order)
 
     def _tick(self) -> None:
         self._parcels.tick()
         now = self._clock.monotonic()
-        desk = self._desk
-        desk.queries = [query for query in desk.queries if query.until > now]
-        desk.waiting = deque(order for order in desk.waiting if order.until > now)
-        if desk.learner is None:
-            self._throttle.may_learn(wants=False)
-            return
-        if desk.working is not None and now >= desk.working.order.until:
-            log.warning("round_overdue", order=desk.working.order.id)
-            self._health.count("rounds_overdue")
-            self._let_go()
+        orders = self._orders
+        orders.queries = [query for query in orders.queries if query.until > now]
+        orders.waiting = deque(order for order in orders.waiting if order.until > now)
+        if self._desk.tick():
             self._move_on()
-        elif desk.learner.memory_bytes() > self._limits.memory_bytes:
-            held = desk.learner.memory_bytes() // MEBI
-            self._health.count("learner_too_large")
-            self._end_learner()
-            limit = self._limits.memory_bytes // MEBI
-            self._give_up(f"its learner took {held} MB of memory, {limit} MB are allowed")
-            self._move_on()
-        elif desk.working is None and now - desk.idle_since >= self._patience_s:
-            self._let_go()
-        else:
-            self._hold_back()
 
-    @property
-    def _patience_s(self) -> float:
-        """How long a learner without work is kept."""
-        return HOLD_S if self._desk.holds else LINGER_S
-
-    def _hold_back(self) -> None:
-        """Stop the learner where the line needs the machine, and let it go on afterwards."""
-        desk = self._desk
-        if desk.learner is None:
-            return
-        may = self._throttle.may_learn(wants=desk.working is not None)
-        wait = desk.working is not None and not may
-        if wait and not desk.paused:
-            log.info("learner_paused", idle_p99_ms=self._throttle.idle_p99_ms)
-            self._health.count("learner_pauses")
-            desk.learner.pause()
-        elif desk.paused and not wait:
-            desk.learner.go_on()
-        desk.paused = wait
-
-    def _give_up(self, reason: str) -> None:
-        """What was under way comes to nothing, and the coordinator is told."""
-        working, self._desk.working = self._desk.working, None
-        if working is not None:
-            working.message.unlink(missing_ok=True)
-            self._refuse(working.order.id, Refusal(FAILED, reason))
-
-    def _let_go(self) -> None:
-        """End the learner; nobody waits for what it was doing."""
-        desk = self._desk
-        if desk.working is not None:
-            desk.working.message.unlink(missing_ok=True)
-            desk.working = None
-        self._end_learner()
-
-    def _end_learner(self) -> None:
-        learner, self._desk.learner = self._desk.learner, None
-        self._desk.serial += 1
-        self._desk.holds = False
-        if learner is not None:
-            learner.end()
-
-    def _refuse(self, about: str, refusal: Refusal) -> None:
+    def refuse(self, about: str, refusal: Refusal) -> None:
+        """An order comes to nothing, and the coordinator is told why."""
         self._health.count("orders_refused")
         log.warning("order_refused", order=about[:64], reason=refusal.reason)
-        self._offer("refusal", refusal.encode(), about)
+        self.offer("refusal", refusal.encode(), about)
 
-    def _offer(self, what: ParcelKind, payload: bytes, about: str) -> None:
+    def offer(self, what: ParcelKind, payload: bytes, about: str) -> None:
+        """An answer to an order or a query."""
         until = self._clock.monotonic() + LATE_S
         self._parcels.offer(Parcel(uuid.uuid4().hex, what, payload, until, about=about))
 

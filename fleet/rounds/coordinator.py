@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from flwr.serverapp.grid import Grid
 
 from fleet.rounds.asking import Asking
 from fleet.rounds.gathering import Ask, Gathered, Gatherer, pack
+from fleet.rounds.grids.configuring import Configuring
 from fleet.rounds.journal import Progress, RunJournal, Terms
 from fleet.rounds.post import Post
 from fleet.rounds.private import PrivateGatherer
@@ -81,7 +81,7 @@ class Coordinator:
             if gatherer
             else PrivateGatherer(self._post, settings.privacy, plan.strategy)
         )
-        self._rolls = RollCall(grid, self._post, settings, base.sha256)
+        self._rolls = RollCall(grid, self._post, settings, base.sha256, self._clock)
         self._scope = scope_for(plan.strategy, settings)
         self.layout = Layout.of(base.arrays, self._scope.travelling(base.arrays))
         self._strategy = make_strategy(plan.strategy, settings)
@@ -195,7 +195,7 @@ class Coordinator:
         epsilon = self._gatherer.allow(before)
         self._post.weigh()
         late = [self._rolls.name(node) for node in self._post.late()]
-        chosen = self._rolls.choose(random.Random(f"{self._plan.seed}/{number}"))  # noqa: S311
+        chosen = self._rolls.choose(f"{self._plan.seed}/{number}")
         found, reason = Gathered(), chosen.shortage
         if not reason:
             try:
@@ -229,7 +229,7 @@ class Coordinator:
                 number,
                 ArrayRecord({name: Array(np.asarray(a)) for name, a in arrays.items()}),
                 ConfigRecord({ORDER: self.order(number).encode()}),
-                _Only(self._grid, chosen.nodes),
+                Configuring(self._grid, chosen.nodes),
             )
         )
         packed = pack(trainings, self.progress.values)
@@ -291,45 +291,6 @@ class Coordinator:
 _ARITHMETIC = {
     "scope", "local", "share", "proximal", "adam_rate", "adam_floor", "poisoned", "privacy",
 }  # fmt: skip
-
-
-class _Only(Grid):
-    """A grid as a strategy sees it: the devices of this round, and no way to send."""
-
-    def __init__(self, grid: Grid, nodes: Sequence[int]) -> None:
-        self._grid = grid
-        self._nodes = list(nodes)
-
-    def get_node_ids(self) -> list[int]:
-        return self._nodes
-
-    def set_run(self, run: Any) -> None:
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def push_messages(self, messages: Any) -> Any:
-        raise FederationError(f"a strategy only configures: {messages!r} can't be sent")
-
-    def pull_messages(self, message_ids: Any) -> Any:
-        raise FederationError(f"a strategy only configures: {message_ids!r} can't be asked for")
-
-    def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-        raise FederationError(
-            f"a strategy only configures: {messages!r} can't be sent, not even for {timeout} s"
-        )
 
 
 def _sha256(values: object) -> str:

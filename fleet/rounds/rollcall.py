@@ -11,12 +11,19 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp.grid import Grid
 
 from fleet.rounds.gathering import refusal_of
+from fleet.rounds.grids.own import OwnGrid
 from fleet.rounds.post import Post
 from fleet.rounds.record import Candidate, SetAside
 from fleet.rounds.settings import RoundSettings
+from shared.clock import Clock
 from shared.errors import WireError
+from shared.log import get_logger
 from shared.rounds import CONFIG, COUNTS, OTHER_BASE, REASONS, Counts
 
+log = get_logger("rounds")
+
+ASK_AGAIN_S = 5.0
+"""Devices that were there and could not take part are asked again after so long."""
 ABSENT = "not there: it did not answer"
 
 
@@ -37,8 +44,11 @@ class RollCall:
     asked again, so that a round among known devices costs one exchange.
     """
 
-    def __init__(self, grid: Grid, post: Post, settings: RoundSettings, base: str) -> None:
+    def __init__(
+        self, grid: Grid, post: Post, settings: RoundSettings, base: str, clock: Clock
+    ) -> None:
         self._grid = grid
+        self._clock = clock
         self._post = post
         self._settings = settings
         self._base = base
@@ -65,8 +75,22 @@ class RollCall:
         """Who can take part now, by node."""
         return {node: self.name(node) for node in self._ask() if not self._reason(node)}
 
-    def choose(self, draws: random.Random) -> Chosen:
-        """Devices for the next round: those that can, or a share of them drawn at random."""
+    def choose(self, seed: str) -> Chosen:
+        """Devices for the next round: those that can, or a share of them drawn at random.
+
+        Where they are too few, others are waited for, as long as `patience_s` says.
+        """
+        until = self._clock.monotonic() + self._settings.patience_s
+        chosen = self._choose(random.Random(seed))  # noqa: S311
+        while chosen.shortage and isinstance(self._grid, OwnGrid):
+            left = until - self._clock.monotonic()
+            if left <= 0 or not self._grid.wait(min(left, ASK_AGAIN_S)):
+                break
+            log.info("waiting_for_devices", why=chosen.shortage, seconds=round(left, 1))
+            chosen = self._choose(random.Random(seed))  # noqa: S311
+        return chosen
+
+    def _choose(self, draws: random.Random) -> Chosen:
         nodes = self._ask()
         reasons = {node: self._reason(node) for node in nodes}
         able = sorted((n for n in nodes if not reasons[n]), key=self.name)

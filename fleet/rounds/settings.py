@@ -108,6 +108,12 @@ class RoundSettings(Settings):
         le=300,
         description="for a device to say that it is there; Flower's own engine needs 60",
     )
+    patience_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="over MQTT a round with too few devices waits so long for others to come",
+    )
     void_limit: int = Field(default=3, ge=1, description="void rounds in a row that end the run")
     proximal: float = Field(default=0.01, ge=0, description="FedProx: the price of straying")
     adam_rate: float = Field(default=0.01, gt=0, description="FedAdam: of the coordinator's step")

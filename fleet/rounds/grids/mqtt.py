@@ -164,6 +164,13 @@ class MqttGrid(OwnGrid):
         with self._shared.changed:
             return sorted(self._shared.nodes)
 
+    def wait(self, seconds: float) -> bool:
+        """True also where nothing has changed: a device that was there may have labels now."""
+        with self._shared.changed:
+            before = dict(self._shared.nodes)
+            self._shared.changed.wait_for(lambda: self._shared.nodes != before, seconds)
+        return not self._stopped.is_set()
+
     def _bring(self, message: Message) -> None:
         self._heard.put(message)
 
@@ -304,6 +311,7 @@ class MqttGrid(OwnGrid):
                 self._shared.nodes[node] = address.device
             else:
                 self._shared.nodes.pop(node, None)
+            self._shared.changed.notify_all()
 
     def _new_peer(self, address: Address, node: int) -> _Peer:
         topic = address.topic("round")

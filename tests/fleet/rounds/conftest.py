@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flwr.clientapp import ClientApp
+from flwr.serverapp.grid import Grid
 
 from fleet.rounds.coordinator import Coordinator, Plan
 from fleet.rounds.gathering import PlainGatherer
@@ -34,6 +35,7 @@ def open_rounds(base: Path, tmp_path: Path) -> Open:
         *,
         folder: str = "run",
         more: Mapping[str, Any] | None = None,
+        grid: Callable[[Mapping[str, ClientApp]], Grid] = InProcessGrid,
         **settings: Any,
     ) -> Coordinator:
         chosen = RoundSettings(
@@ -44,7 +46,7 @@ def open_rounds(base: Path, tmp_path: Path) -> Open:
             **settings,
         )
         return Coordinator(
-            InProcessGrid(apps),
+            grid(apps),
             chosen,
             plan or Plan("fedavg", 3),
             BaseNetwork.read(base),

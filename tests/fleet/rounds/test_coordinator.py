@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from flwr.clientapp import ClientApp
 
 from edge.learner import client_app
 from fleet.rounds.coordinator import Plan
+from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.record import RoundRecord
 from fleet.rounds.strategies import STRATEGIES, StrategyName
 from shared.errors import FederationError
@@ -204,6 +205,38 @@ def test_too_few_devices_make_void_rounds_and_then_end_the_run(
         run.run()
     assert [record.outcome for record in run.progress.history] == ["void", "void"]
     assert np.array_equal(run.progress.values, before)
+
+
+class Arriving(InProcessGrid):
+    """Of its devices the first is there; the others come while somebody waits."""
+
+    waited = 0
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(super().get_node_ids())[: None if self.waited else 1]
+
+    def wait(self, seconds: float) -> bool:
+        self.waited += 1
+        return seconds > 0
+
+
+def test_a_round_waits_for_devices_that_it_lacks(
+    open_rounds: Open, base: Path, tmp_path: Path
+) -> None:
+    run = open_rounds(tiny_apps(2, base, tmp_path / "state"), Plan("fedavg", 1), grid=Arriving)
+    record = run.step()
+    assert (record.outcome, len(record.took_part)) == ("finished", 2)
+    assert isinstance(run.grid, Arriving)
+    assert run.grid.waited == 1
+
+
+def test_a_round_that_may_not_wait_is_void_at_once(
+    open_rounds: Open, base: Path, tmp_path: Path
+) -> None:
+    apps = tiny_apps(2, base, tmp_path / "state")
+    run = open_rounds(apps, Plan("fedavg", 1), grid=Arriving, patience_s=0.0)
+    record = run.step()
+    assert (record.outcome, record.reason) == ("void", "1 of at least 2 devices took part")
 
 
 def test_a_device_that_stalls_costs_its_deadline_and_its_late_update_is_not_mixed_in(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from edge.rounds import LATE_S, LINGER_S
+from edge.learner_desk import LINGER_S
+from edge.rounds import LATE_S
 from fleet.rounds.coordinator import Coordinator, Plan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.privacy import PrivacySettings
@@ -225,6 +227,19 @@ def test_a_killed_device_costs_the_others_no_more_than_its_grace(plant: Plant) -
     assert node_of("b") not in plant.grid.get_node_ids()
 
 
+def test_who_waits_for_devices_goes_on_when_one_comes_or_goes(plant: Plant) -> None:
+    waiting = threading.Thread(target=plant.grid.wait, args=(600.0,), daemon=True)
+    waiting.start()
+    for turn in range(500):
+        # A change before it began to wait is none to it.
+        plant.devices["b"].tell("online" if turn % 2 else "offline")
+        plant.grid.work()
+        waiting.join(0.01)
+        if not waiting.is_alive():
+            break
+    assert not waiting.is_alive()
+
+
 def test_a_device_that_is_started_again_in_a_round_gets_its_order_again(plant: Plant) -> None:
     device = plant.devices["b"]
     device.idle = True
@@ -329,7 +344,7 @@ def test_what_can_not_be_read_is_that_devices_error_alone(plant: Plant) -> None:
     device.idle = True
     (id_,) = plant.grid.push_messages([order("a")])
     plant.move()
-    device.rounds._offer("answer", b"not Flower's", id_)
+    device.rounds.offer("answer", b"not Flower's", id_)
     plant.move()
     (reply,) = plant.grid.pull_messages([id_])
     assert reply.error.code == FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.rounds import LINGER_S
+from edge.learner_desk import LINGER_S
 from fleet.rounds.coordinator import Coordinator, Plan
 from fleet.rounds.post import Post
 from fleet.rounds.settings import RoundSettings, ScopeSettings
