@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,12 @@ from cloud.training.certify_cli import CertifyReport
 from cloud.training.scorecard import Evaluation
 from edge.bench import BenchRow
 from edge.settings import json_schema as edge_schema
+from fleet.identity.authority import Authority
+from fleet.rounds.findings import Record, RunReport
+from fleet.rounds.record import Candidate
+from fleet.rounds.settings import RoundSettings
+from fleet.service import open_fleet
+from fleet.settings import FleetSettings
 from hardware_sim.fleet.report import FleetRow
 from hardware_sim.line_run import LineReport
 from hardware_sim.plan.report import Plan
@@ -28,10 +36,13 @@ from hardware_sim.scenario.verdict import ScenarioReport
 from hardware_sim.summary import DemoSummary
 from shared import wire
 from shared.cli import app
+from shared.clock import SystemClock
 from shared.doctor import Row
 from shared.errors import exit_codes
 from shared.manifest import Manifest
+from shared.services import ServedTail, Surroundings
 from shared.topics import CHANNELS, PREFIX
+from shared.transport.memory import MemoryBroker
 
 REFERENCE = Path(__file__).parent / "reference"
 REPORTS: dict[str, Any] = {
@@ -41,6 +52,9 @@ REPORTS: dict[str, Any] = {
     "cloud-certify": CertifyReport,
     "cloud-parity": list[ParityRow],
     "doctor": list[Row],
+    "fleet-federate": RunReport,
+    "fleet-federate-dry-run": list[Candidate],
+    "fleet-candidate-list": list[Record],
     "sim-line": LineReport,
     "sim-run": ScenarioReport,
     "sim-fleet": list[FleetRow],
@@ -72,7 +86,8 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "cloud-config.schema.json", _json(cloud_schema())
     yield "manifest.schema.json", _json(Manifest.model_json_schema())
     yield "scenario.schema.json", _json(Scenario.model_json_schema())
-    yield "openapi.json", _json(openapi())
+    yield "rounds-config.schema.json", _json(RoundSettings.model_json_schema())
+    yield "openapi.json", _json(_openapi())
     for name, kind in REPORTS.items():
         yield f"report-{name}.schema.json", _json(msgspec.json.schema(kind))
     yield "messages.md", _messages()
@@ -95,6 +110,29 @@ def main() -> int:
     if stale:
         sys.stderr.write(f"out of date: {', '.join(stale)}; run `make docs` and commit it\n")
     return 1 if stale else 0
+
+
+def _openapi() -> dict[str, Any]:
+    """With the routes of the fleet, which is plugged into the cloud's process."""
+    with tempfile.TemporaryDirectory() as folder:
+        around = Surroundings(
+            MemoryBroker().transport(), SystemClock(), NoTails(), None, threading.Event()
+        )
+        Authority.create(Path(folder), ["localhost"], SystemClock())
+        return openapi([open_fleet(FleetSettings(folder=Path(folder)), around)])
+
+
+class NoTails:
+    """A rack for routes that nobody calls."""
+
+    def served(self) -> Sequence[ServedTail]:
+        return ()
+
+    def serve(self, path: Path) -> ServedTail:
+        raise NotImplementedError(path)
+
+    def drop(self, pair: str) -> None:
+        del pair
 
 
 def _json(value: Any) -> str:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from shared.errors import SettingsError
 from shared.gate import Gate
+from shared.scored import Floats, Scored
 
-Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 STEP, REACH = 0.01, 20.0
 METHOD = (
     "fixed-sequence Learn then Test (Angelopoulos et al. 2021) with exact binomial tails over "
@@ -31,6 +32,8 @@ def _grid() -> Floats:
 
 GRID = _grid()
 """Every threshold that a gate can be given, ascending: from below all scores to above them."""
+BINS = len(GRID) + 1
+"""A score lies in the bin that says how many thresholds are not above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,65 +64,6 @@ class Limits:
                 f"{self.escapes}",
                 fix="ask for a higher --system-alpha, or a lower --alpha",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores of the pictures of parts that are all defective, or all good.
-
-    part    int (n,): which part a picture shows, 0 to parts − 1, each at least once
-    edge    (n,): the head's, 0–1; a picture whose score is not finite escalates
-    cloud   (n,): head and tail together, 0–1; a picture whose score is NaN is rejected
-    """
-
-    part: NDArray[np.intp]
-    edge: Floats
-    cloud: Floats
-
-    @property
-    def parts(self) -> int:
-        return int(self.part.max()) + 1 if len(self.part) else 0
-
-    def lowest(self, scores: Floats, among: NDArray[np.bool_]) -> Floats:
-        """Each part's lowest score `among` its pictures, (parts,); +inf where it has none."""
-        found = np.full(self.parts, np.inf)
-        np.minimum.at(found, self.part[among], scores[among])
-        return found
-
-    def first_to_pass(self) -> Floats:
-        """(parts,): the part passes at the edge where one of its pictures scores below."""
-        return self.lowest(self.edge, np.isfinite(self.edge))
-
-    def first_to_reject(self) -> Floats:
-        """(parts,): the part is rejected at the edge from this threshold down."""
-        return -self.lowest(-self.edge, np.isfinite(self.edge))
-
-    def first_to_pass_cloud(self, reject_from: float) -> Floats:
-        """(parts,): the same for the cloud, of pictures that the edge does not reject."""
-        sent = ~np.isfinite(self.edge) | (self.edge < reject_from)
-        return self.lowest(self.cloud, sent & ~np.isnan(self.cloud))
-
-    def passed(self, gate: Gate, *, with_cloud: bool) -> int:
-        """Parts of which the gate, or the gate and the cloud, passes a picture."""
-        found = np.isfinite(self.edge) & (self.edge < gate.pass_below)
-        if with_cloud:
-            found |= self.escalated(gate) & (self.cloud < gate.cloud_reject_from)
-        return self._parts_with(found)
-
-    def rejected(self, gate: Gate, *, with_cloud: bool) -> int:
-        """Parts of which the gate, or the gate and the cloud, rejects a picture."""
-        found = np.isfinite(self.edge) & (self.edge >= gate.reject_from)
-        if with_cloud:
-            found |= self.escalated(gate) & ~(self.cloud < gate.cloud_reject_from)
-        return self._parts_with(found)
-
-    def escalated(self, gate: Gate) -> NDArray[np.bool_]:
-        """Pictures that the gate sends to the cloud, (n,)."""
-        between = (self.edge >= gate.pass_below) & (self.edge < gate.reject_from)
-        return np.asarray(between | ~np.isfinite(self.edge))
-
-    def _parts_with(self, pictures: NDArray[np.bool_]) -> int:
-        return len(np.unique(self.part[pictures]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +99,9 @@ def choose(
     edge = choose_edge(passing(defective), defective.parts, rejected(good), good.parts, limits)
     if edge is None:
         return None
-    system = cloud_reject_from(defective, edge.reject_from, limits, limits.delta / weights_compared)
+    end = edge_bin(passing(defective), defective.parts, limits)
+    tied, later = escaping(defective, edge.reject_from, end)
+    system = choose_system(tied, later, defective.parts, limits, weights_compared)
     gate = Gate(
         edge.pass_below,
         edge.reject_from,
@@ -199,6 +145,18 @@ def choose_edge(
     return EdgeChoice(escapes, overkill) if escapes and overkill else None
 
 
+def choose_system(
+    tied: Counts, later: Counts, defective: int, limits: Limits, weights_compared: int
+) -> Tested | None:
+    """The cloud's half of `choose`, from counts: the highest threshold at which edge and cloud
+    pass at most `limits.system`. None where no threshold is shown to.
+
+    tied, later   of `defective` parts, as `escaping` counts them
+    """
+    counted = counted_together(tied, later, defective, limits)
+    return _last_safe(GRID, counted, defective, limits.system, limits.delta / weights_compared)
+
+
 def pass_below(defective: Scored, limit: float, delta: float) -> Tested | None:
     """The highest threshold at which at most a share `limit` of defective parts pass."""
     return _last_safe(GRID, passing(defective), defective.parts, limit, delta)
@@ -209,15 +167,29 @@ def reject_from(good: Scored, limit: float, delta: float) -> Tested | None:
     return _last_safe(GRID[::-1], rejected(good)[::-1], good.parts, limit, delta)
 
 
-def passing(scored: Scored) -> NDArray[np.intp]:
+def passing(scored: Scored) -> Counts:
     """How many parts pass the edge with each threshold of GRID as `pass_below`."""
-    return np.searchsorted(np.sort(scored.first_to_pass()), GRID, side="left")
+    return below(binned(scored.first_to_pass()))
 
 
-def rejected(scored: Scored) -> NDArray[np.intp]:
+def rejected(scored: Scored) -> Counts:
     """How many are rejected at the edge with each threshold of GRID as `reject_from`."""
-    highest = np.sort(scored.first_to_reject())
-    return np.asarray(scored.parts - np.searchsorted(highest, GRID, side="left"))
+    return scored.parts - below(binned(scored.first_to_reject()))
+
+
+def bins(scores: Floats) -> NDArray[np.intp]:
+    """How many thresholds of GRID are not above each score: a gate sees no more of it."""
+    return np.searchsorted(GRID, scores, side="right")
+
+
+def binned(scores: Floats) -> Counts:
+    """How many scores lie in each bin, int64 (BINS,)."""
+    return np.bincount(bins(scores), minlength=BINS).astype(np.int64)
+
+
+def below(counts: Counts) -> Counts:
+    """How many of what was counted by bin lie below each threshold of GRID."""
+    return np.cumsum(counts)[:-1]
 
 
 def parts_allowed(parts: int, share: float) -> int:
@@ -225,34 +197,41 @@ def parts_allowed(parts: int, share: float) -> int:
     return int(np.floor(share * parts + 1e-9))
 
 
-def cloud_reject_from(
-    defective: Scored, reject_from: float, limits: Limits, delta: float
-) -> Tested | None:
-    """The cloud's highest threshold at which edge and cloud pass at most `limits.system`.
-
-    `reject_from` was chosen on good parts, so that it is as good as fixed here; `pass_below` was
-    chosen on these very parts, which `counted_at_edge` pays for.
-    """
-    cloud = defective.first_to_pass_cloud(reject_from)
-    escaping = np.where(counted_at_edge(defective, limits), -np.inf, cloud)
-    counts = np.searchsorted(np.sort(escaping), GRID, side="left")
-    return _last_safe(GRID, counts, defective.parts, limits.system, delta)
-
-
-def counted_at_edge(defective: Scored, limits: Limits) -> NDArray[np.bool_]:
-    """Parts that the system's test counts as passed at the edge, (parts,).
+def paid_at_edge(defective: int, limits: Limits) -> int:
+    """How many parts the system's test counts as passed at the edge, whatever their scores.
 
     The edge's test allows some k of them to pass, a number fixed beforehand, so `pass_below` lies
-    at or below what the (k + 1)-th part passes at. With that part counted too, and every tie with
-    it, the choice is paid for: the population's share below it is a uniform order statistic; given
-    it the other parts are still independent; and both together have the binomial tail of the
-    count (docs/decisions/0012).
+    at or below the bin of the (k + 1)-th part. With that part counted too, the choice is paid for:
+    the population's share before it, ties at random, is a uniform order statistic; given it the
+    other parts are still independent; and both together have the binomial tail of the count
+    (docs/decisions/0012).
     """
-    passing = defective.first_to_pass()
-    allowed = most_allowed(defective.parts, limits.escapes, limits.delta)
-    if allowed < 0:
-        return np.ones(defective.parts, bool)
-    return np.asarray(passing <= np.partition(passing, allowed)[allowed])
+    return most_allowed(defective, limits.escapes, limits.delta) + 1
+
+
+def edge_bin(passing: NDArray[np.integer], defective: int, limits: Limits) -> int:
+    """The bin of the last part that is paid for at the edge; `passing` as in `choose_edge`."""
+    return int(np.searchsorted(passing, paid_at_edge(defective, limits), side="left"))
+
+
+def escaping(defective: Scored, reject_from: float, edge_bin: int) -> tuple[Counts, Counts]:
+    """Parts in the bin of the edge's last paid one, and parts after it, by when the cloud passes
+    them; int64 (BINS,) each. `reject_from` was chosen on good parts: it is as good as fixed here.
+    """
+    place, cloud = bins(defective.first_to_pass()), defective.first_to_pass_cloud(reject_from)
+    return binned(cloud[place == edge_bin]), binned(cloud[place > edge_bin])
+
+
+def counted_together(tied: Counts, later: Counts, defective: int, limits: Limits) -> Counts:
+    """How many parts the system's test counts as passed at each threshold of GRID.
+
+    Which of the parts in one bin are paid for at the edge is not known: those that the cloud
+    passes last. So the count is the largest that any order of them gives.
+    """
+    paid = paid_at_edge(defective, limits)
+    before = defective - tied.sum() - later.sum()
+    rest = tied.sum() - (paid - before)
+    return np.asarray(paid + np.minimum(below(tied), rest) + below(later))
 
 
 def _last_safe(

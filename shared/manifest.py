@@ -152,5 +152,10 @@ class Manifest(Settings):
 
 
 def _pair_of(files: Mapping[str, FileEntry]) -> str:
-    joined = "".join(files[name].sha256 for name in PAIR)
+    return pair_of({name: files[name].sha256 for name in PAIR})
+
+
+def pair_of(hashes: Mapping[str, str]) -> str:
+    """The id of a head, tail and codec with these sha256, 16 hex digits."""
+    joined = "".join(hashes[name] for name in PAIR)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

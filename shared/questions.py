@@ -20,7 +20,9 @@ QUESTION, VALUES_KEY, COMPARED, LIKE = "question", "values", "compared", "like"
 MOST_MODELS = 2
 MOST_MODEL_BYTES = 64 << 20
 
-What = Literal["magnitudes", "moments", "ranges", "shifts", "symbols", "tally", "comparison"]
+What = Literal[
+    "magnitudes", "moments", "ranges", "shifts", "symbols", "tally", "system", "comparison"
+]
 Use = Literal["train", "calibrate", "test"]
 
 
@@ -35,6 +37,22 @@ class Threshold(msgspec.Struct, frozen=True):
         return Gate(self.pass_below, self.reject_from, 0.5)
 
 
+class Passage(msgspec.Struct, frozen=True):
+    """How what the first model sends on reaches the second one, and how both are weighed.
+
+    codec, shape   the codec's tables as a bundle keeps them; of the features
+    cap_bytes      of the encoded features, beyond which they are sent coarser
+    tail_weight    of the second model's score, as in `shared.gate.Gate`
+    edge_bin       as in `shared.certificate.edge_bin`
+    """
+
+    codec: bytes
+    shape: tuple[int, int, int]
+    cap_bytes: int
+    tail_weight: float
+    edge_bin: int
+
+
 class Question(msgspec.Struct, frozen=True):
     """Asked of every device alike.
 
@@ -45,13 +63,15 @@ class Question(msgspec.Struct, frozen=True):
     shifts       by how much the first model's scores lie above the second's (sum of counts)
     symbols      how often the first model's features round to each symbol (sum of counts)
     tally        parts over thresholds, of each model (sum of counts)
+    system       parts over thresholds of the cloud: head, gate and tail (sum of counts)
     comparison   how the device's own held-out parts fare with each model and its gate (clear)
 
     use      which of its parts are asked about
     most     pictures of one device; 0: all
     order    with the values beside it: the float network
     limit    of symbols
-    gates    of the models, for a comparison
+    gates    of the models, for a comparison; of the head, for the system
+    passage  from head to tail, for the system
     """
 
     what: What
@@ -61,6 +81,7 @@ class Question(msgspec.Struct, frozen=True):
     scales: list[float] = []
     limit: int = 0
     gates: list[Threshold] = []
+    passage: Passage | None = None
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

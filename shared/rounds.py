@@ -42,6 +42,7 @@ ONE_CLASS = 1002
 OTHER_BASE = 1003
 OTHER_LAYOUT = 1004
 FAILED = 1005
+UNANSWERED = 1006
 NO_LEARNER = 1011
 NOT_NOW = 1012
 GONE = 1013
@@ -51,6 +52,7 @@ REASONS = {
     OTHER_BASE: "a model of another version",
     OTHER_LAYOUT: "layers of another shape",
     FAILED: "its training failed",
+    UNANSWERED: "it can't answer",
     NO_LEARNER: "it has no learner",
     NOT_NOW: "it can't take part now",
     GONE: "it went away",

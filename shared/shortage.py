@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shared.certificate import Limits, most_allowed, parts_needed, upper_bound
+from shared.certificate import Limits, most_allowed, paid_at_edge, parts_needed, upper_bound
 from shared.errors import TooFewParts
 from shared.promises import percent
 
@@ -76,6 +76,12 @@ def too_few(
         "\n".join(shortage.message for shortage in found),
         fix="; ".join(shortage.fix for shortage in found),
     )
+
+
+def system_supported(defective: int, limits: Limits, weights_compared: int) -> float | None:
+    """The lowest limit of the system that so many parts support; None where they support none."""
+    paid = paid_at_edge(defective, limits)
+    return offered(upper_bound(paid, defective, limits.delta / weights_compared))
 
 
 def offered(limit: float) -> float | None:

@@ -12,13 +12,20 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.certificate import GRID, EdgeChoice, Limits, Scored, choose_edge, parts_allowed
+from shared.certificate import (
+    BINS,
+    GRID,
+    Counts,
+    EdgeChoice,
+    Limits,
+    below,
+    binned,
+    choose_edge,
+    parts_allowed,
+)
 from shared.errors import FederationError
 from shared.gate import Gate
-
-Counts = NDArray[np.int64]
-BINS = len(GRID) + 1
-"""A score lies in the bin that says how many thresholds are not above it."""
+from shared.scored import Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Kind:
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        return cls(_binned(scored.first_to_pass()), _binned(scored.first_to_reject()))
+        return cls(binned(scored.first_to_pass()), binned(scored.first_to_reject()))
 
     @property
     def parts(self) -> int:
@@ -43,11 +50,11 @@ class Kind:
 
     def passing(self) -> Counts:
         """How many parts pass the edge with each threshold of GRID as `pass_below`."""
-        return np.cumsum(self.lowest)[:-1]
+        return below(self.lowest)
 
     def rejected(self) -> Counts:
         """How many are rejected with each threshold of GRID as `reject_from`."""
-        return self.parts - np.cumsum(self.highest)[:-1]
+        return self.parts - below(self.highest)
 
     def passed_by(self, gate: Gate) -> int:
         """With a gate whose thresholds need not lie on GRID: its lower neighbour there counts."""
@@ -81,13 +88,13 @@ class Tally:
     def read(cls, flat: NDArray[np.integer]) -> Self:
         """Raises FederationError for what can't be a sum of such counts."""
         if flat.shape != (LENGTH,) or (flat < 0).any():
-            raise FederationError("the counts that came are none", fix=_FIND)
+            raise FederationError("the counts that came are none", fix=FIND)
         rows = np.asarray(flat[:-1], np.int64).reshape(4, BINS)
         defective, good = Kind(rows[0], rows[1]), Kind(rows[2], rows[3])
         pictures = int(flat[-1])
         agree = all(int(kind.highest.sum()) == kind.parts for kind in (defective, good))
         if not agree or defective.parts + good.parts > pictures:
-            raise FederationError("the counts that came contradict each other", fix=_FIND)
+            raise FederationError("the counts that came contradict each other", fix=FIND)
         return cls(defective, good, pictures)
 
     def auroc(self) -> float:
@@ -138,8 +145,4 @@ class Tally:
 LENGTH = 4 * BINS + 1
 
 
-def _binned(scores: NDArray[np.float64]) -> Counts:
-    return np.bincount(np.searchsorted(GRID, scores, side="right"), minlength=BINS).astype(np.int64)
-
-
-_FIND = "a device answers with what it has not counted: run it again without secure sums to find it"
+FIND = "a device answers with what it has not counted: run it again without secure sums to find it"

@@ -77,10 +77,10 @@ def create_app(backstage: Backstage) -> FastAPI:
     return app
 
 
-def openapi() -> dict[str, Any]:
-    """The API's OpenAPI description, without a running service."""
+def openapi(services: Sequence[Service] = ()) -> dict[str, Any]:
+    """The API's OpenAPI description, without a running service. `services` are not started."""
 
     def no_health() -> Any:
         raise NotImplementedError
 
-    return create_app(Backstage(Database("sqlite://"), no_health)).openapi()
+    return create_app(Backstage(Database("sqlite://"), no_health, services=services)).openapi()

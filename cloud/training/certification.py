@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloud.training.dataset import Dataset
 from cloud.training.fingerprints import known
@@ -15,11 +14,8 @@ from shared.certificate import (
     METHOD,
     Chosen,
     Limits,
-    Scored,
     choose,
-    counted_at_edge,
     interval,
-    upper_bound,
 )
 from shared.errors import CertificateError
 from shared.gate import Gate
@@ -27,7 +23,8 @@ from shared.manifest import HEAD, TRAINED, TUNED
 from shared.promises import Certificate, GateSpec, Measured, Promise, SystemCertificate
 from shared.runtime.base import RuntimeOptions
 from shared.runtime.choice import choose_runtime
-from shared.shortage import Erring, offered, too_few
+from shared.scored import Scored, by_kind
+from shared.shortage import Erring, system_supported, too_few
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +39,7 @@ class Parts:
         names, part = np.unique(dataset.parts, return_inverse=True)
         defective = np.zeros(len(names), bool)
         defective[part[dataset.labels]] = True
-
-        def scored(wanted: NDArray[np.bool_]) -> Scored:
-            among, number = wanted[part], np.cumsum(wanted) - 1
-            return Scored(number[part[among]], judged.edge[among], judged.cloud[among])
-
-        return cls(scored(defective), scored(~defective))
+        return cls(*by_kind(np.asarray(part, np.intp), defective, judged.edge, judged.cloud))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +103,13 @@ def certify(
         created=created,
     )
     good, defective = (kind.escalated(chosen.gate) for kind in (parts.good, parts.defective))
+    least = system_supported(parts.defective.parts, limits, compared)
     return Certified(
         certificate,
         float(np.concatenate([good, defective]).mean()),
         float(good.mean()),
         float((~good & (parts.good.edge < chosen.gate.pass_below)).mean()),
-        None if chosen.system else system_supported(parts.defective, limits, compared),
+        None if chosen.system else least,
     )
 
 
@@ -157,12 +150,6 @@ def weights_compared(bundle: Bundle, dataset: Dataset) -> int:
         if not known(images, bundle.read(TUNED)).any():
             return 1
     return bundle.manifest.training.tail_weights
-
-
-def system_supported(defective: Scored, limits: Limits, compared: int) -> float | None:
-    """The lowest limit of the system that these parts support; None where they support none."""
-    counted = int(counted_at_edge(defective, limits).sum())
-    return offered(upper_bound(counted, defective.parts, limits.delta / compared))
 
 
 def _edge_promises(parts: Parts, limits: Limits, chosen: Chosen) -> tuple[Promise, Promise]:

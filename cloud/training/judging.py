@@ -13,12 +13,11 @@ from cloud.training.pictures import decode
 from shared.bundle import Bundle
 from shared.console import track
 from shared.manifest import HEAD, TAIL
+from shared.passage import batches, received, weighed
 from shared.pictures import compress, to_pixels
 from shared.preprocess import prepare
 from shared.runtime.base import Runtime, RuntimeOptions
 from shared.runtime.choice import choose_runtime
-
-BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +76,12 @@ def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int 
     seen = _look(bundle, dataset, runtime, threads)
     symbols = np.stack([one.symbols for one in seen])
     coarseness = np.array([one.coarseness for one in seen])
-    answers = ask(
-        open_tail(bundle, runtime, threads), received(bundle, symbols, coarseness), "judging"
-    )
+    arrived = received(bundle.codec, symbols, coarseness)
+    answers = ask(open_tail(bundle, runtime, threads), arrived, "judging")
     edge = np.array([one.edge for one in seen])
     return Judgements(
         edge=edge,
-        cloud=weighed(bundle, edge, answers.scores),
+        cloud=weighed(bundle.manifest.gate.gate, edge, answers.scores),
         encoded=np.array([one.encoded for one in seen]),
         jpeg=np.array([one.jpeg for one in seen]),
         coarseness=coarseness,
@@ -110,36 +108,13 @@ def open_tail(bundle: Bundle, runtime: str, threads: int) -> Runtime:
 
 def ask(tail: Runtime, symbols: NDArray[np.int8], what: str) -> Answers:
     """Run the tail on decoded symbols (n, channels, height, width), in batches."""
-    starts = track(range(0, len(symbols), BATCH), what)
-    columns = zip(*(tail.run(symbols[start : start + BATCH]) for start in starts), strict=True)
+    columns = zip(*(tail.run(batch) for batch in track(batches(symbols), what)), strict=True)
     maps, scores, *kinds = (np.concatenate(column) for column in columns)
     return Answers(
         np.asarray(scores, np.float64).reshape(-1),
         np.asarray(maps, np.float32)[:, 0],
         np.asarray(kinds[0], np.float32) if kinds else None,
     )
-
-
-def received(
-    bundle: Bundle, symbols: NDArray[np.int8], coarseness: NDArray[np.int64]
-) -> NDArray[np.int8]:
-    """The symbols that the tail sees once they were sent, each at its coarseness."""
-    codec = bundle.codec
-    return np.stack(
-        [
-            one if k == 1 else codec.decode(codec.encode(one, int(k)), int(k))
-            for one, k in zip(symbols, coarseness, strict=True)
-        ]
-    )
-
-
-def weighed(
-    bundle: Bundle, edge: NDArray[np.float64], tail: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The cloud's scores (n,): head and tail as this bundle's gate weighs them."""
-    gate = bundle.manifest.gate.gate
-    pairs = zip(edge.tolist(), tail.tolist(), strict=True)
-    return np.array([gate.cloud_score(head, deep) for head, deep in pairs])
 
 
 def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[Seen]:

@@ -10,18 +10,12 @@ from numpy.typing import NDArray
 
 from cloud.training.dataset import Dataset
 from cloud.training.intervals import Interval, auroc_interval
-from cloud.training.judging import (
-    BATCH,
-    Judgements,
-    ask,
-    open_tail,
-    prepared,
-    weighed,
-)
+from cloud.training.judging import Judgements, ask, open_tail, prepared
 from cloud.training.metrics import auroc
 from cloud.training.pixels import PixelsModel
 from shared.bundle import Bundle
 from shared.console import track
+from shared.passage import BATCH, weighed
 from shared.pictures import COMPRESSIONS, Compression, compress, decompress, to_pixels, to_planes
 
 COARSENESS = (1, 2, 3, 4, 6, 8)
@@ -118,7 +112,7 @@ def sweep(
             Point(
                 step=coarseness,
                 bytes_p50=float(np.median([len(body) for body in bodies])),
-                auroc=auroc(weighed(bundle, found.edge, scores), labels),
+                auroc=auroc(weighed(bundle.manifest.gate.gate, found.edge, scores), labels),
                 tail_auroc=auroc(scores, labels),
             )
         )

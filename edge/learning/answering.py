@@ -65,6 +65,7 @@ from shared.rounds import (
     ORDER,
     PROXIMAL,
     ROUND,
+    UNANSWERED,
     VALUES,
     TrainOrder,
     narrow,
@@ -94,7 +95,7 @@ def client_app(device: LearningDevice) -> ClientApp:
 
     @app.evaluate("measure", mods=[secure_mod])
     def measure(message: Message, _context: Context) -> Message:
-        return _answered(message, lambda: _measure(device, message.content))
+        return _answered(message, lambda: _measure(device, message.content), UNANSWERED)
 
     return app
 
@@ -122,14 +123,14 @@ def apps_of_folder(
     }
 
 
-def _answered(message: Message, work: Callable[[], RecordDict]) -> Message:
+def _answered(message: Message, work: Callable[[], RecordDict], failed: int = FAILED) -> Message:
     try:
         return Message(work(), reply_to=message)
     except Refused as refusal:
         return Message(Error(refusal.code, refusal.message), reply_to=message)
     except SplitsightError as error:
         log.warning("learning_failed", error=str(error))
-        return Message(Error(FAILED, error.message), reply_to=message)
+        return Message(Error(failed, error.message), reply_to=message)
 
 
 def _train(device: LearningDevice, content: RecordDict) -> RecordDict:

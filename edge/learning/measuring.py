@@ -16,19 +16,23 @@ from numpy.typing import NDArray
 
 from edge.learning.device import LearningDevice, Refused
 from edge.learning.labelled import Labelled
+from edge.learning.whole import judged_together
 from shared.base_network import BaseNetwork
-from shared.certificate import Scored
 from shared.codec import symbol_counts
+from shared.errors import WireError
+from shared.gate import Gate
 from shared.preprocess import prepare
-from shared.questions import Comparison, Question, Standing
+from shared.questions import MOST_MODELS, Comparison, Question, Standing
 from shared.ranking import auroc
 from shared.rounds import NO_LABELS, OTHER_BASE, Vector
 from shared.runtime.base import open_runtime
+from shared.scored import Scored, by_kind
 from shared.splitnet.fusing import DeployedHead, fuse_norms
 from shared.splitnet.network import Head
 from shared.splitnet.restoring import restore
 from shared.splitnet.rounding import input_sizes, magnitudes, moments
 from shared.splitnet.seen import count_shifts, measure
+from shared.system_tally import SystemTally
 from shared.tally import Tally
 
 Picture = NDArray[np.uint8]
@@ -55,9 +59,10 @@ def answer(device: LearningDevice, asked: Asked) -> Measured:
     """Raises Refused where this device has nothing to answer from, SplitsightError elsewhere."""
     question, models = asked.question, asked.models
     labels, pictures = _pictures(device, question)
-    if question.what == "tally":
+    if question.what in {"tally", "system"}:
         # Nothing to count is an answer too.
-        return Measured(np.concatenate([_tally(model, labels, pictures) for model in models]))
+        count = _tallies if question.what == "tally" else _system
+        return Measured(count(asked, labels, pictures))
     if not pictures:
         raise Refused(NO_LABELS, f"{device.name} has no parts for this ({question.use})")
     match question.what:
@@ -146,10 +151,21 @@ def _symbols(model: bytes, limit: int, pictures: Sequence[Picture]) -> Vector:
     return symbol_counts(symbols, limit).astype(np.float64).ravel()
 
 
-def _tally(model: bytes, labels: Sequence[Labelled], pictures: Sequence[Picture]) -> Vector:
-    part, defective = _parts(labels)
-    kinds = _scored(model, part, defective, pictures)
-    return Tally.of(*kinds).flat().astype(np.float64)
+def _tallies(asked: Asked, labels: Sequence[Labelled], pictures: Sequence[Picture]) -> Vector:
+    parts = _parts(labels)
+    kinds = [_scored(model, *parts, pictures) for model in asked.models]
+    return np.concatenate([Tally.of(*one).flat() for one in kinds]).astype(np.float64)
+
+
+def _system(asked: Asked, labels: Sequence[Labelled], pictures: Sequence[Picture]) -> Vector:
+    question, passage = asked.question, asked.question.passage
+    if passage is None or len(question.gates) != 1 or len(asked.models) != MOST_MODELS:
+        raise WireError("a question about edge and cloud lacks a model, a gate or the way between")
+    edge = question.gates[0]
+    gate = Gate(edge.pass_below, edge.reject_from, 0.5, passage.tail_weight)
+    scores = judged_together(asked.models[0], asked.models[1], passage, gate, pictures)
+    kinds = by_kind(*_parts(labels), *scores)
+    return SystemTally.of(*kinds, gate, passage.edge_bin).flat().astype(np.float64)
 
 
 def _parts(labels: Sequence[Labelled]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -169,12 +185,7 @@ def _scored(
     """Defective parts, then good ones."""
     head = open_runtime("onnx", model)
     scores = np.array([float(np.ravel(head.run(one)[2])[0]) for one in pictures], np.float64)
-
-    def kind(wanted: NDArray[np.bool_]) -> Scored:
-        among, number = wanted[part], np.cumsum(wanted) - 1
-        return Scored(number[part[among]], scores[among], scores[among])
-
-    return kind(defective), kind(~defective)
+    return by_kind(part, defective, scores, scores)
 
 
 def _tensors(pictures: Sequence[Picture]) -> list[torch.Tensor]:

@@ -37,7 +37,8 @@ def by_policy(record: Record, release: ReleaseSettings) -> str:
 
     Raises ReleaseError where there is no repository beside the candidates.
     """
-    if release.policy != "certified" or record.status != "candidate" or not record.certified:
+    sure = record.certified and not record.doubt
+    if release.policy != "certified" or record.status != "candidate" or not sure:
         return ""
     drafts = drafts_of(release.candidates.parent)
     return approve(Shelf(release.candidates), record.name, POLICY, drafts).path

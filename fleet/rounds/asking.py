@@ -204,6 +204,7 @@ SEEN: dict[What, str] = {
     "shifts": "how many pictures int8 moves by how much",
     "symbols": "how often each feature symbol comes",
     "tally": "how many parts score above each threshold",
+    "system": "how many parts edge and cloud together pass and reject at each threshold",
     "comparison": "how many held-out parts pass and are rejected before and after, and AUROC",
 }
 """What the coordinator sees of pictures; never one of them, and no part's own score."""

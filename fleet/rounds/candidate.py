@@ -15,6 +15,7 @@ from fleet.rounds.certifying import Gated, choose_gate, spec_of
 from fleet.rounds.coordinator import Coordinator
 from fleet.rounds.evaluation import Compared
 from fleet.rounds.findings import Findings, Record
+from fleet.rounds.promising import Halves
 from fleet.rounds.settings import ReleaseSettings
 from fleet.rounds.shelf import Shelf
 from fleet.rounds.telling import NEVER_CHOSEN, now, told_by_rounds
@@ -121,7 +122,7 @@ class _Attempt:
         made = self._files()
         self._gated = choose_gate(
             self._asking,
-            made.head,
+            self._halves(made),
             self._present.manifest.gate.gate,
             self._release.promise,
             created=self._created,
@@ -143,6 +144,13 @@ class _Attempt:
         head = int8_head(net, head_float, seen)
         tail = export_tail(net) if order.scope.decoder else present.read(TAIL)
         return Made(head, head_float, tail, seen.tables(head, net.architecture.bottleneck))
+
+    def _halves(self, made: Made) -> Halves:
+        manifest = self._present.manifest
+        # Nothing shows that the devices' parts did not choose the tail's weight when the bundle
+        # was made: it knows pictures by the bytes of their files, and devices have no such files.
+        compared = manifest.training.tail_weights
+        return Halves(made.head, made.tail, made.tables.to_json(), manifest.features, compared)
 
     def _bytes(self, made: Made) -> dict[str, bytes]:
         present = self._present
@@ -224,9 +232,13 @@ class _Attempt:
             minutes=so_far.minutes + seconds / 60,
             certified=bool(gated and gated.certificate),
             certificate=gated.told if gated else NEVER_CHOSEN,
+            system=gated.system if gated else "",
             gate=gated.chosen if gated else "",
             reasons=self.reasons,
-            remarks=remarks_of(self._order, private=self._coordinator.settings.privacy.private),
+            remarks=[
+                *remarks_of(self._order, private=self._coordinator.settings.privacy.private),
+                *([f"Look at this first: {gated.doubt}."] if gated and gated.doubt else []),
+            ],
         )
         record = Record(
             name=self.name,
@@ -236,6 +248,7 @@ class _Attempt:
             run=self._terms.run,
             reasons=self.reasons,
             certified=findings.certified,
+            doubt=gated.doubt if gated else "",
         )
         self._shelf.put(record, findings)
         return record, findings
@@ -249,7 +262,7 @@ def next_version(version: str) -> str:
 
 def remarks_of(order: TrainOrder, *, private: bool) -> list[str]:
     """What numbers do not say."""
-    found = ["Of edge and cloud together nothing is promised: devices do not have the tail."]
+    found = []
     if order.scope.normalisation == "local" or order.scope.judgement == "local":
         found.append(
             "Layers that stayed with each device are in the bundle as they were in the base "

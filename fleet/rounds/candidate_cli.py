@@ -11,13 +11,15 @@ import typer
 
 from fleet.identity.cli import HERE, CloudUrl, here
 from fleet.releases.cli import DEFAULT_FOLDER, PASSPHRASE_VARIABLE, FolderOption, FormatOption
+from fleet.rollouts.cli import Canary, PlanFile
 from shared.clock import SystemClock
 from shared.console import out, print_json, print_table
-from shared.errors import FederationError
+from shared.errors import FederationError, SplitsightError
 from shared.releases import ReleaseFacts
 
 if TYPE_CHECKING:
     from fleet.releases.drafts import Drafts
+    from fleet.rollouts.plan import Plan
     from fleet.rounds.shelf import Shelf
 
 CANDIDATES = "candidates"
@@ -79,6 +81,8 @@ def show(name: Name, folder: FolderOption = DEFAULT_FOLDER, format_: FormatOptio
         )
     print_table(f"{name}: {record.status}", rows)
     out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
+    if findings.system:
+        out.print(f"edge and cloud together: {findings.system}", markup=False, highlight=False)
     for reason in record.reasons:
         out.print(f"it may not go out: {reason}", markup=False, highlight=False)
     out.print(str(shelf.folder(name) / "report.html"), markup=False, soft_wrap=True)
@@ -95,12 +99,15 @@ def approve(
     rollout: Annotated[
         bool, typer.Option("--rollout", help="Start bringing it to devices, ring by ring.")
     ] = False,
+    plan: PlanFile = None,
+    canary: Canary = None,
     cloud: CloudUrl = HERE,
     format_: FormatOption = "text",
 ) -> None:
     """Let a candidate out: it becomes a release. Devices run it beside the live head first."""
-    if rollout and not key:
-        raise FederationError("only a published release can be rolled out", fix="give --key FILE")
+    wanted = _wanted(plan, canary, key, cloud) if rollout else None
+    if wanted is None and (plan or canary):
+        raise FederationError("only a rollout has a plan or a canary", fix="give --rollout")
     from fleet.rounds.approving import approve as approve_candidate  # noqa: PLC0415 - tuf
     from fleet.rounds.approving import drafts_of  # noqa: PLC0415
 
@@ -108,7 +115,7 @@ def approve(
     facts = approve_candidate(_shelf(folder), name, by, drafts)
     if key:
         _publish(drafts, key)
-    started = _start(facts, by, cloud) if rollout else None
+    started = _start(facts, by, cloud, wanted) if wanted else None
     if format_ == "json":
         print_json({"release": facts.path, "published": bool(key), "rollout": started})
         return
@@ -134,12 +141,29 @@ def _publish(drafts: Drafts, keys: list[Path]) -> None:
     Publisher(drafts.store, SystemClock()).publish(())
 
 
-def _start(facts: ReleaseFacts, by: str, cloud: str) -> Any:
-    from fleet.devices import tell_cloud  # noqa: PLC0415
-    from fleet.rollouts.plan import Plan  # noqa: PLC0415
+def _wanted(plan: Path | None, canary: str | None, key: list[Path] | None, cloud: str) -> Plan:
+    """Whatever speaks against a rollout, before anybody has decided anything."""
+    from fleet.devices import ask_cloud  # noqa: PLC0415
+    from fleet.rollouts.plan import read_plan  # noqa: PLC0415
 
-    body = {"target": facts.path, "plan": Plan().model_dump(mode="json"), "by": by}
-    return tell_cloud(here(cloud), "rollouts", body)
+    if not key:
+        raise FederationError("only a published release can be rolled out", fix="give --key FILE")
+    wanted = read_plan(plan, canary)
+    ask_cloud(here(cloud), "rollouts")
+    return wanted
+
+
+def _start(facts: ReleaseFacts, by: str, cloud: str, plan: Plan) -> Any:
+    from fleet.devices import tell_cloud  # noqa: PLC0415
+
+    body = {"target": facts.path, "plan": plan.model_dump(mode="json"), "by": by}
+    try:
+        return tell_cloud(here(cloud), "rollouts", body)
+    except SplitsightError as error:
+        raise FederationError(
+            f"{facts.path} is published, but not on its way: {error.message}",
+            fix=f"`splitsight fleet rollout start {facts.path}` once that is mended",
+        ) from error
 
 
 def _next_steps(facts: ReleaseFacts, *, published: bool, started: bool) -> list[str]:

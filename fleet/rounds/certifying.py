@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleet.rounds.asking import Asking
+from fleet.rounds.promising import Edge, Halves, Together, promise_together
 from fleet.rounds.settings import PromiseSettings
 from shared.certificate import METHOD, Limits
 from shared.errors import FederationError
@@ -20,6 +21,7 @@ from shared.tally import LENGTH, Tally
 ESCAPE_TARGET, OVERKILL_TARGET = 0.04, 0.02
 OPTIONS = ("release.promise.escapes", "release.promise.overkill")
 RUNTIME = "onnx"
+NOT_ASKED = "nothing is promised, as nothing can be of the edge; no device was sent the tail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Gated:
     certificate   None where nothing can be promised
     told          the promise in a sentence, or why there is none
     chosen        where the thresholds come from
+    system        what is told of edge and cloud together
+    doubt         why a person should look before it goes out; empty where there is no reason to
     """
 
     gate: Gate
@@ -36,26 +40,34 @@ class Gated:
     told: str
     chosen: str
     data_hash: str
+    system: str
+    doubt: str = ""
 
 
 def choose_gate(
-    asking: Asking, head: bytes, before: Gate, promise: PromiseSettings, *, created: str, run: str
+    asking: Asking,
+    halves: Halves,
+    before: Gate,
+    promise: PromiseSettings,
+    *,
+    created: str,
+    run: str,
 ) -> Gated:
     """Certified where the summed parts suffice, else by plain targets, else as it was before.
 
-    Raises FederationError where the counts can't be had.
+    Of edge and cloud together something is promised only where it is of the edge, too.
+    Raises FederationError where the edge's counts can't be had.
     """
-    summed = asking.counted(Question("tally", "calibrate"), (head,), LENGTH)
+    summed = asking.counted(Question("tally", "calibrate"), (halves.head,), LENGTH)
     tally = Tally.read(np.asarray(summed.total, np.int64))
     data_hash = hashlib.sha256(tally.flat().astype("<i8").tobytes()).hexdigest()
-    limits = Limits(
-        # Edge and cloud together are not tested here: that needs the tail where the parts are.
-        promise.escapes, promise.overkill, (1 + promise.escapes) / 2, promise.delta
-    )  # fmt: skip
+    limits = promise.limits
     found = tally.gate(limits)
     if found is None:
         return _without(tally, before, limits, data_hash)
-    gate = Gate(found.pass_below, found.reject_from, before.cloud_reject_from, before.tail_weight)
+    edge = Gate(found.pass_below, found.reject_from, before.cloud_reject_from, before.tail_weight)
+    together = promise_together(asking, halves, Edge(tally, edge, limits, summed.devices))
+    gate = together.gate
     certificate = Certificate(
         delta=limits.delta,
         edge_escapes=Promise(
@@ -70,8 +82,8 @@ def choose_gate(
             counted=found.overkill.counted,
             parts=tally.good.parts,
         ),
-        system=None,
-        head=hashlib.sha256(head).hexdigest(),
+        system=together.certificate,
+        head=hashlib.sha256(halves.head).hexdigest(),
         gate=spec_of(gate),
         runtime=RUNTIME,
         data=f"{len(summed.devices)} devices' own parts, counted in run {run[:12]}",
@@ -81,7 +93,15 @@ def choose_gate(
         method=f"{METHOD}; counts summed over devices",
         created=created,
     )
-    return Gated(gate, certificate, describe(certificate), "certified", data_hash)
+    chosen = _chosen(together)
+    promised = describe(certificate)
+    return Gated(gate, certificate, promised, chosen, data_hash, together.told, together.doubt)
+
+
+def _chosen(together: Together) -> str:
+    if together.certificate:
+        return "certified"
+    return "the edge's certified, the cloud's as in the present bundle"
 
 
 def _without(tally: Tally, before: Gate, limits: Limits, data_hash: str) -> Gated:
@@ -95,12 +115,13 @@ def _without(tally: Tally, before: Gate, limits: Limits, data_hash: str) -> Gate
     try:
         gate = tally.plain_gate(before, ESCAPE_TARGET, OVERKILL_TARGET)
     except FederationError as error:
-        return Gated(before, None, told, f"as in the present bundle: {error.message}", data_hash)
+        chosen = f"as in the present bundle: {error.message}"
+        return Gated(before, None, told, chosen, data_hash, NOT_ASKED)
     chosen = (
         f"{ESCAPE_TARGET:.0%} escapes and {OVERKILL_TARGET:.0%} overkill at most on the devices' "
         "calibration parts; a target, no promise"
     )
-    return Gated(gate, None, told, chosen, data_hash)
+    return Gated(gate, None, told, chosen, data_hash, NOT_ASKED)
 
 
 def spec_of(gate: Gate) -> GateSpec:

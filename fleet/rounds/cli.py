@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import msgspec
 import typer
 
 from shared.console import Format, err, out, print_json, print_table
@@ -114,12 +113,13 @@ def _row(one: Candidate) -> dict[str, object]:
 
 
 def _print_history(coordinator: Coordinator, findings: Findings, format_: Format) -> None:
+    from fleet.rounds.findings import RunReport  # noqa: PLC0415 - numpy
+
     history = coordinator.progress.history
     if format_ == "json":
-        told: dict[str, object] = {"run": coordinator.progress.terms.run, "rounds": history}
-        if coordinator.settings.release is not None:
-            told["report"] = msgspec.to_builtins(findings)
-        print_json(told)
+        released = coordinator.settings.release is not None
+        run = coordinator.progress.terms.run
+        print_json(RunReport(run, history, findings if released else None))
         return
     rows: list[dict[str, object]] = [
         {
@@ -143,6 +143,8 @@ def _print_history(coordinator: Coordinator, findings: Findings, format_: Format
 def _print_candidate(findings: Findings) -> None:
     out.print(f"candidate: {findings.name}", markup=False, highlight=False)
     out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
+    if findings.system:
+        out.print(f"edge and cloud together: {findings.system}", markup=False, highlight=False)
     for reason in findings.reasons:
         out.print(f"it may not go out: {reason}", markup=False, highlight=False)
     if findings.release:

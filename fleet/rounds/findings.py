@@ -40,6 +40,7 @@ class Findings(msgspec.Struct, frozen=True):
     """bytes_down, bytes_up   of the device that cost most, the questions after the rounds included
     reasons       why there is no candidate, or why nobody may approve it
     certificate   what it promises, in a sentence; or why it promises nothing
+    system        what is promised and seen of edge and cloud together, or why nothing is
     seen          what the coordinator saw of devices
     gate          where the gate's thresholds come from
     remarks       what an engineer should know besides
@@ -68,12 +69,25 @@ class Findings(msgspec.Struct, frozen=True):
     reasons: list[str]
     remarks: list[str]
     release: str = ""
+    system: str = ""
+
+
+class RunReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `splitsight fleet federate --format json` prints.
+
+    report   where the settings ask for a candidate
+    """
+
+    run: str
+    rounds: list[RoundRecord]
+    report: Findings | None = None
 
 
 class Record(msgspec.Struct, frozen=True):
     """A candidate as it lies in its folder.
 
     bundle   its folder or file beside this record; empty where none could be made
+    doubt    why no policy may approve it, only a person; empty where a policy may
     by, at   who approved or rejected it, and when (UTC)
     """
 
@@ -84,5 +98,6 @@ class Record(msgspec.Struct, frozen=True):
     run: str
     reasons: list[str] = []
     certified: bool = False
+    doubt: str = ""
     by: str = ""
     at: str = ""

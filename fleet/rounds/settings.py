@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from fleet.rounds.privacy import PrivacySettings
+from shared.certificate import Limits
 from shared.manifest import VERSION
 from shared.rounds import Scope, Sharing
 from shared.settings import Settings
@@ -63,11 +64,37 @@ class MqttGridSettings(Settings):
 
 
 class PromiseSettings(Settings):
-    """What the candidate's certificate is to promise at the edge, shares of parts."""
+    """What the candidate's certificate is to promise, shares of parts."""
 
-    escapes: float = Field(default=0.02, gt=0, lt=0.5, description="defective parts that pass")
-    overkill: float = Field(default=0.05, gt=0, lt=1, description="good parts that are rejected")
+    escapes: float = Field(
+        default=0.02, gt=0, lt=0.5, description="defective parts that pass at the edge"
+    )
+    overkill: float = Field(
+        default=0.05, gt=0, lt=1, description="good parts that are rejected at the edge"
+    )
+    system: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="defective parts that pass edge and cloud together; unless given, twice "
+        "`escapes`: as many again may slip through the cloud",
+    )
     delta: float = Field(default=0.05, gt=0, lt=1, description="how likely each may be wrong")
+
+    @field_validator("system")
+    @classmethod
+    def _above_the_edges(cls, system: float | None, info: ValidationInfo) -> float | None:
+        escapes = info.data.get("escapes")
+        if system is not None and escapes is not None and system <= escapes:
+            raise ValueError(
+                f"edge and cloud together can't let through {system:g}, the edge alone {escapes:g}"
+            )
+        return system
+
+    @property
+    def limits(self) -> Limits:
+        system = 2 * self.escapes if self.system is None else self.system
+        return Limits(self.escapes, self.overkill, system, self.delta)
 
 
 class ReleaseSettings(Settings):
@@ -87,7 +114,8 @@ class ReleaseSettings(Settings):
     policy: Literal["person", "certified"] = Field(
         default="person",
         description="who approves: a person, or certified: whatever has a certificate and no "
-        "device loses by goes into the releases' draft. Keys sign it, whoever approves",
+        "device loses by goes into the releases' draft, unless it rejects more good parts than "
+        "before. Keys sign it, whoever approves",
     )
 
 

@@ -15,20 +15,27 @@ from scipy.stats import beta, binom
 from shared.certificate import (
     GRID,
     Limits,
-    Scored,
+    below,
+    binned,
     binomial_tails,
+    bins,
     choose,
-    counted_at_edge,
+    counted_together,
+    edge_bin,
+    escaping,
     fixed_sequence,
     interval,
     most_allowed,
+    paid_at_edge,
     parts_needed,
     pass_below,
+    passing,
     reject_from,
     upper_bound,
 )
 from shared.errors import SettingsError
 from shared.gate import Gate
+from shared.scored import Scored
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
@@ -208,20 +215,52 @@ def test_a_picture_without_a_score_escalates_and_without_the_clouds_is_rejected(
     assert infinite.passed(gate, with_cloud=True) == 40
 
 
-def test_a_head_that_never_gives_a_score_leaves_no_promise_for_the_system() -> None:
-    broken = scored(np.full(40, math.nan), np.ones(40))
-    chosen = choose(broken, scored(np.linspace(0, 0.5, 40)), EASY, BEFORE)
-    assert chosen is not None
-    assert chosen.system is None
+@given(kinds(), st.floats(0, 1), st.integers(0, 2**31))
+def test_the_system_counts_no_fewer_than_any_order_of_ties_would(
+    defective: Scored, reject_from: float, seed: int
+) -> None:
+    """The test of docs/decisions/0012 draws that order; the largest count needs no draw."""
+    passed = passing(defective)
+    end = edge_bin(passed, defective.parts, EASY)
+    tied, later = escaping(defective, reject_from, end)
+    found = counted_together(tied, later, defective.parts, EASY)
+    paid = paid_at_edge(defective.parts, EASY)
+    place = bins(defective.first_to_pass())
+    order = np.lexsort((np.random.default_rng(seed).random(len(place)), place))
+    cloud = defective.first_to_pass_cloud(reject_from)[order[paid:]]
+    assert (found >= paid + below(binned(cloud))).all()
+    # And no more than that of some order: of the tied, those that the cloud passes last.
+    worst = np.lexsort((-defective.first_to_pass_cloud(reject_from), place))
+    cloud = defective.first_to_pass_cloud(reject_from)[worst[paid:]]
+    np.testing.assert_array_equal(found, paid + below(binned(cloud)))
 
 
 @given(kinds())
-def test_the_system_counts_the_part_at_which_the_edges_threshold_ends(defective: Scored) -> None:
-    counted = counted_at_edge(defective, EASY)
+def test_whatever_passes_at_the_edge_is_paid_for(defective: Scored) -> None:
     edge = pass_below(defective, EASY.escapes, EASY.delta)
     assert edge is not None
-    assert counted[defective.first_to_pass() < edge.threshold].all()
-    assert counted.sum() > most_allowed(defective.parts, EASY.escapes, EASY.delta)
+    end = edge_bin(passing(defective), defective.parts, EASY)
+    place = bins(defective.first_to_pass())
+    assert (place[defective.first_to_pass() < edge.threshold] < end).all()
+    paid = paid_at_edge(defective.parts, EASY)
+    assert (place < end).sum() < paid <= (place <= end).sum()
+
+
+@pytest.mark.parametrize("score", [1.0, math.nan])
+def test_a_head_that_says_the_same_of_all_defective_parts_leaves_them_to_the_cloud(
+    score: float,
+) -> None:
+    good, cloud = scored(np.ones(60)), np.linspace(0.9, 1.0, 60)
+    chosen = choose(scored(np.full(60, score), cloud), good, EASY, BEFORE)
+    assert chosen is not None
+    assert chosen.system is not None
+    assert chosen.system.counted >= paid_at_edge(60, EASY)
+    assert chosen.gate.cloud_reject_from > 0.9
+    # A cloud that passes them all can't be promised, whatever its threshold.
+    blind = choose(scored(np.full(60, score), np.zeros(60)), good, EASY, BEFORE)
+    assert blind is not None
+    assert blind.system is not None
+    assert blind.system.threshold == 0
 
 
 @given(kinds(), kinds(), st.integers(2, 8))

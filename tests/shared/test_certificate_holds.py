@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from shared.certificate import (
     GRID,
     Limits,
-    Scored,
     choose,
     fixed_sequence,
     interval,
@@ -21,6 +20,7 @@ from shared.certificate import (
     pass_below,
 )
 from shared.gate import Gate
+from shared.scored import Scored
 
 Floats = NDArray[np.float64]
 POPULATIONS = 2000

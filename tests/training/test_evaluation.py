@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cloud.training.dataset import Dataset
 from cloud.training.evaluation import evaluate
 from cloud.training.groups import Group
-from cloud.training.judging import BATCH, judge
+from cloud.training.judging import judge
 from cloud.training.metrics import auroc
 from cloud.training.scorecard import Evaluation
 from cloud.training.scoring import OVERKILL, score
@@ -25,6 +25,7 @@ from shared.codec import LADDER
 from shared.contracts import Decision
 from shared.gate import Gate
 from shared.manifest import TAIL
+from shared.passage import BATCH
 from shared.runtime.base import open_runtime
 from tests.bundles import BAD, GOOD, KINDS, UNSURE_BAD, UNSURE_GOOD, make_bundle
 from tests.training.judged import judgements, labelled, shades

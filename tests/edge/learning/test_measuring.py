@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,10 +16,12 @@ from edge.learning.measuring import Asked, answer, compare
 from shared.base_network import BaseNetwork
 from shared.bundle import Bundle
 from shared.certificate import GRID
-from shared.errors import WireError
-from shared.manifest import HEAD
-from shared.questions import Comparison, Question, Standing, Threshold
+from shared.errors import CodecError, RuntimeUnavailable, WireError
+from shared.gate import expit
+from shared.manifest import CODEC, HEAD, TAIL
+from shared.questions import Comparison, Passage, Question, Standing, Threshold
 from shared.rounds import Layout, Scope, TrainOrder
+from shared.system_tally import SYSTEM_LENGTH, SystemTally
 from shared.tally import Tally
 from tests.bundles import make_bundle, picture
 from tests.fleet.rounds.plants import SIZE, Plant
@@ -60,6 +64,115 @@ def test_a_tally_counts_parts_by_their_lowest_and_highest_picture(
     assert (tally.good.passing()[at], tally.defective.passing()[at]) == (2, 0)
     assert tally.good.rejected()[int(np.searchsorted(GRID, 0.51))] == 1
     assert found.weight == 1
+
+
+GATE = Threshold(0.2, 0.8)
+
+
+def whole(bundle: Bundle, **changes: Any) -> Asked:
+    """A question about head and tail together."""
+    passage = Passage(bundle.read(CODEC), bundle.manifest.features.shape, 4096, 1.0, 0)
+    changed = msgspec.structs.replace(passage, **changes)
+    about = Question("system", "calibrate", gates=[GATE], passage=changed)
+    return Asked(about, [bundle.read(HEAD), bundle.read(TAIL)], NOTHING)
+
+
+def counted(asked: Asked, parts: Plant, folder: Path) -> SystemTally:
+    return SystemTally.read(answer(device(parts, folder), asked).vector.astype(np.int64))
+
+
+def test_the_system_is_counted_as_edge_and_cloud_would_decide(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """The gate passes below a brightness of 114 and rejects from 141; the tail knows 127."""
+    shades = Shades(60, 118, 136, 200)
+    found = counted(whole(bundle), shades, tmp_path)
+    assert (found.good, found.defective) == (3, 1)
+    # Of the good ones, the first passes at the edge whatever the cloud does, the others escalate.
+    assert found.rejected_by(float(GRID[0])) == 2
+    assert found.rejected_by(float(GRID[len(GRID) // 2])) == 1
+    assert found.rejected_by(float(GRID[-1])) == 0
+    # The defective one is rejected at the edge.
+    assert found.passed_by(float(GRID[-1])) == 0
+
+
+def test_parts_before_the_edges_bin_are_known_to_be_paid_for(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    shades = Shades(60, 150, 200)
+    bins = [0, int(np.searchsorted(GRID, 0.93)), len(GRID)]
+    found = [counted(whole(bundle, edge_bin=one), shades, tmp_path) for one in bins]
+    assert [one.before for one in found] == [0, 1, 2]
+
+
+def test_the_tail_sees_what_is_left_of_features_that_are_sent_coarser(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    shades = Shades(118, 136)
+    below, above = (float(GRID[len(GRID) // 2 + step]) for step in (-1, 1))
+    fine = counted(whole(bundle), shades, tmp_path)
+    nothing = counted(whole(bundle, cap_bytes=0), shades, tmp_path)
+    # Without any features the tail says exactly one half of both.
+    assert (fine.rejected_by(below), fine.rejected_by(above)) == (1, 1)
+    assert (nothing.rejected_by(below), nothing.rejected_by(above)) == (2, 0)
+
+
+def test_the_tails_score_is_weighed_against_the_heads(bundle: Bundle, tmp_path: Path) -> None:
+    parts = Shades(118, 122, 130, 136)
+    (tail, both, head) = (
+        counted(whole(bundle, tail_weight=w), parts, tmp_path).rejecting for w in (1.0, 0.5, 0.0)
+    )
+    assert not np.array_equal(tail, both)
+    assert not np.array_equal(both, head)
+    scores = [expit((shade + 1 - 127) / 10) for shade in (118, 122, 130, 136)]
+    np.testing.assert_allclose(np.flatnonzero(head), np.searchsorted(GRID, scores), atol=1)
+
+
+def test_nothing_to_count_with_the_tail_is_an_answer_too(bundle: Bundle, tmp_path: Path) -> None:
+    found = answer(device(Shades(60, 200, use="train"), tmp_path), whole(bundle))
+    assert found.vector.shape == (SYSTEM_LENGTH,)
+    assert not found.vector.any()
+
+
+def test_a_question_about_the_system_that_lacks_something_is_refused(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    here, sound = device(Shades(60, 200), tmp_path), whole(bundle)
+    lacking = [
+        Asked(msgspec.structs.replace(sound.question, passage=None), sound.models, NOTHING),
+        Asked(msgspec.structs.replace(sound.question, gates=[]), sound.models, NOTHING),
+        Asked(sound.question, sound.models[:1], NOTHING),
+    ]
+    for asked in lacking:
+        with pytest.raises(WireError, match="lacks a model, a gate or the way between"):
+            answer(here, asked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"codec": b"{}"}, "the codec tables can't be read"),
+        ({"shape": (9, 4, 4)}, "codec tables for 4 channels, the features have 9"),
+        ({"shape": (4, 2, 2)}, "symbols of shape"),
+    ],
+)
+def test_a_codec_that_does_not_fit_the_head_is_refused(
+    bundle: Bundle, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CodecError, match=said):
+        answer(device(Shades(60, 200), tmp_path), whole(bundle, **changes))
+
+
+@pytest.mark.parametrize(
+    ("tail", "said"), [(TAIL, "can't run this model"), (HEAD, "failed on the tail")]
+)
+def test_a_tail_that_does_not_run_here_is_told_by_name(
+    bundle: Bundle, tmp_path: Path, tail: str, said: str
+) -> None:
+    raw = b"none" if tail == TAIL else bundle.read(tail)
+    asked = Asked(whole(bundle).question, [bundle.read(HEAD), raw], NOTHING)
+    with pytest.raises(RuntimeUnavailable, match=said):
+        answer(device(Shades(60, 200), tmp_path), asked)
 
 
 @pytest.mark.parametrize("use", ["train", "test"])

@@ -71,13 +71,19 @@ def lively_net(seed: int = 0) -> SplitNet:
         for name, value in net.named_parameters():
             if name.endswith("bias"):
                 value.normal_(0, 0.1)
-        net.head.map_head.whole.weight.normal_(0, 0.3)
+        net.head.map_head.whole.weight.normal_(0, 10)
+        net.tail.map_head.whole.weight.normal_(0, 100)
         drawn = [part(n, defective=n % 2 == 1, size=SIZE) for n in range(8)]
         pictures = torch.from_numpy(np.stack(drawn)[:, np.newaxis])
         for _ in range(8):
             features, _, _ = net.head(pictures)
             net.tail(features.round())
-    return net.eval()
+        net.eval()
+        # Scores lie apart and about a middle of this network's own, as a trained one's do.
+        features, _, score = net.head(pictures)
+        net.head.map_head.whole.bias.sub_(score.mean() - torch.randn(()))
+        net.tail.map_head.whole.bias.sub_(net.tail(features.round()).score.mean())
+    return net
 
 
 def make_present(folder: Path) -> tuple[Path, Bundle]:

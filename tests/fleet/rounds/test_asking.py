@@ -30,10 +30,12 @@ from fleet.rounds.evaluation import loss
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.post import Post
 from fleet.rounds.privacy import PrivacySettings
+from fleet.rounds.promising import Halves
 from fleet.rounds.record import SetAside
 from fleet.rounds.settings import PromiseSettings, ReleaseSettings
 from shared.errors import FederationError
 from shared.gate import Gate
+from shared.manifest import FeatureSpec
 from shared.questions import COMPARED, Comparison, Question, Standing
 from shared.rounds import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS, node_of
 from shared.tally import LENGTH
@@ -156,8 +158,10 @@ def test_counts_that_contradict_each_other_choose_no_gate() -> None:
     lie = np.zeros(LENGTH, np.float32)
     lie[7] = 5
     some = asking({f"d{n}": numbers(lie) for n in range(3)})
+    features = FeatureSpec(channels=1, height=1, width=1)
+    halves = Halves(b"", b"", b"", features, 4)
     with pytest.raises(FederationError, match="contradict each other"):
-        choose_gate(some, b"", Gate(0.2, 0.8, 0.5), PromiseSettings(), created="", run="r")
+        choose_gate(some, halves, Gate(0.2, 0.8, 0.5), PromiseSettings(), created="", run="r")
 
 
 def test_ranges_are_merged_and_impossible_ones_set_aside() -> None:

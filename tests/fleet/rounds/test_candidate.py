@@ -40,9 +40,10 @@ from shared.clock import SystemClock
 from shared.errors import FederationError
 from shared.manifest import HEAD, TAIL, TRAINED, TUNED
 from shared.parity import check_head
+from shared.preprocess import prepare
 from shared.runtime.base import open_runtime
 from shared.splitnet.restoring import export_base
-from tests.fleet.rounds.plants import Plant, lively_net, make_present, plant_apps
+from tests.fleet.rounds.plants import SIZE, Plant, lively_net, make_present, plant_apps
 from tests.fleet.rounds.watching import Watch
 from tests.shared.commands import splitsight
 from tests.training.makers import save
@@ -102,7 +103,7 @@ def run_among(
         bundle=present.bundle.path,
         candidates=folder / "fleet/candidates",
         margin=0.9,
-        promise=promise or PromiseSettings(escapes=0.4, overkill=0.4),
+        promise=promise or PromiseSettings(escapes=0.4, overkill=0.4, system=0.9),
     )
     settings = RoundSettings(
         base=present.base,
@@ -142,9 +143,54 @@ def test_rounds_end_in_a_certified_bundle_that_waits_for_a_person(
     assert certificate is not None
     assert (certificate.edge_escapes.parts, certificate.edge_overkill.parts) == (9, 9)
     assert certificate.edge_escapes.counted <= certificate.edge_escapes.parts * 0.4
-    assert certificate.system is None
     assert findings.certified
-    assert "of edge and cloud together nothing is promised" in findings.certificate
+    assert certificate.gate == manifest.gate
+
+
+def test_edge_and_cloud_together_have_a_promise_of_their_own(ran: Ran, present: Present) -> None:
+    manifest = ran.shelf.bundle(ran.findings.name).manifest
+    certificate = manifest.certificate
+    assert certificate is not None
+    system = certificate.system
+    assert system is not None, ran.findings.system
+    assert (system.escapes.limit, system.escapes.parts, system.overkill.parts) == (0.9, 9, 9)
+    assert system.escapes.seen <= system.escapes.counted <= 5
+    assert (system.pair, system.cap_bytes) == (manifest.pair, manifest.features.cap_bytes)
+    assert system.weights_compared == present.bundle.manifest.training.tail_weights
+    assert manifest.gate.tail_weight == present.bundle.manifest.gate.tail_weight
+    assert "at most 90 % pass edge and cloud together" in ran.findings.certificate
+    assert ran.findings.system.startswith("at most 90 % of defective parts pass, seen in")
+    megabytes = manifest.files[TAIL].bytes / 1e6
+    assert ran.findings.system.endswith(f"the tail, {megabytes:.2f} MB, went to each device once")
+    assert ran.findings.bytes_down > manifest.files[TAIL].bytes
+
+
+def test_the_candidates_counts_are_those_of_its_own_files_on_the_devices_parts(ran: Ran) -> None:
+    """Its bundle, given all pictures in one place, errs on as many parts as devices said."""
+    bundle = ran.shelf.bundle(ran.findings.name)
+    manifest = bundle.manifest
+    gate, certificate = manifest.gate.gate, manifest.certificate
+    assert certificate is not None
+    assert certificate.system is not None
+    head, tail = (open_runtime("onnx", bundle.read(name)) for name in (HEAD, TAIL))
+    passed = rejected = 0
+    for plant in ran.plants:
+        for label, picture in zip(plant.index(), plant.pictures, strict=True):
+            if label.use != "calibrate":
+                continue
+            features, _, score = head.run(prepare(picture, SIZE, SIZE, 1)[np.newaxis])
+            symbols = bundle.codec.quantise(np.asarray(features[0], np.float32))
+            sent = bundle.codec.encode_within(symbols, manifest.features.cap_bytes)
+            arrived = bundle.codec.decode(*sent)
+            deep = float(np.ravel(tail.run(arrived[np.newaxis])[1])[0])
+            shallow = float(np.ravel(score)[0])
+            verdict = gate.decide(shallow).value
+            if verdict == "escalate":
+                verdict = gate.conclude(gate.cloud_score(shallow, deep))
+            passed += label.defective and verdict == "pass"
+            rejected += not label.defective and verdict == "reject"
+    assert passed == certificate.system.escapes.seen
+    assert rejected == certificate.system.overkill.seen
 
 
 def test_a_candidate_says_where_it_comes_from_and_lists_no_picture(
@@ -178,6 +224,8 @@ def test_the_report_is_one_page_and_one_file_for_programs(ran: Ran) -> None:
     assert told["name"] == ran.findings.name
     assert all(name in page for name in NAMES)
     assert "no picture, and no part's own score" in page
+    assert "Edge and cloud together: at most 90 % of defective parts pass" in page
+    assert told["system"] == ran.findings.system
     assert "src=" not in page
     assert "href=" not in page
     assert (ran.shelf.folder(ran.findings.name) / "report.html").read_text() == page
@@ -185,7 +233,8 @@ def test_the_report_is_one_page_and_one_file_for_programs(ran: Ran) -> None:
 
 def test_what_the_server_saw_is_told_sums_as_sums(ran: Ran) -> None:
     seen = " ".join(ran.findings.seen)
-    for what in ("second moments", "above each threshold", "feature symbol", "int8 moves"):
+    together = "edge and cloud together pass and reject"
+    for what in ("second moments", "above each threshold", "symbol", "int8 moves", together):
         said = next(one for one in ran.findings.seen if what in one)
         assert said.endswith("summed over 3 devices")
     assert "the server sees the sum of 3 updates only" in seen
@@ -234,6 +283,7 @@ def test_a_certificate_that_cannot_be_reached_is_told_and_the_candidate_comes_wi
     assert "6 defective parts are too few to promise" in ran.findings.certificate
     assert "149 (143 more) if none of them passes" in ran.findings.certificate
     assert "a target, no promise" in ran.findings.gate
+    assert "no device was sent the tail" in ran.findings.system
     assert ran.shelf.bundle(ran.findings.name).manifest.certificate is None
     assert any("too few to hide each other" in one for one in ran.findings.seen)
 
@@ -319,7 +369,9 @@ def desk(ran: Ran, tmp_path: Path) -> Desk:
 
 def test_approval_makes_a_release_and_says_what_comes_next(desk: Desk) -> None:
     assert desk.name in desk.run("list").stdout
-    assert "north" in desk.run("show", desk.name).stdout
+    shown = desk.run("show", desk.name).stdout
+    assert "north" in shown
+    assert "edge and cloud together: at most 90 % of defective parts pass" in shown
     ended = desk.run("approve", desk.name, "--by", "A. Rossi")
     assert ended.code == 0, ended.stderr
     assert "models/blots/1.4.1.zip" in ended.stdout
@@ -353,6 +405,8 @@ def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: De
     without = msgspec.structs.replace(record, certified=False)
     refused = msgspec.structs.replace(record, status="refused")
     assert by_policy(without, certified) == by_policy(refused, certified) == ""
+    doubtful = msgspec.structs.replace(record, doubt="more good parts are rejected")
+    assert by_policy(doubtful, certified) == ""
     assert shelf.get(desk.name).status == "candidate"
     assert by_policy(record, certified) == "models/blots/1.4.1.zip"
     assert (shelf.get(desk.name).status, shelf.get(desk.name).by) == ("approved", POLICY)

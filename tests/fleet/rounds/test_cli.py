@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from cloud.loopback import free_port
+from fleet.rounds.settings import PromiseSettings
 from shared.base_network import BaseNetwork
+from shared.certificate import Limits
 from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.restoring import export_base
 from tests.shared.commands import splitsight
@@ -119,13 +121,32 @@ def test_sixteen_bits_a_trained_value_and_a_little_travel_each_way(config: Path)
     [
         ("least_device: 3", "rounds.yaml:10: least_device is not a setting (did you mean"),
         ("share: 2", "rounds.yaml:10: share: input should be less than or equal to 1 (found 2)"),
+        (
+            "release: {bundle: b, promise: {escapes: 0.03, system: 0.02}}",
+            "release.promise.system: edge and cloud together can't let through 0.02, the edge",
+        ),
+        (
+            "release: {bundle: b, promise: {system: 1.5}}",
+            "release.promise.system: input should be less than 1 (found 1.5)",
+        ),
+        (
+            "release: {bundle: b, promise: {escapes: 0.7}}",
+            "release.promise.escapes: input should be less than 0.5 (found 0.7)",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_line(config: Path, line: str, wanted: str) -> None:
     config.write_text(config.read_text() + line + "\n")
     ended = splitsight("fleet", "federate", "--config", config)
     assert ended.code == 10
+    assert "error: 1 mistake in" in ended.stderr
     assert wanted in ended.stderr
+
+
+def test_the_system_may_let_through_twice_what_the_edge_may_unless_said() -> None:
+    assert PromiseSettings().limits.system == 0.04
+    assert PromiseSettings(escapes=0.3).limits.system == 0.6
+    assert PromiseSettings(escapes=0.3, system=0.4).limits == Limits(0.3, 0.05, 0.4, 0.05)
 
 
 def test_a_base_that_is_none_and_data_that_is_none_are_refused_by_name(config: Path) -> None:
