@@ -67,12 +67,9 @@ def open_fleet(settings: FleetSettings, around: Surroundings) -> FleetService:
     """Raises SplitsightError where the fleet's folder can't be used."""
     database = FleetDatabase.in_folder(settings.folder)
     identity = open_identity(settings, around, database)
-    parts: list[Part] = [
-        identity,
-        open_releases(settings, around, database),
-        open_rollouts(settings, around, database, identity.registrar.put_out),
-    ]
-    return FleetService(database, parts)
+    releases = open_releases(settings, around, database)
+    rollouts = open_rollouts(settings, around, database, identity.registrar.put_out, releases.look)
+    return FleetService(database, [identity, releases, rollouts])
 
 
 KIND = ServiceKind(FleetSettings, open_fleet)

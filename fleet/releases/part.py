@@ -40,6 +40,7 @@ class ReleasesPart:
         self._tails = Tails(self._catalogue, around.tails, self._running)
         self._drafts = Drafts(store, around.clock)
         self._stopping = threading.Event()
+        self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
         self._seen: object = None
 
@@ -67,17 +68,18 @@ class ReleasesPart:
         return self._tails.needed(live_pairs)
 
     def look(self) -> None:
-        """Sign again what is due, and open tails that are newly needed."""
+        """Sign again what is due, and open tails that are newly needed. From any thread."""
         if not self._store.exists:
             return
-        try:
-            self._publisher.refresh()
-            seen = (self._store.stamp(), frozenset(self._running().values()))
-            if seen != self._seen:
-                self._tails.serve()
-                self._seen = seen
-        except SplitsightError as error:
-            log.warning("releases_not_kept", error=str(error))
+        with self._looking:
+            try:
+                self._publisher.refresh()
+                seen = (self._store.stamp(), frozenset(self._running().values()))
+                if seen != self._seen:
+                    self._tails.serve()
+                    self._seen = seen
+            except SplitsightError as error:
+                log.warning("releases_not_kept", error=str(error))
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY_S):

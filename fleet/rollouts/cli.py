@@ -18,6 +18,11 @@ KEYS = ("side", "serial", "what", "by")
 Id = Annotated[int, typer.Argument(help="The rollout's number, as `list` shows it.")]
 By = Annotated[str, typer.Option(help="Who wants it; it is kept.", default_factory=getpass.getuser)]
 
+PlanFile = Annotated[
+    Path | None, typer.Option(help="Rings, thresholds and windows; none: 1, 5 %, 25 %, all.")
+]
+Canary = Annotated[str | None, typer.Option(help="Glob of SITE/LINE/DEVICE to try it first.")]
+
 
 @app.callback()
 def rollout() -> None:
@@ -28,22 +33,15 @@ def rollout() -> None:
 def start(
     target: Annotated[str, typer.Argument(help="A published release: models/NAME/VERSION.zip")],
     by: By,
-    plan: Annotated[
-        Path | None, typer.Option(help="Rings, thresholds and windows; none: 1, 5 %, 25 %, all.")
-    ] = None,
-    canary: Annotated[
-        str | None, typer.Option(help="Glob of SITE/LINE/DEVICE to try it first.")
-    ] = None,
+    plan: PlanFile = None,
+    canary: Canary = None,
     cloud: CloudUrl = HERE,
     output: Output = "text",
 ) -> None:
     """Start a rollout."""
-    from fleet.rollouts.plan import Plan, with_canary  # noqa: PLC0415 - pydantic models, 0.1 s
-    from shared.settings import load_settings  # noqa: PLC0415
+    from fleet.rollouts.plan import read_plan  # noqa: PLC0415 - pydantic models, 0.1 s
 
-    wanted = load_settings(plan, Plan) if plan is not None else Plan()
-    if canary is not None:
-        wanted = with_canary(wanted, canary)
+    wanted = read_plan(plan, canary)
     body = {"target": target, "plan": wanted.model_dump(mode="json"), "by": by}
     _show(tell_cloud(here(cloud), "rollouts", body), output)
 

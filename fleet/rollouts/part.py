@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tuf.api.metadata import Targets
@@ -52,12 +52,15 @@ def open_rollouts(
     around: Surroundings,
     database: FleetDatabase,
     put_out: PutOut = dict,
+    look: Callable[[], None] = lambda: None,
 ) -> RolloutsPart:
-    """put_out: devices that are held or revoked, and why."""
+    """put_out: devices that are held or revoked, and why
+    look: takes in what has just been published, tails included
+    """
     conductor = Conductor(
         database=database,
         shadows=Shadows(database, around.transport, around.clock),
-        releases=published(Store(settings.folder)),
+        releases=published(Store(settings.folder), look),
         tails=around.tails,
         clock=around.clock,
         put_out=put_out,
@@ -65,10 +68,14 @@ def open_rollouts(
     return RolloutsPart(conductor, around)
 
 
-def published(store: Store) -> Releases:
-    """What the repository says of a target."""
+def published(store: Store, look: Callable[[], None] = lambda: None) -> Releases:
+    """What the repository says of a target.
+
+    look   called before, so that a release can be rolled out in the moment that it is published
+    """
 
     def facts(path: str) -> ReleaseFacts:
+        look()
         for role in HOLDERS:
             target = store.published(role, Targets).signed.targets.get(path)
             if target is not None:

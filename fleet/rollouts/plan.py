@@ -6,11 +6,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from shared.settings import Settings
+from shared.settings import Settings, load_settings
 from shared.topics import Address
 
 MINUTES_A_DAY = 24 * 60
@@ -120,6 +121,15 @@ def with_canary(plan: Plan, group: str) -> Plan:
     """The plan with these devices as its first ring."""
     first = plan.rings[0].model_copy(update={"devices": None, "share": None, "groups": (group,)})
     return plan.model_copy(update={"rings": (first, *plan.rings[1:])})
+
+
+def read_plan(path: Path | None, canary: str | None = None) -> Plan:
+    """The plan in a file, or the usual one; with these devices first, where they are named.
+
+    Raises SettingsError that lists every mistake.
+    """
+    plan = load_settings(path, Plan) if path is not None else Plan()
+    return plan if canary is None else with_canary(plan, canary)
 
 
 def matches(groups: Sequence[str], address: Address) -> bool:

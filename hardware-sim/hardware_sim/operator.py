@@ -30,23 +30,32 @@ class OperatorSettings(Settings):
     name: str = Field(default="operator", min_length=1, max_length=63)
     delay_s: float = Field(default=5.0, ge=0, le=86_400, description="from seeing a part to a word")
     error_rate: float = Field(default=0.02, ge=0, le=1, description="share of wrong words")
+    audits: float = Field(
+        default=0.0, ge=0, le=1, description="share of the parts that boxes were sure of, too"
+    )
     seed: int = Field(default=0, ge=0)
 
 
 class Doubtful(msgspec.Struct, frozen=True):
-    """An inspection that waits for a review, as the cloud's API lists it."""
+    """An inspection that waits for a review, as the cloud's API lists it.
+
+    source   where its picture comes from; None until the box has said so
+    """
 
     device: str
     boot: str
     sequence: int
     part: int
+    source: str | None = None
 
 
 class Desk(Protocol):
     """Where an operator finds work and leaves words."""
 
-    def waiting(self) -> list[Doubtful]:
-        """Doubtful parts that nobody has reviewed. Raises OSError where nobody answers."""
+    def waiting(self, *, doubtful: bool = True) -> list[Doubtful]:
+        """Parts that nobody has reviewed, the newest: doubtful ones, or those that boxes were sure
+        of. Raises OSError where nobody answers.
+        """
 
     def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
         """Say what a part was. Raises OSError where that is not taken."""
@@ -57,7 +66,9 @@ Truth = Callable[[Doubtful], bool | None]
 
 
 class Operator:
-    """Looks at every doubtful part once, `delay_s` after it was first seen waiting."""
+    """Looks at every doubtful part once, `delay_s` after it was first seen waiting; and at some of
+    the others, as an inspector downstream would.
+    """
 
     def __init__(self, desk: Desk, truth: Truth, settings: OperatorSettings, clock: Clock) -> None:
         self._desk = desk
@@ -72,7 +83,7 @@ class Operator:
         """See what waits and say what is due. Call about once a second."""
         now = self._clock.monotonic()
         try:
-            waiting = self._desk.waiting()
+            waiting = self._desk.waiting() + self._audited()
         except OSError as error:
             log.warning("reviews_unreachable", error=str(error))
             return
@@ -81,13 +92,23 @@ class Operator:
             if now - since >= self._settings.delay_s:
                 self._say(one)
 
+    def _audited(self) -> list[Doubtful]:
+        share = self._settings.audits
+        if not share:
+            return []
+        return [
+            one for one in self._desk.waiting(doubtful=False) if self._draw("audit", one) < share
+        ]
+
+    def _draw(self, what: str, one: Doubtful) -> float:
+        """By the part, so that the same run does the same whatever the network does."""
+        return random.Random(f"{what}{self._settings.seed} {one.device} {one.part}").random()  # noqa: S311
+
     def _say(self, one: Doubtful) -> None:
         defective = self._truth(one)
         if defective is None:
             return
-        # By the part, so that the same run errs on the same parts whatever the network does.
-        draw = random.Random(f"{self._settings.seed} {one.device} {one.part}").random()  # noqa: S311
-        errs = draw < self._settings.error_rate
+        errs = self._draw("", one) < self._settings.error_rate
         try:
             verdict: Verdict = "reject" if defective != errs else "pass"
             self._desk.review(one, verdict, self._settings.name)
@@ -111,8 +132,8 @@ class HttpDesk:
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
 
-    def waiting(self) -> list[Doubtful]:
-        query = urllib.parse.urlencode({"doubtful": True, "reviewed": False, "limit": AT_ONCE})
+    def waiting(self, *, doubtful: bool = True) -> list[Doubtful]:
+        query = urllib.parse.urlencode({"doubtful": doubtful, "reviewed": False, "limit": AT_ONCE})
         answer = self._ask("GET", f"/api/inspections?{query}")
         return msgspec.convert(answer["inspections"], list[Doubtful])
 

@@ -21,13 +21,15 @@ class Tray:
 
     def __init__(self, *parts: int) -> None:
         self.parts = list(parts)
+        self.sure: list[int] = []
         self.said: dict[int, Verdict] = {}
         self.open = True
 
-    def waiting(self) -> list[Doubtful]:
+    def waiting(self, *, doubtful: bool = True) -> list[Doubtful]:
         if not self.open:
             raise ConnectionRefusedError("closed")
-        return [Doubtful("box", "b", n, n) for n in self.parts if n not in self.said]
+        parts = self.parts if doubtful else self.sure
+        return [Doubtful("box", "b", n, n) for n in parts if n not in self.said]
 
     def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
         assert inspector == "operator"
@@ -83,6 +85,19 @@ def test_errors_come_at_their_rate_and_on_the_same_parts_each_time(rate: float, 
     assert abs(counts[0] / 400 - rate) <= 5 * (rate * (1 - rate) / 400) ** 0.5 + 1e-9
 
 
+@given(st.floats(0, 1))
+def test_parts_that_boxes_were_sure_of_are_audited_at_their_share(share: float) -> None:
+    tray = Tray(1)
+    tray.sure = list(range(2, 402))
+    settings = OperatorSettings(delay_s=0, error_rate=0, audits=share)
+    operator = Operator(tray, odd_is_defective, settings, ManualClock())
+    operator.step()
+    assert tray.said.pop(1) == "reject"
+    assert all(said == ("reject" if part % 2 else "pass") for part, said in tray.said.items())
+    # Five standard deviations of a binomial draw.
+    assert abs(len(tray.said) / 400 - share) <= 5 * (share * (1 - share) / 400) ** 0.5 + 1e-9
+
+
 def test_the_real_api_takes_what_an_operator_says(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "tiny")
     with Server(tmp_path, bundle) as server:
@@ -97,5 +112,6 @@ def test_the_real_api_takes_what_an_operator_says(tmp_path: Path) -> None:
         operator.step()
         assert operator.reviewed == 1
         assert desk.waiting() == []
+        assert [one.part for one in desk.waiting(doubtful=False)] == [2]
     with pytest.raises(OSError, match="refused"):
         desk.waiting()

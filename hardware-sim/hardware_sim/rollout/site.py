@@ -9,14 +9,12 @@ import msgspec
 from tuf.api.metadata import TargetFile, Targets
 
 from edge.updates.base import Label
-from fleet.identity.authority import Authority
 from fleet.releases.adding import Adding, Word
 from fleet.releases.drafts import Drafts
-from fleet.releases.founding import found_repository
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
 from fleet.releases.roles import MODELS
-from fleet.releases.store import Store
+from hardware_sim.rollout.home import FleetHome
 from shared.bundle import Bundle, amend_bundle
 from shared.clock import Clock
 from shared.releases import ANY_HARDWARE, ReleaseFacts
@@ -26,14 +24,11 @@ from shared.releases import ANY_HARDWARE, ReleaseFacts
 class Site:
     """What was made.
 
-    ca        whom devices believe; root: the first trusted root of the releases
     base      the payload that every device runs at first, and what its slot says of it
     old, new  the releases
     """
 
-    folder: Path
-    ca: Path
-    root: Path
+    home: FleetHome
     base: Path
     label: Label
     old: ReleaseFacts
@@ -42,29 +37,19 @@ class Site:
 
 def make_site(folder: Path, bundle: Bundle, clock: Clock) -> Site:
     """Raises what making and signing releases raises."""
-    home = folder / "fleet"
-    authority = Authority.create(home, ["127.0.0.1"], clock)
-    store, keys = Store(home), folder / "keys"
-    found_repository(store, keys, clock)
+    home = FleetHome.found(folder, clock)
+    store = home.store
     drafts = Drafts(store, clock)
     adding, word = Adding(drafts), Word((ANY_HARDWARE,), approved_by="the simulator")
     old = adding.add_model(bundle.path, word, without_tail=True)
     version = _next(bundle.manifest.version)
     newer = amend_bundle(bundle, {"version": version}, folder / "newer")
     new = adding.add_model(newer.path, word, without_tail=True)
-    drafts.sign([load_key(keys / f"{MODELS}.pem")])
+    drafts.sign([load_key(home.keys / f"{MODELS}.pem")])
     # The cloud serves the pair from its configuration, so the payloads need no tail.
     Publisher(store, clock).publish([bundle.manifest.pair])
     target = store.published(MODELS, Targets).signed.targets[old.path]
-    return Site(
-        home,
-        authority.files.certificate,
-        store.metadata / "1.root.json",
-        store.payload(target),
-        _label(old, target),
-        old,
-        new,
-    )
+    return Site(home, store.payload(target), _label(old, target), old, new)
 
 
 def label_fields(label: Label) -> dict[str, str | int]:

@@ -95,7 +95,7 @@ class RolloutTrial:
         self.site = make_site(folder, bundle, SystemClock())
         self._recording = folder / files.RECORDING
         record(bundle, options.runtime)[0].save(self._recording)
-        self._broker_port, self._door_port = free_port(), free_port()
+        self._broker_port = free_port()
         self.broker = EmbeddedBroker("auto", "127.0.0.1", self._broker_port)
         self.cloud = CloudProcess(
             folder,
@@ -103,12 +103,7 @@ class RolloutTrial:
             port=options.port or free_port(),
             broker_port=self._broker_port,
             tail={"runtime": options.runtime, "threads": 1},
-            services={
-                "fleet": {
-                    "folder": str(self.site.folder),
-                    "door": {"host": "127.0.0.1", "port": self._door_port},
-                }
-            },
+            services=self.site.home.service,
         )
         self.status: dict[str, Any] = {}
         self.workers = [self._worker(n, part) for n, part in enumerate(self._shares(), start=1)]
@@ -258,6 +253,7 @@ class RolloutTrial:
 
     def _worker(self, number: int, devices: tuple[int, int]) -> Child:
         name, options = f"worker-{number}", self.options
+        home = self.site.home.updates(self.folder)
         wanted = BoxOrders(
             name=name,
             recording=str(self._recording.resolve()),
@@ -266,9 +262,9 @@ class RolloutTrial:
             every_s=options.every_s,
             escalated=options.escalated,
             seed=options.seed,
-            door=f"https://127.0.0.1:{self._door_port}/releases",
-            ca=str(self.site.ca.resolve()),
-            root=str(self.site.root.resolve()),
+            door=home["server"],
+            ca=home["ca"],
+            root=home["root"],
             base=str(self.site.base.resolve()),
             label=label_fields(self.site.label),
             behaves={self.site.new.bundle: options.release},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from hardware_sim.line_run import LineRunSettings
@@ -27,6 +29,10 @@ class DeviceSettings(Settings):
 
     learns: bool = Field(
         default=False, description="it takes part in federated rounds, with what operators said"
+    )
+
+    ring_keep: Literal["uncertain", "all", "none"] = Field(
+        default="uncertain", description="which pictures the box keeps, as in journal.ring_keep"
     )
 
     @property

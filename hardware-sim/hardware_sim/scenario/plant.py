@@ -11,6 +11,7 @@ from cloud.loopback import free_port
 from hardware_sim.cloud_process import CloudProcess
 from hardware_sim.compute.runtime import require_runnable
 from hardware_sim.processes import stop_all
+from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.station import Station
 from shared.bundle import Bundle
@@ -40,12 +41,21 @@ class Plant:
     way to the cloud.
     """
 
-    def __init__(self, scenario: Scenario, bundle: Path, folder: Path) -> None:
+    def __init__(
+        self, scenario: Scenario, bundle: Path, folder: Path, *, home: FleetHome | None = None
+    ) -> None:
+        """home: where boxes get their updates; None: they run `bundle` for good"""
         self.scenario = scenario
         self._port = free_port()
         self._floor = EmbeddedBroker("auto", HOST, free_port())
         self._broker: EmbeddedBroker | None = None
-        self.cloud = CloudProcess(folder, bundle, port=free_port(), broker_port=self._port)
+        self.cloud = CloudProcess(
+            folder,
+            bundle,
+            port=free_port(),
+            broker_port=self._port,
+            services=home.service if home else None,
+        )
         self.stations = [
             Station(
                 device,
@@ -55,6 +65,7 @@ class Plant:
                 seed=scenario.seed + index,
                 broker=(HOST, self._port),
                 floor_port=self._floor.port,
+                home=home,
             )
             for index, device in enumerate(scenario.devices)
         ]
@@ -86,6 +97,11 @@ class Plant:
         stop_all([self.cloud.child])
         self.stop_broker()
         self._floor.stop()
+
+    @property
+    def broker_port(self) -> int:
+        """The cloud's, where nothing is at fault."""
+        return self._port
 
     @property
     def over(self) -> bool:

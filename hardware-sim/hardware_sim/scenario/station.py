@@ -18,6 +18,7 @@ from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
 from hardware_sim.power import Plug
 from hardware_sim.processes import Child, splitsight
+from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.settings import Scenario
 from shared.errors import ProcessError
@@ -51,8 +52,11 @@ class Station:
         seed: int,
         broker: tuple[str, int],
         floor_port: int,
+        home: FleetHome | None = None,
     ) -> None:
-        """broker: the cloud's; floor_port: of the plant's own, which actuators publish to"""
+        """broker: the cloud's; floor_port: of the plant's own, which actuators publish to
+        home: where the box gets its updates; None: it has none
+        """
         self.settings = settings
         self.name = settings.name
         self._folder = folder
@@ -64,6 +68,7 @@ class Station:
         self._outcomes.touch()
         self._read_to = 0
         self._bundle = bundle
+        self._home = home
         self._topic, self._floor = f"plant/{self.name}", {"port": floor_port}
         self.box = self._box()
         self.line = self._line(scenario, seed)
@@ -162,12 +167,18 @@ class Station:
             "actuator": {"kind": "mqtt", "topic": self._topic, "broker": self._floor},
             "runtime": {**runtime, "threads": 1},
             "deadline_ms": self.settings.deadline_ms,
-            "journal": {"path": str(self.journal)},
+            "journal": {"path": str(self.journal), "ring_keep": self.settings.ring_keep},
             "learning": {
                 "enabled": self.settings.learns,
                 "folder": str(self._folder / f"{self.name}.learning"),
             },
+            **self._updates(),
         }
+
+    def _updates(self) -> dict[str, Any]:
+        if self._home is None:
+            return {}
+        return {"updates": self._home.updates(self._folder / f"{self.name}.updates")}
 
 
 def _write(path: Path, settings: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from fleet.database import FleetDatabase
 from fleet.releases.adding import Word
 from fleet.releases.part import ReleasesPart, open_releases
 from fleet.releases.tails import RunningModels
+from fleet.rollouts.part import published
 from fleet.settings import FleetSettings
 from shared.bundle import write_bundle
 from shared.manifest import GOLDEN
@@ -83,6 +84,13 @@ def test_the_tail_of_a_published_model_is_served(cloud: Cloud) -> None:
         "droppable": False,
         "problem": "",
     }
+
+
+def test_a_release_can_be_rolled_out_in_the_moment_that_it_is_published(cloud: Cloud) -> None:
+    facts = cloud.yard.release()
+    assert facts.pair not in cloud.rack
+    assert published(cloud.yard.store, cloud.part.look)(facts.path) == facts
+    assert facts.pair in cloud.rack
 
 
 def test_a_tail_stays_while_a_device_runs_its_head_even_if_the_release_is_gone(
