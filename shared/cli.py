@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from shared import log
 from shared.console import err
 from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
+from shared.openmp import yield_early
 
 GROUP = "splitsight.groups"
 OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
@@ -116,6 +117,7 @@ def _escape(text: str) -> str:
 
 def main() -> None:
     """The console script."""
+    yield_early()
     sys.exit(run(lambda: app(standalone_mode=False)))
 
 

@@ -8,6 +8,10 @@ import warnings
 import pytest
 from hypothesis import settings
 
+from shared.openmp import yield_early
+
+yield_early()
+
 with warnings.catch_warnings():
     # typer 0.20 imports names that click 8.5 deprecates.
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -77,8 +76,6 @@ def splitsight(*words: str) -> str:
         capture_output=True,
         text=True,
         timeout=LONGEST_S,
-        # Threads that spin for each other cost ten times what they bring where others work.
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
     if done.returncode:
