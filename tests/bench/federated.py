@@ -37,6 +37,7 @@ from fleet.rounds.strategies import StrategyName
 from shared import log
 from shared.base_network import BaseNetwork
 from shared.console import err
+from shared.errors import SplitsightError
 from shared.ranking import auroc
 from shared.rounds import Scope, TrainOrder, Vector
 from shared.splitnet.network import Architecture, SplitNet
@@ -205,7 +206,12 @@ class Looked(InMemory):
         if name == EVERYONE:
             each = [self._read(plant, how) for plant in self._plants]
             there = [lessons for lessons in each if lessons is not None]
-            return beside(there) if len(there) == len(each) else None
+            if len(there) < len(each):
+                raise SplitsightError(
+                    "plants have not looked at their pictures yet",
+                    fix="run `--variants fedavg centralised`: the one place sees what plants saw",
+                )
+            return beside(there)
         return self._read(str(name), how)
 
     def put(self, key: tuple[object, ...], lessons: Lessons) -> None:
@@ -328,8 +334,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     log.configure(level=40)
     for seed in options.seeds:
         bench = Bench(EXPERIMENTS[options.experiment], options.data, options.out, seed)
-        for variant in options.variants:
-            bench.run(variant)
+        for variant in VARIANTS:
+            if variant in options.variants:
+                bench.run(variant)
 
 
 if __name__ == "__main__":
