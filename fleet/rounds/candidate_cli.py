@@ -83,6 +83,8 @@ def show(name: Name, folder: FolderOption = DEFAULT_FOLDER, format_: FormatOptio
     out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
     if findings.system:
         out.print(f"edge and cloud together: {findings.system}", markup=False, highlight=False)
+    if record.doubt:
+        out.print(f"look at this first: {record.doubt}", markup=False, highlight=False)
     for reason in record.reasons:
         out.print(f"it may not go out: {reason}", markup=False, highlight=False)
     out.print(str(shelf.folder(name) / "report.html"), markup=False, soft_wrap=True)

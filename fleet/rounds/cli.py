@@ -145,6 +145,8 @@ def _print_candidate(findings: Findings) -> None:
     out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
     if findings.system:
         out.print(f"edge and cloud together: {findings.system}", markup=False, highlight=False)
+    for remark in findings.remarks:
+        out.print(remark, markup=False, highlight=False)
     for reason in findings.reasons:
         out.print(f"it may not go out: {reason}", markup=False, highlight=False)
     if findings.release:

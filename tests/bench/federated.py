@@ -275,7 +275,7 @@ def divide(dataset: Dataset, how: str) -> dict[str, PictureFiles]:
         if how == "skewed":
             draw = np.random.default_rng(abs(hash_of(sample.part))).random()
             plant += "-a" if (draw < 0.85) == sample.defective else "-b"
-        label = Labelled(sample.part, sample.defective, sample.defect, sample.domain, sample.split)
+        label = Labelled(sample.part, sample.defective, sample.defect, plant, sample.split)
         files.setdefault(plant, []).append(PictureFile(label, sample.image, sample.mask))
     return {plant: PictureFiles(plant, files[plant]) for plant in sorted(files)}
 
@@ -302,7 +302,11 @@ def row_of(device: LearningDevice, judged: Judged) -> dict[str, object]:
 
 
 def figures(row: Mapping[str, object]) -> dict[str, float]:
-    """Edge AUROC over all held-out pictures, and the mean over domains."""
+    """Edge AUROC over all held-out pictures, and the mean over plants.
+
+    Where plants differ in how many parts are defective, scores of several networks can't be pooled:
+    a plant's own network knows what is usual there, and so which plant tells much of the label.
+    """
     judged: list[dict[str, list[object]]] = row["judged"]  # type: ignore[assignment]
     scores = np.array([s for one in judged for s in one["scores"]], float)
     labels = np.array([d for one in judged for d in one["defective"]], bool)

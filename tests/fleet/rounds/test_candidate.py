@@ -145,6 +145,8 @@ def test_rounds_end_in_a_certified_bundle_that_waits_for_a_person(
     assert certificate.edge_escapes.counted <= certificate.edge_escapes.parts * 0.4
     assert findings.certified
     assert certificate.gate == manifest.gate
+    assert "threshold as it was they would reject" in record.doubt
+    assert f"Look at this first: {record.doubt}." in findings.remarks
 
 
 def test_edge_and_cloud_together_have_a_promise_of_their_own(ran: Ran, present: Present) -> None:
@@ -372,6 +374,7 @@ def test_approval_makes_a_release_and_says_what_comes_next(desk: Desk) -> None:
     shown = desk.run("show", desk.name).stdout
     assert "north" in shown
     assert "edge and cloud together: at most 90 % of defective parts pass" in shown
+    assert "look at this first: edge and cloud together reject" in shown
     ended = desk.run("approve", desk.name, "--by", "A. Rossi")
     assert ended.code == 0, ended.stderr
     assert "models/blots/1.4.1.zip" in ended.stdout
@@ -398,7 +401,8 @@ def test_a_key_publishes_at_once(desk: Desk) -> None:
 
 def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: Desk) -> None:
     shelf = Shelf(desk.fleet / "candidates")
-    record = shelf.get(desk.name)
+    # Its drawn tail rejects more good parts than before, which is for a person to see.
+    record = msgspec.structs.replace(shelf.get(desk.name), doubt="")
     release = ReleaseSettings(bundle=desk.fleet, candidates=desk.fleet / "candidates")
     assert by_policy(record, release) == ""
     certified = release.model_copy(update={"policy": "certified"})
