@@ -129,7 +129,7 @@ class NoTails:
         return ()
 
     def serve(self, path: Path) -> ServedTail:
-        raise NotImplementedError(path)
+        raise RuntimeError(f"{path} is not served: only routes are described")
 
     def drop(self, pair: str) -> None:
         del pair

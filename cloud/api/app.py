@@ -81,6 +81,6 @@ def openapi(services: Sequence[Service] = ()) -> dict[str, Any]:
     """The API's OpenAPI description, without a running service. `services` are not started."""
 
     def no_health() -> Any:
-        raise NotImplementedError
+        raise RuntimeError("no service runs: only its routes are described")
 
     return create_app(Backstage(Database("sqlite://"), no_health, services=services)).openapi()
