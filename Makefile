@@ -7,13 +7,22 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test test-image check format bench scenarios soak docs bundle screenshot system image-tools clean
+.PHONY: demo test test-waiting test-others test-image check format bench scenarios soak docs bundle screenshot system image-tools clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
 
-test: $(VENV)/.dev system ## every test
-	$(BIN)/python -m pytest -q
+# They start processes and wait for them: half of the time, less of the processor's.
+WAITING := tests/system tests/hardware_sim tests/training
+
+test: $(VENV)/.dev system ## every test, in two processes beside each other
+	$(MAKE) --jobs=2 --output-sync=target test-waiting test-others
+
+test-waiting: $(VENV)/.dev system
+	$(BIN)/python -m pytest -q $(WAITING)
+
+test-others: $(VENV)/.dev system
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(WAITING))
 
 test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started in QEMU, updated and rolled back (20 to 40 minutes)
 	timeout 5400 $(BIN)/python -m pytest -q -s tests/image
