@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -140,12 +138,11 @@ class EmbeddedBroker:
     def _start_once(self, folder: Path) -> None:
         program = choose_program(self._kind)
         command = program.command(self.host, self.port, folder, self._secure)
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command]
         complaint = folder / "stderr"
         with complaint.open("wb") as stderr:
             # A session of its own: Ctrl-C is for us, and we end the child when all is stored.
             self._child = subprocess.Popen(
-                guarded,
+                guard.guarded(command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

@@ -125,8 +125,9 @@ class LearnerDesk:
             self._health.count("rounds_overdue")
             self.let_go()
             return True
-        if self._learner.memory_bytes() > self._limits.memory_bytes:
-            self._too_large(self._learner.memory_bytes() // MEBI)
+        held = self._learner.memory_bytes()
+        if held > self._limits.memory_bytes:
+            self._too_large(held // MEBI)
             return True
         if self._working is None and now - self._idle_since >= self._patience_s:
             self.let_go()

@@ -97,11 +97,10 @@ class LearnerProcess:
     ) -> None:
         """heard: called on a thread of its own for each answer, and once at the end."""
         ours, theirs = socket.socketpair()
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
         with theirs:
             # Its standard output goes where ours does not: nobody reads what a library prints.
             self._child = subprocess.Popen(
-                [*guarded, *command, "--fd", str(theirs.fileno())],
+                guard.guarded([*command, "--fd", str(theirs.fileno())]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

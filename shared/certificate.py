@@ -96,10 +96,11 @@ def choose(
     weights_compared  among how many tail weights these very parts chose. Each then has a share
                       of the system's delta, so that the promise holds for whichever was chosen
     """
-    edge = choose_edge(passing(defective), defective.parts, rejected(good), good.parts, limits)
+    passes = passing(defective)
+    edge = choose_edge(passes, defective.parts, rejected(good), good.parts, limits)
     if edge is None:
         return None
-    end = edge_bin(passing(defective), defective.parts, limits)
+    end = edge_bin(passes, defective.parts, limits)
     tied, later = escaping(defective, edge.reject_from, end)
     system = choose_system(tied, later, defective.parts, limits, weights_compared)
     gate = Gate(

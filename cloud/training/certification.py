@@ -103,13 +103,12 @@ def certify(
         created=created,
     )
     good, defective = (kind.escalated(chosen.gate) for kind in (parts.good, parts.defective))
-    least = system_supported(parts.defective.parts, limits, compared)
     return Certified(
         certificate,
         float(np.concatenate([good, defective]).mean()),
         float(good.mean()),
         float((~good & (parts.good.edge < chosen.gate.pass_below)).mean()),
-        None if chosen.system else least,
+        None if chosen.system else system_supported(parts.defective.parts, limits, compared),
     )
 
 

@@ -8,7 +8,6 @@ import platform
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -149,9 +148,8 @@ class Machine:
         shutil.copyfile(firmware.variables, variables)
         started = command(self._kind, self._disk, variables, accelerate=self.accelerated)
         # Whatever ends us ends it too: an emulator nobody waits for keeps a core busy for ever.
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *started]
         self._process = subprocess.Popen(
-            guarded,
+            guard.guarded(started),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

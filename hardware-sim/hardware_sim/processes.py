@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -51,11 +50,10 @@ class Child:
         return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *self.command]
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches us, and we stop each child in its turn.
             self._process = subprocess.Popen(
-                guarded,
+                guard.guarded(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,13 +6,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cloud.training.dataset import Sample
 from cloud.training.readers import read
+from hardware_sim import processes
 from shared.errors import ProcessError
 
 KNOWN, NEW = "poly", "mono"
@@ -72,7 +72,7 @@ def train(known: Path, folder: Path) -> tuple[Path, Path]:
 def splitsight(*words: str) -> str:
     """What a command says. Raises ProcessError where it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "shared", *words],
+        processes.splitsight(*words),
         capture_output=True,
         text=True,
         timeout=LONGEST_S,
