@@ -6,8 +6,8 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from cloud.broker_kinds import PROGRAMS
-from shared.doctor import Row, row
+from cloud.broker.programs import PROGRAMS
+from shared.commands.doctor import Row, row
 from shared.runtime.base import runtime_names
 
 POSTGRESQL = Path("/usr/lib/postgresql")

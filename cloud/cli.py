@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from cloud.serving import serve
+from cloud.evaluation.agreement_cli import parity
+from cloud.evaluation.certify_cli import certify
+from cloud.evaluation.evaluate_cli import evaluate
+from cloud.leakage.cli import leakage
+from cloud.serve import serve
 from cloud.training import cli as training
-from cloud.training.agreement_cli import parity
 from cloud.training.base_cli import base
-from cloud.training.certify_cli import certify
-from cloud.training.evaluate_cli import evaluate
-from cloud.training.leakage_cli import leakage
 
 app = typer.Typer(no_args_is_help=True, help="The cloud service, and the making of bundles.")
 

@@ -8,24 +8,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Self
 
-from cloud.api.app import Backstage, create_app
-from cloud.broker import EmbeddedBroker
-from cloud.counters import Counters
-from cloud.health import HealthMonitor
-from cloud.http_server import HttpServer
-from cloud.intake import Intake
-from cloud.judge import Judge
-from cloud.labels import LabelPost
-from cloud.rack import Rack
+from cloud.broker.embedded import EmbeddedBroker
+from cloud.configuration.settings import CloudSettings
+from cloud.health.monitor import HealthMonitor
+from cloud.inference.counters import Counters
+from cloud.inference.intake import Intake
+from cloud.inference.queue import WorkQueue
+from cloud.inference.registry import Rack
+from cloud.inference.worker import Judge
+from cloud.labels.delivery import LabelPost
+from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
-from cloud.records.labels import StoredLabels
 from cloud.records.store import Store
 from cloud.records.writer import RecordsWriter
-from cloud.settings import CloudSettings
-from cloud.work import WorkQueue
+from cloud.web.app import Backstage, create_app
+from cloud.web.http_server import HttpServer
 from shared.clock import Clock, SystemClock
 from shared.log import get_logger
-from shared.services import Service, Surroundings, service_kinds
+from shared.plugins.services import Service, Surroundings, service_kinds
 from shared.transport.mqtt import MqttTransport
 
 log = get_logger("cloud")

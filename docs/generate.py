@@ -14,33 +14,33 @@ import click
 import msgspec
 import typer
 
-from cloud.api.app import openapi
-from cloud.settings import json_schema as cloud_schema
-from cloud.training.agreement import Row as ParityRow
-from cloud.training.certify_cli import CertifyReport
-from cloud.training.scorecard import Evaluation
-from edge.bench import BenchRow
-from edge.settings import json_schema as edge_schema
+from cloud.configuration.settings import json_schema as cloud_schema
+from cloud.evaluation.agreement import Row as ParityRow
+from cloud.evaluation.certify_cli import CertifyReport
+from cloud.evaluation.scorecard import Evaluation
+from cloud.web.app import openapi
+from edge.benchmark import BenchRow
+from edge.configuration.settings import json_schema as edge_schema
+from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
-from fleet.rounds.findings import Record, RunReport
-from fleet.rounds.record import Candidate
-from fleet.rounds.settings import RoundSettings
+from fleet.rounds.configuration.settings import RoundSettings
+from fleet.rounds.report.findings import Record, RunReport
+from fleet.rounds.report.record import Candidate
 from fleet.service import open_fleet
-from fleet.settings import FleetSettings
-from hardware_sim.fleet.report import FleetRow
-from hardware_sim.line_run import LineReport
+from hardware_sim.demo.summary import DemoSummary
+from hardware_sim.line.run import LineReport
 from hardware_sim.plan.report import Plan
 from hardware_sim.rollout.report import RolloutReport
+from hardware_sim.scale.report import FleetRow
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.verdict import ScenarioReport
-from hardware_sim.summary import DemoSummary
 from shared import wire
-from shared.cli import app
+from shared.bundles.manifest import Manifest
 from shared.clock import SystemClock
-from shared.doctor import Row
+from shared.commands.doctor import Row
+from shared.commands.root import app
 from shared.errors import exit_codes
-from shared.manifest import Manifest
-from shared.services import ServedTail, Surroundings
+from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import CHANNELS, PREFIX
 from shared.transport.memory import MemoryBroker
 

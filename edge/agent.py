@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from edge.actuator.base import Actuator
 from edge.camera.base import Camera, CameraEvent, MissedFrame
-from edge.deadlines import Deadlines
-from edge.health import Health
-from edge.journal import Journals
-from edge.model import Model, NobodyWatches, Observes
-from edge.parts import OpenPart
-from edge.ring import RingPolicy
-from edge.uplink import Uplink
+from edge.inspection.deadlines import Deadlines
+from edge.inspection.model import Model, NobodyWatches, Observes
+from edge.inspection.open_part import OpenPart
+from edge.journal.journal import Journals
+from edge.journal.picture_ring import RingPolicy
+from edge.link.uplink import Uplink
+from edge.monitoring.health import Health
 from shared.clock import Clock
 from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Inspection, Verdict
 from shared.errors import ActuatorError, SplitsightError

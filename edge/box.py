@@ -9,20 +9,20 @@ import cv2
 
 from edge.actuator.base import Actuator, ActuatorKind
 from edge.camera.base import Camera, CameraKind
-from edge.camera.frozen import FrozenGuard
-from edge.health import Health
+from edge.camera.freeze_detection import FrozenGuard
+from edge.configuration.plugins import Loaded, actuator_kinds, camera_kinds
+from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
-from edge.inspector import Inspector, load_head
-from edge.journal import Journal
-from edge.kinds import Loaded, actuator_kinds, camera_kinds
-from edge.model import Model
-from edge.presence import Snapshot
-from edge.ring import RingPolicy
-from edge.settings import EdgeSettings
-from edge.taking_part import take_part
-from edge.updates.bay import Neighbours, Reopening, UpdateBay
+from edge.inspection.inspector import Inspector, load_head
+from edge.inspection.model import Model
+from edge.journal.journal import Journal
+from edge.journal.picture_ring import RingPolicy
+from edge.learning.participation import take_part
+from edge.link.presence import Snapshot
+from edge.monitoring.health import Health
+from edge.updates.service.assembly import Neighbours, Reopening, UpdateBay
 from edge.wiring import Around, wire
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.clock import Clock
 from shared.errors import SettingsError
 from shared.log import get_logger

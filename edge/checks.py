@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from edge.bench import devices_of
+from edge.benchmark import devices_of
+from edge.configuration.plugins import Loaded, actuator_kinds, camera_kinds
 from edge.identity.folder import IdentityFolder
 from edge.identity.settings import IdentitySettings
-from edge.kinds import Loaded, actuator_kinds, camera_kinds
 from shared.clock import Clock, SystemClock
-from shared.doctor import Row, row
+from shared.commands.doctor import Row, row
 from shared.errors import IdentityError
 from shared.runtime.base import GROUP
 from shared.settings import resolve_paths, validate

@@ -11,17 +11,17 @@ from typing import Annotated
 
 import typer
 
-from edge.bench import bench as run_bench
+from edge.benchmark import bench as run_bench
 from edge.box import open_actuator, open_camera
-from edge.health import Health
+from edge.configuration.settings import load_edge_settings
 from edge.identity.est import EstClient
 from edge.identity.folder import utc_day
-from edge.identity.keeper import Keeper
-from edge.inspector import load_head
+from edge.identity.renewal import Keeper
+from edge.inspection.inspector import load_head
+from edge.monitoring.health import Health
 from edge.session import Session
-from edge.settings import load_edge_settings
-from edge.updates.launcher import launched
-from shared.bundle import Bundle
+from edge.updates.hosts.launcher import launched
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.console import Format, out, print_json, print_table
 from shared.errors import SettingsError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.box import Box
-from edge.updates.bay import Reopening
 from edge.updates.disk import RealDisk
-from edge.updates.remote import NAME, SUFFIX, SettingsFile
+from edge.updates.hosts.remote_settings import NAME, SUFFIX, SettingsFile
+from edge.updates.service.assembly import Reopening
 from edge.updates.slots import FolderSlots
 from shared.clock import Clock
 from shared.errors import RESTART_EXIT, SplitsightError

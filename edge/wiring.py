@@ -9,14 +9,14 @@ from typing import Protocol
 from edge.actuator.base import Actuator
 from edge.agent import Agent
 from edge.camera.base import Camera
-from edge.courier import Courier
-from edge.health import Health
-from edge.journal import Journals
-from edge.model import Model, Observes
-from edge.outbox import Outbox, Source
-from edge.presence import Presence, Snapshot
-from edge.ring import RingPolicy
-from edge.uplink import Uplink
+from edge.inspection.model import Model, Observes
+from edge.journal.journal import Journals
+from edge.journal.picture_ring import RingPolicy
+from edge.link.outbox import Outbox, Source
+from edge.link.presence import Presence, Snapshot
+from edge.link.publisher import Courier
+from edge.link.uplink import Uplink
+from edge.monitoring.health import Health
 from shared.clock import Clock
 from shared.topics import Address
 from shared.transport.base import Transport

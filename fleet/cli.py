@@ -9,7 +9,7 @@ from fleet.flash import install_cli
 from fleet.identity import cli as identity
 from fleet.releases.cli import app as release
 from fleet.rollouts import cli as rollouts
-from fleet.rounds.candidate_cli import app as candidate
+from fleet.rounds.candidates.cli import app as candidate
 from fleet.rounds.cli import federate
 
 app = typer.Typer(no_args_is_help=True, help="The devices of a site.")

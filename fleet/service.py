@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
 
-from fleet.database import FleetDatabase
-from fleet.identity.part import open_identity
-from fleet.releases.part import open_releases
-from fleet.rollouts.part import open_rollouts
-from fleet.settings import FleetSettings
+from fleet.configuration.settings import FleetSettings
+from fleet.identity.service import open_identity
+from fleet.releases.service import open_releases
+from fleet.rollouts.service import open_rollouts
+from fleet.storage.database import FleetDatabase
 from shared.log import get_logger
-from shared.services import Page, ServiceKind, Surroundings
+from shared.plugins.services import Page, ServiceKind, Surroundings
 
 log = get_logger("fleet")
 
@@ -36,7 +36,7 @@ class Part(Protocol):
 
 
 class FleetService:
-    """All parts of the fleet over one database; a `shared.services.Service`."""
+    """All parts of the fleet over one database; a `shared.plugins.services.Service`."""
 
     def __init__(self, database: FleetDatabase, parts: Sequence[Part]) -> None:
         self._database = database

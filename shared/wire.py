@@ -37,7 +37,7 @@ class Escalation(Message, frozen=True, tag="escalation"):
     expires     UTC seconds of the deadline, by the device's clock
     remaining   seconds from sending to the deadline; 0 or less: too late to be actuated
     score       the head's, 0–1
-    coarseness  of the body's symbols, a rung of `shared.codec.LADDER`; 1 is as fine as can be
+    coarseness  of the body's symbols, a rung of the codec's `LADDER`; 1 is as fine as can be
     """
 
     boot: str

@@ -9,9 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.bundle import Bundle, Golden, write_bundle
-from shared.codec import FeatureCodec, tables_from_symbols
-from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.bundles.bundle import Bundle, Golden, write_bundle
+from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.features.codec import FeatureCodec, tables_from_symbols
 from shared.runtime.base import open_runtime
 
 FEATURES = 4

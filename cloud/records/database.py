@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.database import BUSY_TIMEOUT_S, SqlDatabase
+from shared.storage.database import BUSY_TIMEOUT_S, SqlDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

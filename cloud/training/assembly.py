@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.training.dataset import Dataset
-from cloud.training.fingerprints import seen_pictures
-from cloud.training.metrics import auroc, best_threshold
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.fingerprints import seen_pictures
+from cloud.datasets.pictures import load_pictures
+from cloud.statistics.metrics import auroc, best_threshold
 from cloud.training.model import Halves, Model, export_model
 from cloud.training.options import Options
-from cloud.training.pictures import load_pictures
 from cloud.training.trainer import Trainer
-from shared.bundle import Bundle, write_bundle
-from shared.gate import Gate, choose_gate
-from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.certification.gate import Gate, choose_gate
 from shared.splitnet.network import SplitNet
 
 WEIGHTS_ORIGIN = (

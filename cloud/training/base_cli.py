@@ -19,8 +19,8 @@ def base(
     """Write a training's averaged network as the base of federated rounds."""
     try:
         from cloud.training.checkpoint import trained_net  # noqa: PLC0415
-        from shared.base_network import BaseNetwork  # noqa: PLC0415
-        from shared.splitnet.restoring import export_base  # noqa: PLC0415
+        from shared.federation.base_network import BaseNetwork  # noqa: PLC0415
+        from shared.splitnet.base_network import export_base  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra("train", error) from error
     export_base(trained_net(run), target)

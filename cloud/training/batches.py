@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cloud.training.dataset import Dataset
-from cloud.training.pictures import Pictures
-from cloud.training.synthetic import add_defects, cuttings
-from shared.splitnet.augment import Augmentation, augment
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.pictures import Pictures
+from cloud.training.defect_synthesis import add_defects, cuttings
+from shared.splitnet.augmentation import Augmentation, augment
 from shared.splitnet.objective import Batch
 
 

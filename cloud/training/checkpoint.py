@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cloud.training.dataset import Dataset
+from cloud.datasets.dataset import Dataset
 from cloud.training.options import Options
 from shared.errors import TrainingError
 from shared.splitnet.network import Architecture, SplitNet

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from shared.bundles.manifest import NAME, VERSION
 from shared.console import Format, err, out
 from shared.errors import MissingExtra, SettingsError
-from shared.manifest import NAME, VERSION
 
 DataOption = Annotated[
     str,
@@ -82,13 +82,13 @@ def train(
     except ImportError as error:
         raise MissingExtra("train", error) from error
 
+    from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.training.assembly import assemble  # noqa: PLC0415
     from cloud.training.good_only import assemble_good_only, learn_from  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
-    from cloud.training.readers import read  # noqa: PLC0415
     from cloud.training.record import PIXEL_MODEL, write_record, write_splits  # noqa: PLC0415
     from cloud.training.trainer import Trainer  # noqa: PLC0415
-    from shared.splitnet.augment import Augmentation  # noqa: PLC0415
+    from shared.splitnet.augmentation import Augmentation  # noqa: PLC0415
     from shared.splitnet.export import export_pixels  # noqa: PLC0415
     from shared.splitnet.network import Architecture  # noqa: PLC0415
     from shared.splitnet.objective import Weights  # noqa: PLC0415

@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cloud.datasets.dataset import Dataset
+from cloud.statistics.metrics import auroc
 from cloud.training.assembly import Origin, cloud_scores, inputs_of, weigh, write_model
-from cloud.training.dataset import Dataset
-from cloud.training.metrics import auroc
 from cloud.training.model import Halves, Model, export_model
 from cloud.training.options import Options
-from cloud.training.painted import FEWEST_PARTS, good_parts, paint_set
+from cloud.training.painted_defects import FEWEST_PARTS, good_parts, paint_set
 from cloud.training.trainer import Trainer
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.certification.gate import Gate, expit, logit
 from shared.console import err, track
-from shared.gate import Gate, expit, logit
 from shared.splitnet.good_only import judging_by_good_parts, set_scales, sum_features
 from shared.splitnet.network import SplitNet
 

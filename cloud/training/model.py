@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.bundle import Golden
-from shared.codec import CodecTables, FeatureCodec, tables_from_symbols
+from shared.bundles.bundle import Golden
+from shared.bundles.golden import golden_inputs, golden_outputs
+from shared.bundles.manifest import Tolerance
+from shared.bundles.parity import check_quantisation
 from shared.console import track
-from shared.golden import golden_inputs, golden_outputs
-from shared.manifest import Tolerance
-from shared.parity import check_quantisation
+from shared.features.codec import CodecTables, FeatureCodec, tables_from_symbols
 from shared.runtime.base import Runtime, open_runtime
 from shared.splitnet.export import export_head, export_int8_head, export_tail
 from shared.splitnet.network import Architecture, SplitNet

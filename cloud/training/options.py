@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.splitnet.augment import Augmentation
+from shared.splitnet.augmentation import Augmentation
 from shared.splitnet.network import Architecture
 from shared.splitnet.objective import Weights
 

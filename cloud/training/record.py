@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cloud.training.dataset import Dataset
-from cloud.training.readers.manifest import COLUMNS
-from shared.bundle import Bundle
-from shared.manifest import TRAINED
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.readers.manifest import COLUMNS
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TRAINED
 
 if TYPE_CHECKING:
     from cloud.training.trainer import Trainer

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cloud.datasets.dataset import Dataset
 from cloud.training.checkpoint import refuse_leak, trained_net
-from cloud.training.dataset import Dataset
 from shared.splitnet.objective import Guide
 
 

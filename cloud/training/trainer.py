@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.pictures import Pictures, load_pictures
 from cloud.training.batches import Batches, at_size, resized
 from cloud.training.checkpoint import (
     CHECKPOINT,
@@ -21,11 +23,9 @@ from cloud.training.checkpoint import (
     refuse_leak,
     write_checkpoint,
 )
-from cloud.training.dataset import Dataset
 from cloud.training.options import Options
-from cloud.training.pictures import Pictures, load_pictures
 from cloud.training.teacher import Teacher
-from cloud.training.watching import score, watched
+from cloud.training.validation import score, watched
 from shared.console import err, track
 from shared.errors import TrainingError
 from shared.splitnet.network import SplitNet

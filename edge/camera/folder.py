@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
-from edge.camera.pictures import Colour, decode_picture
+from edge.camera.decoding import Colour, decode_picture
 from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError

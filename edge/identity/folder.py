@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from edge.identity.settings import HELD
 from shared.errors import IdentityError
-from shared.files import replace_file
+from shared.storage.files import replace_file
 
 NEXT_KEY = "next.key"
 CLAIMED = "claimed"

@@ -6,11 +6,11 @@ import ssl
 import threading
 from collections.abc import Mapping
 
-from edge.health import Health
 from edge.identity.est import EstClient
 from edge.identity.folder import Credential
-from edge.identity.keeper import Keeper
+from edge.identity.renewal import Keeper
 from edge.identity.settings import IdentitySettings
+from edge.monitoring.health import Health
 from shared.clock import Clock
 from shared.errors import IdentityError, TransportError
 from shared.log import get_logger

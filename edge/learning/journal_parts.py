@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.learning.labelled import GOOD, Labelled, use_of
-from edge.schema import FORMAT
+from edge.journal.schema import FORMAT
+from edge.learning.labelled_parts import GOOD, Labelled, use_of
 from shared.errors import DataError, JournalError
 
 BUSY_S = 5.0

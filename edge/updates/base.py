@@ -1,7 +1,7 @@
 """The seams of an update: what is offered, where it comes from, where it lies, what runs it.
 
-`edge.updates.machine` steps one kind of release through its phases over these; each seam has a
-fake in `edge.updates.fakes`.
+`edge.updates.state_machine` steps one kind of release through its phases over these; each seam
+has a fake in `edge.updates.fakes`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from shared.errors import UpdateError
 from shared.releases import ReleaseKind
-from shared.slots import Slot, SlotRecord
+from shared.storage.slots import Slot, SlotRecord
 
 Kind = ReleaseKind | Literal["settings"]
 Phase = Literal[

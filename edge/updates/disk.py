@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from shared.twin import SIZE, sync_folder
+from shared.storage.twin import SIZE, sync_folder
 
 
 class Disk(Protocol):
@@ -98,7 +98,7 @@ def replace(disk: Disk, path: Path, data: bytes) -> None:
 
 
 class DiskPair:
-    """A twin record's two copies on a disk, where `shared.twin.FilePair` has them."""
+    """A twin record's two copies on a disk, where `shared.storage.twin.FilePair` has them."""
 
     def __init__(self, disk: Disk, folder: Path, name: str) -> None:
         self._disk = disk

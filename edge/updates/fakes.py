@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.updates.base import Label, Offer, Opinion, Unreachable, Vitals
 from shared.errors import SplitsightError, UpdateError
-from shared.slots import Slot
+from shared.storage.slots import Slot
 
 
 class MemoryDisk:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from edge.updates.base import Label, Offer, Offers, Slots, Source, Stuff, Unreachable
-from edge.updates.memo import State
+from edge.updates.progress import State
 from shared.errors import ReleaseError, UpdateError
 from shared.log import get_logger
-from shared.slots import other
+from shared.storage.slots import other
 
 log = get_logger("updates")
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from shared.disks import BY_LABEL, RECORD_LABEL, ROOT_LABELS, RUNNING_SLOT
 from shared.settings import Settings
+from shared.storage.disks import BY_LABEL, RECORD_LABEL, ROOT_LABELS, RUNNING_SLOT
 
 MIB = 1 << 20
 

@@ -1,6 +1,6 @@
 """Two slots as files in a folder: for models, and the base of the other kinds.
 
-record.0, record.1   which slot is live (`shared.twin`)
+record.0, record.1   which slot is live (`shared.storage.twin`)
 a.zip, b.zip         payloads
 b.part, b.delta      half-written; never run
 a.json, b.json       what a slot holds: written last, removed first
@@ -20,8 +20,8 @@ from edge.updates.base import Label, Marked, Stuff
 from edge.updates.disk import Disk, DiskPair, replace
 from edge.updates.patch import apply_patch
 from shared.errors import UpdateError
-from shared.slots import Slot, SlotRecord, other
-from shared.twin import Twin
+from shared.storage.slots import Slot, SlotRecord, other
+from shared.storage.twin import Twin
 
 BLOCK = 1 << 20
 RECORD = "record"

@@ -14,8 +14,8 @@ from fleet.flash.bmap import Bmap, Range, pieces, read_bmap
 from fleet.flash.gpt import Partition, Table, parse
 from fleet.flash.manifest import Manifest, bmap_path, read_manifest
 from fleet.flash.tools import run_tool
-from shared.disks import BOOT_LABEL, RECORD_LABEL
 from shared.errors import ImageError
+from shared.storage.disks import BOOT_LABEL, RECORD_LABEL
 
 SITE_FOLDER = "splitsight"
 COPY = 4 << 20

@@ -16,11 +16,11 @@ from typing import Literal
 from fleet.flash.card import Card, Span
 from fleet.flash.gpt import HEAD_SECTORS, TAIL_SECTORS, head, parse, tail
 from fleet.flash.layout import grown
-from shared.disks import RECORD_LABEL, RECORD_PLACES, SECTOR, Disk, SectorPair
 from shared.errors import FlashError
 from shared.log import get_logger
-from shared.slots import SlotRecord
-from shared.twin import Twin, pack
+from shared.storage.disks import RECORD_LABEL, RECORD_PLACES, SECTOR, Disk, SectorPair
+from shared.storage.slots import SlotRecord
+from shared.storage.twin import Twin, pack
 
 log = get_logger("flash")
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shared.disks import SECTOR
+from shared.storage.disks import SECTOR
 
 ENTRIES = 128
 ENTRY = struct.Struct("<16s16sQQQ72s")

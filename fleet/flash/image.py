@@ -30,7 +30,9 @@ from fleet.flash.profiles import Profile
 from fleet.flash.tools import find_tool, run_tool
 from fleet.flash.tree import write_tree
 from shared.console import err
-from shared.disks import (
+from shared.errors import ImageError
+from shared.log import get_logger
+from shared.storage.disks import (
     BOOT_LABEL,
     DATA_LABEL,
     RECORD_LABEL,
@@ -38,10 +40,8 @@ from shared.disks import (
     ROOT_LABELS,
     SECTOR,
 )
-from shared.errors import ImageError
-from shared.log import get_logger
-from shared.slots import SlotRecord
-from shared.twin import pack
+from shared.storage.slots import SlotRecord
+from shared.storage.twin import pack
 
 log = get_logger("image")
 

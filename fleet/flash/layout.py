@@ -6,7 +6,8 @@ import uuid
 from dataclasses import replace
 
 from fleet.flash.gpt import ESP_TYPE, LINUX_TYPE, RECORD_TYPE, TAIL_SECTORS, Partition, Table
-from shared.disks import (
+from shared.errors import DeviceRefused
+from shared.storage.disks import (
     BOOT_LABEL,
     DATA_LABEL,
     RECORD_BYTES,
@@ -14,7 +15,6 @@ from shared.disks import (
     ROOT_LABELS,
     SECTOR,
 )
-from shared.errors import DeviceRefused
 
 MIB = 1 << 20
 FIRST = MIB

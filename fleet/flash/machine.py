@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from fleet.flash.tools import find_tool
-from shared import guard
+from shared import parent_guard
 from shared.errors import ImageError, ProcessError
 from shared.log import get_logger
 
@@ -149,7 +149,7 @@ class Machine:
         started = command(self._kind, self._disk, variables, accelerate=self.accelerated)
         # Whatever ends us ends it too: an emulator nobody waits for keeps a core busy for ever.
         self._process = subprocess.Popen(
-            guard.guarded(started),
+            parent_guard.guarded(started),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -34,8 +34,8 @@ from fleet.identity.certificates import (
 from fleet.identity.requests import DeviceRequest
 from shared.clock import Clock
 from shared.errors import IdentityError
-from shared.files import PUBLIC, replace_file
 from shared.revocations import render
+from shared.storage.files import PUBLIC, replace_file
 
 LIFE = dt.timedelta(365 * 20)
 SERVER_LIFE = dt.timedelta(365 * 5)

@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fleet.devices import CloudAddress, list_devices, list_identities, tell, with_identities
+from fleet.client.cloud_api import (
+    CloudAddress,
+    list_devices,
+    list_identities,
+    tell,
+    with_identities,
+)
 from shared.clock import SystemClock
 from shared.console import Format, out, print_json, print_table
 
@@ -39,7 +45,7 @@ def init(
 ) -> None:
     """Make the fleet's authority, and the certificate of this cloud's door and broker."""
     from fleet.identity.authority import Authority  # noqa: PLC0415 - cryptography, 0.1 s
-    from fleet.identity.part import read_passphrase  # noqa: PLC0415
+    from fleet.identity.service import read_passphrase  # noqa: PLC0415
 
     phrase = read_passphrase(passphrase_file)
     files = Authority.create(folder, names, SystemClock(), phrase).files

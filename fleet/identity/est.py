@@ -21,9 +21,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from fleet.identity.admission import Turnstile
 from fleet.identity.registrar import Registrar
 from fleet.identity.requests import MAX_REQUEST, DeviceRequest, read_request
-from fleet.identity.turnstile import Turnstile
 from shared.errors import ClaimRefused, IdentityError, SplitsightError
 from shared.log import get_logger
 

@@ -12,12 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlmodel import Session, col, select
 
-from fleet.database import FleetDatabase
 from fleet.identity.authority import Authority
 from fleet.identity.certificates import Revoked
 from fleet.identity.claims import Claim, list_claims, make_claim, redeem
 from fleet.identity.requests import DeviceRequest, fingerprint
-from fleet.identity.standing import (
+from fleet.identity.status import (
     bought_by,
     enrolled,
     name_of,
@@ -35,6 +34,7 @@ from fleet.identity.tables import (
     IdentityRecord,
     Standing,
 )
+from fleet.storage.database import FleetDatabase
 from shared.clock import Clock
 from shared.errors import IdentityError
 from shared.log import get_logger

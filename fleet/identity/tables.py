@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import String
 from sqlmodel import Field
 
-from fleet.tables import FleetTable
+from fleet.storage.tables import FleetTable
 
 Standing = Literal["active", "held", "revoked", "readmitted"]
 MAX_REASON = 300

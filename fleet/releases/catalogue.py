@@ -12,8 +12,9 @@ from tuf.api.metadata import TargetFile, Targets
 from fleet.releases.pairs import carries_tail, is_delta
 from fleet.releases.roles import HOLDERS, MODELS
 from fleet.releases.store import Store
-from shared import leakage, promises
-from shared.bundle import Bundle
+from shared.bundles import leakage
+from shared.bundles.bundle import Bundle
+from shared.certification import promises
 from shared.errors import BundleError
 from shared.releases import ReleaseFacts
 

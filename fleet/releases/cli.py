@@ -34,7 +34,7 @@ def init(
     folder: FolderOption = DEFAULT_FOLDER,
 ) -> None:
     """Make a repository and its keys. A passphrase is read from SPLITSIGHT_KEY_PASSPHRASE."""
-    from fleet.releases.founding import found_repository  # noqa: PLC0415
+    from fleet.releases.creation import found_repository  # noqa: PLC0415
     from fleet.releases.store import Store  # noqa: PLC0415
 
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
@@ -71,7 +71,7 @@ def add(
     format_: FormatOption = "text",
 ) -> None:
     """Add a release to the draft. Devices see it after `sign` and `publish`."""
-    from fleet.releases.adding import Adding, Word  # noqa: PLC0415
+    from fleet.releases.release_builder import Adding, Word  # noqa: PLC0415
 
     given = [p for p in (model, app_file, image) if p is not None]
     if len(given) != 1:
@@ -93,7 +93,7 @@ def remove(
     folder: FolderOption = DEFAULT_FOLDER,
 ) -> None:
     """Take a release out of the draft. Devices that run it go on."""
-    from fleet.releases.adding import Adding  # noqa: PLC0415
+    from fleet.releases.release_builder import Adding  # noqa: PLC0415
 
     Adding(_drafts(folder)).remove(path)
     err.print("Removed from the draft; sign and publish it.")
@@ -230,7 +230,7 @@ def _watched(items: Sequence[Any], what: str) -> Iterable[Any]:
 
 
 def _served_pairs(cloud: str) -> list[str]:
-    from fleet.devices import CloudAddress, list_tails  # noqa: PLC0415
+    from fleet.client.cloud_api import CloudAddress, list_tails  # noqa: PLC0415
 
     rows = list_tails(CloudAddress(cloud, os.environ.get(TOKEN_VARIABLE)))
     return [str(row["pair"]) for row in rows if not row["problem"]]

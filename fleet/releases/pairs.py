@@ -8,9 +8,9 @@ from pathlib import Path
 from tuf.api.metadata import Metadata, Targets
 
 from fleet.releases.store import Store
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TAIL
 from shared.errors import BundleError, ReleaseError
-from shared.manifest import TAIL
 from shared.releases import ReleaseFacts
 
 

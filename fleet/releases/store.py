@@ -25,7 +25,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Time
 
 from fleet.releases.roles import ROLES, ROOT, SNAPSHOT, TIMESTAMP
 from shared.errors import ReleaseError
-from shared.twin import sync_folder
+from shared.storage.twin import sync_folder
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 _VERSIONED = re.compile(r"(\d+)\.([a-z]+)\.json")

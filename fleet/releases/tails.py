@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fleet.releases.catalogue import Catalogue
 from shared.errors import SplitsightError, WireError
 from shared.log import get_logger
-from shared.services import TailRack
+from shared.plugins.services import TailRack
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery, Transport
 from shared.wire import State, decode

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.devices import ask_cloud, tell_cloud
+from fleet.client.cloud_api import ask_cloud, tell_cloud
 from fleet.identity.cli import HERE, CloudUrl, Output, here
 from shared.console import Format, out, print_json, print_table
 
@@ -115,7 +115,7 @@ def configure(
     output: Output = "text",
 ) -> None:
     """Have a device run with other settings; it checks them, tries them, and may go back."""
-    from fleet.rollouts.wishes import parse_settings  # noqa: PLC0415 - pydantic models, 0.1 s
+    from fleet.rollouts.requests import parse_settings  # noqa: PLC0415 - pydantic models, 0.1 s
     from fleet.rollouts.wording import clock_time  # noqa: PLC0415
 
     wanted = parse_settings(settings or [])

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fleet.pages import Pages
 from fleet.rollouts import wording
-from fleet.rollouts.conductor import Conductor
+from fleet.rollouts.controller import Conductor
 from fleet.rollouts.rollout import ACTIVE
 from fleet.rollouts.shadow import health_of
 from fleet.rollouts.store import Kept

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Path, Query
 
-from fleet.rollouts.conductor import Conductor
+from fleet.rollouts.controller import Conductor
+from fleet.rollouts.requests import Configure, Start, Word
 from fleet.rollouts.shadow import Health, health_of
 from fleet.rollouts.views import (
     ChangeView,
@@ -17,7 +18,6 @@ from fleet.rollouts.views import (
     detail_of,
     view_of,
 )
-from fleet.rollouts.wishes import Configure, Start, Word
 from shared.clock import Clock
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from fleet.database import FleetDatabase
 from fleet.rollouts import store
 from fleet.rollouts.reports import read_reported, read_state
 from fleet.rollouts.shadow import Shadow
 from fleet.rollouts.store import Told
+from fleet.storage.database import FleetDatabase
 from shared.clock import Clock
 from shared.errors import SettingsError, TransportError, WireError
 from shared.log import get_logger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Index, Text
 from sqlmodel import Field
 
-from fleet.tables import FleetTable
+from fleet.storage.tables import FleetTable
 
 
 class ShadowRecord(FleetTable, table=True):

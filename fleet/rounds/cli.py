@@ -11,9 +11,9 @@ from shared.console import Format, err, out, print_json, print_table
 from shared.errors import FederationError, MissingExtra, SettingsError
 
 if TYPE_CHECKING:
-    from fleet.rounds.coordinator import Coordinator, Plan
-    from fleet.rounds.findings import Findings
-    from fleet.rounds.record import Candidate, RoundRecord
+    from fleet.rounds.coordination.coordinator import Coordinator, Plan
+    from fleet.rounds.report.findings import Findings
+    from fleet.rounds.report.record import Candidate, RoundRecord
 
 Strategy = Literal["fedavg", "fedprox", "fedadam", "median", "krum", "fedbn"]
 GridKind = Literal["mqtt", "in-process", "superlink"]
@@ -38,10 +38,10 @@ def federate(
 ) -> None:
     """Train on devices' own labels, round by round. Only weights leave a device."""
     try:
-        from fleet.rounds.concluding import conclude  # noqa: PLC0415
-        from fleet.rounds.coordinator import Plan  # noqa: PLC0415
-        from fleet.rounds.opening import open_run, run_rounds  # noqa: PLC0415
-        from fleet.rounds.settings import RoundSettings  # noqa: PLC0415
+        from fleet.rounds.conclusion import conclude  # noqa: PLC0415
+        from fleet.rounds.configuration.settings import RoundSettings  # noqa: PLC0415
+        from fleet.rounds.coordination.coordinator import Plan  # noqa: PLC0415
+        from fleet.rounds.run import open_run, run_rounds  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra("learn", error) from error
     from shared.settings import load_settings, resolve_paths  # noqa: PLC0415
@@ -64,7 +64,7 @@ def federate(
 
 
 def _write_app(folder: Path | None, config: Path, grid: GridKind | None, plan: Plan) -> None:
-    from fleet.rounds.grids.superlink import write_app  # noqa: PLC0415
+    from fleet.rounds.superlink import write_app  # noqa: PLC0415
 
     if folder is None or grid != "superlink":
         raise SettingsError(
@@ -113,7 +113,7 @@ def _row(one: Candidate) -> dict[str, object]:
 
 
 def _print_history(coordinator: Coordinator, findings: Findings, format_: Format) -> None:
-    from fleet.rounds.findings import RunReport  # noqa: PLC0415 - numpy
+    from fleet.rounds.report.findings import RunReport  # noqa: PLC0415 - numpy
 
     history = coordinator.progress.history
     if format_ == "json":

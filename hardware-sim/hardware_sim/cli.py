@@ -11,14 +11,14 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from hardware_sim.demo import POLL_S, Demo, DemoOptions
-from hardware_sim.fleet_cli import fleet
-from hardware_sim.line_cli import line
-from hardware_sim.plan_cli import plan
-from hardware_sim.rollout_cli import rollout
-from hardware_sim.scenario_cli import run
-from hardware_sim.session import SHIPPED_BUNDLE, StopSignal, work_folder
-from hardware_sim.summary import DemoSummary
+from hardware_sim.demo.demo import POLL_S, Demo, DemoOptions
+from hardware_sim.demo.summary import DemoSummary
+from hardware_sim.line.cli import line
+from hardware_sim.plan.cli import plan
+from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
+from hardware_sim.rollout.cli import rollout
+from hardware_sim.scale.cli import fleet
+from hardware_sim.scenario.cli import run
 from shared.console import Format, err, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Plants without hardware.")

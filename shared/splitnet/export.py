@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from shared.splitnet.fusing import DeployedHead, fuse_norms
+from shared.splitnet.calibration import OwnPictures, Seen, median_shift
+from shared.splitnet.fusion import DeployedHead, fuse_norms
 from shared.splitnet.network import Architecture, Judged, MapHead, SplitNet, Tail
-from shared.splitnet.quantising import Prepared
+from shared.splitnet.quantisation import Prepared
 from shared.splitnet.rounding import round_by
-from shared.splitnet.seen import OwnPictures, Seen, median_shift
 
 ARCHITECTURE_KEY = "splitsight.architecture"
 HALF_SUFFIX = ".half"

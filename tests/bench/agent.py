@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import yaml
 
-from cloud.loopback import free_port
-from hardware_sim.cells import lanes
-from hardware_sim.processes import splitsight
-from shared.bundle import Bundle
-from shared.manifest import HEAD
+from hardware_sim.demo.cells import lanes
+from hardware_sim.processes.child import splitsight
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD
+from shared.loopback import free_port
 from shared.runtime.base import RuntimeOptions, open_runtime
 
 PARTS = 3000

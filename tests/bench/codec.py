@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.bundle import Bundle
-from shared.codec import LADDER
-from shared.manifest import HEAD
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD
+from shared.bundles.runtime_choice import AUTO, choose_runtime
+from shared.features.codec import LADDER
 from shared.runtime.base import RuntimeOptions
-from shared.runtime.choice import AUTO, choose_runtime
 
 TURNS = 2000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from tests.bench.plant import bodies, plant
 
 RATE = 50.0

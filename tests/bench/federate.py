@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.gathering import PlainGatherer
+from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.strategies import StrategyName
+from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.settings import RoundSettings, ScopeSettings
-from fleet.rounds.strategies import StrategyName
-from shared.base_network import BaseNetwork
+from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
 
 DEVICES, ROUNDS = 50, 20

@@ -18,30 +18,30 @@ import numpy as np
 import torch
 from flwr.clientapp import ClientApp
 
-from cloud.training.dataset import Dataset
-from cloud.training.readers import read
-from edge.learner import client_app
-from edge.learning.device import InMemory, LearningDevice
-from edge.learning.evaluation import Judged
-from edge.learning.folder import PictureFile, PictureFiles
-from edge.learning.labelled import Labelled
-from edge.learning.lessons import Lessons
-from edge.learning.local_state import LocalState
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.gathering import PlainGatherer
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.readers import read
+from edge.learner.client_app import client_app
+from edge.learner.device import InMemory, LearningDevice
+from edge.learner.evaluation import Judged
+from edge.learner.feature_cache import Lessons
+from edge.learner.folder import PictureFile, PictureFiles
+from edge.learner.local_state import LocalState
+from edge.learning.labelled_parts import Labelled
+from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.strategies import StrategyName
+from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.journal import RunJournal
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.journal import RunJournal
-from fleet.rounds.record import RoundRecord
-from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.strategies import StrategyName
+from fleet.rounds.report.record import RoundRecord
 from shared import log
-from shared.base_network import BaseNetwork
+from shared.certification.ranking import auroc
 from shared.console import err
 from shared.errors import SplitsightError
-from shared.ranking import auroc
-from shared.rounds import Scope, TrainOrder, Vector
+from shared.federation.base_network import BaseNetwork
+from shared.federation.protocol import Scope, TrainOrder, Vector
+from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
-from shared.splitnet.restoring import export_base
 
 EVERYONE = "everyone"
 ONE_PLACE = LocalSettings(rate=2e-3, block_share=0.2)

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.bundle import Bundle
-from shared.manifest import HEAD
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime
 from shared.splitnet.export import export_module
-from shared.splitnet.fusing import fuse_norms
+from shared.splitnet.fusion import fuse_norms
 from shared.splitnet.network import Architecture, SplitNet
-from shared.splitnet.quantising import quantise_head
+from shared.splitnet.quantisation import quantise_head
 
 BLOCKS = 5
 ROUNDS = 9

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import Self
 
-from hardware_sim.operator import Doubtful, HttpDesk, Operator, OperatorSettings
+from hardware_sim.scenario.inspector import Doubtful, HttpDesk, Operator, OperatorSettings
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.station import Passed, Station
 from shared.clock import SystemClock

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from hardware_sim.scenario.station import Passed, Station
-from shared.certificate import interval
+from shared.certification.certificate import interval
 
 DELTA = 0.05
 Span = tuple[float, float]

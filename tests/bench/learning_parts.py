@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.training.dataset import Sample
-from cloud.training.readers import read
-from hardware_sim import processes
+from cloud.datasets.dataset import Sample
+from cloud.datasets.readers import read
+from hardware_sim.processes import child as processes
 from shared.errors import ProcessError
 
 KNOWN, NEW = "poly", "mono"

@@ -15,20 +15,25 @@ import yaml
 
 from fleet.rollouts.plan import Plan as RolloutPlan
 from fleet.rollouts.plan import Ring
-from fleet.rounds.concluding import conclude
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.findings import Findings
+from fleet.rounds.conclusion import conclude
+from fleet.rounds.configuration.settings import (
+    LocalSettings,
+    ReleaseSettings,
+    RoundSettings,
+    ScopeSettings,
+)
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.record import RoundRecord
-from fleet.rounds.settings import LocalSettings, ReleaseSettings, RoundSettings, ScopeSettings
+from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.record import RoundRecord
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
-from shared.base_network import BaseNetwork
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.errors import SplitsightError
+from shared.federation.base_network import BaseNetwork
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from tests.bench.learning_floor import Floor
 from tests.bench.learning_outcomes import Seen, Span, changed, figures, first_looks, missed

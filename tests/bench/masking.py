@@ -15,11 +15,11 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from edge.learning import secure as device
-from fleet.rounds.secure import Gathering
-from shared.fixedpoint import Floats
-from shared.masking import degree
-from shared.secure_sum import Invitation, Revealed, Survivors, written
+from edge.learner import secure_aggregation as device
+from fleet.rounds.aggregation.secure_mean import Gathering
+from shared.federation.fixed_point import Floats
+from shared.federation.masking import degree
+from shared.federation.secure_aggregation import Invitation, Revealed, Survivors, written
 
 VALUES = 300_000
 SIZES = (6, 50)

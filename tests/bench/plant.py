@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
-from cloud.training.elpv_wheel import elpv_cells
-from hardware_sim.cells import TEST_CELLS
-from hardware_sim.cloud_process import CloudProcess
-from hardware_sim.processes import stop_all
+from cloud.broker.embedded import EmbeddedBroker
+from cloud.datasets.elpv_wheel import elpv_cells
+from hardware_sim.demo.cells import TEST_CELLS
+from hardware_sim.processes.child import stop_all
+from hardware_sim.processes.cloud import CloudProcess
 from shared import wire
-from shared.bundle import Bundle
-from shared.manifest import HEAD
-from shared.preprocess import prepare
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD
+from shared.features.preprocessing import prepare
+from shared.loopback import free_port
 from shared.runtime.base import open_runtime
 from shared.topics import Address
 from shared.transport.base import Delivery

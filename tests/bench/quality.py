@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cloud.training.judging import judge
-from cloud.training.readers import read
-from cloud.training.scoring import score
-from shared.bundle import Bundle
+from cloud.datasets.readers import read
+from cloud.evaluation.judgements import judge
+from cloud.evaluation.scoring import score
+from shared.bundles.bundle import Bundle
 
 
 def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:

@@ -18,18 +18,18 @@ import psutil
 import torch
 import yaml
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
-from edge.throttle import p99
-from fleet.rounds.coordinator import Coordinator, Plan
+from cloud.broker.embedded import EmbeddedBroker
+from edge.learning.throttle import p99
+from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
-from hardware_sim.cells import lanes
-from hardware_sim.processes import Child, splitsight, stop_all
-from shared.base_network import BaseNetwork
+from hardware_sim.demo.cells import lanes
+from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.errors import TransportError
+from shared.federation.base_network import BaseNetwork
+from shared.loopback import free_port
+from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
-from shared.splitnet.restoring import export_base
 from shared.topics import Address, everyone, parse
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.bundle import Bundle
-from shared.manifest import TAIL
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TAIL
+from shared.bundles.runtime_choice import AUTO, choose_runtime
 from shared.runtime.base import RuntimeOptions, open_runtime
-from shared.runtime.choice import AUTO, choose_runtime
 from tests.bench.plant import Device, bodies, plant
 
 BATCHES = (1, 2, 4, 8, 16)

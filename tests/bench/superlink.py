@@ -24,15 +24,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cloud.loopback import free_port
-from fleet.rounds.coordinator import Plan
-from fleet.rounds.grids.superlink import RESULT, write_app
-from hardware_sim.processes import Child, splitsight, stop_all
-from shared.base_network import BaseNetwork
+from fleet.rounds.coordination.coordinator import Plan
+from fleet.rounds.superlink import RESULT, write_app
+from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.errors import ProcessError
-from shared.flower import keep_flower_quiet
+from shared.federation.base_network import BaseNetwork
+from shared.federation.flower_telemetry import keep_flower_quiet
+from shared.loopback import free_port
+from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
-from shared.splitnet.restoring import export_base
 from tests.training.makers import part, save
 
 ROUNDS = 2

@@ -11,12 +11,12 @@ import numpy as np
 
 from edge.actuator.base import RecordingActuator
 from edge.box import Box
-from edge.inspector import Inspector, load_head
-from edge.settings import settings_model
+from edge.configuration.settings import settings_model
+from edge.inspection.inspector import Inspector, load_head
 from edge.updates.drift import Limits
-from edge.updates.watch import Shadow, Watch
-from hardware_sim.cells import lanes
-from shared.bundle import Bundle, amend_bundle
+from edge.updates.observation import Shadow, Watch
+from hardware_sim.demo.cells import lanes
+from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import SystemClock
 from shared.contracts import Frame
 from shared.errors import CheckFailed

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from cloud.loopback import free_port
-from hardware_sim.demo import Demo, DemoOptions
+from hardware_sim.demo.demo import Demo, DemoOptions
+from shared.loopback import free_port
 from tests.browser.chromium import launch
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"

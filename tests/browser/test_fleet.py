@@ -12,10 +12,10 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 from starlette.staticfiles import StaticFiles
 
-from cloud.api.access import Access, AccessMiddleware
-from cloud.api.problems import handle_problems
-from cloud.dashboard.pages import STATIC
-from cloud.http_server import HttpServer
+from cloud.web.access import Access, AccessMiddleware
+from cloud.web.http_server import HttpServer
+from cloud.web.pages import STATIC
+from cloud.web.problems import handle_problems
 from fleet.rollouts.pages import FleetPages
 from fleet.rollouts.plan import Plan, Ring
 from tests.fleet.rollouts.plant import NEW, Plant

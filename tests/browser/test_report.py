@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from cloud.training.evaluation import evaluate
-from cloud.training.report import write_report
+from cloud.evaluation.evaluation import evaluate
+from cloud.evaluation.report import write_report
 from tests.bundles import make_bundle
 from tests.training.judged import line_of_parts, pixels_model
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cloud.loopback import free_port
 from cloud.records.database import Database
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.loopback import free_port
 from tests.bundles import make_bundle
 
 USER = "postgres"

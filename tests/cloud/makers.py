@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.pictures import map_png, seen_png
+from cloud.inference.defect_maps import map_png, seen_png
 from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
 from shared import wire
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.contracts import Verdict
 from shared.topics import Address
 

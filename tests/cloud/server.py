@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-from cloud.loopback import free_port
 from shared import wire
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.errors import TransportError
+from shared.loopback import free_port
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport
@@ -41,7 +41,7 @@ class Server:
             "tail: {runtime: onnx, threads: 1}\n"
             "api: {port: 0}\n"
         )
-        code = "from shared.cli import main; main()"
+        code = "from shared.commands.root import main; main()"
         command = [sys.executable, "-c", code, "cloud", "serve", "--config", str(config)]
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.url = str(self.wait_for("ready")["address"])

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from cloud.api.app import Backstage, create_app, openapi
-from cloud.dashboard.live import LiveFragments
-from cloud.dashboard.pages import changes, local
-from cloud.health import BrokerHealth, DatabaseHealth, Health, QueueHealth
+from cloud.health.monitor import BrokerHealth, DatabaseHealth, Health, QueueHealth
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import Store
+from cloud.web.app import Backstage, create_app, openapi
+from cloud.web.live import LiveFragments
+from cloud.web.pages import changes, local
 from shared.clock import ManualClock
 from tests.cloud.caller import Caller
 from tests.cloud.makers import NOON, device, inspection, tail

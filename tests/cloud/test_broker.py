@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cloud.broker import EmbeddedBroker
-from cloud.intake import ESCALATIONS, INSPECTIONS
-from cloud.loopback import bind, free_port
-from cloud.settings import BrokerKind
+from cloud.broker.embedded import EmbeddedBroker
+from cloud.configuration.settings import BrokerKind
+from cloud.inference.intake import ESCALATIONS, INSPECTIONS
 from shared.errors import ProcessError, SettingsError
+from shared.loopback import bind, free_port
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from tests.cloud.makers import DEVICE
@@ -161,7 +161,7 @@ def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
 
 OWNER = """
 import sys
-from cloud.broker import EmbeddedBroker
+from cloud.broker.embedded import EmbeddedBroker
 from shared import log
 log.configure()
 broker = EmbeddedBroker(sys.argv[1], port=int(sys.argv[2])).start()

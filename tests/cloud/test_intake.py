@@ -13,24 +13,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from cloud.counters import Counters
-from cloud.intake import Intake
-from cloud.judge import Judge
+from cloud.configuration.settings import TailSettings
+from cloud.inference.counters import Counters
+from cloud.inference.intake import Intake
+from cloud.inference.queue import WorkQueue
+from cloud.inference.tail import Tail, open_tail
+from cloud.inference.worker import Judge
 from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import Store
 from cloud.records.summary import summarise
 from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
 from cloud.records.writer import RecordsWriter
-from cloud.settings import TailSettings
-from cloud.tail import Tail, open_tail
-from cloud.work import WorkQueue
 from shared import wire
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.certification.gate import Gate
 from shared.clock import ManualClock
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError
-from shared.gate import Gate
 from shared.runtime.base import Array
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker

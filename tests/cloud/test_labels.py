@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cloud.dashboard.wording import story
-from cloud.labels import AGAIN_S, LabelPost
+from cloud.labels.delivery import AGAIN_S, LabelPost
+from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
-from cloud.records.labels import StoredLabels
 from cloud.records.queries import Records
 from cloud.records.store import Store
+from cloud.web.wording import story
 from shared.clock import ManualClock
 from shared.contracts import DeviceState, InspectionKey, Verdict
 from shared.topics import Address

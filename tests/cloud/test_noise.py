@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cloud.configuration.settings import TailSettings
+from cloud.inference.tail import Tail, open_tail
 from cloud.records.database import Database
-from cloud.settings import TailSettings
-from cloud.tail import Tail, open_tail
-from edge.inspector import Inspector
-from shared.bundle import Bundle, write_bundle
+from edge.inspection.inspector import Inspector
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import HEAD
+from shared.certification.gate import Gate
 from shared.contracts import InspectionKey
-from shared.gate import Gate
-from shared.manifest import HEAD
 from shared.runtime.base import open_runtime
 from shared.wire import Escalation, decode
 from tests.bundles import GOOD

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud.rack import Rack
-from cloud.settings import TailSettings
-from shared.bundle import Bundle
+from cloud.configuration.settings import TailSettings
+from cloud.inference.registry import Rack
+from shared.bundles.bundle import Bundle
 from shared.errors import BundleError
-from shared.services import ServedTail
+from shared.plugins.services import ServedTail
 from tests.bundles import make_bundle
 
 SETTINGS = TailSettings.model_validate({"runtime": "onnx", "threads": 1})

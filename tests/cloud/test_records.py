@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlmodel import SQLModel
 
-from cloud.loopback import free_port
 from cloud.records.database import MIGRATIONS, Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import Store
 from cloud.records.summary import summarise
 from shared.contracts import InspectionKey
-from shared.database import migration_config
 from shared.errors import RecordsError, SettingsError
+from shared.loopback import free_port
+from shared.storage.database import migration_config
 from tests.cloud.makers import NOON, device, inspection, review, tail
 
 KEY = InspectionKey("box-1", "b1", 1)

@@ -12,14 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cloud.broker import EmbeddedBroker
-from cloud.broker_kinds import Mosquitto
-from cloud.loopback import bind, free_port
-from cloud.settings import SecureListenerSettings
+from cloud.broker.embedded import EmbeddedBroker
+from cloud.broker.programs import Mosquitto
+from cloud.configuration.settings import SecureListenerSettings
 from fleet.identity.authority import Authority
 from fleet.identity.requests import read_request
 from shared.clock import SystemClock
 from shared.errors import ProcessError, SettingsError, TransportError
+from shared.loopback import bind, free_port
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport, TlsSettings, tls_context

@@ -12,11 +12,11 @@ import httpx
 import psutil
 import pytest
 
-from cloud.loopback import bind
+from cloud.configuration.settings import CloudSettings
 from cloud.service import CloudService
-from cloud.settings import CloudSettings
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.errors import ProcessError
+from shared.loopback import bind
 from tests.cloud.makers import DEVICE, batch, escalation, row
 from tests.cloud.server import Device, Server
 
@@ -48,7 +48,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
 def test_serving_needs_no_torch() -> None:
     code = (
         "import sys, cloud.cli, cloud.service; "
-        "from shared.runtime.choice import choose_runtime; "
+        "from shared.bundles.runtime_choice import choose_runtime; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'onnx', 'shared.splitnet')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

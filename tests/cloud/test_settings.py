@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud.settings import json_schema, load_cloud_settings
+from cloud.configuration.settings import json_schema, load_cloud_settings
 from shared.errors import SettingsError
-from shared.services import service_kinds
+from shared.plugins.services import service_kinds
 
 ROOT = Path(__file__).parents[2]
 SECURE = "secure: {ca: a, certificate: b, key: c, crl: d}"

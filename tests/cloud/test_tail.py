@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloud.settings import TailSettings
-from cloud.tail import Found, Tail, open_tail, open_tails
-from shared.bundle import Bundle, write_bundle
+from cloud.configuration.settings import TailSettings
+from cloud.inference.tail import Found, Tail, open_tail, open_tails
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.errors import BundleMismatch, ParityError, RuntimeUnavailable
-from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.runtime.base import Array
 from tests.bundles import KINDS, make_bundle
 from tests.cloud.makers import symbols_of

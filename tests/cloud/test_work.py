@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.work import Job, WorkQueue
+from cloud.inference.queue import Job, WorkQueue
 from shared.clock import ManualClock
 from shared.wire import Escalation
 from tests.cloud.makers import DEVICE

@@ -13,17 +13,17 @@ from edge.actuator.base import Actuator, RecordingActuator
 from edge.agent import Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
-from edge.health import Health
-from edge.inspector import Inspector, Looks
-from edge.journal import Journal
-from edge.model import Model
-from edge.outbox import Outbox
-from edge.ring import Keep, RingPolicy
-from edge.uplink import Uplink
-from shared.bundle import Bundle
+from edge.inspection.inspector import Inspector, Looks
+from edge.inspection.model import Model
+from edge.journal.journal import Journal
+from edge.journal.picture_ring import Keep, RingPolicy
+from edge.link.outbox import Outbox
+from edge.link.uplink import Uplink
+from edge.monitoring.health import Health
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD
 from shared.clock import ManualClock
 from shared.contracts import Decision, Finding, Frame, Verdict
-from shared.manifest import HEAD
 from shared.runtime.base import open_runtime
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from edge.actuator.base import RecordingActuator
 from edge.agent import MAX_OPEN
 from edge.camera.base import MissedFrame
-from edge.inspector import Inspector
-from shared.bundle import Bundle
+from edge.inspection.inspector import Inspector
+from shared.bundles.bundle import Bundle
 from shared.contracts import Decision, Finding, Frame, Verdict
 from shared.errors import ActuatorError, CameraError, RuntimeUnavailable
 from shared.runtime.base import Array, Runtime

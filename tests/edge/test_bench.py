@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from edge.bench import BenchRow, _judge, _Trial, bench
+from edge.benchmark import BenchRow, _judge, _Trial, bench
 from edge.checks import checks
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 
 

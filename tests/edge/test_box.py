@@ -12,11 +12,11 @@ import pytest
 from edge.actuator.base import RecordingActuator
 from edge.box import Box
 from edge.camera.scripted import ScriptedCamera
-from edge.settings import EdgeSettings, settings_model
-from shared.bundle import Bundle, write_bundle
+from edge.configuration.settings import EdgeSettings, settings_model
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import HEAD, TAIL
 from shared.clock import SystemClock
 from shared.errors import CameraError, ParityError, SettingsError
-from shared.manifest import HEAD, TAIL
 from shared.runtime.base import open_runtime
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.errors import CameraError, SettingsError
 from tests.bundles import BAD, GOOD, picture
 from tests.edge.rigs import rows_in

@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.deadlines import Deadlines
+from edge.inspection.deadlines import Deadlines
 from shared.clock import ManualClock, SystemClock
 
 

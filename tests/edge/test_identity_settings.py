@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from edge.checks import config_checks
+from edge.configuration.settings import load_edge_settings
 from edge.identity.folder import IdentityFolder
 from edge.identity.settings import IdentitySettings
-from edge.settings import load_edge_settings
 from fleet.identity.authority import Authority
 from fleet.identity.requests import read_request
 from shared.clock import SystemClock

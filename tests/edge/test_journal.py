@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.health import Health
-from edge.journal import Journal
-from edge.reader import last_part
-from edge.store import BOUND_EVERY, ROW_BYTES, Caps, Store
+from edge.journal.journal import Journal
+from edge.journal.reader import last_part
+from edge.journal.store import BOUND_EVERY, ROW_BYTES, Caps, Store
+from edge.monitoring.health import Health
 from shared.contracts import Decision, Inspection, Verdict
 from shared.errors import JournalError
 from tests.bundles import GOOD, UNSURE_BAD

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.journal import Journal
-from edge.labels import LabelBox
-from edge.schema import _FIRST, connect
-from edge.store import Caps, Store
+from edge.journal.journal import Journal
+from edge.journal.schema import _FIRST, connect
+from edge.journal.store import Caps, Store
+from edge.link.labels import LabelBox
 from shared.contracts import Verdict
 from shared.errors import JournalError
 from shared.topics import Address

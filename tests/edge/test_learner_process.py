@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge.learner_process import Done, Gone, Heard, LearnerProcess, Task, learner_command
+from edge.learning.learner_process import Done, Gone, Heard, LearnerProcess, Task, learner_command
 
 # A learner without anything to learn with: it answers each task with its own words.
 SCRIPT = """

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.outbox import BATCH_S, RESEND_S
-from shared.bundle import Bundle
+from edge.link.outbox import BATCH_S, RESEND_S
+from shared.bundles.bundle import Bundle
 from shared.contracts import Decision, Inspection
 from shared.wire import MAX_BATCH, Inspections, Receipt, decode
 from tests.bundles import BAD, GOOD, UNSURE_BAD

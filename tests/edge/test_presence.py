@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.health import Health
-from edge.presence import EVERY_S, MAX_PROBLEMS, Presence, Snapshot
+from edge.link.presence import EVERY_S, MAX_PROBLEMS, Presence, Snapshot
+from edge.monitoring.health import Health
 from shared.clock import ManualClock
 from shared.transport.memory import MemoryBroker, MemoryTransport
 from shared.wire import State, decode

@@ -13,8 +13,8 @@ import yaml
 from edge.actuator.mqtt import MqttActuatorSettings
 from edge.camera.base import CameraKind
 from edge.camera.folder import KIND, FolderSettings
-from edge.kinds import CAMERAS, load_kinds
-from edge.settings import json_schema, load_edge_settings
+from edge.configuration.plugins import CAMERAS, load_kinds
+from edge.configuration.settings import json_schema, load_edge_settings
 from shared.errors import SettingsError
 
 GOOD = """\

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.health import Health
-from edge.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, RATIO, Throttle, p99
+from edge.learning.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, RATIO, Throttle, p99
+from edge.monitoring.health import Health
 from shared.clock import ManualClock
 
 

@@ -12,12 +12,12 @@ import pytest
 import urllib3
 from tuf.api.metadata import Targets
 
-from edge.updates.fetch import Door, Fetcher, open_pool
-from edge.updates.found import Found, KnownReleases, Payload, ReleasesUnreachable, Trusts
-from edge.updates.lowest import LowestTime
-from edge.updates.trust import Trust
-from fleet.releases.adding import Word
+from edge.updates.transfer.fetch import Door, Fetcher, open_pool
+from edge.updates.trust.releases import Found, KnownReleases, Payload, ReleasesUnreachable, Trusts
+from edge.updates.trust.time_floor import LowestTime
+from edge.updates.trust.tuf_client import Trust
 from fleet.releases.keys import make_key
+from fleet.releases.release_builder import Word
 from shared.clock import ManualClock
 from shared.errors import ReleaseError
 from shared.releases import ReleaseFacts

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from edge.updates.fetch import Door, open_pool
-from edge.updates.found import ReleasesUnreachable
-from edge.updates.trust import Trust
+from edge.updates.transfer.fetch import Door, open_pool
+from edge.updates.trust.releases import ReleasesUnreachable
+from edge.updates.trust.tuf_client import Trust
 from fleet.identity.authority import Authority
-from fleet.releases.adding import Adding
+from fleet.releases.creation import found_repository
 from fleet.releases.drafts import Drafts
-from fleet.releases.founding import found_repository
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
+from fleet.releases.release_builder import Adding
 from fleet.releases.store import Store
 from shared.clock import SystemClock
 from tests.bundles import make_bundle

@@ -1,6 +1,6 @@
-"""What `edge.updates.trust` uses of python-tuf beyond its promises: says what a new version moved.
+"""What our TUF client uses of python-tuf beyond its promises: says what a new version moved.
 
-Where one of these fails, `edge/updates/trust.py` is the only file to change.
+Where one of these fails, `edge/updates/trust/tuf_client.py` is the only file to change.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from edge.updates.fetch import Door
-from edge.updates.trust import Trust
+from edge.updates.transfer.fetch import Door
+from edge.updates.trust.tuf_client import Trust
 from shared.clock import ManualClock
 from shared.errors import ReleaseError
 from tests.edge.tuf_simulator import Client, Simulator
@@ -623,7 +623,7 @@ def test_the_commands_are_a_program(tmp_path: Path, repo: Simulator, mirror: Mir
     (tmp_path / "metadata").mkdir()
     root = tmp_path / "root.json"
     root.write_bytes(repo.published["root"][0])
-    program = [sys.executable, "-m", "edge.updates.conformance"]
+    program = [sys.executable, "-m", "tests.support.tuf_conformance"]
     program += ["--metadata-dir", str(tmp_path / "metadata")]
     refresh = ["--metadata-url", f"{mirror.url}/metadata/", "refresh"]
     assert subprocess.run([*program, "init", str(root)], timeout=60, check=False).returncode == 0

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.model import Model
+from edge.inspection.model import Model
 from edge.updates.base import Label
 from edge.updates.disk import RealDisk
 from edge.updates.drift import Limits
-from edge.updates.model import ModelHost
+from edge.updates.hosts.models import ModelHost
+from edge.updates.observation import Watch
 from edge.updates.slots import FolderSlots
-from edge.updates.watch import Watch
-from shared.bundle import Bundle, pack_bundle
+from shared.bundles.bundle import Bundle, pack_bundle
 from shared.clock import ManualClock
 from shared.contracts import Decision, Finding, Frame
-from shared.slots import Slot, SlotRecord
+from shared.storage.slots import Slot, SlotRecord
 from tests.bundles import make_bundle
 
 PARTS = 40

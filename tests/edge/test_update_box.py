@@ -17,10 +17,10 @@ from edge.actuator.base import RecordingActuator
 from edge.box import Box
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
-from edge.settings import EdgeSettings
-from shared.bundle import Bundle, Golden, amend_bundle, write_bundle
+from edge.configuration.settings import EdgeSettings
+from shared.bundles.bundle import Bundle, Golden, amend_bundle, write_bundle
+from shared.bundles.manifest import GOLDEN, HEAD, HEAD_FLOAT
 from shared.contracts import Frame
-from shared.manifest import GOLDEN, HEAD, HEAD_FLOAT
 from shared.releases import ReleaseFacts
 from shared.runtime.base import open_runtime
 from shared.topics import everyone

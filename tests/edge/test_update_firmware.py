@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from edge.updates.app import SLOT_VARIABLE, AppHost, AppSlots
 from edge.updates.base import Label, Vitals
-from edge.updates.bay import app_slot, read_temperature
 from edge.updates.disk import RealDisk
 from edge.updates.fakes import KnownOffers, MemorySource
-from edge.updates.image import BlockFile, ImageHost, ImageSlots, rebooting, running_slot
-from edge.updates.launcher import launched
-from edge.updates.machine import Machine
-from edge.updates.memo import Memo
-from edge.updates.restart import RestartHost
+from edge.updates.hosts.applications import SLOT_VARIABLE, AppHost, AppSlots
+from edge.updates.hosts.images import BlockFile, ImageHost, ImageSlots, rebooting, running_slot
+from edge.updates.hosts.launcher import launched
+from edge.updates.hosts.restart import RestartHost
+from edge.updates.progress import Memo
+from edge.updates.service.assembly import app_slot, read_temperature
+from edge.updates.state_machine import Machine
 from shared.clock import ManualClock
-from shared.disks import RECORD_BYTES, SectorPair
 from shared.errors import UpdateError
-from shared.slots import Slot, SlotRecord
-from shared.twin import Twin
+from shared.storage.disks import RECORD_BYTES, SectorPair
+from shared.storage.slots import Slot, SlotRecord
+from shared.storage.twin import Twin
 from tests.edge.update_rigs import Bench, content, label_of, patch_of
 
 PROGRAM = f"#!{sys.executable}\nimport sys\nsys.exit(int('broken' in __file__))\n"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from edge.updates.base import Opinion, Vitals
 from edge.updates.fakes import MemoryDisk, ScriptedHost
-from edge.updates.machine import is_within
-from edge.updates.memo import NO_START_LEFT
+from edge.updates.progress import NO_START_LEFT
+from edge.updates.state_machine import is_within
 from shared.errors import ReleaseError, UpdateError
 from tests.edge.update_rigs import (
     FOLDER,

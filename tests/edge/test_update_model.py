@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.model import Model
+from edge.inspection.model import Model
 from edge.updates.base import Label, Opinion
 from edge.updates.drift import Limits, Looked, against_candidate, against_trial, psi
 from edge.updates.fakes import MemoryDisk
-from edge.updates.model import Memory, ModelHost, start_model
+from edge.updates.hosts.models import Memory, ModelHost, start_model
+from edge.updates.observation import HANGS_S, Seen, Shadow, Watch
 from edge.updates.slots import FolderSlots
-from edge.updates.watch import HANGS_S, Seen, Shadow, Watch
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Decision, Finding, Frame
 from shared.errors import ParityError, RuntimeUnavailable, UpdateError
-from shared.slots import Slot
+from shared.storage.slots import Slot
 from tests.bundles import picture
 from tests.edge.rigs import Rig, real_inspector
 

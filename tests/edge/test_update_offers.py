@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from edge.updates.base import Patch, Unreachable
-from edge.updates.download import HttpSource
-from edge.updates.fetch import Door, open_pool
-from edge.updates.found import Found, KnownReleases, Payload, ReleasesUnreachable
-from edge.updates.offers import TrustedOffers
+from edge.updates.transfer.download import HttpSource
+from edge.updates.transfer.fetch import Door, open_pool
+from edge.updates.trust.offers import TrustedOffers
+from edge.updates.trust.releases import Found, KnownReleases, Payload, ReleasesUnreachable
 from shared.errors import ReleaseError, UpdateError
 from shared.releases import ReleaseFacts
 from tests.edge.update_rigs import content

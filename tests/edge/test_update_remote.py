@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from edge.settings import settings_model
+from edge.configuration.settings import settings_model
 from edge.updates.base import Unreachable, Vitals
 from edge.updates.fakes import MemoryDisk
-from edge.updates.machine import Machine
-from edge.updates.memo import Memo
-from edge.updates.remote import (
+from edge.updates.hosts.remote_settings import (
     CHANGEABLE,
     NAME,
     SettingsFile,
@@ -22,10 +20,12 @@ from edge.updates.remote import (
     WantedSettings,
     is_changeable,
 )
+from edge.updates.progress import Memo
+from edge.updates.service.updater import DesiredMemory, Updater
 from edge.updates.slots import FolderSlots
-from edge.updates.updater import DesiredMemory, Updater
+from edge.updates.state_machine import Machine
 from shared.errors import SettingsError
-from shared.slots import SlotRecord
+from shared.storage.slots import SlotRecord
 from shared.transport.memory import MemoryBroker
 from shared.wire import Desired, Reported, decode, encode
 from tests.edge.rigs import ADDRESS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from edge.watchdog import EVERY_S, Heart, heart
+from edge.monitoring.watchdog import EVERY_S, Heart, heart
 from shared.clock import ManualClock
 
 

@@ -23,8 +23,8 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from edge.updates import conformance
 from tests.fleet.releases.mirror import Mirror
+from tests.support import tuf_conformance as conformance
 
 _METADATA = re.compile(r"metadata/(?:(\d+)\.)?(.+)\.json")
 

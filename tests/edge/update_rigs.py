@@ -13,11 +13,11 @@ import zstandard
 from edge.updates.base import Label, Offer, Patch, Progress, Wanted
 from edge.updates.disk import Disk
 from edge.updates.fakes import KnownOffers, MemoryDisk, MemorySource, ScriptedHost
-from edge.updates.machine import Machine
-from edge.updates.memo import Memo
+from edge.updates.progress import Memo
 from edge.updates.slots import FolderSlots
+from edge.updates.state_machine import Machine
 from shared.clock import ManualClock
-from shared.slots import Slot, SlotRecord
+from shared.storage.slots import Slot, SlotRecord
 
 FOLDER = Path("/data/updates/model")
 OLD, NEW = "models/m/1.zip", "models/m/2.zip"

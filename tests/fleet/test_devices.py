@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from fleet.devices import CloudAddress, list_devices
+from fleet.client.cloud_api import CloudAddress, list_devices
 from shared.errors import TransportError
 
 HERE = CloudAddress("http://cloud.example:8765/")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hardware_sim.conveyor import Conveyor, LineSettings
+from hardware_sim.camera.faults import CameraFaults, Shot
 from hardware_sim.drawing.parts import GOOD, Part
-from hardware_sim.ejector import Command, Ejector, EjectorSettings
-from hardware_sim.faults import CameraFaults, Shot
-from hardware_sim.line import Line, Settled, Sight
+from hardware_sim.line.conveyor import Conveyor, LineSettings
+from hardware_sim.line.ejector import Command, Ejector, EjectorSettings
+from hardware_sim.line.line import Line, Settled, Sight
 from shared.clock import ManualClock
 
 GEOMETRY = LineSettings(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.blocks import RecordingDevice
-from hardware_sim.crashes import Coverage, Effort
 from shared.errors import SettingsError
+from tests.support.block_device import RecordingDevice
+from tests.support.crash_states import Coverage, Effort
 
 SECTOR = 4
 SIZE = 8 * SECTOR

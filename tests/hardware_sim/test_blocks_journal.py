@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.journal import Journal
-from hardware_sim.crashes import Coverage, Effort
-from hardware_sim.sqlite_recorder import SqliteRecorder
+from edge.journal.journal import Journal
 from shared.errors import JournalError, ProcessError
 from tests.edge.rigs import commit, open_journal, rows_in
 from tests.edge.test_journal import decided
+from tests.support.crash_states import Coverage, Effort
+from tests.support.sqlite_recorder import SqliteRecorder
 
 GROUPS = 6
 IN_A_GROUP = 3

@@ -11,10 +11,10 @@ import structlog
 
 from edge.updates.fakes import MemoryDisk
 from edge.updates.slots import FolderSlots
-from hardware_sim.crashes import Coverage, Effort
-from hardware_sim.recording_disk import RecordingDisk
 from tests.edge.test_update_kills import STORIES, Story, life
 from tests.edge.update_rigs import FOLDER, NEW, OLD, live_on, path_in
+from tests.support.crash_states import Coverage, Effort
+from tests.support.recording_disk import RecordingDisk
 
 # A soak run tries more: SPLITSIGHT_CRASH_SAMPLES=70000 tries every state, in two minutes.
 SAMPLES = int(os.environ.get("SPLITSIGHT_CRASH_SAMPLES", "1500"))

@@ -19,11 +19,11 @@ from hardware_sim.compute.heat import Heat
 from hardware_sim.compute.onnx_file import read_graph
 from hardware_sim.compute.profiles import SHIPPED, Profile, load_profile, profile_names
 from hardware_sim.compute.runtime import SimulatedRuntime
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD, HEAD_FLOAT, TAIL
+from shared.bundles.parity import check_head
 from shared.clock import ManualClock
 from shared.errors import ProcessError, RuntimeUnavailable, SettingsError, SplitsightError
-from shared.manifest import HEAD, HEAD_FLOAT, TAIL
-from shared.parity import check_head
 from shared.runtime.base import RuntimeOptions, open_runtime
 from tests.bundles import make_bundle
 

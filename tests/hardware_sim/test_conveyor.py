@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.conveyor import Conveyor, LineSettings
+from hardware_sim.line.conveyor import Conveyor, LineSettings
 from shared.errors import SettingsError
 from shared.settings import validate
 

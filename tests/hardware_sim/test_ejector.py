@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.actuator.mqtt import MqttActuator, MqttActuatorSettings
-from hardware_sim.ejector import (
+from hardware_sim.line.ejector import (
     CELLS,
     MAX_PENDING,
     Cell,

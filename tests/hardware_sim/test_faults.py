@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hardware_sim import optics
-from hardware_sim.faults import (
+from hardware_sim.camera import optics
+from hardware_sim.camera.faults import (
     CameraFaults,
     Defocus,
     Disconnect,
@@ -24,7 +24,7 @@ from hardware_sim.faults import (
     known_effects,
     parse_effect,
 )
-from hardware_sim.optics import Pixels
+from hardware_sim.camera.optics import Pixels
 from shared.errors import SettingsError
 
 SHAPES = st.sampled_from([(24, 32), (24, 32, 3)])

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from cloud.records.database import Database
 from cloud.records.store import Store
 from cloud.records.tables import InspectionRecord
-from hardware_sim import processes
-from hardware_sim.fleet.fleet import Fleet
-from hardware_sim.fleet.options import (
+from hardware_sim.processes import child as processes
+from hardware_sim.scale.fleet import Fleet
+from hardware_sim.scale.options import (
     MOST_DEVICES,
     FleetOptions,
     device_counts,
@@ -31,11 +31,11 @@ from hardware_sim.fleet.options import (
     require_descriptors,
     require_time,
 )
-from hardware_sim.fleet.recording import HeadCost
-from hardware_sim.fleet.records import count
-from hardware_sim.fleet.report import growth_exponent
-from hardware_sim.fleet.trial import Trial
-from shared.bundle import Bundle
+from hardware_sim.scale.recording import HeadCost
+from hardware_sim.scale.records import count
+from hardware_sim.scale.report import growth_exponent
+from hardware_sim.scale.trial import Trial
+from shared.bundles.bundle import Bundle
 from shared.errors import STOPPED_EXIT, BundleError, ProcessError, SettingsError
 from tests.bundles import make_bundle
 from tests.cloud.makers import inspection

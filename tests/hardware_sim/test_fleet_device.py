@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
-from edge.journal import Journals
-from edge.outbox import Source
-from hardware_sim.fleet.device import DEADLINE_S, Floor, LightDevice
-from hardware_sim.fleet.journal import MemoryJournal
-from hardware_sim.fleet.recording import RecordedFindings, Recording, record
-from hardware_sim.fleet.schedule import Schedule
-from hardware_sim.fleet.sockets import SocketLoop
-from hardware_sim.fleet.stopwatch import Tally
-from shared.bundle import Bundle
+from cloud.broker.embedded import EmbeddedBroker
+from edge.journal.journal import Journals
+from edge.link.outbox import Source
+from hardware_sim.scale.device import DEADLINE_S, Floor, LightDevice
+from hardware_sim.scale.journal import MemoryJournal
+from hardware_sim.scale.recording import RecordedFindings, Recording, record
+from hardware_sim.scale.schedule import Schedule
+from hardware_sim.scale.sockets import SocketLoop
+from hardware_sim.scale.stopwatch import Tally
+from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Decision, Finding, Frame, Inspection, InspectionKey
 from shared.errors import DataError
+from shared.loopback import free_port
 from shared.topics import Address
 from shared.transport.base import MAX_MESSAGE, Delivery
 from shared.transport.memory import MemoryBroker

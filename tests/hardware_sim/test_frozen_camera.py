@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from edge.box import open_watched_camera
 from edge.camera.base import CameraEvent, CameraState, MissedFrame
 from edge.camera.folder import FolderCamera
-from edge.camera.frozen import FrozenGuard
+from edge.camera.freeze_detection import FrozenGuard
 from edge.camera.scripted import ScriptedCamera
-from edge.settings import EdgeSettings, settings_model
-from hardware_sim.camera import LineCamera
-from hardware_sim.faults import CameraFaults, Freeze
+from edge.configuration.settings import EdgeSettings, settings_model
+from hardware_sim.camera.faults import CameraFaults, Freeze
+from hardware_sim.line.camera import LineCamera
 from shared.clock import ManualClock
 from shared.contracts import Frame
 from shared.errors import CameraError

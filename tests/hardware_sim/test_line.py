@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hardware_sim.ejector import EjectorSettings
-from hardware_sim.faults import Disconnect, Duplicates, Freeze
+from hardware_sim.camera.faults import Disconnect, Duplicates, Freeze
+from hardware_sim.line.ejector import EjectorSettings
 from shared.errors import SettingsError
 from tests.hardware_sim.rigs import GEOMETRY, LineRig, PlainParts
 

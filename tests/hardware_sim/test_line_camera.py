@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from edge.camera.base import CameraEvent, MissedFrame
-from edge.kinds import camera_kinds
-from hardware_sim.camera import KIND, MAX_GAP, LineCamera, LineCameraSettings
-from hardware_sim.faults import CameraFaults, Defocus, Disconnect, Drops, Duplicates, Shot
-from hardware_sim.line import Sight
-from hardware_sim.line_control import LineControl
-from hardware_sim.line_server import UNREAD, LineServer
-from hardware_sim.line_wire import (
+from edge.configuration.plugins import camera_kinds
+from hardware_sim.camera.faults import CameraFaults, Defocus, Disconnect, Drops, Duplicates, Shot
+from hardware_sim.line.camera import KIND, MAX_GAP, LineCamera, LineCameraSettings
+from hardware_sim.line.control import LineControl
+from hardware_sim.line.line import Sight
+from hardware_sim.line.messages import (
     MAX_BODY,
     MAX_HEADER,
     Ask,
@@ -34,6 +33,7 @@ from hardware_sim.line_wire import (
     send,
     to_line,
 )
+from hardware_sim.line.server import UNREAD, LineServer
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Frame
 from shared.errors import CameraError, ProcessError, SettingsError, WireError
@@ -138,13 +138,13 @@ def test_the_agent_finds_the_camera_by_its_kind() -> None:
 
 
 def test_opening_the_camera_in_an_agent_loads_nothing_of_the_simulator_itself() -> None:
-    code = "import sys, hardware_sim.camera; print(*sys.modules)"
+    code = "import sys, hardware_sim.line.camera; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     loaded = set(done.stdout.split())
-    assert "hardware_sim.line_wire" in loaded
-    assert not loaded & {"cv2", "cloud", "paho", "hardware_sim.line", "hardware_sim.drawing"}
+    assert "hardware_sim.line.messages" in loaded
+    assert not loaded & {"cv2", "cloud", "paho", "hardware_sim.line.line", "hardware_sim.drawing"}
 
 
 def test_parts_arrive_with_the_lines_numbers_times_and_pixels(

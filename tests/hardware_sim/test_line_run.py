@@ -17,14 +17,14 @@ import pytest
 
 from edge.actuator.mqtt import MqttActuator, MqttActuatorSettings
 from edge.box import Box
-from edge.settings import settings_model
-from hardware_sim.conveyor import LineSettings
+from edge.configuration.settings import settings_model
 from hardware_sim.drawing.parts import DrawingSettings
-from hardware_sim.ejector import CELLS, TruthTable
-from hardware_sim.line_cli import line
-from hardware_sim.line_control import LineControl
-from hardware_sim.line_run import DEFAULT_TOPIC, CommandSettings, LineRun, LineRunSettings
-from shared.bundle import Bundle
+from hardware_sim.line.cli import line
+from hardware_sim.line.control import LineControl
+from hardware_sim.line.conveyor import LineSettings
+from hardware_sim.line.ejector import CELLS, TruthTable
+from hardware_sim.line.run import DEFAULT_TOPIC, CommandSettings, LineRun, LineRunSettings
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.errors import SettingsError
 from shared.settings import load_settings

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import bind, free_port
+from cloud.broker.embedded import EmbeddedBroker
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
 from shared.errors import ProcessError, SettingsError
+from shared.loopback import bind, free_port
 from shared.settings import validate
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.operator import Doubtful, HttpDesk, Operator, OperatorSettings
+from hardware_sim.scenario.inspector import Doubtful, HttpDesk, Operator, OperatorSettings
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Verdict
 from tests.bundles import make_bundle

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.fleet.report import FleetRow
 from hardware_sim.plan.cell import Cell, Layout
+from hardware_sim.plan.cli import plan
 from hardware_sim.plan.demand import Costs, Load, best_of, commits_per_part, load_of, read_measured
 from hardware_sim.plan.machines import SHIPPED, Machines, load_machines
 from hardware_sim.plan.report import check, make_plan, one_cell, utilisations
 from hardware_sim.plan.sizing import money_per_million_parts, size
-from hardware_sim.plan_cli import plan
+from hardware_sim.scale.report import FleetRow
 from shared.errors import DataError, SettingsError
 from tests.shared.commands import splitsight
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hardware_sim.power import Plug
+from hardware_sim.power.plug import Plug
 from shared.errors import ProcessError
 
 PATIENCE_S = 20.0

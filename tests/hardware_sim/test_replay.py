@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hardware_sim.replay import ReplayedParts, replay
+from hardware_sim.line.replay import ReplayedParts, replay
 from shared.errors import DataError, SettingsError
 
 COUNT = 12
@@ -101,7 +101,7 @@ def test_only_one_split_can_be_replayed(data: Path) -> None:
 
 def test_replaying_elpv_loads_no_torch_and_no_scipy() -> None:
     code = (
-        "import sys; from hardware_sim.replay import replay; parts = replay('elpv', 0); "
+        "import sys; from hardware_sim.line.replay import replay; parts = replay('elpv', 0); "
         "part = parts.part(1); assert part.pixels.shape == (300, 300), part.pixels.shape; "
         "print(sorted({'torch', 'onnx', 'scipy'} & set(sys.modules)))"
     )

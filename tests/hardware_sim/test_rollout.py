@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.fleet.recording import Recording, record
 from hardware_sim.rollout.behaviour import BehavingHead, Behaviour, Findings, ProcessDied
 from hardware_sim.rollout.box import Mail
 from hardware_sim.rollout.orders import BoxStory
 from hardware_sim.rollout.report import RolloutReport, seconds_until_back
 from hardware_sim.rollout.trial import RolloutOptions, RolloutTrial
-from shared.bundle import Bundle
+from hardware_sim.scale.recording import Recording, record
+from shared.bundles.bundle import Bundle
 from shared.contracts import Decision, Frame
 from shared.transport.memory import MemoryBroker
 from tests.bundles import make_bundle

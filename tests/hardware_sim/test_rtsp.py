@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from edge.camera.base import CameraEvent
 from edge.camera.live import RTSP_KIND, RtspSettings
-from hardware_sim.conveyor import LineSettings
+from hardware_sim.camera.faults import Disconnect, Shot
+from hardware_sim.camera.optics import Pixels
 from hardware_sim.drawing.parts import DrawingSettings, DrawnParts
-from hardware_sim.faults import Disconnect, Shot
-from hardware_sim.line import Sight
-from hardware_sim.line_run import LineRun, LineRunSettings
-from hardware_sim.optics import Pixels
-from hardware_sim.rtsp import RtspServer, packets
+from hardware_sim.line.conveyor import LineSettings
+from hardware_sim.line.line import Sight
+from hardware_sim.line.rtsp import RtspServer, packets
+from hardware_sim.line.run import LineRun, LineRunSettings
 from shared.clock import SystemClock
 from shared.contracts import Frame
 from shared.errors import ProcessError

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hardware_sim.ejector import CELLS
+from hardware_sim.line.ejector import CELLS
+from hardware_sim.processes.session import SHIPPED_BUNDLE
 from hardware_sim.scenario.chart import chart, spans
 from hardware_sim.scenario.page import write_report
 from hardware_sim.scenario.plant import require_able
@@ -18,7 +19,6 @@ from hardware_sim.scenario.run import Happened, Look, Observed, still_true
 from hardware_sim.scenario.settings import Scenario, load_scenario
 from hardware_sim.scenario.station import Passed
 from hardware_sim.scenario.verdict import recovery_s, report
-from hardware_sim.session import SHIPPED_BUNDLE
 from shared.errors import BundleError, RuntimeUnavailable, SettingsError
 from tests.shared.commands import splitsight
 

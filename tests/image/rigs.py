@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from cloud.loopback import free_port
 from fleet.flash.machine import Machine
-from hardware_sim.processes import Child, splitsight, stop_all
+from hardware_sim.processes.child import Child, splitsight, stop_all
+from shared.loopback import free_port
 
 ROOT = Path(__file__).parents[2]
 HOST = "10.0.2.2"

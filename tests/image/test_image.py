@@ -14,8 +14,8 @@ import onnx
 
 from edge.updates.drift import Limits
 from fleet.flash.machine import Machine
-from shared.bundle import Bundle, amend_bundle, write_bundle
-from shared.manifest import GOLDEN, HEAD, HEAD_FLOAT
+from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
+from shared.bundles.manifest import GOLDEN, HEAD, HEAD_FLOAT
 from shared.runtime.base import open_runtime
 from tests.image.rigs import DEVICE, Plant, command
 

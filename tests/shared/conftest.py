@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from tests.bundles import make_bundle
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.base_network import BaseNetwork, write_base
 from shared.errors import FederationError
+from shared.federation.base_network import BaseNetwork, write_base
 
 ARRAYS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(7)}
 

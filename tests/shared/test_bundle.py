@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.bundle import Bundle, Golden, write_bundle
-from shared.errors import BundleError, BundleMismatch
-from shared.manifest import (
+from shared.bundles.bundle import Bundle, Golden, write_bundle
+from shared.bundles.manifest import (
     CODEC,
     GOLDEN,
     HEAD,
@@ -30,6 +29,7 @@ from shared.manifest import (
     TAIL,
     FeatureSpec,
 )
+from shared.errors import BundleError, BundleMismatch
 from shared.wire import MAX_BODY
 from tests.bundles import make_bundle
 
@@ -196,8 +196,8 @@ def test_the_pair_follows_the_models_and_the_codec_alone(tiny: Bundle, tmp_path:
 KILLED_WRITER = """
 import resource, signal, sys
 from pathlib import Path
-from shared.bundle import Bundle, write_bundle
-from shared.manifest import REQUIRED
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import REQUIRED
 old = Bundle.open(Path(sys.argv[1]))
 fields = old.manifest.model_dump(exclude={"files"}) | {"version": "2.0.0"}
 files = {name: old.read(name) for name in REQUIRED}

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy.stats import beta, binom
 
-from shared.certificate import (
+from shared.certification.certificate import (
     GRID,
     Limits,
     below,
@@ -33,9 +33,9 @@ from shared.certificate import (
     reject_from,
     upper_bound,
 )
+from shared.certification.gate import Gate
+from shared.certification.scores import Scored
 from shared.errors import SettingsError
-from shared.gate import Gate
-from shared.scored import Scored
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.certificate import (
+from shared.certification.certificate import (
     GRID,
     Limits,
     choose,
@@ -19,8 +19,8 @@ from shared.certificate import (
     parts_needed,
     pass_below,
 )
-from shared.gate import Gate
-from shared.scored import Scored
+from shared.certification.gate import Gate
+from shared.certification.scores import Scored
 
 Floats = NDArray[np.float64]
 POPULATIONS = 2000

@@ -12,12 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from shared.bundle import Bundle
-from shared.bundle_cli import app as bundle_app
-from shared.bundle_cli import verification
-from shared.cli import run
+from shared.bundles.bundle import Bundle
+from shared.bundles.cli import app as bundle_app
+from shared.bundles.cli import verification
+from shared.bundles.manifest import CODEC, HEAD, MANIFEST, REQUIRED, TAIL
+from shared.commands.root import run
 from shared.errors import BundleMismatch, CheckFailed, SettingsError, SplitsightError
-from shared.manifest import CODEC, HEAD, MANIFEST, REQUIRED, TAIL
 from shared.runtime.base import runtime_names
 from tests.shared.commands import splitsight
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from shared.codec import (
+from shared.errors import CodecError
+from shared.features.codec import (
     LADDER,
     TABLE_TOTAL,
     CodecTables,
@@ -20,7 +21,6 @@ from shared.codec import (
     coarse_counts,
     tables_from_symbols,
 )
-from shared.errors import CodecError
 
 Symbols = NDArray[np.int8]
 

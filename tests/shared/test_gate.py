@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from shared.certification.gate import SUREST, Gate, choose_gate
 from shared.contracts import Decision
 from shared.errors import SettingsError
-from shared.gate import SUREST, Gate, choose_gate
 
 scores = st.floats(0, 1)
 targets = st.floats(0, 0.5)

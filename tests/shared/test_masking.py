@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import shamir
 from shared.errors import FederationError
-from shared.fixedpoint import MODULUS, FixedPoint, pack, unpack
-from shared.masking import KeyPair, Pair, degree, masked, neighbours, stream, threshold, unmasked
+from shared.federation import shamir
+from shared.federation.fixed_point import MODULUS, FixedPoint, pack, unpack
+from shared.federation.masking import (
+    KeyPair,
+    Pair,
+    degree,
+    masked,
+    neighbours,
+    stream,
+    threshold,
+    unmasked,
+)
 
 SECRETS = st.binary(min_size=32, max_size=32)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.chunks import STEP, Assembly, count_of, piece
 from shared.clock import ManualClock
 from shared.errors import TransportError, WireError
-from shared.parcels import MOST, Parcel, Parcels, Say
+from shared.federation.chunks import STEP, Assembly, count_of, piece
+from shared.federation.parcels import MOST, Parcel, Parcels, Say
 from shared.wire import RoundAsk, RoundPart
 
 Said = tuple[RoundPart | RoundAsk, bytes]

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.bundle import Bundle, Golden, write_bundle
-from shared.errors import BundleMismatch, ParityError
-from shared.manifest import HEAD, TAIL
-from shared.parity import (
+from shared.bundles.bundle import Bundle, Golden, write_bundle
+from shared.bundles.manifest import HEAD, TAIL
+from shared.bundles.parity import (
     check_codec,
     check_head,
     check_quantisation,
@@ -24,6 +23,7 @@ from shared.parity import (
     measure_head,
     measure_tail,
 )
+from shared.errors import BundleMismatch, ParityError
 from shared.runtime.base import Array, Runtime, open_runtime
 from tests.bundles import make_bundle
 from tests.shared.test_bundle import fields, files

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from shared.bundle import Bundle, amend_bundle, write_bundle
-from shared.bundle_cli import verification
-from shared.errors import BundleError
-from shared.manifest import CODEC, GOLDEN, HEAD, MANIFEST, REQUIRED, TAIL, TRAINED
-from shared.promises import (
+from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
+from shared.bundles.cli import verification
+from shared.bundles.manifest import CODEC, GOLDEN, HEAD, MANIFEST, REQUIRED, TAIL, TRAINED
+from shared.certification.promises import (
     Certificate,
     GateSpec,
     Measured,
@@ -24,6 +23,7 @@ from shared.promises import (
     describe,
     percent,
 )
+from shared.errors import BundleError
 from tests.shared.commands import ROOT, splitsight
 
 GATE = GateSpec(pass_below=0.1, reject_from=0.9, cloud_reject_from=0.4, tail_weight=0.5)
@@ -121,7 +121,7 @@ def test_fields_that_cannot_be_leave_the_bundle_as_it_was(certified: Bundle) -> 
 KILLED_WRITER = """
 import resource, signal, sys
 from pathlib import Path
-from shared.bundle import Bundle, amend_bundle
+from shared.bundles.bundle import Bundle, amend_bundle
 bundle = Bundle.open(Path(sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_FSIZE, (256, 256))

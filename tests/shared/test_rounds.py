@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from shared.errors import WireError
-from shared.rounds import (
+from shared.federation.protocol import (
     LARGEST,
     MOST_VALUES,
     NO_LABELS,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD, TAIL
+from shared.bundles.runtime_choice import PREFERENCE, choose_runtime
 from shared.errors import RuntimeUnavailable
-from shared.manifest import HEAD, TAIL
 from shared.runtime import onnx, openvino
 from shared.runtime.base import RuntimeOptions, open_runtime, runtime_names
-from shared.runtime.choice import PREFERENCE, choose_runtime
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.codec import symbol_counts, tables_from_counts, tables_from_symbols
-from shared.splitnet.export import export_head, int8_head, with_weights
-from shared.splitnet.fusing import DeployedHead, fuse_norms
-from shared.splitnet.network import Architecture, Head, SplitNet
-from shared.splitnet.rounding import round_by
-from shared.splitnet.seen import (
+from shared.features.codec import symbol_counts, tables_from_counts, tables_from_symbols
+from shared.splitnet.calibration import (
     SHIFT_BINS,
     SHIFT_REACH,
     SHIFT_STEP,
     OwnPictures,
     median_shift,
 )
+from shared.splitnet.export import export_head, int8_head, with_weights
+from shared.splitnet.fusion import DeployedHead, fuse_norms
+from shared.splitnet.network import Architecture, Head, SplitNet
+from shared.splitnet.rounding import round_by
 from tests.training.makers import part
 
 SIZE = 64

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.errors import UpdateError
-from shared.slots import SLOTS, SlotRecord, other
+from shared.storage.slots import SLOTS, SlotRecord, other
 
 records = st.builds(
     SlotRecord, st.sampled_from(SLOTS), st.sampled_from([None, *SLOTS]), st.integers(0, 9)

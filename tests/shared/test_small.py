@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shared import errors, log
 from shared.clock import ManualClock, SystemClock
 from shared.errors import MissingExtra, SplitsightError, exit_codes
-from shared.preprocess import prepare
+from shared.features.preprocessing import prepare
 
 
 def family(root: type[SplitsightError] = SplitsightError) -> Iterator[type[SplitsightError]]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from shared.codec import FeatureCodec, tables_from_symbols
+from shared.certification.gate import logit
 from shared.errors import SettingsError
-from shared.gate import logit
+from shared.features.codec import FeatureCodec, tables_from_symbols
 from shared.runtime.base import RuntimeOptions, open_runtime
 from shared.splitnet.backbone import Stem, load_backbone
 from shared.splitnet.depthwise import DepthwiseConv, make_depthwise_quick
@@ -33,7 +33,7 @@ from shared.splitnet.export import (
     export_tail,
     halve_weights,
 )
-from shared.splitnet.fusing import DeployedHead, fuse_norms
+from shared.splitnet.fusion import DeployedHead, fuse_norms
 from shared.splitnet.network import Architecture, SplitNet, round_straight_through
 from shared.splitnet.objective import (
     SYMBOL_LIMIT,
@@ -49,7 +49,7 @@ from shared.splitnet.objective import (
     pixel_losses,
     tail_losses,
 )
-from shared.splitnet.quantising import quantise_head
+from shared.splitnet.quantisation import quantise_head
 from shared.splitnet.rounding import rounded
 
 SMALL = Architecture(height=64, width=64, channels=1, kinds=3)

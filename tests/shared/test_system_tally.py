@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shared.certificate import BINS, GRID, Limits, choose, edge_bin, passing
+from shared.certification.certificate import BINS, GRID, Limits, choose, edge_bin, passing
+from shared.certification.gate import Gate
+from shared.certification.scores import Scored
+from shared.certification.system_tally import SYSTEM_LENGTH, SystemTally
+from shared.certification.tally import Tally
 from shared.errors import FederationError
-from shared.gate import Gate
-from shared.scored import Scored
-from shared.system_tally import SYSTEM_LENGTH, SystemTally
-from shared.tally import Tally
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from shared.certificate import BINS, GRID, Limits, choose
+from shared.certification.certificate import BINS, GRID, Limits, choose
+from shared.certification.gate import Gate
+from shared.certification.ranking import auroc
+from shared.certification.scores import Scored
+from shared.certification.tally import LENGTH, Tally
 from shared.errors import FederationError
-from shared.gate import Gate
-from shared.ranking import auroc
-from shared.scored import Scored
-from shared.tally import LENGTH, Tally
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 from structlog.typing import EventDict
 
-from cloud.broker import EmbeddedBroker
-from cloud.broker_kinds import Mosquitto
-from cloud.loopback import free_port
+from cloud.broker.embedded import EmbeddedBroker
+from cloud.broker.programs import Mosquitto
 from shared.errors import TransportError
+from shared.loopback import free_port
 from shared.transport.base import MAX_MESSAGE, Delivery, Transport, Will
 from shared.transport.memory import MemoryBroker, MemoryTransport, matches
 from shared.transport.mqtt import BrokerSettings, MqttTransport

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.blocks import CrashedDevice, RecordingDevice
-from shared.disks import SectorPair
 from shared.errors import UpdateError
-from shared.twin import SIZE, FilePair, Twin, pack, unpack
+from shared.storage.disks import SectorPair
+from shared.storage.twin import SIZE, FilePair, Twin, pack, unpack
+from tests.support.block_device import CrashedDevice, RecordingDevice
 
 keys = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(lambda key: key != "sequence")
 values = st.from_regex(r"[A-Za-z0-9_.:/+-]{0,12}", fullmatch=True)

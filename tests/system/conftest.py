@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud.loopback import free_port
-from hardware_sim.demo import Demo, DemoOptions
+from hardware_sim.demo.demo import Demo, DemoOptions
+from shared.loopback import free_port
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"
 

@@ -17,11 +17,11 @@ import jsonschema
 import psutil
 import pytest
 
-from cloud.loopback import free_port
-from hardware_sim.demo import Demo
-from hardware_sim.processes import splitsight
-from hardware_sim.summary import DemoSummary
+from hardware_sim.demo.demo import Demo
+from hardware_sim.demo.summary import DemoSummary
+from hardware_sim.processes.child import splitsight
 from shared.errors import ProcessError
+from shared.loopback import free_port
 
 PATIENCE_S = 90.0
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "report-demo.schema.json"

@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
+from cloud.broker.embedded import EmbeddedBroker
 from edge.learning.journal_parts import JournalParts
-from hardware_sim.cells import lanes
-from hardware_sim.cloud_process import CloudProcess
-from hardware_sim.processes import Child, splitsight, stop_all
+from hardware_sim.demo.cells import lanes
+from hardware_sim.processes.child import Child, splitsight, stop_all
+from hardware_sim.processes.cloud import CloudProcess
+from shared.loopback import free_port
 from tests.system.conftest import BUNDLE
 
 PATIENCE_S = 90.0

@@ -16,18 +16,23 @@ import pytest
 import torch
 import yaml
 
-from fleet.rounds.concluding import conclude
-from fleet.rounds.coordinator import Coordinator
-from fleet.rounds.coordinator import Plan as RunPlan
-from fleet.rounds.findings import Findings
+from fleet.rounds.candidates.candidate_store import Shelf
+from fleet.rounds.conclusion import conclude
+from fleet.rounds.configuration.settings import (
+    LocalSettings,
+    ReleaseSettings,
+    RoundSettings,
+    ScopeSettings,
+)
+from fleet.rounds.coordination.coordinator import Coordinator
+from fleet.rounds.coordination.coordinator import Plan as RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.settings import LocalSettings, ReleaseSettings, RoundSettings, ScopeSettings
-from fleet.rounds.shelf import Shelf
+from fleet.rounds.report.findings import Findings
 from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
-from shared.base_network import BaseNetwork
 from shared.clock import SystemClock
+from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.plants import Plant as Labels
 from tests.fleet.rounds.plants import make_present, plant_apps
 from tests.shared.commands import splitsight

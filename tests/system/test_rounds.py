@@ -16,13 +16,13 @@ from typing import Self
 import psutil
 import pytest
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
-from fleet.rounds.coordinator import Coordinator
-from fleet.rounds.record import RoundRecord
+from cloud.broker.embedded import EmbeddedBroker
+from fleet.rounds.coordination.coordinator import Coordinator
+from fleet.rounds.report.record import RoundRecord
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
-from hardware_sim.processes import Child, stop_all
+from hardware_sim.processes.child import Child, stop_all
+from shared.loopback import free_port
 from tests.fleet.rounds.box import fill
 from tests.fleet.rounds.coordinate import coordinator, open_grid
 from tests.fleet.rounds.tiny import tiny_base

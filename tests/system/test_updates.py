@@ -23,12 +23,12 @@ import pytest
 import yaml
 import zstandard
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
+from cloud.broker.embedded import EmbeddedBroker
 from edge.updates.intake import CHUNK
-from edge.updates.memo import NO_START_LEFT
-from shared.bundle import Bundle, amend_bundle, write_bundle
+from edge.updates.progress import NO_START_LEFT
+from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.errors import RESTART_EXIT
+from shared.loopback import free_port
 from shared.releases import ReleaseFacts
 from shared.topics import Address
 from shared.transport.base import Delivery

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloud.training.dataset import Dataset
-from shared.bundle import Bundle
+from cloud.datasets.dataset import Dataset
+from shared.bundles.bundle import Bundle
 from tests.bundles import make_bundle
 from tests.training.judged import line_of_parts
 

@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from cloud.training.dataset import Dataset, Sample
-from cloud.training.judging import Judgements
+from cloud.datasets.dataset import Dataset, Sample
+from cloud.evaluation.judgements import Judgements
 from tests.bundles import BAD, GOOD, MIDDLE, UNSURE_BAD, UNSURE_GOOD, picture
 from tests.training.makers import sample, save
 

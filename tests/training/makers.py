@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.training.dataset import Sample, Split
+from cloud.datasets.dataset import Sample, Split
 
 Pixels = NDArray[np.uint8]
 

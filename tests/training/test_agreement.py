@@ -11,11 +11,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from cloud.training.agreement import Row, compare
-from cloud.training.dataset import Dataset
-from shared.bundle import Bundle, write_bundle
+from cloud.datasets.dataset import Dataset
+from cloud.evaluation.agreement import Row, compare
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import HEAD, REQUIRED
 from shared.errors import TrainingError
-from shared.manifest import HEAD, REQUIRED
 from tests.bundles import BAD, GOOD, MIDDLE, UNSURE_BAD, UNSURE_GOOD, make_bundle, picture
 from tests.shared.commands import splitsight
 from tests.training.makers import sample, save

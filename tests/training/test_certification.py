@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.training.certification import Certified, certify, weights_compared
-from cloud.training.certify_cli import certify as certify_command
-from cloud.training.dataset import Dataset
-from cloud.training.fingerprints import fingerprints, known, seen_pictures
-from cloud.training.readers import read
-from shared.bundle import Bundle, amend_bundle, write_bundle
-from shared.certificate import Limits, most_allowed, upper_bound
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.fingerprints import fingerprints, known, seen_pictures
+from cloud.datasets.readers import read
+from cloud.evaluation.certification import Certified, certify, weights_compared
+from cloud.evaluation.certify_cli import certify as certify_command
+from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
+from shared.bundles.manifest import HEAD, TRAINED, TUNED
+from shared.certification.certificate import Limits, most_allowed, upper_bound
+from shared.certification.gate import expit
+from shared.certification.shortage import offered
 from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError
-from shared.gate import expit
-from shared.manifest import HEAD, TRAINED, TUNED
-from shared.shortage import offered
 from tests.bundles import make_bundle, picture
 from tests.shared.commands import splitsight
 from tests.training.makers import save

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cloud.training.dataset import Dataset
-from cloud.training.evaluation import evaluate
-from cloud.training.groups import Group
-from cloud.training.judging import judge
-from cloud.training.metrics import auroc
-from cloud.training.scorecard import Evaluation
-from cloud.training.scoring import OVERKILL, score
-from cloud.training.verdicts import verdicts
-from shared.bundle import Bundle
-from shared.codec import LADDER
+from cloud.datasets.dataset import Dataset
+from cloud.evaluation.evaluation import evaluate
+from cloud.evaluation.groups import Group
+from cloud.evaluation.judgements import judge
+from cloud.evaluation.scorecard import Evaluation
+from cloud.evaluation.scoring import OVERKILL, score
+from cloud.evaluation.verdicts import verdicts
+from cloud.statistics.metrics import auroc
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TAIL
+from shared.certification.gate import Gate
 from shared.contracts import Decision
-from shared.gate import Gate
-from shared.manifest import TAIL
-from shared.passage import BATCH
+from shared.features.codec import LADDER
+from shared.features.transmission import BATCH
 from shared.runtime.base import open_runtime
 from tests.bundles import BAD, GOOD, KINDS, UNSURE_BAD, UNSURE_GOOD, make_bundle
 from tests.training.judged import judgements, labelled, shades

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.training.fingerprints import known
+from cloud.datasets.fingerprints import known
+from cloud.datasets.readers import read
 from cloud.training.good_only import METHOD, good_gate
 from cloud.training.model import Halves
-from cloud.training.readers import read
-from shared.bundle import Bundle
-from shared.bundle_cli import verification
+from shared.bundles.bundle import Bundle
+from shared.bundles.cli import verification
+from shared.bundles.manifest import TRAINED, TUNED
 from shared.contracts import Decision
-from shared.manifest import TRAINED, TUNED
 from tests.shared.commands import Ended, splitsight
 from tests.training.makers import good_and_bad
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.training.intervals import auroc_interval, exact_interval, part_rate
-from cloud.training.metrics import auroc
+from cloud.statistics.intervals import auroc_interval, exact_interval, part_rate
+from cloud.statistics.metrics import auroc
 
 areas = st.floats(0, 1)
 counts = st.integers(1, 400)

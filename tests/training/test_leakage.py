@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from cloud.cli import app as cloud
-from cloud.training.inverter import Fit, Inverter, fit_inverter, reconstruct
-from cloud.training.leakage import MOST_DB, NOTHING, RATES, compare, measure_leakage
-from cloud.training.leakage_cli import SHEET, note
-from cloud.training.leakage_sheet import ROWS, chosen
-from cloud.training.readers import read
-from shared.bundle import Bundle, amend_bundle, write_bundle
-from shared.bundle_cli import app as bundle
+from cloud.datasets.readers import read
+from cloud.leakage.cli import SHEET, note
+from cloud.leakage.inverter import Fit, Inverter, fit_inverter, reconstruct
+from cloud.leakage.leakage import MOST_DB, NOTHING, RATES, compare, measure_leakage
+from cloud.leakage.sheet import ROWS, chosen
+from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
+from shared.bundles.cli import app as bundle
+from shared.bundles.leakage import Leakage, describe
+from shared.bundles.manifest import GOLDEN, TAIL
 from shared.errors import BundleError, DataError, TrainingError
-from shared.leakage import Leakage, describe
-from shared.manifest import GOLDEN, TAIL
 from tests.bundles import make_bundle
 from tests.training.makers import good_and_bad, sample
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from cloud.training.localisation import MOST_FALSE, Marked, enlarge, localise
-from cloud.training.metrics import auroc
+from cloud.statistics.localisation import MOST_FALSE, Marked, enlarge, localise
+from cloud.statistics.metrics import auroc
 
 
 class Case(NamedTuple):

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.pictures import load_pictures
+from cloud.statistics.metrics import auroc, average_precision, best_threshold, threshold_at
 from cloud.training.assembly import TAIL_WEIGHTS, weigh
-from cloud.training.dataset import Dataset
-from cloud.training.metrics import auroc, average_precision, best_threshold, threshold_at
-from cloud.training.pictures import load_pictures
 from shared.errors import DataError
-from shared.splitnet.augment import Augmentation, augment
+from shared.splitnet.augmentation import Augmentation, augment
 from tests.training.makers import part, sample, save
 
 

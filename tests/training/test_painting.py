@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.training.dataset import Dataset
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.readers import read
+from cloud.training.defect_painter import KINDS, Painter
+from cloud.training.defect_shapes import area, bite, blob, box, crack, pits, scratches
 from cloud.training.options import Options
-from cloud.training.painted import PAINTED, good_parts, paint_set
-from cloud.training.painting import KINDS, Painter
-from cloud.training.readers import read
-from cloud.training.shapes import area, bite, blob, box, crack, pits, scratches
+from cloud.training.painted_defects import PAINTED, good_parts, paint_set
 from shared.errors import DataError, TrainingError
 from shared.splitnet.network import Architecture
 from tests.training.makers import good_and_bad, part, sample, save

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.training.dataset import Dataset
-from cloud.training.evaluation import evaluate
-from cloud.training.judging import judge
-from cloud.training.pixels import PixelsModel
-from cloud.training.rates import (
+from cloud.datasets.dataset import Dataset
+from cloud.evaluation.evaluation import evaluate
+from cloud.evaluation.judgements import judge
+from cloud.evaluation.pixels import PixelsModel
+from cloud.evaluation.rates import (
     COARSENESS,
     LOSS,
     QUALITIES,
@@ -24,9 +24,9 @@ from cloud.training.rates import (
     sweep,
     tail_alone,
 )
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.errors import SettingsError
-from shared.pictures import COMPRESSIONS, compress, decompress, to_pixels, to_planes
+from shared.features.image_codecs import COMPRESSIONS, compress, decompress, to_pixels, to_planes
 from tests.bundles import picture
 from tests.shared.commands import splitsight
 from tests.training.judged import manifest, pixels_model

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.training.dataset import SPLITS, Dataset, Split, check, parts_in_two_splits
-from cloud.training.partition import divide, group_near_identical
-from cloud.training.readers import read
+from cloud.datasets.dataset import SPLITS, Dataset, Split, check, parts_in_two_splits
+from cloud.datasets.partition import divide, group_near_identical
+from cloud.datasets.readers import read
 from shared.errors import DataError
 from tests.training.makers import good_and_bad, part, sample, save
 

@@ -14,25 +14,26 @@ import msgspec
 import numpy as np
 import pytest
 
-from cloud.training.charts import DARK, LIGHT, Look, rate_chart, score_chart
-from cloud.training.dataset import Dataset
-from cloud.training.evaluation import Evaluated, evaluate
-from cloud.training.judging import judge
-from cloud.training.rates import Point, Rates
-from cloud.training.report import write_report
-from cloud.training.scorecard import Evaluation
-from cloud.training.scoring import score
-from cloud.training.sheets import MOST, SIDE, Mistakes, sheet
-from cloud.training.tables import headline, rates, recall, side_by_side, traffic
-from shared.bundle import Bundle
+from cloud.datasets.dataset import Dataset
+from cloud.evaluation.charts import DARK, LIGHT, Look, rate_chart, score_chart
+from cloud.evaluation.evaluation import Evaluated, evaluate
+from cloud.evaluation.judgements import judge
+from cloud.evaluation.rates import Point, Rates
+from cloud.evaluation.report import write_report
+from cloud.evaluation.scorecard import Evaluation
+from cloud.evaluation.scoring import score
+from cloud.evaluation.sheets import MOST, SIDE, Mistakes, sheet
+from cloud.evaluation.tables import headline, rates, recall, side_by_side, traffic
+from shared.bundles.bundle import Bundle
+from shared.certification.gate import Gate
 from shared.errors import DataError, SettingsError
-from shared.gate import Gate
 from tests.bundles import BAD, GOOD, UNSURE_GOOD
 from tests.shared.commands import ROOT, Ended, splitsight
 from tests.training.judged import manifest, pixels_model, shades
 
 LOADED = """
-import cloud.training.evaluation, cloud.training.evaluate_cli, cloud.training.tables, json, sys
+import cloud.evaluation.evaluation, cloud.evaluation.evaluate_cli, cloud.evaluation.tables
+import json, sys
 print(json.dumps(sorted(sys.modules)))
 """
 PNGS = {"scores.png", "rates.png", "escapes.png", "overkill.png"}
@@ -255,5 +256,5 @@ def test_without_a_report_nothing_that_draws_is_loaded() -> None:
         [sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = set(json.loads(done.stdout))
-    assert "cloud.training.rates" in loaded
+    assert "cloud.evaluation.rates" in loaded
     assert not loaded & {"matplotlib", "jinja2", "torch"}

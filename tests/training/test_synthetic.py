@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.training.pictures import Pictures
-from cloud.training.synthetic import add_defects, cuttings, draw, lay
-from shared.splitnet.augment import Augmentation, augment
+from cloud.datasets.pictures import Pictures
+from cloud.training.defect_synthesis import add_defects, cuttings, draw, lay
+from shared.splitnet.augmentation import Augmentation, augment
 
 STILL = Augmentation(exposure=0, turn=0, shift=0, scale=0, blur=0, synthetic=0)
 

@@ -15,22 +15,22 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from cloud.datasets.dataset import SPLITS
+from cloud.datasets.fingerprints import fingerprints, known
+from cloud.datasets.readers import read
 from cloud.training.checkpoint import trained_net
-from cloud.training.dataset import SPLITS
-from cloud.training.fingerprints import fingerprints, known
 from cloud.training.options import Options
-from cloud.training.readers import read
 from cloud.training.teacher import Teacher
 from cloud.training.trainer import Trainer
-from shared.base_network import BaseNetwork
-from shared.bundle import Bundle
-from shared.bundle_cli import verification
+from shared.bundles.bundle import Bundle
+from shared.bundles.cli import verification
+from shared.bundles.golden import golden_inputs
+from shared.bundles.manifest import TRAINED, TUNED
 from shared.errors import TrainingError
-from shared.golden import golden_inputs
-from shared.manifest import TRAINED, TUNED
+from shared.federation.base_network import BaseNetwork
 from shared.runtime.base import open_runtime
+from shared.splitnet.base_network import restore
 from shared.splitnet.network import Architecture
-from shared.splitnet.restoring import restore
 from tests.shared.commands import ROOT, Ended, splitsight
 from tests.training.makers import good_and_bad, part, save
 from tests.training.test_evaluation import REPORT, keys

@@ -14,8 +14,8 @@ from flwr.clientapp import ClientApp
 
 from fleet.rounds.grids.own import OwnGrid
 from shared.clock import Clock, SystemClock
+from shared.federation.protocol import FAILED, node_of
 from shared.log import get_logger
-from shared.rounds import FAILED, node_of
 
 log = get_logger("rounds")
 

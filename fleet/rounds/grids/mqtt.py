@@ -1,9 +1,9 @@
 """A grid over the fleet's MQTT: the same connection, the same certificate, no second port.
 
-Each device has a channel for orders and one for answers under its own prefix; `shared.parcels`
-carries both over connections that break. Who is there is what devices say of themselves. Of an
-answer only its content counts: which order it answers, and whose it is, follow from the topic
-that it came on.
+Each device has a channel for orders and one for answers under its own prefix;
+`shared.federation.parcels` carries both over connections that break. Who is there is
+what devices say of themselves. Of an answer only its content counts: which
+order it answers, and whose it is, follow from the topic that it came on.
 """
 
 from __future__ import annotations
@@ -19,16 +19,13 @@ from pathlib import Path
 
 from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 
-from fleet.rounds.flower_private import (
-    message_from_bytes,
-    message_to_bytes,
-)
 from fleet.rounds.grids.own import OwnGrid
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError, SplitsightError, WireError
+from shared.federation.flower_private import message_from_bytes, message_to_bytes
+from shared.federation.parcels import Parcel, Parcels
+from shared.federation.protocol import CONFIG, COUNTS, FAILED, GONE, Refusal, node_of
 from shared.log import get_logger
-from shared.parcels import Parcel, Parcels
-from shared.rounds import CONFIG, COUNTS, FAILED, GONE, Refusal, node_of
 from shared.topics import Address, everyone, parse
 from shared.transport.base import Delivery, Transport
 from shared.wire import (

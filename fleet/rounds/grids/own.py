@@ -10,7 +10,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp.grid import Grid
 from flwr.supercore.run import Run
 
-from fleet.rounds.flower_private import SERVER_NODE, Stamp, empty_run, stamp
+from shared.federation.flower_private import SERVER_NODE, Stamp, empty_run, stamp
 
 
 class OwnGrid(Grid):

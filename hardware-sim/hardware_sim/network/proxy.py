@@ -13,12 +13,12 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from cloud.loopback import bind
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.link import Acknowledgements, Direction, Traffic, Weather
 from hardware_sim.network.packets import AUTH, CONNACK, CONNECT
 from shared.errors import ProcessError
 from shared.log import get_logger
+from shared.loopback import bind
 
 log = get_logger("network")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import simpy
 
-from edge.outbox import BATCH_S
-from edge.presence import EVERY_S
+from edge.link.outbox import BATCH_S
+from edge.link.presence import EVERY_S
 from hardware_sim.plan.demand import Costs, Load
 
 WARM_UP_S = EVERY_S + 2 * BATCH_S

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge.outbox import BATCH_S
-from edge.presence import EVERY_S
-from hardware_sim.fleet.report import FleetRow
+from edge.link.outbox import BATCH_S
+from edge.link.presence import EVERY_S
+from hardware_sim.scale.report import FleetRow
 from shared.errors import DataError, SettingsError
 
 SHIPPED = Path(__file__).with_name("measured.json")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from hardware_sim.fleet.report import FleetRow
 from hardware_sim.plan.cell import Cell, Layout
 from hardware_sim.plan.demand import Costs, Load, best_of, commits_per_part, load_of
 from hardware_sim.plan.machines import Machines, TailKind
@@ -18,6 +17,7 @@ from hardware_sim.plan.sizing import (
     size,
     stored_bytes_per_part,
 )
+from hardware_sim.scale.report import FleetRow
 
 
 class StationRow(msgspec.Struct, frozen=True):

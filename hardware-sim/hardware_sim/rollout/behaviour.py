@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from hardware_sim.fleet.recording import Recording
+from hardware_sim.scale.recording import Recording
 from shared.contracts import Decision, Finding, Frame
 from shared.errors import DataError
 

@@ -13,21 +13,19 @@ from typing import Any
 
 from paho.mqtt import client as paho
 
-from edge.model import Model
+from edge.inspection.model import Model
 from edge.updates.base import Label, Source
 from edge.updates.disk import RealDisk
 from edge.updates.drift import Limits
-from edge.updates.found import Trusts
-from edge.updates.machine import Machine
-from edge.updates.memo import Memo
-from edge.updates.model import ModelHost, start_model
-from edge.updates.offers import TrustedOffers
-from edge.updates.remote import WantedSettings
+from edge.updates.hosts.models import ModelHost, start_model
+from edge.updates.hosts.remote_settings import WantedSettings
+from edge.updates.observation import Watch
+from edge.updates.progress import Memo
+from edge.updates.service.updater import DesiredMemory, Updater
 from edge.updates.slots import FolderSlots
-from edge.updates.updater import DesiredMemory, Updater
-from edge.updates.watch import Watch
-from hardware_sim.fleet.device import DEADLINE_S, Floor, LightDevice
-from hardware_sim.fleet.sockets import SocketLoop
+from edge.updates.state_machine import Machine
+from edge.updates.trust.offers import TrustedOffers
+from edge.updates.trust.releases import Trusts
 from hardware_sim.rollout.behaviour import (
     CRASHES_AFTER,
     BehavingHead,
@@ -35,10 +33,12 @@ from hardware_sim.rollout.behaviour import (
     Findings,
     ProcessDied,
 )
-from shared.bundle import Bundle
+from hardware_sim.scale.device import DEADLINE_S, Floor, LightDevice
+from hardware_sim.scale.sockets import SocketLoop
+from shared.bundles.bundle import Bundle
 from shared.errors import TransportError
 from shared.releases import hardware_here
-from shared.slots import SlotRecord
+from shared.storage.slots import SlotRecord
 from shared.topics import Address
 from shared.transport.base import ConnectionHandler, Handler, Transport, Will
 from shared.transport.mqtt import BrokerSettings, MqttTransport

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cloud.loopback import free_port
 from fleet.identity.authority import Authority
-from fleet.releases.founding import found_repository
+from fleet.releases.creation import found_repository
 from fleet.releases.store import Store
 from shared.clock import Clock
+from shared.loopback import free_port
 
 HOST = "127.0.0.1"
 

@@ -9,13 +9,13 @@ import msgspec
 from tuf.api.metadata import TargetFile, Targets
 
 from edge.updates.base import Label
-from fleet.releases.adding import Adding, Word
 from fleet.releases.drafts import Drafts
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
+from fleet.releases.release_builder import Adding, Word
 from fleet.releases.roles import MODELS
 from hardware_sim.rollout.home import FleetHome
-from shared.bundle import Bundle, amend_bundle
+from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import Clock
 from shared.releases import ANY_HARDWARE, ReleaseFacts
 

@@ -20,22 +20,22 @@ from typing import Any
 
 import msgspec
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
+from cloud.broker.embedded import EmbeddedBroker
 from fleet.rollouts.plan import Plan, Ring
 from fleet.rollouts.roster import lot
-from hardware_sim.cloud_process import CloudProcess
-from hardware_sim.fleet import orders as files
-from hardware_sim.fleet.recording import record
-from hardware_sim.fleet.worker import LINE, SITE, device_name
-from hardware_sim.processes import Child, stop_all
+from hardware_sim.processes.child import Child, stop_all
+from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.rollout.behaviour import Behaviour
 from hardware_sim.rollout.orders import STOP, BoxOrders, BoxOutcome, BoxProgress, BoxStory, Stop
 from hardware_sim.rollout.report import RolloutReport, kept_by, seconds_until_back
 from hardware_sim.rollout.site import label_fields, make_site
-from shared.bundle import Bundle
+from hardware_sim.scale import orders as files
+from hardware_sim.scale.recording import record
+from hardware_sim.scale.worker import LINE, SITE, device_name
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.errors import ProcessError
+from shared.loopback import free_port
 from shared.topics import Address
 
 READY_TIMEOUT_S = 180.0

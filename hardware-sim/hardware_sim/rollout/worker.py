@@ -13,22 +13,22 @@ from types import FrameType
 import msgspec
 
 from edge.updates.base import Label
-from edge.updates.download import HttpSource
-from edge.updates.fetch import Door, Fetcher, open_pool
-from edge.updates.trust import Trust
-from hardware_sim.fleet import orders as files
-from hardware_sim.fleet.device import Floor
-from hardware_sim.fleet.recording import Recording
-from hardware_sim.fleet.schedule import Schedule
-from hardware_sim.fleet.sockets import SocketLoop
-from hardware_sim.fleet.stopwatch import Tally
-from hardware_sim.fleet.worker import CONNECT_EVERY_S, LINE, LONGEST_WAIT_S, SITE, device_name
+from edge.updates.transfer.download import HttpSource
+from edge.updates.transfer.fetch import Door, Fetcher, open_pool
+from edge.updates.trust.tuf_client import Trust
 from hardware_sim.rollout.behaviour import Behaviour, Findings
 from hardware_sim.rollout.box import Box, Kit, install
 from hardware_sim.rollout.orders import STOP, BoxOrders, BoxOutcome, BoxProgress, BoxStory, Stop
 from hardware_sim.rollout.stepper import Stepper
+from hardware_sim.scale import orders as files
+from hardware_sim.scale.device import Floor
+from hardware_sim.scale.recording import Recording
+from hardware_sim.scale.schedule import Schedule
+from hardware_sim.scale.sockets import SocketLoop
+from hardware_sim.scale.stopwatch import Tally
+from hardware_sim.scale.worker import CONNECT_EVERY_S, LINE, LONGEST_WAIT_S, SITE, device_name
 from shared import log
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
 from shared.clock import Clock, SystemClock
 from shared.topics import Address
 from shared.transport.mqtt import BrokerSettings

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hardware_sim.line_run import LineRunSettings
+from hardware_sim.line.run import LineRunSettings
 from hardware_sim.network.conditions import Conditions
 from shared.settings import Settings
 from shared.topics import NAME

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hardware_sim.faults import Effect
+from hardware_sim.camera.faults import Effect
 from hardware_sim.network.conditions import Conditions
 from shared.settings import Settings
 

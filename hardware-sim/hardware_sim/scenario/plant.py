@@ -6,17 +6,17 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from cloud.broker import EmbeddedBroker
-from cloud.loopback import free_port
-from hardware_sim.cloud_process import CloudProcess
+from cloud.broker.embedded import EmbeddedBroker
 from hardware_sim.compute.runtime import require_runnable
-from hardware_sim.processes import stop_all
+from hardware_sim.processes.child import stop_all
+from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.station import Station
-from shared.bundle import Bundle
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD
 from shared.errors import ProcessError
-from shared.manifest import HEAD
+from shared.loopback import free_port
 
 HOST = "127.0.0.1"
 WATCHED_S = 30.0

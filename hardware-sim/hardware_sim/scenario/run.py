@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hardware_sim.operator import Doubtful, HttpDesk, Operator
-from hardware_sim.scenario.befall import Undo, befall
+from hardware_sim.processes.session import StopSignal
+from hardware_sim.scenario.fault_effects import Undo, befall
 from hardware_sim.scenario.faults import AnyFault, SpeedFault, aimed_at
+from hardware_sim.scenario.inspector import Doubtful, HttpDesk, Operator
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.station import Passed, Station
-from hardware_sim.session import StopSignal
 from shared.clock import Clock
 from shared.errors import ProcessError
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from hardware_sim.operator import OperatorSettings
 from hardware_sim.scenario.coherence import Parts, problems, readable
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.faults import ALL, AnyFault
+from hardware_sim.scenario.inspector import OperatorSettings
 from shared.settings import Settings, load_settings
 from shared.topics import NAME
 

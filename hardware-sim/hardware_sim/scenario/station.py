@@ -13,11 +13,11 @@ import yaml
 
 from hardware_sim.compute.control import SOCKET, ComputeRemote
 from hardware_sim.compute.device import ComputeState
-from hardware_sim.line_control import LineControl
+from hardware_sim.line.control import LineControl
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
-from hardware_sim.power import Plug
-from hardware_sim.processes import Child, splitsight
+from hardware_sim.power.plug import Plug
+from hardware_sim.processes.child import Child, splitsight
 from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.settings import Scenario

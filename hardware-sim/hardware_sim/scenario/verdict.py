@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from hardware_sim.ejector import CELLS
+from hardware_sim.line.ejector import CELLS
 from hardware_sim.scenario.records import Kept
 from hardware_sim.scenario.run import Look, Observed
 from hardware_sim.scenario.settings import Expectations, Scenario

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.learning.device import LearningDevice, Refused
-from edge.learning.local_state import LocalState
-from shared.base_network import BaseNetwork
+from edge.learner.device import LearningDevice, Refused
+from edge.learner.local_state import LocalState
 from shared.errors import FederationError
-from shared.rounds import (
+from shared.federation.base_network import BaseNetwork
+from shared.federation.protocol import (
     NO_LABELS,
     ONE_CLASS,
     OTHER_BASE,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.learning.folder import PictureFile, PictureFiles, read_domains
-from edge.learning.labelled import Labelled, counts_of, use_of
+from edge.learner.folder import PictureFile, PictureFiles, read_domains
+from edge.learning.labelled_parts import Labelled, counts_of, use_of
 from shared.errors import DataError
 from tests.training.makers import part, save
 

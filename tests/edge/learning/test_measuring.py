@@ -9,20 +9,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.learning.device import LearningDevice, Refused
-from edge.learning.labelled import Use
-from edge.learning.local_state import LocalState
-from edge.learning.measuring import Asked, answer, compare
-from shared.base_network import BaseNetwork
-from shared.bundle import Bundle
-from shared.certificate import GRID
+from edge.learner.device import LearningDevice, Refused
+from edge.learner.local_state import LocalState
+from edge.learner.measurement import Asked, answer, compare
+from edge.learning.labelled_parts import Use
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import CODEC, HEAD, TAIL
+from shared.certification.certificate import GRID
+from shared.certification.gate import expit
+from shared.certification.system_tally import SYSTEM_LENGTH, SystemTally
+from shared.certification.tally import Tally
 from shared.errors import CodecError, RuntimeUnavailable, WireError
-from shared.gate import expit
-from shared.manifest import CODEC, HEAD, TAIL
-from shared.questions import Comparison, Passage, Question, Standing, Threshold
-from shared.rounds import Layout, Scope, TrainOrder
-from shared.system_tally import SYSTEM_LENGTH, SystemTally
-from shared.tally import Tally
+from shared.federation.base_network import BaseNetwork
+from shared.federation.protocol import Layout, Scope, TrainOrder
+from shared.federation.questions import Comparison, Passage, Question, Standing, Threshold
 from tests.bundles import make_bundle, picture
 from tests.fleet.rounds.plants import SIZE, Plant
 

@@ -19,10 +19,10 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from edge.learning.secure import Session
-from edge.learning.secure_steps import add_secure_steps, secure_mod
-from fleet.rounds.secure import Gathering
-from shared.secure_sum import (
+from edge.learner.secure_aggregation import Session
+from edge.learner.secure_mod import add_secure_steps, secure_mod
+from fleet.rounds.aggregation.secure_mean import Gathering
+from shared.federation.secure_aggregation import (
     BODY,
     DEAL,
     MASK,

@@ -12,12 +12,13 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from edge.learner_process import Done, Task
+from edge.journal.store import Store
+from edge.learner.server import Served, serve
 from edge.learning.journal_parts import JournalParts
-from edge.learning.labelled import counts_of
-from edge.learning.serving import Served, message_from_bytes, message_to_bytes, serve
-from edge.store import Store
+from edge.learning.labelled_parts import counts_of
+from edge.learning.learner_process import Done, Task
 from shared.errors import DataError, FederationError, JournalError
+from shared.federation.flower_private import message_from_bytes, message_to_bytes
 from shared.wire import LabelRow
 from tests.fleet.rounds.box import PARTS, fill, open_journal
 from tests.fleet.rounds.tiny import SIZE

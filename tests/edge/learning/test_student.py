@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from edge.learning.device import LearningDevice
-from edge.learning.labelled import Labelled
-from edge.learning.lessons import prepare_lessons
-from edge.learning.local_state import LocalState
-from edge.learning.student import SplitStudent
-from shared.base_network import BaseNetwork
+from edge.learner.device import LearningDevice
+from edge.learner.feature_cache import prepare_lessons
+from edge.learner.local_state import LocalState
+from edge.learner.trainable import SplitStudent
+from edge.learning.labelled_parts import Labelled
 from shared.errors import FederationError
-from shared.rounds import Layout, Scope, TrainOrder
+from shared.federation.base_network import BaseNetwork
+from shared.federation.protocol import Layout, Scope, TrainOrder
+from shared.splitnet.base_network import export_base, restore
 from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.objective import Weights, bottleneck_losses, decode_loss
-from shared.splitnet.restoring import export_base, restore
 from tests.training.makers import part
 
 SIZE = 64

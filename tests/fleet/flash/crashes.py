@@ -11,12 +11,12 @@ from typing import Protocol
 
 from edge.updates.base import Label
 from edge.updates.fakes import MemoryDisk
-from edge.updates.image import SUFFIX, BlockFile, ImageSlots
+from edge.updates.hosts.images import SUFFIX, BlockFile, ImageSlots
 from edge.updates.slots import FolderSlots
 from fleet.flash.card import Card, Span
 from fleet.flash.gpt import ESP_TYPE, LINUX_TYPE, RECORD_TYPE, Partition, Table, parse
-from hardware_sim.blocks import RecordingDevice
-from shared.disks import (
+from shared.errors import UpdateError
+from shared.storage.disks import (
     BOOT_LABEL,
     DATA_LABEL,
     RECORD_BYTES,
@@ -26,9 +26,9 @@ from shared.disks import (
     Disk,
     SectorPair,
 )
-from shared.errors import UpdateError
-from shared.slots import SLOTS, Slot, SlotRecord, other
-from shared.twin import Pair, Twin
+from shared.storage.slots import SLOTS, Slot, SlotRecord, other
+from shared.storage.twin import Pair, Twin
+from tests.support.block_device import RecordingDevice
 
 MIB = 1 << 20
 SIZE = 12 * MIB

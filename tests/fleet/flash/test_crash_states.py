@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from fleet.flash.flasher import Flasher, card_state
-from hardware_sim.blocks import RecordingDevice
-from hardware_sim.crashes import Coverage, Effort
-from shared.disks import Disk, SectorPair
+from shared.storage.disks import Disk, SectorPair
 from tests.fleet.flash.crashes import (
     DiskSlots,
     Forgetful,
@@ -30,6 +28,8 @@ from tests.fleet.flash.crashes import (
     table,
     update,
 )
+from tests.support.block_device import RecordingDevice
+from tests.support.crash_states import Coverage, Effort
 
 SAMPLES = int(os.environ.get("SPLITSIGHT_CRASH_SAMPLES", "500"))
 EFFORT = Effort(exhaustive=SAMPLES, samples=SAMPLES)

@@ -21,8 +21,8 @@ from fleet.flash.manifest import bmap_path, load_public_key, manifest_path
 from fleet.flash.meter import Lines
 from fleet.flash.site import site_files
 from shared.clock import ManualClock
-from shared.disks import BOOT_LABEL, DATA_LABEL, ROOT_LABELS, SECTOR
 from shared.errors import DeviceRefused, FlashError, ImageError, SettingsError
+from shared.storage.disks import BOOT_LABEL, DATA_LABEL, ROOT_LABELS, SECTOR
 from tests.fleet.flash.conftest import SITE, Built
 from tests.shared.commands import splitsight
 

@@ -1,4 +1,4 @@
-"""The boot script in sh takes the very decisions that shared.slots and shared.twin define."""
+"""The boot script in sh decides as `shared.storage.slots` and `shared.storage.twin` do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleet.flash.debian import FILES
-from shared.disks import RECORD_BYTES, RECORD_PLACES, SECTOR
 from shared.errors import UpdateError
-from shared.slots import SLOTS, SlotRecord
-from shared.twin import Twin, pack, unpack
+from shared.storage.disks import RECORD_BYTES, RECORD_PLACES, SECTOR
+from shared.storage.slots import SLOTS, SlotRecord
+from shared.storage.twin import Twin, pack, unpack
 from tests.fleet.flash.conftest import require_tools
 
 SCRIPT = FILES / "splitsight-slot"
@@ -49,7 +49,7 @@ copies = st.one_of(whole, torn, flipped, other_things)
 
 @dataclass
 class Raw:
-    """A record's partition as a file; a `shared.twin.Pair`."""
+    """A record's partition as a file; a `shared.storage.twin.Pair`."""
 
     path: Path
 

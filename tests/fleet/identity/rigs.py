@@ -13,17 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from edge.health import Health
 from edge.identity.est import EstClient
 from edge.identity.folder import Credential, IdentityFolder
-from edge.identity.keeper import Keeper
+from edge.identity.renewal import Keeper
 from edge.identity.settings import IdentitySettings
-from fleet.database import FleetDatabase
-from fleet.door import Door
+from edge.monitoring.health import Health
+from fleet.configuration.settings import DoorSettings
 from fleet.identity.authority import Authority
+from fleet.identity.device_gateway import Door
 from fleet.identity.registrar import Registrar
 from fleet.identity.requests import DeviceRequest, read_request
-from fleet.settings import DoorSettings
+from fleet.storage.database import FleetDatabase
 from shared.clock import Clock, SystemClock
 from shared.errors import TransportError
 from shared.topics import Address

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pytest
 from fastapi import FastAPI
 
-from cloud.api.problems import handle_problems
-from fleet.door import Door
-from fleet.identity.part import TWO_PLACES, IdentityPart, open_identity
-from fleet.settings import DoorSettings, FleetSettings, IdentitySettings
+from cloud.web.problems import handle_problems
+from fleet.configuration.settings import DoorSettings, FleetSettings, IdentitySettings
+from fleet.identity.device_gateway import Door
+from fleet.identity.service import TWO_PLACES, IdentityPart, open_identity
 from shared.clock import ManualClock
 from shared.errors import IdentityError
-from shared.services import ServedTail, Surroundings
+from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
 from shared.wire import State, encode

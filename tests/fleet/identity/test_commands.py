@@ -16,10 +16,10 @@ import httpx
 import pytest
 import yaml
 
-from cloud.broker_kinds import Mosquitto
-from cloud.loopback import free_port
-from fleet.devices import CloudAddress, list_identities, tell, with_identities
+from cloud.broker.programs import Mosquitto
+from fleet.client.cloud_api import CloudAddress, list_identities, tell, with_identities
 from shared.errors import IdentityError, TransportError
+from shared.loopback import free_port
 from tests.bundles import make_bundle
 
 ROOT = Path(__file__).parents[3]

@@ -16,10 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from fleet.door import Door
+from fleet.configuration.settings import DoorSettings
+from fleet.identity.admission import REFUSALS, WINDOW_S, Turnstile
+from fleet.identity.device_gateway import Door
 from fleet.identity.est import MAX_BODY
-from fleet.identity.turnstile import REFUSALS, WINDOW_S, Turnstile
-from fleet.settings import DoorSettings
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ClaimRefused, IdentityError, ProcessError, TransportError
 from tests.fleet.identity.rigs import BOX, Box, Office, open_door, open_office, request_of

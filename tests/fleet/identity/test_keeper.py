@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.health import Health
 from edge.identity.folder import NEXT_KEY, Credential, IdentityFolder
-from edge.identity.keeper import LOOK_S, REFUSED_S, RETRY_S, Keeper, renewal_due
+from edge.identity.renewal import LOOK_S, REFUSED_S, RETRY_S, Keeper, renewal_due
 from edge.identity.settings import IdentitySettings
+from edge.monitoring.health import Health
 from fleet.identity.requests import read_request
 from shared.clock import ManualClock
 from shared.errors import ClaimRefused, IdentityError, TransportError

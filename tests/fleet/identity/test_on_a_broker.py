@@ -12,20 +12,20 @@ from pathlib import Path
 import cv2
 import pytest
 
-from cloud.broker import EmbeddedBroker
-from cloud.broker_kinds import Mosquitto
-from cloud.loopback import free_port
-from cloud.settings import SecureListenerSettings
+from cloud.broker.embedded import EmbeddedBroker
+from cloud.broker.programs import Mosquitto
+from cloud.configuration.settings import SecureListenerSettings
 from edge.actuator.base import RecordingActuator
 from edge.box import Box
+from edge.configuration.settings import EdgeSettings, settings_model
 from edge.identity.transport import CertifiedTransport
-from edge.settings import EdgeSettings, settings_model
-from fleet.door import Door
-from fleet.identity.part import IdentityPart
-from fleet.settings import DoorSettings
-from shared.bundle import Bundle
+from fleet.configuration.settings import DoorSettings
+from fleet.identity.device_gateway import Door
+from fleet.identity.service import IdentityPart
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
-from shared.services import Surroundings
+from shared.loopback import free_port
+from shared.plugins.services import Surroundings
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport

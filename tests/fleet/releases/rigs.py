@@ -10,14 +10,14 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from fleet.releases.adding import Adding, Word
 from fleet.releases.catalogue import Catalogue
+from fleet.releases.creation import found_repository
 from fleet.releases.drafts import Drafts, successor
-from fleet.releases.founding import found_repository
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
+from fleet.releases.release_builder import Adding, Word
 from fleet.releases.store import Store
-from shared.bundle import Bundle, amend_bundle
+from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import ManualClock
 from shared.releases import ReleaseFacts
 from tests.bundles import make_bundle

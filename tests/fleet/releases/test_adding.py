@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.updates.patch import apply_patch
-from fleet.releases.adding import Adding, Word
 from fleet.releases.deltas import make_delta
-from shared.bundle import Bundle, amend_bundle, pack_bundle
+from fleet.releases.release_builder import Adding, Word
+from shared.bundles.bundle import Bundle, amend_bundle, pack_bundle
+from shared.bundles.manifest import TAIL
 from shared.errors import BundleError, BundleMismatch, ReleaseError
-from shared.manifest import TAIL
 from shared.releases import ReleaseFacts
 from tests.fleet.releases.rigs import EVERYWHERE, Yard
 

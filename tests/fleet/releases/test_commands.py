@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fleet.releases.cli import app
-from fleet.releases.founding import found_repository
+from fleet.releases.creation import found_repository
 from fleet.releases.store import Store
-from shared.bundle import amend_bundle
+from shared.bundles.bundle import amend_bundle
 from shared.clock import SystemClock
 from shared.errors import SplitsightError
 from tests.bundles import make_bundle

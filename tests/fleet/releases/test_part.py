@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from cloud.rack import Rack
-from cloud.settings import TailSettings
-from fleet.database import FleetDatabase
-from fleet.releases.adding import Word
-from fleet.releases.part import ReleasesPart, open_releases
+from cloud.configuration.settings import TailSettings
+from cloud.inference.registry import Rack
+from fleet.configuration.settings import FleetSettings
+from fleet.releases.release_builder import Word
+from fleet.releases.service import ReleasesPart, open_releases
 from fleet.releases.tails import RunningModels
-from fleet.rollouts.part import published
-from fleet.settings import FleetSettings
-from shared.bundle import write_bundle
-from shared.manifest import GOLDEN
-from shared.services import Surroundings
+from fleet.rollouts.service import published
+from fleet.storage.database import FleetDatabase
+from shared.bundles.bundle import write_bundle
+from shared.bundles.manifest import GOLDEN
+from shared.plugins.services import Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker
 from shared.wire import State, encode

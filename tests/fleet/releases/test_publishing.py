@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata
 
-from edge.updates.fetch import Door
-from edge.updates.trust import Trust
+from edge.updates.transfer.fetch import Door
+from edge.updates.trust.tuf_client import Trust
+from fleet.releases.creation import found_repository
 from fleet.releases.drafts import sign_copy
-from fleet.releases.founding import found_repository
 from fleet.releases.keys import load_key, make_key
 from fleet.releases.publisher import Publisher
 from fleet.releases.store import Store

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from fleet.database import FleetDatabase
-from fleet.rollouts.conductor import Conductor
+from fleet.rollouts.controller import Conductor
 from fleet.rollouts.plan import Plan, Ring
 from fleet.rollouts.shadows import Shadows
+from fleet.storage.database import FleetDatabase
 from shared.clock import ManualClock
 from shared.errors import ReleaseError
+from shared.plugins.services import ServedTail
 from shared.releases import ReleaseFacts
-from shared.services import ServedTail
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.http_server import HttpServer
+from cloud.web.http_server import HttpServer
 from tests.fleet.rollouts.plant import NEW, Plant
 from tests.fleet.rollouts.test_routes import app_of
 from tests.shared.commands import Ended, splitsight

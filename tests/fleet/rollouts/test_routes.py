@@ -9,14 +9,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from cloud.api.access import Access, AccessMiddleware
-from cloud.api.problems import handle_problems
-from fleet.database import FleetDatabase
-from fleet.devices import CloudAddress, ask_cloud, tell_cloud
+from cloud.web.access import Access, AccessMiddleware
+from cloud.web.problems import handle_problems
+from fleet.client.cloud_api import CloudAddress, ask_cloud, tell_cloud
 from fleet.rollouts.pages import FleetPages
+from fleet.rollouts.requests import parse_settings
 from fleet.rollouts.routes import device_routes, rollout_routes
-from fleet.rollouts.wishes import parse_settings
-from fleet.tables import FleetTable
+from fleet.storage.database import FleetDatabase
+from fleet.storage.tables import FleetTable
 from shared.errors import RolloutError, SettingsError
 from tests.cloud.caller import Caller
 from tests.fleet.rollouts.plant import NEW, Plant

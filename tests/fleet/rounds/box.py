@@ -14,19 +14,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.admission import Limits
-from edge.health import Health
-from edge.journal import Journal
-from edge.learner_process import LearnerProcess, learner_command
+from edge.journal.journal import Journal
+from edge.learning.admission import Limits
 from edge.learning.journal_parts import JournalParts
-from edge.learning.labelled import counts_of
-from edge.presence import Presence, Snapshot
-from edge.rounds import Rounds
-from edge.throttle import Throttle
+from edge.learning.labelled_parts import counts_of
+from edge.learning.learner_process import LearnerProcess, learner_command
+from edge.learning.rounds import Rounds
+from edge.learning.throttle import Throttle
+from edge.link.presence import Presence, Snapshot
+from edge.monitoring.health import Health
 from shared import log
 from shared.clock import SystemClock
 from shared.contracts import Decision, Inspection, Verdict
-from shared.rounds import Counts
+from shared.federation.protocol import Counts
 from shared.topics import Address
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import LabelRow

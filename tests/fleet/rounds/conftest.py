@@ -10,11 +10,11 @@ import pytest
 from flwr.clientapp import ClientApp
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.gathering import PlainGatherer
+from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
-from shared.base_network import BaseNetwork
+from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import tiny_base
 
 Open = Callable[..., Coordinator]

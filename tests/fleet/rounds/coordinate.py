@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.gathering import PlainGatherer
+from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.record import RoundRecord
-from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.report.record import RoundRecord
 from shared import log
-from shared.base_network import BaseNetwork
+from shared.federation.base_network import BaseNetwork
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from tests.fleet.rounds.tiny import tiny_base
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.gathering import PlainGatherer
+from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.record import RoundRecord
-from fleet.rounds.settings import RoundSettings, ScopeSettings
+from fleet.rounds.report.record import RoundRecord
 from shared import log
-from shared.base_network import BaseNetwork
+from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import tiny_apps
 
 DEVICES = 3

@@ -11,9 +11,9 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import message_to_proto
 
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.post import Post
+from fleet.rounds.grids.messaging import Post
 from shared.clock import ManualClock
-from shared.rounds import node_of
+from shared.federation.protocol import node_of
 
 
 class LossyGrid(InProcessGrid):

@@ -9,18 +9,18 @@ from typing import Any
 from flwr.app import Message
 from flwr.clientapp import ClientApp
 
-from edge.admission import Limits
-from edge.health import Health
-from edge.learner_process import Done, Gone, Heard, Task
-from edge.learning.serving import Served
-from edge.rounds import Rounds
-from edge.throttle import Throttle
+from edge.learner.server import Served
+from edge.learning.admission import Limits
+from edge.learning.learner_process import Done, Gone, Heard, Task
+from edge.learning.rounds import Rounds
+from edge.learning.throttle import Throttle
+from edge.monitoring.health import Health
+from fleet.rounds.grids.messaging import Post
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.post import Post
 from shared.clock import ManualClock
 from shared.contracts import DeviceState
 from shared.errors import TransportError
-from shared.rounds import Counts, node_of
+from shared.federation.protocol import Counts, node_of
 from shared.topics import Address
 from shared.transport.base import Will
 from shared.transport.memory import MemoryBroker, MemoryTransport

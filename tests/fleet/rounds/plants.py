@@ -11,20 +11,20 @@ import torch
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from edge.learner import client_app
-from edge.learning.device import LearningDevice
-from edge.learning.labelled import GOOD, USES, Labelled, Use
-from edge.learning.local_state import LocalState
-from shared.base_network import BaseNetwork
-from shared.bundle import Bundle, write_bundle
-from shared.codec import FeatureCodec, tables_from_symbols
-from shared.golden import golden_inputs, golden_outputs
-from shared.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from edge.learner.client_app import client_app
+from edge.learner.device import LearningDevice
+from edge.learner.local_state import LocalState
+from edge.learning.labelled_parts import GOOD, USES, Labelled, Use
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.golden import golden_inputs, golden_outputs
+from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.features.codec import FeatureCodec, tables_from_symbols
+from shared.federation.base_network import BaseNetwork
 from shared.runtime.base import open_runtime
+from shared.splitnet.base_network import export_base
 from shared.splitnet.export import export_head, export_int8_head, export_tail
 from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.objective import SYMBOL_LIMIT
-from shared.splitnet.restoring import export_base
 from tests.training.makers import part
 
 SIZE = 64

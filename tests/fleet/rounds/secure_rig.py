@@ -9,11 +9,11 @@ from enum import IntEnum
 import msgspec
 import numpy as np
 
-from edge.learning import secure as device
-from fleet.rounds.secure import Gathering, SecureMean
+from edge.learner import secure_aggregation as device
+from fleet.rounds.aggregation.secure_mean import Gathering, SecureMean
 from shared.errors import FederationError
-from shared.fixedpoint import FixedPoint, Floats, Words
-from shared.secure_sum import Invitation, Revealed, written
+from shared.federation.fixed_point import FixedPoint, Floats, Words
+from shared.federation.secure_aggregation import Invitation, Revealed, written
 
 
 class Until(IntEnum):

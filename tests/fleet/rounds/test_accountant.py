@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from fleet.rounds.accountant import Accountant, BudgetSpent
-from fleet.rounds.privacy import PrivacySettings, what_is_seen, with_noise
+from fleet.rounds.configuration.accountant import Accountant, BudgetSpent
+from fleet.rounds.configuration.privacy import PrivacySettings, what_is_seen, with_noise
 from shared.errors import FederationError
 
 

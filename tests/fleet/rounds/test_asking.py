@@ -22,23 +22,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from edge.learning.secure_steps import add_secure_steps, secure_mod
-from fleet.rounds.asking import Asking
-from fleet.rounds.calibrating import merged_ranges
-from fleet.rounds.certifying import choose_gate
-from fleet.rounds.evaluation import loss
+from edge.learner.secure_mod import add_secure_steps, secure_mod
+from fleet.rounds.candidates.calibration import merged_ranges
+from fleet.rounds.candidates.certification import choose_gate
+from fleet.rounds.candidates.comparison import loss
+from fleet.rounds.candidates.system_promise import Halves
+from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.configuration.settings import PromiseSettings, ReleaseSettings
+from fleet.rounds.coordination.questioning import Asking
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.post import Post
-from fleet.rounds.privacy import PrivacySettings
-from fleet.rounds.promising import Halves
-from fleet.rounds.record import SetAside
-from fleet.rounds.settings import PromiseSettings, ReleaseSettings
+from fleet.rounds.grids.messaging import Post
+from fleet.rounds.report.record import SetAside
+from shared.bundles.manifest import FeatureSpec
+from shared.certification.gate import Gate
+from shared.certification.tally import LENGTH
 from shared.errors import FederationError
-from shared.gate import Gate
-from shared.manifest import FeatureSpec
-from shared.questions import COMPARED, Comparison, Question, Standing
-from shared.rounds import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS, node_of
-from shared.tally import LENGTH
+from shared.federation.protocol import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS, node_of
+from shared.federation.questions import COMPARED, Comparison, Question, Standing
 from tests.fleet.rounds.mqtt_rig import Plant
 
 SYMBOLS = Question("symbols", "train")

@@ -12,20 +12,20 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from fleet.rounds.asking import Asking
-from fleet.rounds.calibrating import FleetSeen
+from fleet.rounds.candidates.calibration import FleetSeen
+from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.coordination.questioning import Asking
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.post import Post
-from fleet.rounds.privacy import PrivacySettings
-from shared.base_network import BaseNetwork
-from shared.gate import logit
-from shared.rounds import Layout, Scope, TrainOrder, narrow, node_of
+from fleet.rounds.grids.messaging import Post
+from shared.certification.gate import logit
+from shared.federation.base_network import BaseNetwork
+from shared.federation.protocol import Layout, Scope, TrainOrder, narrow, node_of
 from shared.runtime.base import open_runtime
+from shared.splitnet.base_network import export_base, restore
+from shared.splitnet.calibration import OwnPictures
 from shared.splitnet.export import export_head, int8_head
-from shared.splitnet.fusing import DeployedHead, fuse_norms
-from shared.splitnet.restoring import export_base, restore
+from shared.splitnet.fusion import DeployedHead, fuse_norms
 from shared.splitnet.rounding import input_sizes, magnitudes, moments
-from shared.splitnet.seen import OwnPictures
 from tests.fleet.rounds.plants import Plant, lively_net, plant_apps
 
 NAMES = ("north", "south", "west")

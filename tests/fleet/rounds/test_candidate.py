@@ -17,32 +17,32 @@ import torch
 from flwr.app import Message
 from flwr.clientapp import ClientApp
 
-from fleet.releases.founding import found_repository
+from fleet.releases.creation import found_repository
 from fleet.releases.store import Store
-from fleet.rounds.approving import POLICY, by_policy
-from fleet.rounds.candidate import check_base, next_version
-from fleet.rounds.concluding import conclude
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.findings import Findings
-from fleet.rounds.flower_private import message_to_bytes
-from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.settings import (
+from fleet.rounds.candidates.approval import POLICY, by_policy
+from fleet.rounds.candidates.candidate import check_base, next_version
+from fleet.rounds.candidates.candidate_store import Shelf
+from fleet.rounds.conclusion import conclude
+from fleet.rounds.configuration.settings import (
     LocalSettings,
     PromiseSettings,
     ReleaseSettings,
     RoundSettings,
     ScopeSettings,
 )
-from fleet.rounds.shelf import Shelf
-from shared.base_network import BaseNetwork
-from shared.bundle import Bundle
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.grids.in_process import InProcessGrid
+from fleet.rounds.report.findings import Findings
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD, TAIL, TRAINED, TUNED
+from shared.bundles.parity import check_head
 from shared.clock import SystemClock
 from shared.errors import FederationError
-from shared.manifest import HEAD, TAIL, TRAINED, TUNED
-from shared.parity import check_head
-from shared.preprocess import prepare
+from shared.features.preprocessing import prepare
+from shared.federation.base_network import BaseNetwork
+from shared.federation.flower_private import message_to_bytes
 from shared.runtime.base import open_runtime
-from shared.splitnet.restoring import export_base
+from shared.splitnet.base_network import export_base
 from tests.fleet.rounds.plants import SIZE, Plant, lively_net, make_present, plant_apps
 from tests.fleet.rounds.watching import Watch
 from tests.shared.commands import splitsight

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloud.http_server import HttpServer
-from cloud.loopback import free_port
-from fleet.releases.founding import found_repository
+from cloud.web.http_server import HttpServer
+from fleet.releases.creation import found_repository
 from fleet.releases.store import Store
-from fleet.rounds.findings import Record
-from fleet.rounds.shelf import RECORD, Shelf
+from fleet.rounds.candidates.candidate_store import RECORD, Shelf
+from fleet.rounds.report.findings import Record
 from shared.clock import SystemClock
+from shared.loopback import free_port
 from tests.bundles import make_bundle
 from tests.fleet.rollouts.plant import Plant
 from tests.fleet.rollouts.test_routes import app_of

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from cloud.loopback import free_port
-from fleet.rounds.settings import PromiseSettings
-from shared.base_network import BaseNetwork
-from shared.certificate import Limits
+from fleet.rounds.configuration.settings import PromiseSettings
+from shared.certification.certificate import Limits
+from shared.federation.base_network import BaseNetwork
+from shared.loopback import free_port
+from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
-from shared.splitnet.restoring import export_base
 from tests.shared.commands import splitsight
 from tests.training.makers import part, save
 

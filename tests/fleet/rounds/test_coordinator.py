@@ -11,14 +11,14 @@ import pytest
 from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from edge.learner import client_app
-from fleet.rounds.coordinator import Plan
+from edge.learner.client_app import client_app
+from fleet.rounds.aggregation.strategies import STRATEGIES, StrategyName
+from fleet.rounds.coordination.coordinator import Plan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.record import RoundRecord
-from fleet.rounds.strategies import STRATEGIES, StrategyName
+from fleet.rounds.report.record import RoundRecord
+from shared.certification.ranking import auroc
 from shared.errors import FederationError
-from shared.ranking import auroc
-from shared.rounds import ARRAYS, CHANGE
+from shared.federation.protocol import ARRAYS, CHANGE
 from tests.fleet.rounds.conftest import Open
 from tests.fleet.rounds.tiny import TINY_VALUES, Parts, tiny_apps, tiny_base, tiny_device
 

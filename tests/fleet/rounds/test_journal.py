@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleet.rounds.journal import NAME, Progress, RunJournal, Terms
-from fleet.rounds.record import RoundRecord, SetAside, TookPart
+from fleet.rounds.coordination.journal import NAME, Progress, RunJournal, Terms
+from fleet.rounds.report.record import RoundRecord, SetAside, TookPart
 from shared.errors import FederationError
 
 TERMS = Terms("run", "fedadam", 5, 0, "base", "layout", "settings")

@@ -19,16 +19,16 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from edge.learner_desk import LINGER_S
-from edge.rounds import LATE_S
-from fleet.rounds.coordinator import Coordinator, Plan
+from edge.learning.rounds import LATE_S
+from edge.learning.supervision import LINGER_S
+from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.privacy import PrivacySettings
-from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
-from shared.base_network import BaseNetwork
-from shared.chunks import STEP
 from shared.errors import MissingExtra
-from shared.rounds import (
+from shared.federation.base_network import BaseNetwork
+from shared.federation.chunks import STEP
+from shared.federation.protocol import (
     CONFIG,
     COUNTS,
     FAILED,

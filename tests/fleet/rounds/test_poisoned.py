@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.privacy import PrivacySettings
-from fleet.rounds.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.strategies import StrategyName
-from shared.base_network import BaseNetwork
-from shared.ranking import auroc
+from fleet.rounds.aggregation.strategies import StrategyName
+from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from shared.certification.ranking import auroc
+from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.lossy import LossyGrid
 from tests.fleet.rounds.test_private_rounds import spoilt
 from tests.fleet.rounds.tiny import Parts, TinyNet, tiny_apps, tiny_base

@@ -14,17 +14,17 @@ from flwr.proto.message_pb2 import Message as Proto
 from numpy.typing import NDArray
 from scipy import stats
 
-from edge.learning.secure_steps import add_secure_steps, secure_mod
-from fleet.rounds.accountant import BudgetSpent
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.privacy import PrivacySettings
-from fleet.rounds.settings import RoundSettings, ScopeSettings
-from fleet.rounds.strategies import StrategyName
-from shared.base_network import BaseNetwork
+from edge.learner.secure_mod import add_secure_steps, secure_mod
+from fleet.rounds.aggregation.strategies import StrategyName
+from fleet.rounds.configuration.accountant import BudgetSpent
+from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
 from shared.errors import FederationError, SettingsError
-from shared.fixedpoint import FixedPoint, unpack
-from shared.rounds import ARRAYS, CHANGE, Vector, node_of
-from shared.secure_sum import BODY, DEAL, MASK, RECORD, UNMASK, Masked, read
+from shared.federation.base_network import BaseNetwork
+from shared.federation.fixed_point import FixedPoint, unpack
+from shared.federation.protocol import ARRAYS, CHANGE, Vector, node_of
+from shared.federation.secure_aggregation import BODY, DEAL, MASK, RECORD, UNMASK, Masked, read
 from tests.fleet.rounds.lossy import LossyGrid
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
 

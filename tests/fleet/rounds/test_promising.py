@@ -12,28 +12,28 @@ import pytest
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from cloud.training.certification import Certified, certify
-from cloud.training.fingerprints import fingerprints
-from cloud.training.readers import read
-from edge.learner import client_app
-from edge.learning.device import LearningDevice
-from edge.learning.folder import PictureFiles, read_domains
-from edge.learning.labelled import Labelled
-from edge.learning.local_state import LocalState
-from fleet.rounds.asking import Asking
-from fleet.rounds.certifying import Gated, choose_gate
+from cloud.datasets.fingerprints import fingerprints
+from cloud.datasets.readers import read
+from cloud.evaluation.certification import Certified, certify
+from edge.learner.client_app import client_app
+from edge.learner.device import LearningDevice
+from edge.learner.folder import PictureFiles, read_domains
+from edge.learner.local_state import LocalState
+from edge.learning.labelled_parts import Labelled
+from fleet.rounds.candidates.certification import Gated, choose_gate
+from fleet.rounds.candidates.system_promise import Halves
+from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.configuration.settings import PromiseSettings
+from fleet.rounds.coordination.questioning import Asking
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.post import Post
-from fleet.rounds.privacy import PrivacySettings
-from fleet.rounds.promising import Halves
-from fleet.rounds.settings import PromiseSettings
-from shared.base_network import BaseNetwork
-from shared.bundle import Bundle, write_bundle
+from fleet.rounds.grids.messaging import Post
+from shared.bundles.bundle import Bundle, write_bundle
+from shared.bundles.manifest import CODEC, HEAD, TAIL, TRAINED
+from shared.certification.gate import Gate
 from shared.errors import DataError
-from shared.gate import Gate
-from shared.manifest import CODEC, HEAD, TAIL, TRAINED
-from shared.parcels import MOST
-from shared.rounds import node_of
+from shared.federation.base_network import BaseNetwork
+from shared.federation.parcels import MOST
+from shared.federation.protocol import node_of
 from shared.wire import MAX_PAYLOAD
 from tests.bundles import make_bundle
 from tests.fleet.rounds.mqtt_rig import Plant

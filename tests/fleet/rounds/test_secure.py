@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from edge.learning import secure as device
+from edge.learner import secure_aggregation as device
 from shared.errors import FederationError
-from shared.fixedpoint import unpack
-from shared.masking import threshold
-from shared.secure_sum import Delivery, Masked, Revealed, Roster, Survivors, read
+from shared.federation.fixed_point import unpack
+from shared.federation.masking import threshold
+from shared.federation.secure_aggregation import Delivery, Masked, Revealed, Roster, Survivors, read
 from tests.fleet.rounds.secure_rig import Plant, Round, Until
 
 LENGTH = 12

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.learner_desk import LINGER_S
-from fleet.rounds.coordinator import Coordinator, Plan
-from fleet.rounds.post import Post
-from fleet.rounds.settings import RoundSettings, ScopeSettings
-from shared.base_network import BaseNetwork
+from edge.learning.supervision import LINGER_S
+from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
+from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.grids.messaging import Post
+from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.mqtt_rig import Plant
 from tests.fleet.rounds.tiny import tiny_apps, tiny_base
 

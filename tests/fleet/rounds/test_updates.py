@@ -9,9 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fleet.rounds.updates import Bounds, Update, read_update, within
+from fleet.rounds.aggregation.updates import Bounds, Update, read_update, within
 from shared.errors import FederationError
-from shared.rounds import ARRAYS, CHANGE, CONFIG, EXAMPLES, LAYOUT, LOSS, METRICS, ROUND, Layout
+from shared.federation.protocol import (
+    ARRAYS,
+    CHANGE,
+    CONFIG,
+    EXAMPLES,
+    LAYOUT,
+    LOSS,
+    METRICS,
+    ROUND,
+    Layout,
+)
 
 LAYOUT_ = Layout({"weight": (2, 3), "bias": (2,)})
 GOOD = np.arange(8, dtype=np.float16)

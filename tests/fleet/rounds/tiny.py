@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.learner import client_app
-from edge.learning.device import LearningDevice
-from edge.learning.labelled import GOOD, Labelled, use_of
-from edge.learning.local_state import LocalState
-from edge.learning.student import InputSize, Kept
-from shared.base_network import BaseNetwork, write_base
-from shared.rounds import Scope
+from edge.learner.client_app import client_app
+from edge.learner.device import LearningDevice
+from edge.learner.local_state import LocalState
+from edge.learner.trainable import InputSize, Kept
+from edge.learning.labelled_parts import GOOD, Labelled, use_of
+from shared.federation.base_network import BaseNetwork, write_base
+from shared.federation.protocol import Scope
 from shared.splitnet.network import block_unit
 from shared.splitnet.objective import Batch
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from edge.learning.serving import main
+from edge.learner.server import main
 from tests.fleet.rounds.tiny import TinyStudent
 
 STEP_S = "SPLITSIGHT_TEST_STEP_S"

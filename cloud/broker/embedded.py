@@ -1,0 +1,180 @@
+"""The embedded broker: a child process on loopback that is restarted when it dies."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+from cloud.broker.programs import choose_program
+from cloud.broker.tls_listener import SecureListener
+from cloud.configuration.settings import BrokerKind, SecureListenerSettings
+from shared import parent_guard
+from shared.errors import ProcessError, SettingsError, SplitsightError
+from shared.log import get_logger
+from shared.loopback import is_loopback, require_free
+
+log = get_logger("broker")
+
+READY_TIMEOUT_S = 10.0
+POLL_S = 0.02
+RESTART_PAUSE_S = 0.2
+STOP_TIMEOUT_S = 5.0
+
+
+class EmbeddedBroker:
+    """An MQTT 5 broker of one kind on one loopback address.
+
+    It ends with this process, however that ends, and is started again when it dies alone.
+    Raises SettingsError for an address that other machines can reach.
+    """
+
+    def __init__(
+        self,
+        kind: BrokerKind = "auto",
+        host: str = "127.0.0.1",
+        port: int = 1883,
+        secure: SecureListenerSettings | None = None,
+    ) -> None:
+        """secure: a second listener, which other machines may reach with a certificate."""
+        if not is_loopback(host):
+            raise SettingsError(
+                f"the embedded broker would listen on {host}, open to everyone",
+                fix="use 127.0.0.1, or run a broker with certificates and set "
+                "embedded_broker: {enabled: false}",
+            )
+        self.host, self.port = host, port
+        self._kind = kind
+        self._secure = SecureListener(secure) if secure else None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._answered = threading.Event()
+        self._failure: SplitsightError | None = None
+        self._keeper: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        child = self._child
+        return child.pid if child is not None and child.poll() is None else None
+
+    def start(self) -> Self:
+        """Start the child and wait until it accepts connections.
+
+        Raises ProcessError where the kind is not installed, the port is taken, or it never
+        becomes ready; SettingsError where it can't be secured.
+        """
+        require_free(self.host, self.port, setting="broker.port")
+        if self._secure is not None:
+            self._secure.check()
+        # The kernel ends a child with the thread that started it, so one thread starts them all.
+        self._keeper = threading.Thread(target=self._keep, name="broker", daemon=True)
+        self._keeper.start()
+        self._answered.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """End the child. May be called twice."""
+        self._stopping.set()
+        child = self._child
+        if child is not None:
+            child.terminate()
+        if self._keeper is not None:
+            self._keeper.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _keep(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="splitsight-broker-") as folder:
+            try:
+                self._start_once(Path(folder))
+            except SplitsightError as error:
+                self._failure = error
+                return
+            finally:
+                self._answered.set()
+            while self._child_ended():
+                log.warning("broker_died", host=self.host, port=self.port)
+                self._stopping.wait(RESTART_PAUSE_S)
+                try:
+                    self._start_once(Path(folder))
+                except ProcessError as error:
+                    log.warning(
+                        "broker_not_restarted", reason=str(error), next_try_s=RESTART_PAUSE_S
+                    )
+
+    def _child_ended(self) -> bool:
+        """Wait for the child's end; whether it ended by itself."""
+        if self._child is not None:
+            while not self._stopping.is_set():
+                try:
+                    self._child.wait(timeout=1.0)
+                    break
+                except subprocess.TimeoutExpired:
+                    self._enforce()
+        if self._stopping.is_set():
+            self._end()
+            return False
+        return True
+
+    def _enforce(self) -> None:
+        """Put out whom the list of revoked certificates names, where it has changed."""
+        if self._secure is None or self._child is None or not self._secure.changed():
+            return
+        self._child.send_signal(signal.SIGHUP)
+        self._secure.end_sessions(self.host, self.port)
+
+    def _start_once(self, folder: Path) -> None:
+        program = choose_program(self._kind)
+        command = program.command(self.host, self.port, folder, self._secure)
+        complaint = folder / "stderr"
+        with complaint.open("wb") as stderr:
+            # A session of its own: Ctrl-C is for us, and we end the child when all is stored.
+            self._child = subprocess.Popen(
+                parent_guard.guarded(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        self._wait_until_ready(program.name, complaint)
+        log.info("broker_started", kind=program.name, host=self.host, port=self.port, pid=self.pid)
+
+    def _wait_until_ready(self, name: str, complaint: Path) -> None:
+        give_up = time.monotonic() + READY_TIMEOUT_S
+        while not self._stopping.is_set():
+            if self.pid is None or time.monotonic() > give_up:
+                self._end()
+                said = complaint.read_text(errors="replace").strip()[-300:] or "nothing"
+                raise ProcessError(
+                    f"{name} did not start to listen on {self.host}:{self.port}; it said: {said}",
+                    fix="choose the other kind in embedded_broker.kind, or another broker.port",
+                )
+            try:
+                socket.create_connection((self.host, self.port), timeout=0.5).close()
+            except OSError:
+                self._stopping.wait(POLL_S)
+            else:
+                return
+
+    def _end(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        child.terminate()
+        try:
+            child.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

@@ -1,0 +1,114 @@
+"""The listener for devices elsewhere: who may connect, what they may say, and who is put out.
+
+Mosquitto 2.0 reads its list of revoked certificates again on SIGHUP, for new connections only. So
+those that are denied lose their rights by the ACL, which SIGHUP reads too, and their connection:
+a session's name is the certificate's there, and whoever takes it over on the plain listener ends
+the old connection. Nobody else notices anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cloud.configuration.settings import SecureListenerSettings
+from shared.errors import SettingsError
+from shared.log import get_logger
+from shared.loopback import require_free
+from shared.revocations import denied_names
+from shared.topics import PREFIX
+from shared.transport.mqtt import BrokerSettings, MqttTransport
+
+log = get_logger("broker")
+
+TAKEOVER_S = 5.0
+LISTENER = """\
+listener {port} {host}
+allow_anonymous false
+cafile {ca}
+certfile {certificate}
+keyfile {key}
+crlfile {crl}
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+acl_file {acl}
+"""
+OWN_TOPICS = f"pattern readwrite {PREFIX}/+/+/%u/#\n"
+
+
+class SecureListener:
+    """What Mosquitto is told of it."""
+
+    def __init__(self, settings: SecureListenerSettings) -> None:
+        self._settings = settings
+        self._acl: Path | None = None
+        self._seen = b""
+        self._denied: tuple[str, ...] = ()
+        self._to_end: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises SettingsError for files that are missing, ProcessError for a taken port."""
+        for name in ("ca", "certificate", "key", "crl"):
+            path: Path = getattr(self._settings, name)
+            try:
+                path.read_bytes()
+            except OSError as error:
+                raise SettingsError(
+                    f"embedded_broker.secure.{name}: {path} can't be read ({error.strerror})",
+                    fix="`splitsight fleet init` makes it; check the path and its owner",
+                ) from error
+        require_free(self._settings.host, self._settings.port, setting="embedded_broker.secure")
+
+    def configured(self, folder: Path) -> str:
+        """Its part of the configuration; writes the ACL into `folder`. Raises SettingsError."""
+        self._acl = folder / "acl"
+        try:
+            self._read()
+        except OSError as error:
+            raise SettingsError(
+                f"embedded_broker.secure.crl can't be read ({error})", fix="check its owner"
+            ) from error
+        settings = self._settings
+        return LISTENER.format(
+            host=settings.host,
+            port=settings.port,
+            ca=settings.ca,
+            certificate=settings.certificate,
+            key=settings.key,
+            crl=settings.crl,
+            acl=self._acl,
+        )
+
+    def changed(self) -> bool:
+        """Whether the list differs from what the broker has read; then the ACL is written anew."""
+        try:
+            if self._settings.crl.read_bytes() == self._seen:
+                return False
+            before = self._denied
+            self._read()
+        except OSError as error:
+            log.warning("list_unreadable", path=str(self._settings.crl), error=str(error))
+            return False
+        self._to_end = tuple(name for name in self._denied if name not in before)
+        log.info("list_changed", denied=list(self._denied))
+        return True
+
+    def end_sessions(self, host: str, port: int) -> None:
+        """Take over, and so end, the sessions of those who have just been denied."""
+        for name in self._to_end:
+            plain = BrokerSettings.model_validate({"host": host, "port": port})
+            successor = MqttTransport(plain, name)
+            successor.start()
+            if not successor.wait_until_connected(TAKEOVER_S):
+                log.warning("session_not_ended", device=name)
+            successor.stop()
+        self._to_end = ()
+
+    def _read(self) -> None:
+        if self._acl is None:
+            return
+        seen = self._settings.crl.read_bytes()
+        self._denied = denied_names(self._settings.crl)
+        rules = [f"user {name}\ntopic deny #\n\n" for name in self._denied]
+        self._acl.write_text("".join([*rules, OWN_TOPICS]))
+        self._seen = seen

@@ -1,0 +1,156 @@
+"""What `splitsight cloud serve` can be told."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, create_model, model_validator
+
+from shared.bundles.runtime_choice import AUTO
+from shared.errors import SettingsError
+from shared.loopback import is_loopback
+from shared.plugins.services import service_kinds
+from shared.settings import Settings, load_settings, resolve_paths
+from shared.transport.mqtt import BrokerSettings
+
+BrokerKind = Literal["auto", "mosquitto", "iotcore"]
+DEFAULT_DATABASE = "splitsight.db"
+SQLITE = "sqlite:///"
+
+
+class SecureListenerSettings(Settings):
+    """Where devices on other machines connect: with a certificate of the fleet's authority."""
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0: all")
+    port: int = Field(default=8883, ge=1, le=65535)
+    ca: Path = Field(description="the authority that signed devices' certificates, PEM")
+    certificate: Path = Field(description="the broker's own, PEM")
+    key: Path = Field(description="the broker's private key, PEM")
+    crl: Path = Field(description="the list of revoked certificates; changes count at once")
+
+
+class EmbeddedBrokerSettings(Settings):
+    """The broker that serves on this machine alone; production uses one of its own."""
+
+    enabled: bool = Field(True, description="start a broker at broker.host and broker.port")
+    kind: BrokerKind = Field("auto", description="auto takes mosquitto where it is installed")
+    secure: SecureListenerSettings | None = Field(
+        default=None, description="a second listener for devices elsewhere; needs mosquitto"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_secured(self) -> EmbeddedBrokerSettings:
+        if self.secure is not None and self.kind == "iotcore":
+            raise ValueError(
+                "iotcore can't refuse unknown certificates: set kind: mosquitto, or leave out "
+                "`secure`"
+            )
+        return self
+
+
+class TailSettings(Settings):
+    """How the tail runs."""
+
+    runtime: Literal["auto", "openvino", "onnx", "torch"] = AUTO  # type: ignore[assignment]
+    device: str = Field("CPU", description="as the runtime names it: CPU, GPU, cuda")
+    threads: int = Field(0, ge=0, le=256, description="0 lets the runtime choose")
+    max_batch: int = Field(8, ge=1, le=256, description="parts that run together at most")
+    max_wait_ms: float = Field(
+        2.0, ge=0, le=100, description="how long a part waits for others that are arriving"
+    )
+    max_queue: int = Field(
+        256, ge=1, le=65536, description="parts that wait at most; the device decides the rest"
+    )
+
+
+class ApiSettings(Settings):
+    """Where the API and the dashboard listen."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8765, ge=0, le=65535, description="0 takes any free port")
+    token: SecretStr | None = Field(None, description="what a caller must know, 16 characters up")
+
+    @model_validator(mode="after")
+    def _protected(self) -> ApiSettings:
+        if self.token is not None and len(self.token.get_secret_value()) < 16:
+            raise ValueError(
+                "token is shorter than 16 characters: `openssl rand -hex 16` makes one"
+            )
+        if self.token is None and not is_loopback(self.host):
+            raise ValueError(
+                f"{self.host} can be reached from other machines, so api.token must be set: "
+                "`openssl rand -hex 16` makes one"
+            )
+        return self
+
+
+class CloudSettings(Settings):
+    """The cloud service's configuration. Relative paths start at the file's own folder."""
+
+    bundles: list[Path] = Field(
+        min_length=1, description="the bundles whose tails run here, folders or zip files"
+    )
+    broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
+    embedded_broker: EmbeddedBrokerSettings = EmbeddedBrokerSettings()  # type: ignore[call-arg]
+    database: str = Field(
+        f"{SQLITE}{DEFAULT_DATABASE}",
+        description="sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+    )
+    tail: TailSettings = TailSettings()  # type: ignore[call-arg]
+    api: ApiSettings = ApiSettings()  # type: ignore[call-arg]
+    keep_maps: int = Field(
+        20_000,
+        ge=0,
+        le=10_000_000,
+        description="escalations whose defect map is kept, the newest ones; 2 to 6 kB each",
+    )
+
+    @model_validator(mode="after")
+    def _known_database(self) -> CloudSettings:
+        if not self.database.startswith((SQLITE, "postgresql+psycopg://")):
+            scheme = self.database.partition("://")[0]
+            raise ValueError(
+                f"database is {scheme}://…, sqlite:///FILE and postgresql+psycopg://… are known"
+            )
+        return self
+
+    def placed(self, folder: Path) -> CloudSettings:
+        """The same settings with relative paths made absolute from `folder`."""
+        database = self.database
+        if database.startswith(SQLITE):
+            database = f"{SQLITE}{folder / database.removeprefix(SQLITE)}"
+        moved = {"bundles": [folder / path for path in self.bundles], "database": database}
+        return resolve_paths(self, folder).model_copy(update=moved)
+
+
+@cache
+def settings_model() -> type[CloudSettings]:
+    """CloudSettings with a key for each service that is plugged in here."""
+    fields: dict[str, Any] = {
+        name: (kind.settings | None, None) for name, kind in service_kinds().items()
+    }
+    return create_model(
+        "CloudSettings", __base__=CloudSettings, __doc__=CloudSettings.__doc__, **fields
+    )
+
+
+def load_cloud_settings(path: Path) -> CloudSettings:
+    """Read and check a configuration file.
+
+    Raises SettingsError that names every mistake with file and line.
+    """
+    settings = load_settings(path, settings_model()).placed(path.resolve().parent)
+    if settings.embedded_broker.enabled and not is_loopback(settings.broker.host):
+        raise SettingsError(
+            f"the embedded broker would listen on {settings.broker.host}, open to everyone",
+            fix="set broker.host: 127.0.0.1, or embedded_broker: {enabled: false} and run a "
+            "broker with certificates there",
+        )
+    return settings
+
+
+def json_schema() -> dict[str, Any]:
+    """The configuration's JSON Schema, for editors and the reference."""
+    return settings_model().model_json_schema()

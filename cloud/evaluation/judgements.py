@@ -1,0 +1,143 @@
+"""Every picture of a set through head, codec and tail, as the product runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.pictures import decode
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import HEAD, TAIL
+from shared.bundles.runtime_choice import choose_runtime
+from shared.console import track
+from shared.features.image_codecs import compress, to_pixels
+from shared.features.preprocessing import prepare
+from shared.features.transmission import batches, received, weighed
+from shared.runtime.base import Runtime, RuntimeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What a bundle says of each sample, in order; arrays of n.
+
+    edge, cloud  scores, 0–1; the cloud's is head and tail together, as the service weighs them
+    encoded      size of the features as they would be sent, bytes without the message's header
+    jpeg         size of the head's input as JPEG, bytes; see `shared.features.image_codecs`
+    coarseness   of the encoding: above 1 where the finest would exceed the bundle's cap
+    symbols      the head's, before encoding; int8 (n, channels, height, width)
+    edge_maps    probabilities, float32 (n, height/8, width/8) of the input; cloud_maps alike
+    kinds        the tail's probabilities over the manifest's classes, float32 (n, classes), or
+                 None where it has no such output
+    sizes        height and width of each picture before it was prepared, int (n, 2)
+    """
+
+    edge: NDArray[np.float64]
+    cloud: NDArray[np.float64]
+    encoded: NDArray[np.int64]
+    jpeg: NDArray[np.int64]
+    coarseness: NDArray[np.int64]
+    symbols: NDArray[np.int8]
+    edge_maps: NDArray[np.float32]
+    cloud_maps: NDArray[np.float32]
+    kinds: NDArray[np.float32] | None
+    sizes: NDArray[np.int64]
+
+
+class Seen(NamedTuple):
+    """What the head makes of one picture, and what sending it would cost; as in `Judgements`."""
+
+    edge: float
+    encoded: int
+    jpeg: int
+    coarseness: int
+    symbols: NDArray[np.int8]
+    edge_map: NDArray[np.float32]
+    size: tuple[int, int]
+
+
+class Answers(NamedTuple):
+    """What the tail makes of many: its own scores (n,), maps and kinds as in `Judgements`."""
+
+    scores: NDArray[np.float64]
+    maps: NDArray[np.float32]
+    kinds: NDArray[np.float32] | None
+
+
+def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int = 0) -> Judgements:
+    """Run every sample through head, codec and tail.
+
+    threads   of each backend; 0 lets it choose
+    Raises DataError for a picture that can't be read, RuntimeUnavailable without a backend.
+    """
+    seen = _look(bundle, dataset, runtime, threads)
+    symbols = np.stack([one.symbols for one in seen])
+    coarseness = np.array([one.coarseness for one in seen])
+    arrived = received(bundle.codec, symbols, coarseness)
+    answers = ask(open_tail(bundle, runtime, threads), arrived, "judging")
+    edge = np.array([one.edge for one in seen])
+    return Judgements(
+        edge=edge,
+        cloud=weighed(bundle.manifest.gate.gate, edge, answers.scores),
+        encoded=np.array([one.encoded for one in seen]),
+        jpeg=np.array([one.jpeg for one in seen]),
+        coarseness=coarseness,
+        symbols=symbols,
+        edge_maps=np.stack([one.edge_map for one in seen]),
+        cloud_maps=answers.maps,
+        kinds=answers.kinds,
+        sizes=np.array([one.size for one in seen]),
+    )
+
+
+def prepared(bundle: Bundle, dataset: Dataset, index: int) -> NDArray[np.uint8]:
+    """One sample as the head's input, uint8 (channels, height, width)."""
+    spec = bundle.manifest.input
+    pixels = decode(dataset.samples[index].image, spec.channels)
+    return prepare(pixels, spec.height, spec.width, spec.channels)
+
+
+def open_tail(bundle: Bundle, runtime: str, threads: int) -> Runtime:
+    """The bundle's tail, ready. Raises RuntimeUnavailable where no backend runs it."""
+    options = RuntimeOptions(threads=threads)
+    return choose_runtime(runtime, bundle.read(TAIL), options).runtime
+
+
+def ask(tail: Runtime, symbols: NDArray[np.int8], what: str) -> Answers:
+    """Run the tail on decoded symbols (n, channels, height, width), in batches."""
+    columns = zip(*(tail.run(batch) for batch in track(batches(symbols), what)), strict=True)
+    maps, scores, *kinds = (np.concatenate(column) for column in columns)
+    return Answers(
+        np.asarray(scores, np.float64).reshape(-1),
+        np.asarray(maps, np.float32)[:, 0],
+        np.asarray(kinds[0], np.float32) if kinds else None,
+    )
+
+
+def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[Seen]:
+    options = RuntimeOptions(threads=threads)
+    head = choose_runtime(runtime, bundle.read(HEAD), options).runtime
+    return [
+        _seen(bundle, head, decode(sample.image, bundle.manifest.input.channels))
+        for sample in track(dataset.samples, "looking")
+    ]
+
+
+def _seen(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> Seen:
+    spec, codec = bundle.manifest.input, bundle.codec
+    picture = prepare(pixels, spec.height, spec.width, spec.channels)
+    features, found, score = head.run(picture[np.newaxis])
+    symbols = codec.quantise(np.asarray(features[0], np.float32))
+    sent = codec.encode_within(symbols, bundle.manifest.features.cap_bytes)
+    return Seen(
+        edge=float(score.reshape(-1)[0]),
+        encoded=len(sent.body),
+        jpeg=len(compress(to_pixels(picture))),
+        coarseness=sent.coarseness,
+        symbols=symbols,
+        edge_map=np.asarray(found, np.float32)[0, 0],
+        size=(pixels.shape[0], pixels.shape[1]),
+    )

@@ -1,0 +1,70 @@
+"""What edge, cloud and both together say of each sample, from scores and the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.certification.gate import Gate
+from shared.contracts import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One judge's say on each sample; arrays (n,).
+
+    scores    rank the samples: higher is more surely defective. One that is not a number ranks
+              as surest
+    passed    by this judge at the gate; rejected alike. The edge escalates what is neither
+    movable   scores over which the one threshold can be moved that is this judge's to move;
+              ±inf where the gate has decided and nothing moves it
+    """
+
+    scores: NDArray[np.float64]
+    passed: NDArray[np.bool_]
+    rejected: NDArray[np.bool_]
+    movable: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """All three, and what the gate escalates, bool (n,).
+
+    edge    alone: its movable threshold is one on its own score
+    cloud   as if every sample were sent
+    system  the gate as it is; of what it escalates the cloud's threshold can be moved. Its
+            scores rank all passed at the edge below all escalated below all rejected there
+    """
+
+    edge: View
+    cloud: View
+    system: View
+    escalated: NDArray[np.bool_]
+
+
+def verdicts(gate: Gate, edge: NDArray[np.float64], cloud: NDArray[np.float64]) -> Verdicts:
+    """Decide every sample; scores as in `Judgements`."""
+    decisions = np.array([gate.decide(score) for score in edge.tolist()])
+    passed, rejected = decisions == Decision.PASS, decisions == Decision.REJECT
+    escalated = ~passed & ~rejected
+    divert = np.array([gate.conclude(score) == "reject" for score in cloud.tolist()])
+    sure_edge, sure_cloud = np.nan_to_num(edge, nan=1.0), np.nan_to_num(cloud, nan=1.0)
+    stage = np.where(passed, 0.0, np.where(escalated, 1.0, 2.0))
+    system = View(
+        scores=stage + np.where(escalated, sure_cloud, sure_edge),
+        passed=passed | (escalated & ~divert),
+        rejected=rejected | (escalated & divert),
+        movable=np.where(passed, -np.inf, np.where(rejected, np.inf, _movable(cloud))),
+    )
+    return Verdicts(
+        edge=View(sure_edge, passed, rejected, _movable(edge)),
+        cloud=View(sure_cloud, ~divert, divert, _movable(cloud)),
+        system=system,
+        escalated=escalated,
+    )
+
+
+def _movable(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(scores), np.inf, scores)

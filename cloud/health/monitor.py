@@ -1,0 +1,125 @@
+"""Whether the service can do its work now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel
+
+from cloud.inference.counters import Counters
+from cloud.inference.queue import WorkQueue
+from cloud.inference.tail import Tail, Tails
+from cloud.records.database import Database
+from cloud.records.writer import RecordsWriter
+from shared.transport.base import Transport
+
+
+class BrokerHealth(BaseModel):
+    connected: bool
+    address: str
+    embedded: bool
+
+
+class DatabaseHealth(BaseModel):
+    """`waiting` results are not stored yet; `let_go` batches will be sent again."""
+
+    answers: bool
+    url: str
+    waiting: int
+    let_go: int
+
+
+class TailHealth(BaseModel):
+    bundle: str
+    version: str
+    pair: str
+    runtime: str
+    device: str
+
+
+class QueueHealth(BaseModel):
+    waiting: int
+    dropped: int
+
+
+class Health(BaseModel):
+    """`counts` are of events since the start; `problems` are for people, empty when all is well."""
+
+    ok: bool
+    problems: list[str]
+    broker: BrokerHealth
+    database: DatabaseHealth
+    tails: list[TailHealth]
+    queue: QueueHealth
+    counts: dict[str, int]
+
+
+HealthCheck = Callable[[], Health]
+
+
+class HealthMonitor:
+    """Looks at every part of the service."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        broker_address: str,
+        embedded: bool,
+        database: Database,
+        writer: RecordsWriter,
+        tails: Tails,
+        queue: WorkQueue,
+        counters: Counters,
+    ) -> None:
+        self._transport = transport
+        self._broker_address = broker_address
+        self._embedded = embedded
+        self._database = database
+        self._writer = writer
+        self._tails = tails
+        self._queue = queue
+        self._counters = counters
+
+    def __call__(self) -> Health:
+        broker = BrokerHealth(
+            connected=self._transport.connected,
+            address=self._broker_address,
+            embedded=self._embedded,
+        )
+        database = DatabaseHealth(
+            answers=self._writer.healthy and self._database.answers(),
+            url=self._database.url,
+            waiting=self._writer.waiting,
+            let_go=self._writer.let_go,
+        )
+        problems = []
+        if not broker.connected:
+            problems.append(
+                f"The broker at {broker.address} is not connected: devices decide by themselves."
+            )
+        if not database.answers:
+            problems.append(
+                f"The database {database.url} can't be used: devices keep their inspections and "
+                "send them again."
+            )
+        return Health(
+            ok=not problems,
+            problems=problems,
+            broker=broker,
+            database=database,
+            tails=[_tail_health(tail) for _, tail in sorted(dict(self._tails).items())],
+            queue=QueueHealth(waiting=len(self._queue), dropped=self._queue.dropped),
+            counts=self._counters.snapshot(),
+        )
+
+
+def _tail_health(tail: Tail) -> TailHealth:
+    manifest = tail.bundle.manifest
+    return TailHealth(
+        bundle=manifest.name,
+        version=manifest.version,
+        pair=manifest.pair,
+        runtime=tail.runtime.name,
+        device=tail.runtime.device,
+    )

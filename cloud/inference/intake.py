@@ -1,0 +1,215 @@
+"""MQTT in: what devices send is checked here, once, and handed on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from cloud.inference.counters import Counters
+from cloud.inference.queue import Job, WorkQueue
+from cloud.inference.tail import Tails
+from cloud.records.tables import DeviceRecord, InspectionRecord
+from cloud.records.writer import Batch, RecordsWriter
+from shared.clock import Clock
+from shared.contracts import Decision
+from shared.errors import SettingsError, TransportError, WireError
+from shared.log import get_logger
+from shared.topics import NAME, Address, everyone, parse
+from shared.transport.base import Delivery, Transport
+from shared.wire import (
+    MAX_BATCH,
+    Escalation,
+    InspectionRow,
+    Inspections,
+    Receipt,
+    State,
+    decode,
+    encode,
+)
+
+log = get_logger("intake")
+
+# A name for each: iotcore counts what it has delivered by name, not by name and filter.
+ESCALATIONS = everyone("escalation", shared_as="intake-escalation")
+INSPECTIONS = everyone("inspections", shared_as="intake-inspections")
+TRACE = ("traceparent", "tracestate")
+LARGEST_NUMBER = 2**63 - 1
+LONGEST_TEXT = 1024
+LONGEST_REMAINING_S = 3600.0
+FIX = "update the older side; until then the device decides by itself"
+
+
+class Intake:
+    """Receives escalations, inspections and states from every device.
+
+    Any number of workers share the first two; a payload that is not as agreed is warned of,
+    counted, and has no other effect.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        tails: Tails,
+        queue: WorkQueue,
+        writer: RecordsWriter,
+        counters: Counters,
+        clock: Clock,
+    ) -> None:
+        self._transport = transport
+        self._tails = tails
+        self._queue = queue
+        self._writer = writer
+        self._counters = counters
+        self._clock = clock
+
+    def start(self) -> None:
+        """Subscribe."""
+        self._transport.subscribe(ESCALATIONS, self._guarded(self.escalation))
+        self._transport.subscribe(INSPECTIONS, self._guarded(self.inspections))
+        # Not shared: brokers hand retained messages to plain subscriptions only.
+        self._transport.subscribe(everyone("state"), self._guarded(self.state))
+
+    def escalation(self, delivery: Delivery) -> None:
+        """Queue one escalation. Raises WireError where it is not as agreed."""
+        address, _ = parse(delivery.topic)
+        message, body = decode(delivery.payload, Escalation)
+        _check_key(message.boot, message.sequence, message.part)
+        tail = self._tails.get(message.pair)
+        if tail is None:
+            self._counters.add("unknown_pair")
+            log.warning(
+                "unknown_pair",
+                device=address.device,
+                pair=message.pair[:64],
+                served=sorted(self._tails),
+                fix="add the bundle that this device runs to `bundles`; until then it decides "
+                "by itself",
+            )
+            return
+        if message.shape != tail.shape:
+            raise WireError(f"features of shape {message.shape} came, {tail.shape} wanted", fix=FIX)
+        tail.codec.check(len(body), message.coarseness)
+        if not math.isfinite(message.remaining) or message.remaining > LONGEST_REMAINING_S:
+            raise WireError(f"{message.remaining} s remain, a few seconds were wanted", fix=FIX)
+        arrived = self._clock.monotonic()
+        trace = {name: delivery.properties[name] for name in TRACE if name in delivery.properties}
+        self._counters.add("escalations")
+        if message.coarseness > 1:
+            self._counters.add("escalations_coarser")
+        self._queue.put(Job(address, message, body, arrived, arrived + message.remaining, trace))
+
+    def inspections(self, delivery: Delivery) -> None:
+        """Store one batch, then acknowledge it. Raises WireError where it is not as agreed."""
+        address, _ = parse(delivery.topic)
+        message, body = decode(delivery.payload, Inspections)
+        if body or len(message.rows) > MAX_BATCH:
+            raise WireError(
+                f"{len(message.rows)} inspections and {len(body)} B of body came",
+                fix=f"at most {MAX_BATCH} and none were wanted",
+            )
+        _check_boot(message.boot)
+        now = self._clock.utc()
+        records = [_record(address, row, now) for row in message.rows]
+        receipt = Receipt(boot=message.boot, batch=message.batch)
+
+        def stored() -> None:
+            self._counters.add("inspections", len(records))
+            try:
+                self._transport.publish(address.topic("receipt"), encode(receipt))
+            except TransportError as error:
+                # The device sends the batch again, and the same rows change nothing.
+                log.warning("receipt_not_sent", device=address.device, reason=str(error))
+
+        self._writer.add_batch(Batch(records, stored))
+
+    def state(self, delivery: Delivery) -> None:
+        """Store a device's state. Raises WireError where it is not as agreed."""
+        if not delivery.payload:
+            # A retained message is cleared by an empty one.
+            return
+        address, _ = parse(delivery.topic)
+        message, body = decode(delivery.payload, State)
+        if body:
+            raise WireError(f"a state with {len(body)} B of body came", fix=FIX)
+        numbers = (message.inspected, message.waiting)
+        if not math.isfinite(message.at) or any(not 0 <= n <= LARGEST_NUMBER for n in numbers):
+            raise WireError(f"a state of {message.at} with counts {numbers} came", fix=FIX)
+        self._writer.add_device(
+            DeviceRecord(
+                site=address.site,
+                line=address.line,
+                device=address.device,
+                state=message.state,
+                boot=_text(message.boot, 64),
+                at=message.at,
+                seen_at=self._clock.utc(),
+                bundle=_text(message.bundle, 128),
+                runtime=_text(message.runtime, 128),
+                camera=_text(message.camera, 256),
+                inspected=message.inspected,
+                waiting=message.waiting,
+                problems="\n".join(_text(problem, LONGEST_TEXT) for problem in message.problems),
+            )
+        )
+
+    def _guarded(self, handle: Callable[[Delivery], None]) -> Callable[[Delivery], None]:
+        def guarded(delivery: Delivery) -> None:
+            try:
+                handle(delivery)
+            except (WireError, SettingsError) as error:
+                self._counters.add("malformed")
+                log.warning("malformed", topic=delivery.topic[:300], reason=str(error))
+
+        return guarded
+
+
+def _record(address: Address, row: InspectionRow, now: float) -> InspectionRecord:
+    _check_key(row.boot, row.sequence, row.part)
+    decisions = [decision.value for decision in Decision]
+    if row.decision not in decisions:
+        raise WireError(
+            f"the decision {row.decision[:40]!r} came", fix=f"want one of {', '.join(decisions)}"
+        )
+    times = (row.inspected_at, row.edge_ms, row.total_ms)
+    sizes = (row.escalated_bytes, row.frame_bytes)
+    if not all(map(math.isfinite, times)) or any(not 0 <= size < 2**31 for size in sizes):
+        raise WireError(f"an inspection with times {times} and sizes {sizes} came", fix=FIX)
+    return InspectionRecord(
+        device=address.device,
+        boot=row.boot,
+        sequence=row.sequence,
+        site=address.site,
+        line=address.line,
+        part=row.part,
+        decision=row.decision,
+        verdict=row.verdict,
+        decided_by=row.decided_by,
+        score=row.score if math.isfinite(row.score) else None,
+        inspected_at=row.inspected_at,
+        edge_ms=row.edge_ms,
+        total_ms=row.total_ms,
+        escalated_bytes=row.escalated_bytes,
+        frame_bytes=row.frame_bytes,
+        source=_text(row.source, LONGEST_TEXT),
+        bundle=_text(row.bundle, 128),
+        received_at=now,
+    )
+
+
+def _check_boot(boot: str) -> None:
+    if not NAME.fullmatch(boot):
+        raise WireError(f"the boot is {boot[:80]!r}", fix="63 letters and digits at most")
+
+
+def _check_key(boot: str, sequence: int, part: int) -> None:
+    _check_boot(boot)
+    if not 0 < sequence <= LARGEST_NUMBER or not 0 <= part <= LARGEST_NUMBER:
+        raise WireError(
+            f"sequence {sequence} and part {part} came", fix="positive 64-bit numbers were wanted"
+        )
+
+
+def _text(text: str, longest: int) -> str:
+    """Text that every database takes: no NUL, no lone surrogate, not too long."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:longest]

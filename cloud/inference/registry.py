@@ -1,0 +1,60 @@
+"""The tails that run now: opened at the start, and added or dropped while devices change models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cloud.configuration.settings import TailSettings
+from cloud.inference.tail import Tail, open_tail, open_tails
+from shared.bundles.bundle import Bundle
+from shared.log import get_logger
+from shared.plugins.services import ServedTail
+
+log = get_logger("rack")
+
+
+class Rack(Mapping[str, Tail]):
+    """Tails by the pair id that an escalation names; a `shared.plugins.services.TailRack`.
+
+    A reader sees all of a change or nothing of it. Raises what `open_tails` raises.
+    """
+
+    def __init__(self, paths: Sequence[Path], settings: TailSettings) -> None:
+        self._settings = settings
+        self._tails: Mapping[str, Tail] = open_tails(paths, settings)
+        self._changing = threading.Lock()
+
+    def __getitem__(self, pair: str) -> Tail:
+        return self._tails[pair]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tails)
+
+    def __len__(self) -> int:
+        return len(self._tails)
+
+    def served(self) -> Sequence[ServedTail]:
+        """Every tail that answers escalations now."""
+        return [ServedTail(pair, tail.bundle.id) for pair, tail in self._tails.items()]
+
+    def serve(self, path: Path) -> ServedTail:
+        """Open, check and serve a bundle's tail; one that is served already stays as it is.
+
+        Raises BundleError, ParityError or RuntimeUnavailable; then nothing has changed.
+        """
+        bundle = Bundle.open(path)
+        with self._changing:
+            pair = bundle.manifest.pair
+            if pair not in self._tails:
+                self._tails = {**self._tails, pair: open_tail(bundle, self._settings)}
+                log.info("tail_added", pair=pair, bundle=bundle.id)
+            return ServedTail(pair, self._tails[pair].bundle.id)
+
+    def drop(self, pair: str) -> None:
+        """Serve this pair no longer; its escalations are left to their devices' deadlines."""
+        with self._changing:
+            if pair in self._tails:
+                self._tails = {p: tail for p, tail in self._tails.items() if p != pair}
+                log.info("tail_dropped", pair=pair)

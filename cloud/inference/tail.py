@@ -1,0 +1,110 @@
+"""The tail: the network's second half, checked against its bundle before it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.configuration.settings import TailSettings
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TAIL
+from shared.bundles.parity import check_codec, check_tail, split_tail
+from shared.bundles.runtime_choice import choose_runtime
+from shared.log import get_logger
+from shared.runtime.base import Runtime, RuntimeOptions
+
+log = get_logger("tail")
+
+
+class Kind(NamedTuple):
+    """A kind of defect, and how surely a defective part is of it, 0–1."""
+
+    name: str
+    probability: float
+
+
+class Found(NamedTuple):
+    """What a tail found in a batch.
+
+    maps    probabilities, float32 (n, height/8, width/8) of the input
+    scores  float32 (n,)
+    kinds   float32 (n, kinds of defect), None where the tail does not tell them apart
+    """
+
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    kinds: NDArray[np.float32] | None
+
+    def kind(self, index: int, names: Sequence[str]) -> Kind | None:
+        """The likeliest kind of one part; None where there is none, or it is not a number."""
+        if self.kinds is None or not np.isfinite(self.kinds[index]).all():
+            return None
+        likeliest = int(np.argmax(self.kinds[index]))
+        return Kind(names[likeliest], float(self.kinds[index, likeliest]))
+
+
+class Tail:
+    """One bundle's tail on one runtime. For one thread at a time."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+        self.bundle = bundle
+        self.runtime = runtime
+        self.codec = bundle.codec
+        self.gate = bundle.manifest.gate.gate
+        self.shape = bundle.manifest.features.shape
+
+    def run(self, symbols: NDArray[np.int8]) -> Found:
+        """Judge one batch, int8 (n, channels, height, width).
+
+        Raises BundleMismatch for outputs of another shape.
+        """
+        outputs = self.runtime.run(symbols)
+        maps, scores, kinds = split_tail(self.bundle, outputs, len(symbols))
+        return Found(
+            np.asarray(maps[:, 0], np.float32),
+            np.asarray(scores, np.float32),
+            None if kinds is None else np.asarray(kinds, np.float32),
+        )
+
+    def warm_up(self, max_batch: int) -> None:
+        """Run every batch size once: backends prepare for a shape when they first see it."""
+        golden = self.bundle.golden.symbols
+        for count in range(1, max_batch + 1):
+            self.run(np.resize(golden, (count, *self.shape)))
+
+
+Tails = Mapping[str, Tail]
+
+
+def open_tails(paths: Sequence[Path], settings: TailSettings) -> dict[str, Tail]:
+    """The tails by the pair id that an escalation names.
+
+    Raises BundleError, ParityError or RuntimeUnavailable where one can't be served.
+    """
+    tails = [open_tail(Bundle.open(path), settings) for path in paths]
+    return {tail.bundle.manifest.pair: tail for tail in tails}
+
+
+def open_tail(bundle: Bundle, settings: TailSettings) -> Tail:
+    """Load, check and warm up one bundle's tail. Raises as `open_tails`."""
+    options = RuntimeOptions(settings.device, settings.threads)
+    chosen = choose_runtime(settings.runtime, bundle.read(TAIL), options)
+    check_codec(bundle)
+    report = check_tail(bundle, chosen.runtime)
+    tail = Tail(bundle, chosen.runtime)
+    tail.warm_up(settings.max_batch)
+    log.info(
+        "tail_ready",
+        bundle=bundle.manifest.name,
+        version=bundle.manifest.version,
+        pair=bundle.manifest.pair,
+        runtime=report.runtime,
+        device=report.device,
+        score_delta=report.score_delta,
+        reason=chosen.reason,
+    )
+    return tail

@@ -1,0 +1,176 @@
+"""The thread that runs the tail: answer first, store after."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.inference.counters import Counters
+from cloud.inference.defect_maps import map_png, seen_png
+from cloud.inference.queue import Job, WorkQueue
+from cloud.inference.tail import Found, Kind, Tail, Tails
+from cloud.records.tables import TailRecord
+from cloud.records.writer import RecordsWriter
+from shared.clock import Clock
+from shared.contracts import Verdict
+from shared.errors import CodecError, TransportError
+from shared.log import get_logger
+from shared.transport.base import Transport
+from shared.wire import CloudVerdict, encode
+
+log = get_logger("judge")
+
+LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One job and what came of it; `kind` only of a rejected part."""
+
+    job: Job
+    seen: NDArray[np.int8]
+    defect_map: NDArray[np.float32]
+    score: float
+    verdict: Verdict
+    kind: Kind | None
+
+
+class Judge:
+    """Takes escalations from the queue in batches and gives each its verdict."""
+
+    def __init__(
+        self,
+        *,
+        queue: WorkQueue,
+        tails: Tails,
+        transport: Transport,
+        writer: RecordsWriter,
+        counters: Counters,
+        clock: Clock,
+    ) -> None:
+        self._queue = queue
+        self._tails = tails
+        self._transport = transport
+        self._writer = writer
+        self._counters = counters
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="judge", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then end."""
+        self._stopping.set()
+        self._queue.close()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def step(self, timeout_s: float) -> int:
+        """Judge one batch; how many parts it had."""
+        jobs = self._queue.take(timeout_s)
+        if jobs:
+            self.judge(jobs)
+        return len(jobs)
+
+    def judge(self, jobs: Sequence[Job]) -> None:
+        """Judge jobs of one pair. One that can't be decoded is left to its device's deadline."""
+        tail = self._tails.get(jobs[0].escalation.pair)
+        if tail is None:
+            # Dropped from the rack while they waited: their devices decide.
+            self._counters.add("unknown_pair", len(jobs))
+            return
+        decoded = [
+            (job, symbols) for job in jobs if (symbols := self._decode(tail, job)) is not None
+        ]
+        if not decoded:
+            return
+        found = tail.run(np.stack([symbols for _, symbols in decoded]))
+        self._counters.add("batches")
+        self._counters.add("judged", len(decoded))
+        judged = [
+            _conclude(tail, job, symbols, found, index)
+            for index, (job, symbols) in enumerate(decoded)
+        ]
+        answered = [self._answer(one) for one in judged]
+        self._writer.add_tails(
+            [self._record(one, at, len(judged)) for one, at in zip(judged, answered, strict=True)]
+        )
+
+    def _decode(self, tail: Tail, job: Job) -> NDArray[np.int8] | None:
+        try:
+            return tail.codec.decode(job.body, job.escalation.coarseness)
+        except CodecError as error:
+            self._counters.add("malformed")
+            log.warning("malformed", topic=job.address.topic("escalation"), reason=str(error))
+            return None
+
+    def _answer(self, judged: _Judged) -> float:
+        """Send the verdict; when that was, monotonic seconds."""
+        job, escalation = judged.job, judged.job.escalation
+        answer = CloudVerdict(
+            boot=escalation.boot,
+            sequence=escalation.sequence,
+            part=escalation.part,
+            verdict=judged.verdict,
+            score=judged.score,
+            defect=judged.kind.name if judged.kind else "",
+        )
+        try:
+            self._transport.publish(
+                job.address.topic("verdict"), encode(answer), properties=job.trace
+            )
+        except TransportError as error:
+            self._counters.add("unanswered")
+            log.warning("verdict_not_sent", device=job.address.device, reason=str(error))
+        else:
+            self._counters.add("answered")
+        now = self._clock.monotonic()
+        if now > job.deadline:
+            self._counters.add("answered_late")
+        return now
+
+    def _record(self, judged: _Judged, answered: float, batch: int) -> TailRecord:
+        job, kind = judged.job, judged.kind
+        return TailRecord(
+            device=job.address.device,
+            boot=job.escalation.boot,
+            sequence=job.escalation.sequence,
+            site=job.address.site,
+            line=job.address.line,
+            part=job.escalation.part,
+            pair=job.escalation.pair,
+            score=None if math.isnan(judged.score) else judged.score,
+            verdict=judged.verdict,
+            kind=kind.name if kind else None,
+            kind_probability=kind.probability if kind else None,
+            coarseness=job.escalation.coarseness,
+            cloud_ms=(answered - job.arrived) * 1000,
+            batch=batch,
+            map_png=map_png(judged.defect_map),
+            seen_png=seen_png(judged.seen),
+            received_at=self._clock.utc(),
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.step(LOOK_EVERY_S)
+            except Exception:
+                # One batch that the backend can't run must not end every later one's chance.
+                self._counters.add("failed_batches")
+                log.exception("batch_failed", fix="its devices reject these parts by deadline")
+
+
+def _conclude(tail: Tail, job: Job, symbols: NDArray[np.int8], found: Found, index: int) -> _Judged:
+    score = tail.gate.cloud_score(job.escalation.score, float(found.scores[index]))
+    verdict = tail.gate.conclude(score)
+    # The probabilities hold for defective parts alone.
+    kind = found.kind(index, tail.bundle.manifest.classes) if verdict == "reject" else None
+    return _Judged(job, symbols, found.maps[index], score, verdict, kind)

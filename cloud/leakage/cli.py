@@ -1,0 +1,128 @@
+"""`splitsight cloud leakage`: what a bundle's features give away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shared.bundles.bundle import Bundle, amend_bundle
+from shared.bundles.leakage import Leakage, Reconstruction, describe
+from shared.console import Format, err, out, print_json, print_table
+from shared.errors import BundleError, MissingExtra, SettingsError
+
+if TYPE_CHECKING:
+    from cloud.datasets.dataset import Sample
+    from cloud.leakage.leakage import Inverted
+
+SHEET = "leakage.png"
+
+
+def leakage(
+    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle; it notes the figures.")],
+    data: Annotated[
+        str, typer.Option("--data", help="A folder, a CSV manifest, or `elpv`.", show_default=False)
+    ],
+    epochs: Annotated[int, typer.Option(min=1, max=1000, help="That the inverter learns.")] = 40,
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", help=f"A folder for {SHEET}: pictures beside reconstructions."),
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="Of the heads: auto, openvino, onnx.")] = "auto",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the inverter, and of the division as in training.")
+    ] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    format_: Annotated[Format, typer.Option("--format", help="For people or for programs.")] = (
+        "text"
+    ),
+) -> None:
+    """Make pictures again from what is sent, and say how well that works.
+
+    Trains an inverter on all training pictures, inverts the test split at several coarsenesses,
+    and lets the bundle's own float head look for defects in what came out.
+    """
+    try:
+        import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
+
+        from cloud.leakage.inverter import Fit  # noqa: PLC0415
+        from cloud.leakage.leakage import measure_leakage  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtra("train", error) from error
+    from cloud.datasets.readers import read  # noqa: PLC0415
+
+    if threads:
+        torch.set_num_threads(threads)
+    opened, dataset = Bundle.open(bundle), read(data, seed=seed)
+    if out_ is not None:
+        _make_folder(out_)
+    inverted = measure_leakage(opened, dataset, Fit(epochs, seed=seed), runtime, threads)
+    amended = note(bundle, inverted.leakage)
+    if out_ is not None:
+        _save_sheet(out_ / SHEET, inverted, dataset.of("test").samples)
+    if format_ == "json":
+        print_json({"bundle": amended.id, **inverted.leakage.model_dump(mode="json")})
+        return
+    _print(bundle, inverted.leakage)
+    err.print(f"{bundle} notes this; its id is now {amended.id}", highlight=False)
+
+
+def _make_folder(folder: Path) -> None:
+    """Before minutes of work, not after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{folder} can't be made ({error})", fix="choose another --out folder"
+        ) from error
+
+
+def note(path: Path, found: Leakage) -> Bundle:
+    """Write the figures into the bundle as it is now: others may have changed its gate meanwhile.
+
+    Raises BundleError where its models are no longer those that were inverted.
+    """
+    bundle = Bundle.open(path)
+    if bundle.manifest.pair != found.pair:
+        raise BundleError(
+            f"{path} now holds the pair {bundle.manifest.pair}, {found.pair} was inverted",
+            fix="run the command again",
+        )
+    return amend_bundle(bundle, {"leakage": found.model_dump()})
+
+
+def _save_sheet(path: Path, inverted: Inverted, samples: tuple[Sample, ...]) -> None:
+    import cv2  # noqa: PLC0415
+
+    from cloud.leakage.sheet import draw_sheet  # noqa: PLC0415
+
+    path.write_bytes(cv2.imencode(".png", draw_sheet(inverted, samples))[1].tobytes())
+    err.print(f"{path}: it shows pictures of your data; treat it like them", highlight=False)
+
+
+def _print(bundle: Path, found: Leakage) -> None:
+    truth = {"from": "the true pictures", "bytes_p50": "", "psnr_db": "", "ssim": ""}
+    rows: list[dict[str, object]] = [
+        {**truth, "accuracy": found.accuracy, "auroc": _shown(found.auroc)},
+        *(_line(f"features ×{rate.coarseness}", rate) for rate in found.rates),
+        _line("nothing", found.nothing),
+    ]
+    print_table(f"{bundle.name}: reconstructions of {found.tested} test pictures", rows)
+    out.print(f"The inverter saw {found.trained} training pictures, {found.epochs} times.")
+    out.print(f"Features are not anonymous: {describe(found)}.", highlight=False)
+
+
+def _line(source: str, rate: Reconstruction) -> dict[str, object]:
+    return {
+        "from": source,
+        "bytes_p50": f"{rate.bytes_p50:.0f}",
+        "psnr_db": rate.psnr,
+        "ssim": rate.ssim,
+        "accuracy": rate.accuracy,
+        "auroc": _shown(rate.auroc),
+    }
+
+
+def _shown(area: float | None) -> float | str:
+    return "one label only" if area is None else area

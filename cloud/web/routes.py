@@ -1,0 +1,132 @@
+"""The API's routes. They are plain functions: Starlette runs each on a thread of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from cloud.health.monitor import Health, HealthCheck
+from cloud.inference.defect_maps import heat_map
+from cloud.records.database import Database
+from cloud.records.queries import Filter, Records
+from cloud.records.summary import summarise
+from cloud.records.views import Counts, DeviceView, InspectionView, Page, Summary
+from cloud.web.problems import NotFound, Problem
+from shared.clock import Clock
+from shared.contracts import Decider, InspectionKey, Verdict
+
+MAX_PAGE = 500
+MAX_MINUTES = 24 * 60
+LARGEST = 2**63 - 1
+
+Name = Annotated[str, Path(max_length=63)]
+Sequence = Annotated[int, Path(ge=1, le=LARGEST)]
+OptionalName = Annotated[str | None, Query(max_length=63)]
+Part = Annotated[int | None, Query(ge=0, le=LARGEST)]
+
+
+def api_routes(
+    records: Records, database: Database, health: HealthCheck, clock: Clock
+) -> APIRouter:
+    """Everything under /api."""
+    routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
+
+    @routes.get("/inspections")
+    def inspections(
+        *,
+        site: OptionalName = None,
+        line: OptionalName = None,
+        device: OptionalName = None,
+        verdict: Verdict | None = None,
+        decided_by: Decider | None = None,
+        escalated: bool | None = None,
+        reviewed: Annotated[bool | None, Query(description="an inspector has looked")] = None,
+        doubtful: Annotated[
+            bool | None, Query(description="the box was not sure, or had no picture")
+        ] = None,
+        part_from: Part = None,
+        part_to: Part = None,
+        since: Annotated[float | None, Query(description="UTC seconds")] = None,
+        until: Annotated[float | None, Query(description="UTC seconds, excluded")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    ) -> Page:
+        """Inspections, newest first."""
+        wanted = Filter(
+            site,
+            line,
+            device,
+            verdict,
+            decided_by,
+            escalated,
+            part_from,
+            part_to,
+            since,
+            until,
+            reviewed,
+            doubtful,
+        )
+        return records.inspections(wanted, limit=limit, cursor=cursor)
+
+    @routes.get("/inspections/{device}/{boot}/{sequence}", responses={404: {"model": Problem}})
+    def inspection(device: Name, boot: Name, sequence: Sequence) -> InspectionView:
+        """One inspection."""
+        return find(records, InspectionKey(device, boot, sequence))
+
+    @routes.get(
+        "/inspections/{device}/{boot}/{sequence}/map.png",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/png": {}}, "description": "a colour PNG"},
+            404: {"model": Problem},
+        },
+    )
+    def defect_map(device: Name, boot: Name, sequence: Sequence) -> Response:
+        """The defect map as heat over what the tail saw: the picture itself never came here."""
+        pictures = records.pictures(InspectionKey(device, boot, sequence))
+        if pictures is None:
+            raise NotFound(
+                f"there is no defect map of {device}/{boot}/{sequence}",
+                fix="only escalations have one here, and only the newest are kept: see keep_maps",
+            )
+        # What is stored under a key never changes.
+        headers = {"cache-control": "private, max-age=86400, immutable"}
+        return Response(heat_map(*pictures), media_type="image/png", headers=headers)
+
+    @routes.get("/devices")
+    def devices() -> list[DeviceView]:
+        """Every device's last state."""
+        return records.devices()
+
+    @routes.get("/counts")
+    def counts(minutes: Annotated[int, Query(ge=1, le=MAX_MINUTES)] = 30) -> Counts:
+        """Inspections by who decided and how, and per minute."""
+        return records.counts(now=clock.utc(), minutes=minutes)
+
+    @routes.get("/summary")
+    def summary(since: Annotated[float, Query(description="UTC seconds")] = 0.0) -> Summary:
+        """The plant in a few numbers."""
+        return summarise(database, since=since)
+
+    @routes.get("/health", responses={503: {"model": Health}})
+    def healthy(response: Response) -> Health:
+        """Whether the service can do its work now; 503 where it can't."""
+        found = health()
+        if not found.ok:
+            response.status_code = 503
+        return found
+
+    return routes
+
+
+def find(records: Records, key: InspectionKey) -> InspectionView:
+    """The inspection. Raises NotFound."""
+    found = records.inspection(key)
+    if found is None:
+        raise NotFound(
+            f"there is no inspection {key.device}/{key.boot}/{key.sequence}",
+            fix="its device may not have sent it yet; /api/inspections lists those that are here",
+        )
+    return found

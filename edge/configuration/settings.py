@@ -1,0 +1,179 @@
+"""The agent's configuration, put together from the kinds that are installed."""
+
+from __future__ import annotations
+
+from functools import cache, reduce
+from operator import or_
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model, field_validator, model_validator
+
+from edge.configuration.plugins import ACTUATORS, CAMERAS, actuator_kinds, camera_kinds
+from edge.identity.settings import IdentitySettings
+from edge.updates.settings import UpdateSettings
+from shared.bundles.runtime_choice import AUTO
+from shared.certification.promises import GateSpec
+from shared.errors import SettingsError
+from shared.runtime.base import RuntimeOptions, runtime_names
+from shared.settings import Settings, load_settings, resolve_paths
+from shared.topics import NAME, Address
+from shared.transport.mqtt import BrokerSettings
+
+MIB = 1 << 20
+_NAME = f"^{NAME.pattern}$"
+
+
+class RuntimeSettings(Settings):
+    """Which backend runs the head."""
+
+    name: str = Field(default=AUTO, description="auto, or a runtime that `splitsight doctor` lists")
+    device: str = Field(default="CPU", description="as the backend names it: CPU, NPU, GPU, CUDA")
+    threads: int = Field(default=1, ge=0, le=256, description="0 lets the backend choose")
+
+    @field_validator("name")
+    @classmethod
+    def _is_installed(cls, name: str) -> str:
+        known = [AUTO, *runtime_names()]
+        if name not in known:
+            raise ValueError(f"is not one of {', '.join(known)}")
+        return name
+
+    @property
+    def options(self) -> RuntimeOptions:
+        return RuntimeOptions(self.device, self.threads)
+
+
+class GateOverride(Settings):
+    """Thresholds instead of the bundle's. The bundle's certificate does not cover them."""
+
+    pass_below: float = Field(ge=0, le=1)
+    reject_from: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> GateOverride:
+        if self.pass_below > self.reject_from:
+            raise ValueError("pass_below must not lie above reject_from")
+        return self
+
+    def applied_to(self, spec: GateSpec) -> GateSpec:
+        return spec.model_copy(update=self.model_dump())
+
+
+class JournalSettings(Settings):
+    """What the box keeps on its disk, and how much of it."""
+
+    path: Path = Field(default=Path("journal.db"), description="of the SQLite file")
+    max_bytes: int = Field(
+        default=256 * MIB, ge=MIB, description="for inspections, sent or waiting"
+    )
+    ring_bytes: int = Field(
+        default=512 * MIB, ge=0, description="for pictures; the oldest go first"
+    )
+    label_bytes: int = Field(
+        default=256 * MIB, ge=0, description="for pictures that an inspector has labelled"
+    )
+    ring_keep: Literal["uncertain", "all", "none"] = Field(
+        default="uncertain", description="uncertain: escalated, rejected and every 20th passed part"
+    )
+
+
+class LearningSettings(Settings):
+    """Taking part in federated rounds; needs the extra `learn`."""
+
+    enabled: bool = Field(
+        default=False, description="train on this device's own labels when a round asks for it"
+    )
+    domain: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="the lighting, line or plant that its pictures belong to; None: the line",
+    )
+    folder: Path = Field(
+        default=Path("learning"), description="for base networks and what stays on this device"
+    )
+    priority: Literal["idle", "low"] = Field(
+        default="idle",
+        description="idle: the learner gets only what nothing else wants; low: a tenth of a core "
+        "on a machine that is always busy",
+    )
+    memory_mb: int = Field(
+        default=1024, ge=64, description="the learner is ended where it takes more"
+    )
+    min_labels: int = Field(
+        default=8, ge=2, description="labelled parts below which this device does not train"
+    )
+
+
+class EdgeSettings(Settings):
+    """One camera box on one line. Paths are relative to the configuration's folder."""
+
+    site: str = Field(pattern=_NAME)
+    line: str = Field(pattern=_NAME)
+    device: str = Field(pattern=_NAME, description="unique in its site")
+    bundle: Path = Field(description="a bundle's folder or zip file")
+    broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
+    identity: IdentitySettings | None = Field(
+        default=None, description="a certificate from the fleet; None: broker.tls, or none"
+    )
+    camera: Settings
+    frozen_after: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        description="parts in a row that may have the very same picture; those after them count "
+        "as not seen; 0: any number; a replayed folder may repeat itself anyhow",
+    )
+    actuator: Settings
+    runtime: RuntimeSettings = RuntimeSettings()
+    deadline_ms: int = Field(default=500, ge=1, le=600_000, description="from trigger to verdict")
+    gate: GateOverride | None = None
+    journal: JournalSettings = JournalSettings()
+    learning: LearningSettings = LearningSettings()
+    updates: UpdateSettings | None = Field(
+        default=None, description="releases from the fleet; None: what is here stays"
+    )
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> EdgeSettings:
+        if self.identity is not None and self.broker.tls is not None:
+            raise ValueError("broker.tls comes from identity: leave one of them out")
+        return self
+
+    @property
+    def address(self) -> Address:
+        return Address(self.site, self.line, self.device)
+
+
+@cache
+def settings_model() -> type[EdgeSettings]:
+    """EdgeSettings with `camera` and `actuator` as unions of the kinds that can be loaded."""
+    return create_model(
+        "EdgeSettings",
+        __base__=EdgeSettings,
+        __doc__=EdgeSettings.__doc__,
+        camera=_union([k.kind.settings for k in camera_kinds() if k.kind], CAMERAS),
+        actuator=_union([k.kind.settings for k in actuator_kinds() if k.kind], ACTUATORS),
+    )
+
+
+def load_edge_settings(path: Path) -> EdgeSettings:
+    """Read a configuration file. Raises SettingsError that lists every mistake."""
+    return resolve_paths(load_settings(path, settings_model()), path.resolve().parent)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an edge configuration, with every installed kind."""
+    return settings_model().model_json_schema()
+
+
+def _union(models: list[type[Settings]], group: str) -> Any:
+    if not models:
+        raise SettingsError(
+            f"no kind of {group} can be loaded", fix="see `splitsight doctor` for the reasons"
+        )
+    if len(models) == 1:
+        return (models[0], ...)
+    # The members are known only at run time, so the union can't be written as an annotation.
+    return (Annotated[reduce(or_, models), Field(discriminator="kind")], ...)

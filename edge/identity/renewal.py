@@ -1,0 +1,155 @@
+"""Keeps this box's certificate good: enrols, renews, and says what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+
+from edge.identity.est import Certifies
+from edge.identity.folder import Credential, IdentityFolder, utc_day
+from edge.identity.settings import IdentitySettings
+from edge.monitoring.health import Health
+from shared.clock import Clock
+from shared.errors import IdentityError, TransportError
+from shared.log import get_logger
+
+log = get_logger("identity")
+
+RENEW_FROM, RENEW_TO = 0.5, 0.66
+LOOK_S = 60.0
+RETRY_S = (2.0, 300.0)
+REFUSED_S = 60.0
+ABOUT = "identity"
+
+
+def renewal_due(credential: Credential) -> float:
+    """When to renew, UTC seconds: at 50 to 66 % of its life, spread over a fleet by the serial."""
+    digest = hashlib.sha256(credential.serial.encode()).digest()
+    spread = int.from_bytes(digest[:4]) / 2**32
+    share = RENEW_FROM + (RENEW_TO - RENEW_FROM) * spread
+    return credential.not_before + share * (credential.not_after - credential.not_before)
+
+
+class Keeper:
+    """Looks after one certificate, on a thread of its own once it is started.
+
+    A claim token that has not been used here is used first: it is how a person says that this box
+    shall have a new identity.
+    """
+
+    def __init__(
+        self,
+        settings: IdentitySettings,
+        device: str,
+        office: Certifies,
+        clock: Clock,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._device = device
+        self._office = office
+        self._clock = clock
+        self._health = health
+        self._folder = IdentityFolder(settings.folder)
+        self._changed: Callable[[Credential], None] = lambda _credential: None
+        self._connected: Callable[[], bool] = lambda: True
+        self._retry_s = RETRY_S[0]
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def credential(self) -> Credential | None:
+        """The certificate that can be shown now; None where there is none that is good.
+
+        Raises IdentityError where it is there and can't be read.
+        """
+        found = self._folder.credential()
+        return found if found is not None and self._clock.utc() < found.not_after else None
+
+    def start(self, changed: Callable[[Credential], None], connected: Callable[[], bool]) -> None:
+        """Call `changed`, from this keeper's thread, with each certificate that it gets.
+
+        connected   whether the broker takes it; where not, the door is asked why
+        """
+        self._changed, self._connected = changed, connected
+        self._thread = threading.Thread(target=self._run, name="identity", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def step(self) -> float:
+        """Do what is due; seconds until there may be something again. Never raises."""
+        try:
+            gained = self.keep()
+        except TransportError as error:
+            self._health.problem(ABOUT, str(error))
+            pause, self._retry_s = self._retry_s, min(2 * self._retry_s, RETRY_S[1])
+            return pause
+        except IdentityError as error:
+            self._health.problem(ABOUT, str(error))
+            return REFUSED_S
+        self._retry_s = RETRY_S[0]
+        self._health.well(ABOUT)
+        if gained is not None:
+            self._changed(gained)
+        return LOOK_S
+
+    def keep(self) -> Credential | None:
+        """Enrol or renew where that is due; the new certificate, None where nothing was due.
+
+        Raises IdentityError, ClaimRefused, TransportError.
+        """
+        present = self._folder.credential()
+        token = self._settings.token()
+        now = self._clock.utc()
+        if token is not None and not self._folder.has_used(token):
+            return self._enrol(token)
+        if present is None:
+            raise IdentityError(
+                "this box has no certificate and no claim to get one",
+                fix="run `splitsight fleet claim`, and write what it says into identity.claim",
+            )
+        if present.device != self._device:
+            raise IdentityError(
+                f"{present.path} is for {present.device}, this box is {self._device}",
+                fix=f"set device: {present.device}, or enrol with a claim for {self._device}",
+            )
+        if now < present.not_before:
+            raise IdentityError(
+                f"this box's clock says {utc_day(now)}, its certificate begins on "
+                f"{utc_day(present.not_before)}",
+                fix="set the clock and switch on time synchronisation",
+            )
+        if now >= present.not_after:
+            raise IdentityError(
+                f"the certificate expired on {utc_day(present.not_after)}, by a clock that says "
+                f"{utc_day(now)}",
+                fix="run `splitsight fleet claim`, and write what it says into identity.claim",
+            )
+        if now >= renewal_due(present):
+            return self.renew(present)
+        if not self._connected():
+            self._office.check(present)
+        return None
+
+    def renew(self, present: Credential) -> Credential:
+        """A new key and certificate in the place of the present ones, due or not."""
+        certificate = self._office.renew(present, self._folder.request(self._device))
+        adopted = self._folder.adopt(certificate)
+        log.info("certificate_renewed", serial=adopted.serial, until=utc_day(adopted.not_after))
+        return adopted
+
+    def _enrol(self, token: str) -> Credential:
+        certificate = self._office.enrol(token, self._folder.request(self._device))
+        adopted = self._folder.adopt(certificate)
+        self._folder.used(token)
+        log.info("enrolled", serial=adopted.serial, until=utc_day(adopted.not_after))
+        return adopted
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stopped.wait(pause):
+            pause = self.step()

@@ -1,0 +1,57 @@
+"""How a box takes part in federated rounds: labels into its journal, orders to its learner."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from edge.configuration.settings import EdgeSettings
+from edge.journal.journal import Journal
+from edge.learning.admission import Limits
+from edge.learning.journal_parts import JournalParts
+from edge.learning.labelled_parts import counts_of
+from edge.learning.learner_process import LearnerProcess, learner_command, require_learner
+from edge.learning.rounds import Rounds
+from edge.learning.throttle import Throttle
+from edge.link.labels import LabelBox
+from edge.monitoring.health import Health
+from shared.clock import Clock
+from shared.federation.parcels import MEBI
+from shared.federation.protocol import Counts
+from shared.transport.base import Transport
+
+
+def take_part(
+    settings: EdgeSettings, transport: Transport, journal: Journal, clock: Clock, health: Health
+) -> Rounds:
+    """Subscribe to labels and rounds. The rounds still want to be started.
+
+    Labels are kept whether the device learns or not: whoever turns it on later has them.
+    """
+    learning, address = settings.learning, settings.address
+    domain = learning.domain or settings.line
+    LabelBox(journal, transport, address, domain=domain, health=health).listen()
+    path = settings.journal.path
+    command = learner_command(path, settings.device, learning.folder / "state")
+
+    def count(base: str) -> Counts:
+        return counts_of(JournalParts(path, settings.device), base)
+
+    limits = Limits(
+        enabled=learning.enabled,
+        memory_bytes=learning.memory_mb * MEBI,
+        min_labels=learning.min_labels,
+        folder=learning.folder,
+    )
+    rounds = Rounds(
+        transport,
+        address,
+        limits,
+        count=count,
+        open=partial(LearnerProcess, command, priority=learning.priority),
+        ready=require_learner,
+        throttle=Throttle(health, clock),
+        clock=clock,
+        health=health,
+    )
+    rounds.listen()
+    return rounds

@@ -1,0 +1,82 @@
+"""What inspectors say of parts, from the cloud to the journal that holds the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from edge.monitoring.health import Health
+from shared.errors import TransportError, WireError
+from shared.log import get_logger
+from shared.topics import Address
+from shared.transport.base import Delivery, Transport
+from shared.wire import MAX_BATCH, Labelled, LabelledRow, LabelRow, Labels, decode, encode
+
+log = get_logger("labels")
+
+
+class KeepsLabels(Protocol):
+    """Where labels are written; the journal is one."""
+
+    def label(
+        self,
+        rows: Sequence[LabelRow],
+        domain: str,
+        committed: Callable[[list[LabelledRow]], None],
+    ) -> None: ...
+
+
+class LabelBox:
+    """Takes labels, and says what became of each once it is on disk. The cloud sends again what it
+    has not heard of, so the same label may come twice.
+
+    domain   the lighting, line or plant that this device's pictures belong to
+    """
+
+    def __init__(
+        self,
+        journal: KeepsLabels,
+        transport: Transport,
+        address: Address,
+        *,
+        domain: str,
+        health: Health,
+    ) -> None:
+        self._journal = journal
+        self._transport = transport
+        self._come_in = address.topic("label")
+        self._answers = address.topic("labelled")
+        self._domain = domain
+        self._health = health
+
+    def listen(self) -> None:
+        self._transport.subscribe(self._come_in, self._arrived)
+
+    def _arrived(self, delivery: Delivery) -> None:
+        try:
+            labels = _read(delivery.payload)
+        except WireError as error:
+            self._health.count("payloads_refused")
+            log.warning("payload_refused", topic=delivery.topic, error=str(error))
+            return
+        self._journal.label(labels.rows, self._domain, self._committed)
+
+    def _committed(self, rows: list[LabelledRow]) -> None:
+        gone = sum(not row.kept for row in rows)
+        self._health.count("labels_kept", len(rows) - gone)
+        if gone:
+            self._health.count("labels_without_picture", gone)
+        try:
+            self._transport.publish(self._answers, encode(Labelled(rows)))
+        except TransportError as error:
+            log.debug("labels_unanswered", error=str(error))
+
+
+def _read(payload: bytes) -> Labels:
+    labels, body = decode(payload, Labels)
+    if body or len(labels.rows) > MAX_BATCH:
+        raise WireError(
+            f"{len(labels.rows)} labels and {len(body)} B of body came",
+            fix=f"at most {MAX_BATCH} and none are taken",
+        )
+    return labels

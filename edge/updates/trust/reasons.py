@@ -1,0 +1,80 @@
+"""Why a repository is not believed, in words that say what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
+
+from edge.updates.trust.releases import ReleasesUnreachable
+from shared.errors import ReleaseError
+
+ABSENT = (403, 404)
+
+
+class Reason(NamedTuple):
+    """What a kind of error means, said of a door; and what to do."""
+
+    kind: type[Exception]
+    what: str
+    fix: str
+
+
+REASONS = (
+    Reason(
+        ExpiredMetadataError,
+        "serves releases that are out of date",
+        "check that the cloud runs, and this device's clock",
+    ),
+    Reason(
+        BadVersionNumberError,
+        "serves older releases than this device has seen",
+        "serve what was published last; somebody may be replaying old releases",
+    ),
+    Reason(
+        UnsignedMetadataError,
+        "serves releases that too few of the trusted keys have signed",
+        "sign with `splitsight fleet release sign`, or check that the door is yours",
+    ),
+    Reason(
+        LengthOrHashMismatchError,
+        "serves a mixture of two states",
+        "copy the repository again: take timestamp.json first, put it in place last",
+    ),
+    Reason(
+        DownloadLengthMismatchError,
+        "serves more than was promised",
+        "check that the door is yours",
+    ),
+    Reason(
+        RepositoryError,
+        "serves something that can't be believed",
+        "check the door's address",
+    ),
+)
+
+
+def explain(error: RepositoryError | DownloadError, door: str, now: float) -> ReleaseError:
+    """now: the UTC against which expiry was checked."""
+    if isinstance(error, DownloadHTTPError) and error.status_code in ABSENT:
+        return ReleaseError(
+            f"{door} lacks what it promises ({error})",
+            fix="publish with `splitsight fleet release publish`",
+        )
+    for kind, what, fix in REASONS:
+        if isinstance(error, kind):
+            when = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
+            return ReleaseError(f"{door} {what} ({error}; it is {when})", fix=fix)
+    # python-tuf wraps what it does not know, and keeps the reason as the cause.
+    reason = str(error.__cause__ or error) or "no answer in time"
+    return ReleasesUnreachable(f"{door} can't be read ({reason})", fix="it is tried again later")

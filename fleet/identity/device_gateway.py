@@ -1,0 +1,204 @@
+"""The door for devices: HTTPS with the fleet's certificate, for enrolment and releases."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+import time
+from asyncio import BaseTransport
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fleet.configuration.settings import DoorSettings
+from fleet.identity.admission import Turnstile
+from fleet.identity.authority import AuthorityFiles
+from fleet.identity.est import est_routes, problem
+from fleet.identity.registrar import Registrar
+from shared.clock import Clock
+from shared.errors import IdentityError, ProcessError
+from shared.log import get_logger
+
+log = get_logger("door")
+
+READY_TIMEOUT_S = 10.0
+GOODBYE_S = 3
+IDLE_S = 30
+MAX_CONNECTIONS = 512
+MAX_HEADERS = 16 * 1024
+POLL_S = 0.01
+# X509_V_FLAG_NO_CHECK_TIME: an expired certificate is refused in words, not by a broken handshake.
+NO_CHECK_TIME = 0x200000
+
+
+class Door:
+    """Serves devices on a thread of its own."""
+
+    def __init__(
+        self,
+        settings: DoorSettings,
+        registrar: Registrar,
+        repository: Path,
+        clock: Clock,
+    ) -> None:
+        """repository: the folder with `metadata` and `targets`, which may come later."""
+        self._settings = settings
+        self._files = registrar.authority.files
+        self._app = door_app(registrar, repository, clock)
+        self._context: ssl.SSLContext | None = None
+        self._server: uvicorn.Server | None = None
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once it does."""
+        return int(self._socket.getsockname()[1]) if self._socket else self._settings.port
+
+    def start(self) -> None:
+        """Returns when devices are served.
+
+        Raises IdentityError for unusable certificates, ProcessError where the port is taken.
+        """
+        context = self._context = door_context(self._files)
+        self._socket = _bind(self._settings.host, self._settings.port)
+        self._server = uvicorn.Server(_config(self._app, context, self._settings.patience_s))
+        self._thread = threading.Thread(target=self._run, name="door", daemon=True)
+        self._thread.start()
+        give_up = time.monotonic() + READY_TIMEOUT_S
+        pause = threading.Event()
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > give_up:
+                raise ProcessError("the fleet's door did not open", fix="see the log above")
+            pause.wait(POLL_S)
+        log.info("door_open", host=self._settings.host, port=self.port)
+
+    def reload(self) -> None:
+        """Show the server's certificate as it is now on disk. Raises IdentityError."""
+        if self._context is not None:
+            _show_server(self._context, self._files)
+
+    def stop(self) -> None:
+        """Answer what is under way, then close."""
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _run(self) -> None:
+        if self._server is not None and self._socket is not None:
+            self._server.run(sockets=[self._socket])
+
+
+class PeerProtocol(H11Protocol):
+    """Puts the client's certificate, DER or None, into the request's state.
+
+    Hangs up on who connects and then says nothing whole for `patience_s`.
+    """
+
+    def __init__(self, *args: Any, patience_s: float, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._patience_s = patience_s
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        secured = transport.get_extra_info("ssl_object")
+        shown = secured.getpeercert(binary_form=True) if secured is not None else None
+        self.app_state = {**self.app_state, "peer_certificate": shown}
+        self.loop.call_later(self._patience_s, self._hang_up)
+
+    def _hang_up(self) -> None:
+        asked: object = self.cycle
+        if asked is None:
+            self.transport.close()
+
+
+def door_app(registrar: Registrar, repository: Path, clock: Clock) -> Starlette:
+    """The app behind the door."""
+    routes: list[BaseRoute] = [*est_routes(registrar, Turnstile(clock))]
+    for kind in ("metadata", "targets"):
+        # The repository may be made after the start.
+        files = StaticFiles(directory=repository / kind, check_dir=False)
+        routes.append(Mount(f"/releases/{kind}", files))
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http, Exception: _bug})
+
+
+def door_context(files: AuthorityFiles) -> ssl.SSLContext:
+    """Shows the server's certificate; takes a device's where it shows one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _show_server(context, files)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    return context
+
+
+def _show_server(context: ssl.SSLContext, files: AuthorityFiles) -> None:
+    try:
+        context.load_cert_chain(files.server_certificate, files.server_key)
+        context.load_verify_locations(files.certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise IdentityError(
+            f"the server's certificate in {files.folder} can't be used ({error})",
+            fix="check that server/ and authority/ are from the same `splitsight fleet init`",
+        ) from error
+
+
+def _config(app: Starlette, context: ssl.SSLContext, patience_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=partial(PeerProtocol, patience_s=patience_s),  # type: ignore[arg-type]
+        ws="none",
+        ssl_context_factory=lambda _config, _default: context,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=GOODBYE_S,
+        h11_max_incomplete_event_size=MAX_HEADERS,
+    )
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else "failed"
+    return problem(
+        status, f"{request.method} {request.url.path}: {detail}", "see docs/guides/identity.md"
+    )
+
+
+def _bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("door_failed", path=request.url.path, error=repr(error))
+    return problem(500, "this is a mistake in splitsight", "please report it, with the log")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock: Any = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is taken by another process" if taken else f"can't be used ({error.strerror})"
+        raise ProcessError(
+            f"port {port} on {host} {reason}", fix="stop what listens there, or change fleet.door"
+        ) from error
+    bound: socket.socket = sock
+    return bound

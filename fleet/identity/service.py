@@ -1,0 +1,136 @@
+"""Identities in the cloud's process: the API, the door, and an eye on copies."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fleet.configuration.settings import FleetSettings
+from fleet.identity.authority import Authority
+from fleet.identity.copies import CopyWatch
+from fleet.identity.device_gateway import Door
+from fleet.identity.registrar import Registrar
+from fleet.identity.routes import identity_routes
+from fleet.storage.database import FleetDatabase
+from shared.errors import IdentityError, SplitsightError, WireError
+from shared.log import get_logger
+from shared.plugins.services import Page, Surroundings
+from shared.topics import everyone, parse
+from shared.transport.base import Delivery
+from shared.wire import State, decode
+
+log = get_logger("identity")
+
+REFRESH_S = 12 * 3600.0
+TWO_PLACES = "it spoke from two places at once: its disk may have been copied"
+
+
+class IdentityPart:
+    """Opens the door, keeps the list of revoked certificates fresh, holds copies."""
+
+    def __init__(self, registrar: Registrar, door: Door, around: Surroundings) -> None:
+        self.registrar = registrar
+        self.door = door
+        self._around = around
+        self._copies = CopyWatch()
+        self._in_two_places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._keeper = threading.Thread(target=self._keep, name="identity", daemon=True)
+        self._routes = identity_routes(registrar, self._copies.forget)
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        return [self._routes]
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        return []
+
+    def start(self) -> None:
+        self.refresh()
+        self._around.transport.subscribe(everyone("state"), self.state)
+        self.door.start()
+        self._keeper.start()
+
+    def stop(self) -> None:
+        self._in_two_places.put(None)
+        self.door.stop()
+        if self._keeper.is_alive():
+            self._keeper.join()
+
+    def refresh(self) -> None:
+        """Renew what this side shows, where it ends soon. Raises SplitsightError.
+
+        The broker reads its certificate again whenever the list changes.
+        """
+        if self.registrar.authority.renew_server():
+            self.door.reload()
+            log.info("server_certificate_renewed")
+        self.registrar.publish()
+
+    def state(self, delivery: Delivery) -> None:
+        """A device's state: hold it where it shows that there are two of it."""
+        if not delivery.payload:
+            return
+        try:
+            address, _ = parse(delivery.topic)
+            said, _ = decode(delivery.payload, State)
+        except WireError:
+            # The cloud's intake, which hears the same, has warned of it.
+            return
+        if self._copies.seen(address.device, said.boot, said.state):
+            # Not here: this is the transport's thread, and holding writes to the disk.
+            self._in_two_places.put(address.device)
+
+    def _keep(self) -> None:
+        while True:
+            try:
+                device = self._in_two_places.get(timeout=REFRESH_S)
+            except queue.Empty:
+                self._refresh()
+                continue
+            if device is None:
+                return
+            self._hold(device)
+
+    def _hold(self, device: str) -> None:
+        try:
+            self.registrar.hold(device, TWO_PLACES)
+        except IdentityError:
+            # Without a certificate of ours nothing can be held.
+            log.warning("two_devices_of_one_name", device=device)
+        except SplitsightError as error:
+            log.warning("not_held", device=device, reason=str(error))
+
+    def _refresh(self) -> None:
+        try:
+            self.refresh()
+        except SplitsightError as error:
+            log.warning("not_refreshed", reason=str(error))
+
+
+def open_identity(
+    settings: FleetSettings, around: Surroundings, database: FleetDatabase
+) -> IdentityPart:
+    """Raises IdentityError where the folder's authority can't be used."""
+    identity = settings.identity
+    phrase = read_passphrase(identity.passphrase_file)
+    authority = Authority.open(settings.folder, around.clock, phrase)
+    registrar = Registrar(authority, database, around.clock, identity.certificate_days)
+    door = Door(settings.door, registrar, settings.folder / "repository", around.clock)
+    return IdentityPart(registrar, door, around)
+
+
+def read_passphrase(path: Path | None) -> bytes | None:
+    """The first line of a file. Raises IdentityError where it can't be read or is empty."""
+    if path is None:
+        return None
+    try:
+        phrase = path.read_bytes().splitlines()[:1]
+    except OSError as error:
+        raise IdentityError(f"{path} can't be read ({error})", fix="check its owner") from error
+    if not phrase or not phrase[0]:
+        raise IdentityError(f"{path} is empty", fix="write the passphrase into its first line")
+    return phrase[0]

@@ -1,0 +1,97 @@
+"""Releases in the cloud's process: kept fresh, their tails served, their registry shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from fleet.configuration.settings import FleetSettings
+from fleet.releases.catalogue import Catalogue
+from fleet.releases.drafts import Drafts
+from fleet.releases.publisher import Publisher
+from fleet.releases.routes import PAGE, release_routes
+from fleet.releases.store import Store
+from fleet.releases.tails import Running, RunningModels, Tails, TailsNeeded
+from fleet.storage.database import FleetDatabase
+from shared.errors import SplitsightError
+from shared.log import get_logger
+from shared.plugins.services import Page, Surroundings
+
+log = get_logger("releases")
+
+EVERY_S = 2.0
+STOP_S = 10.0
+
+
+class ReleasesPart:
+    """One thread that looks every EVERY_S whether something is due.
+
+    running   the bundle that each device runs; without it, what devices say of themselves
+    """
+
+    def __init__(self, store: Store, around: Surroundings, running: Running | None = None) -> None:
+        self._store = store
+        self._publisher = Publisher(store, around.clock)
+        self._listening = RunningModels() if running is None else None
+        self._transport = around.transport
+        self._running: Running = running or self._listening or dict
+        self._catalogue = Catalogue(store)
+        self._tails = Tails(self._catalogue, around.tails, self._running)
+        self._drafts = Drafts(store, around.clock)
+        self._stopping = threading.Event()
+        self._looking = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
+        self._seen: object = None
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        return [release_routes(self._drafts, self._catalogue, self._tails)]
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        return [Page("Releases", PAGE)]
+
+    def start(self) -> None:
+        if self._listening:
+            self._listening.listen(self._transport)
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+
+    def tails_needed(self, live_pairs: Sequence[str]) -> TailsNeeded:
+        """Which tails must stay, and which may be dropped; see `Tails.needed`."""
+        return self._tails.needed(live_pairs)
+
+    def look(self) -> None:
+        """Sign again what is due, and open tails that are newly needed. From any thread."""
+        if not self._store.exists:
+            return
+        with self._looking:
+            try:
+                self._publisher.refresh()
+                seen = (self._store.stamp(), frozenset(self._running().values()))
+                if seen != self._seen:
+                    self._tails.serve()
+                    self._seen = seen
+            except SplitsightError as error:
+                log.warning("releases_not_kept", error=str(error))
+
+    def _run(self) -> None:
+        while not self._stopping.wait(EVERY_S):
+            self.look()
+
+
+def open_releases(
+    settings: FleetSettings,
+    around: Surroundings,
+    database: FleetDatabase,
+    running: Running | None = None,
+) -> ReleasesPart:
+    """What was released lies in files, not in the database: any static host can serve them."""
+    del database
+    return ReleasesPart(Store(settings.folder), around, running)

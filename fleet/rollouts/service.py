@@ -1,0 +1,88 @@
+"""Rollouts in the cloud's process: shadows kept, rollouts carried out, the API and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tuf.api.metadata import Targets
+
+from fleet.configuration.settings import FleetSettings
+from fleet.releases.roles import HOLDERS
+from fleet.releases.store import Store
+from fleet.rollouts.controller import Conductor, PutOut, Releases
+from fleet.rollouts.pages import HOME, FleetPages
+from fleet.rollouts.routes import device_routes, rollout_routes
+from fleet.rollouts.shadows import Shadows
+from fleet.storage.database import FleetDatabase
+from shared.errors import ReleaseError
+from shared.plugins.services import Page, Surroundings
+from shared.releases import ReleaseFacts
+
+
+class RolloutsPart:
+    """The conductor's thread, and what people see of it."""
+
+    def __init__(self, conductor: Conductor, around: Surroundings) -> None:
+        self.conductor = conductor
+        self._clock = around.clock
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        return [
+            rollout_routes(self.conductor),
+            device_routes(self.conductor, self._clock),
+            FleetPages(self.conductor, self._clock).routes(),
+        ]
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        return [Page("Fleet", HOME)]
+
+    def start(self) -> None:
+        self.conductor.start()
+        self.conductor.run()
+
+    def stop(self) -> None:
+        self.conductor.stop()
+
+
+def open_rollouts(
+    settings: FleetSettings,
+    around: Surroundings,
+    database: FleetDatabase,
+    put_out: PutOut = dict,
+    look: Callable[[], None] = lambda: None,
+) -> RolloutsPart:
+    """put_out: devices that are held or revoked, and why
+    look: takes in what has just been published, tails included
+    """
+    conductor = Conductor(
+        database=database,
+        shadows=Shadows(database, around.transport, around.clock),
+        releases=published(Store(settings.folder), look),
+        tails=around.tails,
+        clock=around.clock,
+        put_out=put_out,
+    )
+    return RolloutsPart(conductor, around)
+
+
+def published(store: Store, look: Callable[[], None] = lambda: None) -> Releases:
+    """What the repository says of a target.
+
+    look   called before, so that a release can be rolled out in the moment that it is published
+    """
+
+    def facts(path: str) -> ReleaseFacts:
+        look()
+        for role in HOLDERS:
+            target = store.published(role, Targets).signed.targets.get(path)
+            if target is not None:
+                return ReleaseFacts.of(path, target.custom)
+        raise ReleaseError(
+            f"{path} is not a published release",
+            fix="`splitsight fleet release list` lists them; publish it first",
+        )
+
+    return facts

@@ -1,0 +1,159 @@
+"""From trainings that were ordered to the answers that a strategy may mix.
+
+A strategy sees values in 64 bits: what the coordinator holds plus the change that came. So
+Flower's strategies and its wrappers for differential privacy work unchanged, and a change keeps
+its digits however small it is beside the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+from fleet.rounds.aggregation.updates import Bounds, Update, read_update, within
+from fleet.rounds.grids.messaging import Post
+from fleet.rounds.report.record import SetAside, TookPart
+from shared.errors import FederationError
+from shared.federation.protocol import (
+    ARRAYS,
+    CONFIG,
+    EXAMPLES,
+    LOSS,
+    METRICS,
+    REASONS,
+    VALUES,
+    Layout,
+    Vector,
+    narrow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A round's trainings.
+
+    trainings   a strategy's messages, with our values as 16 bits in place of its own
+    values      what the coordinator holds, in 64 bits
+    names       of devices, by node
+    """
+
+    round: int
+    layout: Layout
+    values: Vector
+    trainings: Sequence[Message]
+    names: Mapping[int, str]
+    deadline_s: float
+
+
+@dataclass(slots=True)
+class Gathered:
+    """answers    for the strategy, in the order of devices' names: sums depend on it
+    silent     nodes that have not answered in time
+    examples, loss   of all together, where single ones are hidden
+    seen       what the coordinator sees of a device, for the report
+    reason     why nothing can be used; empty where something can
+    """
+
+    answers: list[Message] = field(default_factory=list)
+    took_part: list[TookPart] = field(default_factory=list)
+    aside: list[SetAside] = field(default_factory=list)
+    silent: list[int] = field(default_factory=list)
+    examples: int | None = None
+    loss: float | None = None
+    seen: str = ""
+    reason: str = ""
+
+
+class Gatherer(Protocol):
+    """How updates come together: each by itself, or as a sum that hides them."""
+
+    def allow(self, finished: int) -> float | None:
+        """ε after one more round than are finished; None where nothing bounds it.
+
+        Raises FederationError where the run may not go on.
+        """
+
+    def gather(self, ask: Ask) -> Gathered:
+        """Raises FederationError where nothing can be used; the round is void then."""
+
+
+class PlainGatherer:
+    """The coordinator sees each update, checks it, and sets bad ones aside by name."""
+
+    def __init__(self, post: Post, bounds: Bounds | None = None) -> None:
+        self._post = post
+        self._bounds = bounds or Bounds()
+
+    def allow(self, finished: int) -> float | None:  # noqa: ARG002 - it bounds nothing
+        return None
+
+    def gather(self, ask: Ask) -> Gathered:
+        found = Gathered()
+        sent = {training.metadata.dst_node_id: training for training in ask.trainings}
+        updates: list[tuple[str, int, Update]] = []
+        for reply in self._post(ask.trainings, timeout=ask.deadline_s):
+            node = reply.metadata.src_node_id
+            name = ask.names.get(node, str(node))
+            try:
+                updates.append((name, node, _update(reply, ask)))
+            except FederationError as error:
+                found.aside.append(SetAside(name, error.message))
+        answered = {node for _, node, _ in updates} | _nodes(found.aside, ask.names)
+        found.silent = sorted(set(sent) - answered)
+        found.aside += [
+            SetAside(ask.names.get(node, str(node)), f"no answer within {ask.deadline_s:g} s")
+            for node in found.silent
+        ]
+        nodes = {name: node for name, node, _ in updates}
+        kept, huge = within({name: update for name, _, update in updates}, self._bounds)
+        found.aside += huge
+        for name, update in sorted(kept.items()):
+            found.took_part.append(TookPart(name, update.examples, update.loss))
+            found.answers.append(answer_of(sent[nodes[name]], ask, update))
+        return found
+
+
+def pack(trainings: Sequence[Message], values: Vector) -> list[Message]:
+    """A strategy's messages with the values as they travel: one 16-bit vector."""
+    narrowed = ArrayRecord({VALUES: Array(narrow(values))})
+    packed = []
+    for training in trainings:
+        config = ConfigRecord(dict(training.content.config_records[CONFIG]))
+        training.content = RecordDict({ARRAYS: narrowed, CONFIG: config})
+        packed.append(training)
+    return packed
+
+
+def answer_of(training: Message, ask: Ask, update: Update) -> Message:
+    """An update as the strategy that ordered it expects it: values, in 64 bits."""
+    arrays = ask.layout.named(ask.values + update.change)
+    content = RecordDict(
+        {
+            ARRAYS: ArrayRecord({name: Array(np.asarray(a)) for name, a in arrays.items()}),
+            METRICS: MetricRecord({EXAMPLES: update.examples, LOSS: update.loss}),
+        }
+    )
+    return Message(content, reply_to=training)
+
+
+def refusal_of(code: int, reason: str | None) -> str:
+    """An error that a device answered with, for people."""
+    known = REASONS.get(code)
+    if known is None:
+        return (reason or f"error {code}").strip().splitlines()[-1]
+    return f"{known} ({reason})" if reason else known
+
+
+def _update(reply: Message, ask: Ask) -> Update:
+    if reply.has_error():
+        raise FederationError(refusal_of(reply.error.code, reply.error.reason))
+    return read_update(reply.content, ask.layout, ask.round)
+
+
+def _nodes(aside: Sequence[SetAside], names: Mapping[int, str]) -> set[int]:
+    told = {one.device for one in aside}
+    return {node for node, name in names.items() if name in told}

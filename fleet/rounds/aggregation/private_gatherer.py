@@ -1,0 +1,137 @@
+"""How updates come together when devices' privacy matters: under masks, with noise, or both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import RecordDict
+from numpy.typing import NDArray
+
+from fleet.rounds.aggregation.gatherer import Ask, Gathered, Gatherer, PlainGatherer, answer_of
+from fleet.rounds.aggregation.secure_sum import SecureOutcome, SecureSum, SecureTerms
+from fleet.rounds.aggregation.strategies import ROBUST
+from fleet.rounds.aggregation.updates import Bounds, Update
+from fleet.rounds.configuration.privacy import (
+    PrivacySettings,
+    check_strategy,
+    what_is_seen,
+    with_noise,
+)
+from fleet.rounds.grids.messaging import Post
+from fleet.rounds.report.record import SetAside, TookPart
+from shared import log
+from shared.errors import FederationError
+from shared.federation.protocol import ARRAYS, LOSS
+from shared.federation.secure_aggregation import clipped
+
+LOG = log.get_logger(__name__)
+
+METRICS: Mapping[str, float] = {LOSS: 20.0}
+"""Summed under the same masks as the updates, and how large each may be."""
+
+
+class PrivateGatherer:
+    """Sums under masks where it can, in the open where settings allow that; noise if asked for.
+
+    last   what the last round under masks came to
+    Raises SettingsError where the strategy needs what the settings hide.
+    """
+
+    def __init__(
+        self,
+        post: Post,
+        settings: PrivacySettings,
+        strategy: str,
+        in_the_open: Gatherer | None = None,
+    ) -> None:
+        check_strategy(settings, strategy, ROBUST)
+        self._post = post
+        self._settings = settings
+        self._terms = terms_of(settings)
+        # Whom a median sets aside depends on all: no ε would be known for that.
+        times = math.inf if settings.private else settings.times_median
+        bounds = Bounds(settings.clip, times)
+        self._open = in_the_open or PlainGatherer(post, bounds)
+        self.last: SecureOutcome | None = None
+
+    def allow(self, finished: int) -> float | None:
+        """ε after one more round. Raises BudgetSpent where the run may not tell as much."""
+        accountant = self._settings.accountant
+        return accountant.check(finished) if accountant else None
+
+    def gather(self, ask: Ask) -> Gathered:
+        """Raises FederationError where the round can't be as private as asked."""
+        seen = what_is_seen(self._settings, len(ask.trainings))
+        LOG.info("round_is_seen", round=ask.round, secure=seen.secure, why=seen.why)
+        found = self._summed(ask) if seen.secure else self._open.gather(ask)
+        if self._settings.private and not seen.secure:
+            self._add_noise(ask, found)
+        found.seen = seen.why
+        return found
+
+    def _summed(self, ask: Ask) -> Gathered:
+        secure_sum = SecureSum(self._post, self._terms, lambda one: _name(ask, one))
+        found = Gathered()
+        try:
+            outcome = self.last = secure_sum.gather(ask.trainings, ask.deadline_s)
+        except FederationError as error:
+            found.reason = error.message
+        else:
+            self._fill(ask, found, outcome)
+        taken = {one.device for one in found.took_part}
+        found.silent = sorted(secure_sum.silent)
+        found.aside = [
+            SetAside(_name(ask, one), why)
+            for one, why in sorted(secure_sum.aside.items())
+            if _name(ask, one) not in taken
+        ]
+        return found
+
+    def _fill(self, ask: Ask, found: Gathered, outcome: SecureOutcome) -> None:
+        mean = np.asarray(outcome.mean.mean[: ask.layout.size], np.float64)
+        names, numbers = sorted(self._terms.metrics), outcome.mean.mean[ask.layout.size :]
+        metrics = dict(zip(names, numbers, strict=True))
+        devices, weight = outcome.mean.devices, outcome.mean.weight
+        if self._settings.private:
+            mean = with_noise(mean, self._settings, len(devices), rounding=outcome.rounding)
+        found.loss = float(metrics.get(LOSS, math.nan))
+        found.examples = weight
+        found.answers = [answer_of(ask.trainings[0], ask, Update(mean, weight, found.loss))]
+        found.took_part = [TookPart(name) for name in sorted(_name(ask, one) for one in devices)]
+
+    def _add_noise(self, ask: Ask, found: Gathered) -> None:
+        """One answer instead of many: the mean of changes of equal weight, with noise on it."""
+        if not found.answers:
+            return
+        changes = [
+            clipped(ask.layout.flat(_arrays(answer.content)) - ask.values, self._settings.clip)
+            for answer in found.answers
+        ]
+        mean = with_noise(np.mean(changes, axis=0), self._settings, len(changes))
+        update = Update(mean, len(changes), math.nan)
+        found.answers = [answer_of(ask.trainings[0], ask, update)]
+
+
+def terms_of(settings: PrivacySettings) -> SecureTerms:
+    """Under differential privacy all devices weigh alike, and no metric leaves a device.
+
+    A weight or a loss would tell about a device what no noise covers.
+    """
+    return SecureTerms(
+        cap=1 if settings.private else settings.most_examples,
+        norm=settings.clip,
+        floor=settings.floor,
+        reach=settings.reach,
+        metrics={} if settings.private else METRICS,
+        step_seconds=settings.step_s,
+    )
+
+
+def _arrays(content: RecordDict) -> dict[str, NDArray[np.generic]]:
+    return {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
+
+
+def _name(ask: Ask, node: int) -> str:
+    return ask.names.get(node, str(node))

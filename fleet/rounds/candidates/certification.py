@@ -1,0 +1,133 @@
+"""The candidate's gate, from counts that devices made on parts that they keep from training."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleet.rounds.candidates.system_promise import Edge, Halves, Together, promise_together
+from fleet.rounds.configuration.settings import PromiseSettings
+from fleet.rounds.coordination.questioning import Asking
+from shared.certification.certificate import METHOD, Limits
+from shared.certification.gate import Gate
+from shared.certification.promises import Certificate, GateSpec, Promise, describe
+from shared.certification.shortage import Erring, too_few
+from shared.certification.tally import LENGTH, Tally
+from shared.errors import FederationError
+from shared.federation.questions import Question
+
+ESCAPE_TARGET, OVERKILL_TARGET = 0.04, 0.02
+OPTIONS = ("release.promise.escapes", "release.promise.overkill")
+RUNTIME = "onnx"
+NOT_ASKED = "nothing is promised, as nothing can be of the edge; no device was sent the tail"
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A gate, and what is promised of it.
+
+    certificate   None where nothing can be promised
+    told          the promise in a sentence, or why there is none
+    chosen        where the thresholds come from
+    system        what is told of edge and cloud together
+    doubt         why a person should look before it goes out; empty where there is no reason to
+    """
+
+    gate: Gate
+    certificate: Certificate | None
+    told: str
+    chosen: str
+    data_hash: str
+    system: str
+    doubt: str = ""
+
+
+def choose_gate(
+    asking: Asking,
+    halves: Halves,
+    before: Gate,
+    promise: PromiseSettings,
+    *,
+    created: str,
+    run: str,
+) -> Gated:
+    """Certified where the summed parts suffice, else by plain targets, else as it was before.
+
+    Of edge and cloud together something is promised only where it is of the edge, too.
+    Raises FederationError where the edge's counts can't be had.
+    """
+    summed = asking.counted(Question("tally", "calibrate"), (halves.head,), LENGTH)
+    tally = Tally.read(np.asarray(summed.total, np.int64))
+    data_hash = hashlib.sha256(tally.flat().astype("<i8").tobytes()).hexdigest()
+    limits = promise.limits
+    found = tally.gate(limits)
+    if found is None:
+        return _without(tally, before, limits, data_hash)
+    edge = Gate(found.pass_below, found.reject_from, before.cloud_reject_from, before.tail_weight)
+    together = promise_together(asking, halves, Edge(tally, edge, limits, summed.devices))
+    gate = together.gate
+    certificate = Certificate(
+        delta=limits.delta,
+        edge_escapes=Promise(
+            limit=limits.escapes,
+            seen=tally.defective.passed_by(gate),
+            counted=found.escapes.counted,
+            parts=tally.defective.parts,
+        ),
+        edge_overkill=Promise(
+            limit=limits.overkill,
+            seen=tally.good.rejected_by(gate),
+            counted=found.overkill.counted,
+            parts=tally.good.parts,
+        ),
+        system=together.certificate,
+        head=hashlib.sha256(halves.head).hexdigest(),
+        gate=spec_of(gate),
+        runtime=RUNTIME,
+        data=f"{len(summed.devices)} devices' own parts, counted in run {run[:12]}",
+        data_hash=data_hash,
+        split="calibrate",
+        pictures=tally.pictures,
+        method=f"{METHOD}; counts summed over devices",
+        created=created,
+    )
+    chosen = _chosen(together)
+    promised = describe(certificate)
+    return Gated(gate, certificate, promised, chosen, data_hash, together.told, together.doubt)
+
+
+def _chosen(together: Together) -> str:
+    if together.certificate:
+        return "certified"
+    return "the edge's certified, the cloud's as in the present bundle"
+
+
+def _without(tally: Tally, before: Gate, limits: Limits, data_hash: str) -> Gated:
+    lacking = too_few(
+        Erring(tally.defective.parts, tally.defective.passed_by(before)),
+        Erring(tally.good.parts, tally.good.rejected_by(before)),
+        limits,
+        OPTIONS,
+    )
+    told = f"{lacking.message}\n  {lacking.fix}"
+    try:
+        gate = tally.plain_gate(before, ESCAPE_TARGET, OVERKILL_TARGET)
+    except FederationError as error:
+        chosen = f"as in the present bundle: {error.message}"
+        return Gated(before, None, told, chosen, data_hash, NOT_ASKED)
+    chosen = (
+        f"{ESCAPE_TARGET:.0%} escapes and {OVERKILL_TARGET:.0%} overkill at most on the devices' "
+        "calibration parts; a target, no promise"
+    )
+    return Gated(gate, None, told, chosen, data_hash, NOT_ASKED)
+
+
+def spec_of(gate: Gate) -> GateSpec:
+    return GateSpec(
+        pass_below=gate.pass_below,
+        reject_from=gate.reject_from,
+        cloud_reject_from=gate.cloud_reject_from,
+        tail_weight=gate.tail_weight,
+    )

@@ -1,0 +1,122 @@
+"""How much a run lets the server see of a device: settings, the choice they lead to, the noise."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from fleet.rounds.configuration.accountant import Accountant
+from shared.errors import FederationError, SettingsError
+from shared.federation.masking import FEWEST
+from shared.settings import Settings
+
+
+class PrivacySettings(Settings):
+    """What the server may see, and what a run may tell about a device."""
+
+    secure: bool = Field(default=True, description="the server sees sums only, from 3 devices up")
+    require_secure: bool = Field(default=False, description="no round in which it sees more")
+    clip: float = Field(default=100.0, gt=0, description="L2 norm that changes are scaled down to")
+    times_median: float = Field(
+        default=10.0, gt=1, description="longer than so many medians: set aside (not if secure)"
+    )
+    floor: float = Field(
+        default=0.25, gt=0, description="a value may change by this much under secure sums ..."
+    )
+    reach: float = Field(default=0.5, ge=0, description="... and by this share of its size")
+    most_examples: int = Field(
+        default=1024, ge=1, le=65_536, description="under secure sums, more count as so many"
+    )
+    step_s: float = Field(
+        default=10.0, gt=0, description="for each of the three exchanges after the training"
+    )
+    noise: float = Field(
+        default=0.0, ge=0, description="differential privacy: noise on the sum, in clip norms"
+    )
+    delta: float = Field(default=1e-5, gt=0, lt=1, description="of differential privacy")
+    budget: float = Field(default=math.inf, gt=0, description="ε at which the run stops")
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> PrivacySettings:
+        if self.require_secure and not self.secure:
+            raise ValueError("require_secure asks for what `secure: false` turns off")
+        if self.noise == 0 and self.budget != math.inf:
+            raise ValueError("a budget needs noise: without it one round has no bound")
+        return self
+
+    @property
+    def private(self) -> bool:
+        return self.noise > 0
+
+    @property
+    def accountant(self) -> Accountant | None:
+        return Accountant(self.noise, self.delta, self.budget) if self.private else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the server sees of a round: `secure`: sums only; and why, in words for the report."""
+
+    secure: bool
+    why: str
+
+
+def check_strategy(settings: PrivacySettings, strategy: str, robust: tuple[str, ...]) -> None:
+    """Raises SettingsError where a strategy needs what the settings hide.
+
+    robust   strategies that look at each update by itself
+    """
+    if strategy not in robust:
+        return
+    if settings.secure:
+        raise SettingsError(
+            f"`{strategy}` compares single updates, which secure aggregation hides",
+            fix="choose fedavg, fedprox, fedadam or fedbn, or set `privacy.secure: false`",
+        )
+    if settings.private:
+        raise SettingsError(
+            f"no ε is known for `{strategy}`: one device can move its result by more than a mean's",
+            fix="choose fedavg, fedprox, fedadam or fedbn, or set `privacy.noise: 0`",
+        )
+
+
+def what_is_seen(settings: PrivacySettings, devices: int) -> Seen:
+    """Whether a round of so many devices is summed under masks.
+
+    Raises FederationError where it has to be, and they are too few.
+    """
+    if not settings.secure:
+        return Seen(secure=False, why="secure aggregation is off: the server sees each update")
+    if devices >= FEWEST:
+        return Seen(secure=True, why=f"the server sees the sum of {devices} updates only")
+    if settings.require_secure:
+        raise FederationError(
+            f"{devices} devices take part; {FEWEST} are needed to hide each other's updates",
+            fix="label parts on more devices, or set `privacy.require_secure: false`",
+        )
+    return Seen(
+        secure=False,
+        why=f"with {devices} devices the server sees each update: {FEWEST} could hide each other",
+    )
+
+
+def with_noise(
+    mean: NDArray[np.floating],
+    settings: PrivacySettings,
+    devices: int,
+    *,
+    rounding: float = 0.0,
+    seed: int | None = None,
+) -> NDArray[np.float64]:
+    """The mean of `devices` clipped changes of equal weight, with Gaussian noise on it.
+
+    rounding   L2 norm by which encoding may have moved one device's change
+    """
+    deviation = settings.noise * (settings.clip + rounding) / devices
+    rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
+    return np.asarray(mean, np.float64) + rng.normal(0.0, deviation, np.shape(mean))

@@ -1,0 +1,308 @@
+"""The coordinator of a run: who is there, one round after the other, and a journal of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.serverapp.grid import Grid
+
+from fleet.rounds.aggregation.gatherer import Ask, Gathered, Gatherer, pack
+from fleet.rounds.aggregation.private_gatherer import PrivateGatherer
+from fleet.rounds.aggregation.strategies import (
+    StrategyName,
+    make_strategy,
+    memory_of,
+    remember,
+    scope_for,
+)
+from fleet.rounds.configuration.settings import RoundSettings
+from fleet.rounds.coordination.journal import Progress, RunJournal, Terms
+from fleet.rounds.coordination.participants import Chosen, RollCall
+from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.grids.configuring import Configuring
+from fleet.rounds.grids.messaging import Post
+from fleet.rounds.report.record import Candidate, RoundRecord, SetAside
+from shared.clock import Clock, SystemClock
+from shared.errors import FederationError
+from shared.federation.base_network import BaseNetwork
+from shared.federation.protocol import ORDER, Layout, TrainOrder, Vector, narrow
+from shared.log import get_logger
+
+log = get_logger("rounds")
+
+Watcher = Callable[[RoundRecord, Vector], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do.
+
+    rounds   in all, counted from the run's first start
+    run      its name, under which devices keep what is their own; empty: from seed and base
+    """
+
+    strategy: StrategyName
+    rounds: int
+    seed: int = 0
+    run: str = ""
+
+
+class Coordinator:
+    """Runs rounds over a grid and keeps a journal, from which a later start goes on.
+
+    gatherer   how updates come together; by itself, as `settings.privacy` says
+    watch      called after each round with its record and the values, in 64 bits
+    Raises FederationError where the journal is another run's.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        settings: RoundSettings,
+        plan: Plan,
+        base: BaseNetwork,
+        *,
+        gatherer: Callable[[Post], Gatherer] | None = None,
+        watch: Watcher = lambda _record, _values: None,
+        clock: Clock | None = None,
+        post: Post | None = None,
+    ) -> None:
+        self._grid = grid
+        self._settings = settings
+        self._plan = plan
+        self._base = base
+        self._watch = watch
+        self._clock = clock or SystemClock()
+        self._post = post or Post(grid, clock=self._clock)
+        self._gatherer = (
+            gatherer(self._post)
+            if gatherer
+            else PrivateGatherer(self._post, settings.privacy, plan.strategy)
+        )
+        self._rolls = RollCall(grid, self._post, settings, base.sha256, self._clock)
+        self._scope = scope_for(plan.strategy, settings)
+        self.layout = Layout.of(base.arrays, self._scope.travelling(base.arrays))
+        self._strategy = make_strategy(plan.strategy, settings)
+        self._journal = RunJournal(settings.folder)
+        self.progress = self._resume()
+
+    @property
+    def grid(self) -> Grid:
+        return self._grid
+
+    @property
+    def folder(self) -> Path:
+        """Of the journal and the result."""
+        return self._settings.folder
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Of the base network, and so of the result."""
+        return self._base.architecture
+
+    @property
+    def base(self) -> BaseNetwork:
+        return self._base
+
+    @property
+    def settings(self) -> RoundSettings:
+        return self._settings
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    def asking(self) -> Asking:
+        """Questions to all devices that can take part now, about the network as it stands.
+
+        Raises FederationError where there are none.
+        """
+        self._post.weigh()
+        names = self._rolls.present()
+        if not names:
+            raise FederationError(
+                "no device is there to be asked about the result",
+                fix="see `splitsight fleet federate --dry-run`; run it again when some are there",
+            )
+        return Asking(
+            self._post, self._settings.privacy, names, self._settings.deadline_s,
+            narrow(self.progress.values),
+        )  # fmt: skip
+
+    def candidates(self) -> list[Candidate]:
+        """Who would take part now, and why others would not: nothing is trained."""
+        return self._rolls.call()
+
+    def run(self) -> Progress:
+        """The rounds that are left.
+
+        Raises FederationError after `void_limit` void rounds in a row.
+        """
+        while self.progress.round < self._plan.rounds:
+            self.step()
+        return self.progress
+
+    def step(self) -> RoundRecord:
+        """One round more; when it returns, the journal holds it. Raises as `run` does."""
+        record = self._round(self.progress.round + 1)
+        self.progress.history.append(record)
+        self.progress.memory = memory_of(self._strategy)
+        self._journal.keep(self.progress)
+        log.info(
+            "round_over",
+            round=record.round,
+            outcome=record.outcome,
+            devices=len(record.took_part),
+            aside=len(record.aside),
+            seconds=round(record.seconds, 3),
+        )
+        self._watch(record, self.progress.values)
+        self._stop_if_void()
+        return record
+
+    def result(self) -> dict[str, np.ndarray]:
+        """The base's arrays with what was learned in their place."""
+        learned = self.layout.named(self.progress.values)
+        return {
+            name: learned[name].astype(array.dtype) if name in learned else array
+            for name, array in self._base.arrays.items()
+        }
+
+    def order(self, round_: int) -> TrainOrder:
+        """What devices are told; the rate falls by a cosine over the run's rounds."""
+        local = self._settings.local
+        done = (round_ - 1) / max(1, self._plan.rounds - 1)
+        level = local.last_rate + (1 - local.last_rate) * 0.5 * (1 + math.cos(math.pi * done))
+        return TrainOrder(
+            run=self.progress.terms.run,
+            base=self._base.sha256,
+            layout=self.layout.sha256,
+            scope=self._scope,
+            epochs=local.epochs,
+            batch=local.batch,
+            rate=local.rate * level,
+            block_share=local.block_share,
+            decay=local.decay,
+            versions=local.versions,
+            seed=self._plan.seed,
+        )
+
+    def _round(self, number: int) -> RoundRecord:
+        started = self._clock.monotonic()
+        before = sum(record.outcome == "finished" for record in self.progress.history)
+        epsilon = self._gatherer.allow(before)
+        self._post.weigh()
+        late = [self._rolls.name(node) for node in self._post.late()]
+        chosen = self._rolls.choose(f"{self._plan.seed}/{number}")
+        found, reason = Gathered(), chosen.shortage
+        if not reason:
+            try:
+                found = self._train(number, chosen)
+                reason = found.reason or self._rolls.shortage(len(found.took_part))
+            except FederationError as error:
+                reason = error.message
+        if not reason:
+            self._mix(number, found.answers)
+        self._rolls.forget(found.silent)
+        return RoundRecord(
+            round=number,
+            outcome="void" if reason else "finished",
+            took_part=[] if reason else found.took_part,
+            aside=sorted([*chosen.aside, *found.aside], key=lambda one: one.device),
+            late=late,
+            bytes_down=max(self._post.bytes_down.values(), default=0),
+            bytes_up=max(self._post.bytes_up.values(), default=0),
+            seconds=self._clock.monotonic() - started,
+            reason=reason,
+            seen=found.seen,
+            epsilon=None if reason else epsilon,
+            summed_examples=None if reason else found.examples,
+            summed_loss=None if reason else found.loss,
+        )
+
+    def _train(self, number: int, chosen: Chosen) -> Gathered:
+        arrays = self.layout.named(self.progress.values)
+        trainings: Sequence[Message] = list(
+            self._strategy.configure_train(
+                number,
+                ArrayRecord({name: Array(np.asarray(a)) for name, a in arrays.items()}),
+                ConfigRecord({ORDER: self.order(number).encode()}),
+                Configuring(self._grid, chosen.nodes),
+            )
+        )
+        packed = pack(trainings, self.progress.values)
+        return self._gatherer.gather(
+            Ask(
+                number,
+                self.layout,
+                self.progress.values,
+                packed,
+                {node: self._rolls.name(node) for node in chosen.nodes},
+                self._settings.deadline_s,
+            )
+        )
+
+    def _mix(self, number: int, answers: Sequence[Message]) -> None:
+        arrays, _ = self._strategy.aggregate_train(number, answers)
+        if arrays is None:
+            raise FederationError(f"round {number} gave the strategy nothing to mix")
+        self.progress.values = self.layout.flat({n: a.numpy() for n, a in arrays.items()})
+
+    def _resume(self) -> Progress:
+        terms = self._terms()
+        found = self._journal.read()
+        if found is None:
+            values = self.layout.flat(self._base.arrays)
+            return Progress(terms, values)
+        if found.terms != terms:
+            raise FederationError(
+                f"{self._settings.folder} holds a run with other settings, strategy or base",
+                fix="go on with the same, or give the new run another folder",
+            )
+        remember(self._strategy, found.memory)
+        log.info("run_resumed", run=terms.run, round=found.round)
+        return found
+
+    def _terms(self) -> Terms:
+        settings = self._settings.model_dump(mode="json", include=_ARITHMETIC)
+        fingerprint = _sha256(settings)
+        plan = self._plan
+        run = plan.run or _sha256(
+            [plan.strategy, plan.rounds, plan.seed, self._base.sha256, fingerprint]
+        )
+        return Terms(
+            run[:32], plan.strategy, plan.rounds, plan.seed, self._base.sha256,
+            self.layout.sha256, fingerprint,
+        )  # fmt: skip
+
+    def _stop_if_void(self) -> None:
+        last = self.progress.history[-self._settings.void_limit :]
+        if len(last) < self._settings.void_limit or any(r.outcome != "void" for r in last):
+            return
+        raise FederationError(
+            f"{len(last)} rounds in a row were void, the last since {last[-1].reason}"
+            f"{_told(last[-1].aside)}",
+            fix="see `splitsight fleet federate --dry-run`; the run goes on from its last round",
+        )
+
+
+_ARITHMETIC = {
+    "scope", "local", "share", "proximal", "adam_rate", "adam_floor", "poisoned", "privacy",
+}  # fmt: skip
+
+
+def _sha256(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _told(aside: Sequence[SetAside]) -> str:
+    told = "; ".join(f"{one.device}: {one.reason}" for one in aside)
+    return f" ({told})" if told else ""

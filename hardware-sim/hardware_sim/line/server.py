@@ -1,0 +1,291 @@
+"""The socket of a simulated line: boxes watch its camera, and a scenario turns its knobs."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import secrets
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from hardware_sim.camera.faults import Shot, parse_effect
+from hardware_sim.line.ejector import Command
+from hardware_sim.line.line import Line, Sight
+from hardware_sim.line.messages import (
+    BEAT_S,
+    Actuate,
+    Ask,
+    Beat,
+    Burst,
+    ChangeSpeed,
+    ClearEffect,
+    Done,
+    Ended,
+    FromLine,
+    Hello,
+    LineState,
+    Missing,
+    Picture,
+    Refused,
+    SetEffect,
+    ToLine,
+    Watch,
+    receive,
+    send,
+    to_line,
+)
+from shared.clock import Clock
+from shared.errors import ProcessError, SplitsightError, WireError
+from shared.log import get_logger
+
+log = get_logger("line")
+
+UNREAD = 8
+"""Frames kept for a box that does not read; then the oldest goes, as in a camera's buffer."""
+SEND_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 2.0
+MAX_PATH = 100
+Note = tuple[FromLine, bytes]
+
+
+class Watcher:
+    """A box at the line's camera: what is still to be sent to it."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._notes: queue.Queue[Note] = queue.Queue(UNREAD)
+        self.thread = threading.current_thread()
+        self.unread = 0
+
+    def offer(self, note: Note) -> None:
+        """Called by the line only. Never waits."""
+        while True:
+            try:
+                self._notes.put_nowait(note)
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._notes.get_nowait()
+                    self.unread += 1
+            else:
+                return
+
+    def hang_up(self) -> None:
+        """The box notices at once."""
+        with contextlib.suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
+
+    def next(self) -> Note:
+        """The next note; a beat where there is none for a while."""
+        try:
+            return self._notes.get(timeout=BEAT_S)
+        except queue.Empty:
+            return Beat(), b""
+
+
+class LineServer:
+    """Serves one line. `deliver` is what the line is given to hand its shots to."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.run = secrets.token_hex(4)
+        self.watched = threading.Event()
+        self._path = path
+        self._clock = clock
+        self._line: Line | None = None
+        self._watchers: list[Watcher] = []
+        self._unread = 0
+        self._ended = False
+        self._listener: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def start(self, line: Line) -> None:
+        """Listen. Raises ProcessError where the socket can't be had."""
+        self._line = line
+        self._listener = _listening(self._path)
+        threading.Thread(target=self._accept, name="line-socket", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tell the boxes that it is over, and close. May be called twice."""
+        self._ended = True
+        watchers = self._take_watchers()
+        for watcher in watchers:
+            watcher.offer((Ended(), b""))
+        for watcher in watchers:
+            watcher.thread.join(STOP_TIMEOUT_S)
+        if self._listener is not None:
+            # Closing alone would leave a thread that waits in accept() where it is.
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+            self._path.unlink(missing_ok=True)
+
+    def deliver(self, sight: Sight, shots: Sequence[Shot]) -> None:
+        """Hand a part's shots to every box that watches."""
+        for note in self._notes(sight, shots):
+            for watcher in list(self._watchers):
+                watcher.offer(note)
+
+    def _notes(self, sight: Sight, shots: Sequence[Shot]) -> list[Note]:
+        if not shots:
+            gone = self._line is not None and self._line.faults.disconnected is not None
+            return [(Missing(sight.part, sight.triggered, sight.deadline, gone), b"")]
+        notes: list[Note] = []
+        for shot in shots:
+            height, width = shot.pixels.shape[:2]
+            channels = 1 if shot.pixels.ndim == 2 else shot.pixels.shape[2]
+            header = Picture(
+                part=sight.part,
+                triggered=sight.triggered,
+                deadline=sight.deadline,
+                height=height,
+                width=width,
+                channels=channels,
+                source=sight.source,
+            )
+            notes.append((header, shot.pixels.tobytes()))
+        return notes
+
+    def _accept(self) -> None:
+        listener = self._listener
+        while listener is not None and not self._ended:
+            try:
+                stream, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(
+                target=self._serve, args=(stream,), name="line-peer", daemon=True
+            ).start()
+
+    def _serve(self, stream: socket.socket) -> None:
+        with stream, contextlib.suppress(OSError):
+            try:
+                while (heard := receive(stream, to_line)) is not None:
+                    if isinstance(heard[0], Watch):
+                        stream.settimeout(SEND_TIMEOUT_S)
+                        self._feed(stream)
+                        return
+                    send(stream, self._answer(heard[0]))
+            except WireError as error:
+                log.warning("line_peer_refused", error=str(error))
+                send(stream, Refused(error.message, error.fix))
+
+    def _feed(self, stream: socket.socket) -> None:
+        """Send parts to a box until it or the line goes."""
+        if self._is_dark:
+            return
+        watcher = Watcher(stream)
+        send(stream, Hello(self.run))
+        with self._lock:
+            self._watchers.append(watcher)
+        if self._ended:
+            watcher.offer((Ended(), b""))
+        self.watched.set()
+        try:
+            while True:
+                header, body = watcher.next()
+                send(stream, header, body)
+                if isinstance(header, Ended):
+                    return
+        finally:
+            with self._lock:
+                self._unread += watcher.unread
+                if watcher in self._watchers:
+                    self._watchers.remove(watcher)
+
+    def _answer(self, asked: ToLine) -> FromLine:
+        if self._line is None:
+            return Refused("the line has not started", "wait until it has")
+        try:
+            return self._do(asked, self._line)
+        except SplitsightError as error:
+            return Refused(error.message, error.fix)
+
+    def _do(self, asked: ToLine, line: Line) -> FromLine:
+        match asked:
+            case SetEffect(effect):
+                line.faults.set(parse_effect(effect), self._clock.monotonic())
+                if self._is_dark:
+                    for watcher in self._take_watchers():
+                        watcher.hang_up()
+            case ClearEffect(kind):
+                line.faults.clear(kind)
+            case Burst(parts, rate):
+                line.burst(parts, rate)
+            case ChangeSpeed(speed):
+                line.change_speed(speed)
+            case Actuate(part, verdict, in_ms):
+                now = self._clock.monotonic()
+                line.tell(Command(part, verdict, now, now + in_ms / 1000))
+            case Ask():
+                return self._state(line)
+            case Watch():
+                raise AssertionError("a camera is fed, not answered")
+        return Done()
+
+    def _state(self, line: Line) -> LineState:
+        return LineState(
+            run=self.run,
+            speed=line.conveyor.speed,
+            photographed=line.photographed,
+            ejected=line.ejected,
+            over=line.over,
+            burst=line.burst_left,
+            effects=[effect.model_dump() for effect in line.faults.active],
+            cameras=len(self._watchers),
+            unread=self.unread,
+            table=line.ejector.table,
+        )
+
+    @property
+    def unread(self) -> int:
+        """Frames thrown away since a box did not read fast enough."""
+        with self._lock:
+            return self._unread + sum(watcher.unread for watcher in self._watchers)
+
+    @property
+    def _is_dark(self) -> bool:
+        """Whether boxes hear nothing of the line at all."""
+        fault = self._line.faults.disconnected if self._line else None
+        return fault is not None and not fault.sensor_lives
+
+    def _take_watchers(self) -> list[Watcher]:
+        with self._lock:
+            taken, self._watchers = self._watchers, []
+        return taken
+
+
+def _listening(path: Path) -> socket.socket:
+    if len(str(path).encode()) > MAX_PATH:
+        raise ProcessError(
+            f"the socket's path has {len(str(path).encode())} B, the system takes {MAX_PATH}",
+            fix="give --socket a shorter path",
+        )
+    if path.is_socket() and _answers(path):
+        raise ProcessError(
+            f"another line already serves {path}", fix="end it, or give another --socket"
+        )
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            path.unlink()  # left behind by a line that was killed
+        listener.bind(str(path))
+        listener.listen(16)
+    except OSError as error:
+        listener.close()
+        raise ProcessError(
+            f"the socket {path} can't be made ({error.strerror or error})",
+            fix="give --socket a path in a folder that is there and can be written",
+        ) from error
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,90 @@
+"""The real cloud as a process of its own on loopback, for demos and scenarios."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from hardware_sim.processes.child import Child, splitsight
+from shared.errors import ProcessError
+
+READY_TIMEOUT_S = 60.0
+POLL_S = 0.25
+
+
+class CloudProcess:
+    """`splitsight cloud serve` on SQLite in a folder, with a broker that somebody else runs."""
+
+    def __init__(
+        self,
+        folder: Path,
+        bundle: Path,
+        *,
+        port: int,
+        broker_port: int,
+        tail: Mapping[str, object] | None = None,
+        services: Mapping[str, object] | None = None,
+    ) -> None:
+        """port: of the API and the live page; tail: its settings; None: any runtime, one thread
+
+        services   settings of what is plugged in, by name
+        """
+        self._folder = folder
+        self._port = port
+        settings = {
+            "bundles": [str(bundle.resolve())],
+            "broker": {"port": broker_port},
+            "embedded_broker": {"enabled": False},
+            "database": self.database,
+            "tail": dict(tail or {"runtime": "auto", "threads": 1}),
+            "api": {"port": port},
+            **(services or {}),
+        }
+        config = folder / "cloud.yaml"
+        config.write_text(yaml.safe_dump(settings, sort_keys=False))
+        command = splitsight("cloud", "serve", "--config", str(config))
+        self.child = Child("cloud", command, folder / "cloud.log")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def database(self) -> str:
+        return f"sqlite:///{self._folder / 'records.db'}"
+
+    def start(self) -> None:
+        self.child.start()
+
+    def wait_until_ready(self) -> None:
+        """Raises ProcessError where it ended, or does not answer."""
+        give_up = time.monotonic() + READY_TIMEOUT_S
+        while not self.answers:
+            if self.child.exit_code is not None:
+                raise self.child.failure()
+            if time.monotonic() > give_up:
+                raise ProcessError(
+                    f"the cloud did not answer at {self.url} within {READY_TIMEOUT_S:.0f} s",
+                    fix=f"its log is {self.child.log}",
+                )
+            threading.Event().wait(POLL_S)
+
+    @property
+    def answers(self) -> bool:
+        """Whether it does its work."""
+        return bool(self.ask("/api/health"))
+
+    def ask(self, path: str) -> object:
+        """What the API answers, or None where it does not."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=2.0) as answer:  # noqa: S310 - our own loopback address
+                return json.load(answer)
+        except (OSError, urllib.error.URLError, ValueError):
+            return None

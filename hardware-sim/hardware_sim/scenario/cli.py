@@ -1,0 +1,88 @@
+"""`splitsight sim run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
+from hardware_sim.scenario.plant import Plant, require_able
+from hardware_sim.scenario.records import kept
+from hardware_sim.scenario.run import Run
+from hardware_sim.scenario.settings import Scenario, load_scenario
+from hardware_sim.scenario.verdict import ScenarioReport, report
+from shared.clock import SystemClock
+from shared.console import Format, err, out, print_json
+from shared.errors import CheckFailed
+from shared.storage.report_folder import prepare_report
+
+
+def run(
+    scenario: Annotated[
+        Path, typer.Argument(help="A scenario's YAML file, or a shipped one's name.")
+    ],
+    report_: Annotated[
+        Path | None, typer.Option("--report", help="Write report.html and report.json here.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep logs, journals and records in this folder.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+) -> None:
+    """Run a plant through a scenario; exit code 61 where an expectation is not met."""
+    wanted = load_scenario(scenario)
+    if report_ is not None:
+        prepare_report(report_, "sim")
+    with work_folder(keep) as folder:
+        found = carry_out(wanted, folder, report_)
+    if format_ == "json":
+        print_json(found)
+    else:
+        out.print(described(found))
+    if not found.ok:
+        unmet = [check.name for check in found.checks if not check.ok]
+        raise CheckFailed(
+            f"{found.name} is not as expected: {', '.join(unmet)}",
+            fix="look at --report DIR, and with --keep DIR at the logs",
+        )
+
+
+def carry_out(wanted: Scenario, folder: Path, report_folder: Path | None) -> ScenarioReport:
+    """Start the plant, run it, put it away, judge."""
+    stop, bundle = StopSignal(), wanted.bundle or SHIPPED_BUNDLE
+    require_able(wanted, bundle)
+    with Plant(wanted, bundle, folder) as plant:
+        err.print(f"{wanted.name}: {wanted.about}", highlight=False)
+        plant.start()
+        with _bar() as bar:
+            task = bar.add_task(wanted.name, total=wanted.duration_s)
+            observed = Run(plant, SystemClock(), stop).go(
+                lambda seconds: bar.update(task, completed=seconds)
+            )
+    records = kept(plant.cloud.database, observed.passed)
+    found = report(wanted, observed, records)
+    if report_folder is not None:
+        from hardware_sim.scenario.page import write_report  # noqa: PLC0415 - draws with matplotlib
+
+        write_report(report_folder, wanted, observed, records, found)
+    return found
+
+
+def described(found: ScenarioReport) -> Table:
+    """Every expectation with its value."""
+    title = f"{found.name}: {'as expected' if found.ok else 'NOT as expected'}"
+    table = Table(title=f"{title}, {found.seconds:.0f} s", title_justify="left")
+    for column in ("", "expected", "found", ""):
+        table.add_column(column)
+    for check in found.checks:
+        table.add_row(check.name, check.wanted, check.found, "ok" if check.ok else "NOT MET")
+    return table
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True)

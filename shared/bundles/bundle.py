@@ -1,0 +1,268 @@
+"""A bundle: one model release. Open it, describe it, write it.
+
+A folder, or the same files in one uncompressed zip. Every file is checked against the
+manifest's sha256 when it is read, so that nothing runs that the manifest does not promise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED, Manifest
+from shared.errors import BundleError, BundleMismatch
+from shared.features.codec import CodecTables, FeatureCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Inputs and what the model made of them when the bundle was built.
+
+    inputs        uint8 (n, c, h, w)
+    edge_scores   the int8 head's, float32 (n,); float_scores the float head's
+    symbols       int8 (n, c, h, w)
+    tail_scores   the tail's own, float32 (n,)
+    payload       the first input's encoded symbols
+    """
+
+    inputs: NDArray[np.uint8]
+    edge_scores: NDArray[np.float32]
+    symbols: NDArray[np.int8]
+    tail_scores: NDArray[np.float32]
+    payload: bytes
+    float_scores: NDArray[np.float32]
+
+    def to_bytes(self) -> bytes:
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            inputs=self.inputs,
+            edge_scores=self.edge_scores,
+            symbols=self.symbols,
+            tail_scores=self.tail_scores,
+            payload=np.frombuffer(self.payload, np.uint8),
+            float_scores=self.float_scores,
+        )
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Golden:
+        """Raises BundleError where arrays are missing or not as described."""
+        try:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+                return cls(
+                    arrays["inputs"],
+                    arrays["edge_scores"],
+                    arrays["symbols"],
+                    arrays["tail_scores"],
+                    arrays["payload"].tobytes(),
+                    arrays["float_scores"],
+                )
+        except Exception as error:
+            # numpy and zlib answer damage with a dozen kinds of exception.
+            raise BundleError(f"{GOLDEN} can't be read ({error})", fix=_AGAIN) from error
+
+
+class Bundle:
+    """An opened bundle. Files are read and checked when they are first wanted."""
+
+    def __init__(self, path: Path, manifest: Manifest, manifest_bytes: bytes) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.id = hashlib.sha256(manifest_bytes).hexdigest()[:16]
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Raises BundleError where there is no bundle or its manifest can't be read."""
+        raw = _read(path, MANIFEST)
+        try:
+            manifest = Manifest.model_validate_json(raw)
+        except ValidationError as error:
+            raise BundleError(f"{path / MANIFEST}: {_problems(error)}", fix=_AGAIN) from error
+        lacking = [name for name in REQUIRED if name not in manifest.files]
+        if lacking:
+            raise BundleError(f"{path} lists no {', '.join(lacking)}", fix=_AGAIN)
+        return cls(path, manifest, raw)
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes. Raises BundleMismatch where they are not what is promised."""
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"{self.path.name} has no {name}", fix=_AGAIN)
+        raw = _read(self.path, name)
+        found = hashlib.sha256(raw).hexdigest()
+        if found != entry.sha256:
+            raise BundleMismatch(
+                f"{name} has sha256 {found[:12]}…, the manifest says {entry.sha256[:12]}…",
+                fix=_AGAIN,
+            )
+        return raw
+
+    @cached_property
+    def codec(self) -> FeatureCodec:
+        tables = CodecTables.from_json(self.read(CODEC))
+        return FeatureCodec.of(tables, self.manifest.features.shape)
+
+    @cached_property
+    def golden(self) -> Golden:
+        return Golden.from_bytes(self.read(GOLDEN))
+
+    @property
+    def size(self) -> int:
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+
+def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle as a folder, or as one file where `path` ends in `.zip`.
+
+    manifest   every field but `files`
+    The bundle appears under its name only when it is complete.
+    """
+    entries = {
+        name: {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+        for name, raw in files.items()
+    }
+    everything = {MANIFEST: _manifest_bytes(manifest, entries), **files}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        _write_zip(path, everything)
+    else:
+        partial = _partial(path)
+        _remove_folder(partial)
+        partial.mkdir()
+        for name, raw in everything.items():
+            (partial / name).write_bytes(raw)
+        _replace_folder(partial, path)
+    return Bundle.open(path)
+
+
+def amend_bundle(bundle: Bundle, changes: Mapping[str, object], path: Path | None = None) -> Bundle:
+    """Write a bundle with other fields in its manifest; its files stay as they are.
+
+    path   where to; without it in place, where a folder's models are not written again
+    What a changed field makes void, say a certificate of another gate, is left out. Raises
+    BundleError for fields that can't be, and where another process has changed the bundle since
+    it was opened.
+    """
+    target = path or bundle.path
+    fields = bundle.manifest.model_dump(exclude={"files"}) | dict(changes)
+    if target.resolve() != bundle.path.resolve():
+        return write_bundle(target, fields, _files(bundle))
+    if Bundle.open(target).id != bundle.id:
+        raise BundleError(f"{target} was changed meanwhile", fix="run the command again")
+    manifest = _manifest_bytes(fields, bundle.manifest.model_dump()["files"])
+    if target.is_dir():
+        _replace_file(target / MANIFEST, manifest)
+    else:
+        _write_zip(target, {MANIFEST: manifest, **_files(bundle)})
+    return Bundle.open(target)
+
+
+def pack_bundle(bundle: Bundle, path: Path, *, without: Collection[str] = ()) -> Bundle:
+    """Write a bundle, its manifest unchanged, as one zip file.
+
+    The same bundle gives the same bytes, wherever it lies, and with them the same release.
+    without   files that are left out; the manifest still promises them
+    Raises BundleMismatch for a file that is not what is promised.
+    """
+    names = sorted(set(bundle.manifest.files) - set(without))
+    manifest = _read(bundle.path, MANIFEST)
+    _write_zip(path, {MANIFEST: manifest, **{name: bundle.read(name) for name in names}})
+    return Bundle.open(path)
+
+
+def _files(bundle: Bundle) -> dict[str, bytes]:
+    return {name: bundle.read(name) for name in bundle.manifest.files}
+
+
+def _manifest_bytes(
+    fields: Mapping[str, object], entries: Mapping[str, Mapping[str, object]]
+) -> bytes:
+    try:
+        checked = Manifest.model_validate({**fields, "files": entries})
+    except ValidationError as error:
+        raise BundleError(
+            f"a bundle can't be written with this manifest: {_problems(error)}",
+            fix="correct these fields",
+        ) from error
+    return json.dumps(checked.model_dump(mode="json"), indent=2).encode() + b"\n"
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _write_zip(path: Path, everything: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(_partial(path), "w", zipfile.ZIP_STORED) as archive:
+        for name, raw in everything.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), raw)
+    _partial(path).replace(path)
+
+
+def _replace_file(path: Path, raw: bytes) -> None:
+    """In one step, so that a kill or a power cut leaves the old file or the new one."""
+    with _partial(path).open("wb") as stream:
+        stream.write(raw)
+        stream.flush()
+        os.fsync(stream.fileno())
+    _partial(path).replace(path)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    old = path.with_name(path.name + ".old")
+    if path.exists():
+        # What an earlier writer, killed in the middle, left behind would be in the way.
+        _remove_folder(old)
+        path.replace(old)
+    new.replace(path)
+    _remove_folder(old)
+
+
+def _remove_folder(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()
+    )
+
+
+# What zipfile raises for damaged archives, besides its own exception.
+_DAMAGE = (
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(name).file_size > MAX_FILE:
+                raise BundleError(f"{name} is larger than {MAX_FILE} B", fix=_AGAIN)
+            return archive.read(name)
+    except _DAMAGE as error:
+        raise BundleError(
+            f"{path} is not a bundle: {name} can't be read ({error})",
+            fix="give the folder or zip file that `splitsight cloud train` wrote",
+        ) from error
+
+
+_AGAIN = "fetch the bundle again, or rebuild it with `make bundle`"

@@ -1,0 +1,128 @@
+"""A gate's certificate as the manifest keeps it: what is promised, and for what it holds."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.certification.gate import Gate
+from shared.settings import Settings
+
+SHA256 = "^[0-9a-f]{64}$"
+PAIR = "^[0-9a-f]{16}$"
+
+
+class GateSpec(Settings):
+    """The gate's thresholds; see `shared.certification.gate.Gate`."""
+
+    pass_below: float
+    reject_from: float
+    cloud_reject_from: float
+    tail_weight: float = Field(1.0, ge=0, le=1, description="of the tail's score in the cloud's")
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.pass_below, self.reject_from, self.cloud_reject_from, self.tail_weight)
+
+
+class Promise(Settings):
+    """A share of parts that is not exceeded, with confidence 1 − delta on its own.
+
+    limit    the share that is promised
+    seen     how many of the `parts` that it was tested on exceeded the gate's thresholds
+    counted  how many the test counted; more than seen where choosing has to be paid for
+    """
+
+    limit: float = Field(gt=0, lt=1)
+    seen: int = Field(ge=0)
+    counted: int = Field(ge=0)
+    parts: int = Field(gt=0)
+
+
+class Measured(Settings):
+    """A share of parts as it was found, with the exact interval of confidence 1 − delta.
+
+    It describes; it promises nothing, since the thresholds were chosen on the same parts.
+    """
+
+    seen: int = Field(ge=0)
+    parts: int = Field(gt=0)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class SystemCertificate(Settings):
+    """What edge and cloud together promise, where both hold the bundle's pair and gate.
+
+    escapes    of defective parts; overkill: of good parts
+    cap_bytes  of an escalation's features, beyond which they are sent coarser
+    """
+
+    escapes: Promise
+    overkill: Measured
+    pair: str = Field(pattern=PAIR)
+    cap_bytes: int = Field(gt=0)
+    weights_compared: int = Field(
+        ge=1, description="tail weights among which the same parts chose; they share delta"
+    )
+
+
+class Certificate(Settings):
+    """What the gate promises of parts like those that it was tested on.
+
+    Each promise holds with confidence 1 − delta on its own; all of them at once with at least
+    1 − 3 delta (union bound). A part of several pictures counts as soon as one of them does.
+
+    edge_escapes   of defective parts; edge_overkill: of good parts
+    head, gate     for which it holds: the head's sha256, and the thresholds
+    """
+
+    delta: float = Field(gt=0, lt=1)
+    edge_escapes: Promise
+    edge_overkill: Promise
+    system: SystemCertificate | None
+    head: str = Field(pattern=SHA256)
+    gate: GateSpec
+    runtime: str = Field(description="the backend whose scores were tested")
+    data: str
+    data_hash: str = Field(pattern=SHA256, description="of the tested pictures and their labels")
+    split: str
+    pictures: int = Field(gt=0)
+    method: str
+    created: str
+
+    def holding(self, head: str, pair: str, cap_bytes: int, gate: GateSpec) -> Certificate | None:
+        """What is left of the certificate in a bundle of this head, pair, cap and gate."""
+        edge = (self.head, self.gate.pass_below, self.gate.reject_from)
+        if edge != (head, gate.pass_below, gate.reject_from):
+            return None
+        system = self.system
+        if system and (system.pair, system.cap_bytes, self.gate) != (pair, cap_bytes, gate):
+            return self.model_copy(update={"system": None})
+        return self
+
+
+def describe(certificate: Certificate | None) -> str:
+    """The promises in one plain sentence."""
+    if certificate is None:
+        return "no certificate"
+    escapes, overkill = certificate.edge_escapes, certificate.edge_overkill
+    system = certificate.system
+    return (
+        f"At most {percent(escapes.limit)} of defective parts pass at the edge, "
+        + (
+            f"at most {percent(system.escapes.limit)} pass edge and cloud together, "
+            if system
+            else ""
+        )
+        + f"and at most {percent(overkill.limit)} of good parts are rejected at the edge"
+        + ("" if system else "; of edge and cloud together nothing is promised")
+        + f"; each with {percent(1 - certificate.delta)} confidence, tested on {escapes.parts} "
+        f"defective and {overkill.parts} good parts of {certificate.data} "
+        f"({certificate.created[:10]})."
+    )
+
+
+def percent(share: float) -> str:
+    """A share for people: three digits, or as many as keep it from seeming to be all."""
+    digits = 3 if share < 0.995 else 4
+    return f"{share * 100:.{digits}g} %"

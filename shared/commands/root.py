@@ -1,0 +1,132 @@
+"""The command `splitsight`: finds its groups by entry points, so each extra brings its own."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from shared import log
+from shared.console import err
+from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
+from shared.openmp import yield_early
+
+GROUP = "splitsight.groups"
+OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
+
+
+def discovered_groups() -> dict[str, EntryPoint]:
+    """Command groups by name, from every installed package."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+class _RootGroup(TyperGroup):
+    """The root's own commands, and those that entry points name; loaded when wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *discovered_groups()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        entry = discovered_groups().get(cmd_name)
+        if own is not None or entry is None:
+            return own
+        try:
+            command: click.Command = typer.main.get_command(entry.load())
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in OWN_PACKAGES:
+                raise
+            return _unavailable(cmd_name, error)
+        command.name = cmd_name
+        return command
+
+
+def _unavailable(name: str, cause: ImportError) -> click.Command:
+    """A stand-in that says which extra is missing, so that `--help` still lists the rest."""
+    missing = MissingExtra("demo" if name == "sim" else name, cause)
+
+    def refuse(**_: Any) -> None:
+        raise missing
+
+    return click.Command(
+        name,
+        callback=refuse,
+        help=escape(str(missing)),
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        add_help_option=False,
+    )
+
+
+app = typer.Typer(
+    cls=_RootGroup,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Split inference for vision inspection: features travel, pictures stay.",
+)
+
+
+@app.callback()
+def root(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Set up what every command shares."""
+    log.configure(level=10 if verbose else 20)
+
+
+def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind of end
+    """Run a command line; errors become one message on standard error and an exit code."""
+    ended: Any = 0
+    try:
+        ended = command()
+    except SplitsightError as error:
+        err.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False)
+        if error.fix:
+            err.print(f"  [bold]do:[/] {_escape(error.fix)}", highlight=False)
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        err.print("stopped")
+        return STOPPED_EXIT
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        return 0
+    except Exception:  # noqa: BLE001 - the last resort, so that a bug still ends in words
+        traceback.print_exc()
+        err.print("[bold red]error:[/] this is a mistake in splitsight; please report it")
+        return SplitsightError.exit_code
+    # Typer hands back the code of its own exits, an interrupt's too, instead of raising them.
+    if ended == STOPPED_EXIT:
+        err.print("stopped")
+    return ended if isinstance(ended, int) else 0
+
+
+def _escape(text: str) -> str:
+    return escape(log.redact(text))
+
+
+def main() -> None:
+    """The console script."""
+    yield_early()
+    sys.exit(run(lambda: app(standalone_mode=False)))
+
+
+def _register_own_commands() -> None:
+    from shared.bundles import cli as bundle_cli  # noqa: PLC0415 - they import `app`'s neighbours
+    from shared.commands import doctor  # noqa: PLC0415 - they import `app`'s neighbours
+
+    app.add_typer(bundle_cli.app, name="bundle")
+    app.command()(doctor.doctor)
+
+
+_register_own_commands()
