@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 
 from cloud.broker.programs import PROGRAMS
-from shared.commands.doctor import Row, row
+from shared.commands.doctor import DoctorRow, row
 from shared.runtime.base import runtime_names
 
 POSTGRESQL = Path("/usr/lib/postgresql")
 INSTALL = "pip install 'splitsight[cloud]'"
 
 
-def checks() -> list[Row]:
+def checks() -> list[DoctorRow]:
     """Rows for the embedded brokers, the database drivers and the tail's runtimes."""
     kinds = [program.name for program in PROGRAMS if program.found()]
     driver = importlib.util.find_spec("psycopg") is not None

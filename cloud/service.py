@@ -11,15 +11,15 @@ from typing import Self
 from cloud.broker.embedded import EmbeddedBroker
 from cloud.configuration.settings import CloudSettings
 from cloud.health.monitor import HealthMonitor
-from cloud.inference.counters import Counters
+from cloud.inference.counters import EventCounters
 from cloud.inference.intake import Intake
 from cloud.inference.queue import WorkQueue
-from cloud.inference.registry import Rack
-from cloud.inference.worker import Judge
-from cloud.labels.delivery import LabelPost
+from cloud.inference.registry import TailRegistry
+from cloud.inference.worker import TailWorker
+from cloud.labels.delivery import LabelDelivery
 from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.records.writer import RecordsWriter
 from cloud.web.app import Backstage, create_app
 from cloud.web.http_server import HttpServer
@@ -38,20 +38,20 @@ class CloudService:
         """Opens bundles and checks them; raises BundleError, ParityError, RecordsError."""
         self._settings = settings
         clock = clock or SystemClock()
-        tails = Rack(settings.bundles, settings.tail)
+        tails = TailRegistry(settings.bundles, settings.tail)
         self._stopping = threading.Event()
         self._closing = ExitStack()
         self._database = Database(settings.database)
         self._transport = MqttTransport(settings.broker, f"cloud-{secrets.token_hex(6)}")
-        self._writer = RecordsWriter(Store(self._database), keep_maps=settings.keep_maps)
-        counters = Counters()
+        self._writer = RecordsWriter(RecordStore(self._database), keep_maps=settings.keep_maps)
+        counters = EventCounters()
         queue = WorkQueue(
             clock,
             capacity=settings.tail.max_queue,
             max_batch=settings.tail.max_batch,
             max_wait_s=settings.tail.max_wait_ms / 1000,
         )
-        self._judge = Judge(
+        self._judge = TailWorker(
             queue=queue,
             tails=tails,
             transport=self._transport,
@@ -80,7 +80,7 @@ class CloudService:
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(self._transport, clock, tails, token, self._stopping)
         self._services = list(_plugged_in(settings, around))
-        self._labels = LabelPost(StoredLabels(self._database), self._transport, clock)
+        self._labels = LabelDelivery(StoredLabels(self._database), self._transport, clock)
         self._app = create_app(
             Backstage(
                 self._database,

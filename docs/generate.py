@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from cloud.configuration.settings import json_schema as cloud_schema
-from cloud.evaluation.agreement import Row as ParityRow
+from cloud.evaluation.agreement import AgreementRow
 from cloud.evaluation.certify_cli import CertifyReport
 from cloud.evaluation.scorecard import Evaluation
 from cloud.web.app import openapi
@@ -25,11 +25,11 @@ from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
 from fleet.rounds.configuration.settings import RoundSettings
 from fleet.rounds.report.findings import Record, RunReport
-from fleet.rounds.report.record import Candidate
+from fleet.rounds.report.record import PossibleParticipant
 from fleet.service import open_fleet
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.line.run import LineReport
-from hardware_sim.plan.report import Plan
+from hardware_sim.plan.report import CapacityPlan
 from hardware_sim.rollout.report import RolloutReport
 from hardware_sim.scale.report import FleetRow
 from hardware_sim.scenario.settings import Scenario
@@ -37,7 +37,7 @@ from hardware_sim.scenario.verdict import ScenarioReport
 from shared import wire
 from shared.bundles.manifest import Manifest
 from shared.clock import SystemClock
-from shared.commands.doctor import Row
+from shared.commands.doctor import DoctorRow
 from shared.commands.root import app
 from shared.errors import exit_codes
 from shared.plugins.services import ServedTail, Surroundings
@@ -50,15 +50,15 @@ REPORTS: dict[str, Any] = {
     "edge-bench": list[BenchRow],
     "cloud-evaluate": Evaluation,
     "cloud-certify": CertifyReport,
-    "cloud-parity": list[ParityRow],
-    "doctor": list[Row],
+    "cloud-parity": list[AgreementRow],
+    "doctor": list[DoctorRow],
     "fleet-federate": RunReport,
-    "fleet-federate-dry-run": list[Candidate],
+    "fleet-federate-dry-run": list[PossibleParticipant],
     "fleet-candidate-list": list[Record],
     "sim-line": LineReport,
     "sim-run": ScenarioReport,
     "sim-fleet": list[FleetRow],
-    "sim-plan": Plan,
+    "sim-plan": CapacityPlan,
     "sim-rollout": RolloutReport,
 }
 MESSAGES = (
@@ -67,14 +67,14 @@ MESSAGES = (
     wire.Inspections,
     wire.InspectionRow,
     wire.Receipt,
-    wire.State,
+    wire.StateMessage,
     wire.Desired,
     wire.Reported,
     wire.Labels,
     wire.LabelRow,
-    wire.Labelled,
-    wire.LabelledRow,
-    wire.RoundPart,
+    wire.LabelsKept,
+    wire.LabelKeptRow,
+    wire.RoundPiece,
     wire.RoundAsk,
     wire.RoundOver,
 )

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from edge.actuator.base import Actuator
 from edge.camera.base import Camera, CameraEvent, MissedFrame
 from edge.inspection.deadlines import Deadlines
-from edge.inspection.model import Model, NobodyWatches, Observes
+from edge.inspection.model import LiveModel, NobodyWatches, Observes
 from edge.inspection.open_part import OpenPart
 from edge.journal.journal import Journals
 from edge.journal.picture_ring import RingPolicy
 from edge.link.uplink import Uplink
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Inspection, Verdict
 from shared.errors import ActuatorError, SplitsightError
@@ -42,13 +42,13 @@ class Agent:
         self,
         *,
         camera: Camera,
-        model: Model,
+        model: LiveModel,
         journal: Journals,
         uplink: Uplink,
         actuator: Actuator,
         ring: RingPolicy,
         clock: Clock,
-        health: Health,
+        health: BoxHealth,
         deadline_s: float,
         observer: Observes | None = None,
     ) -> None:
@@ -65,7 +65,7 @@ class Agent:
         self._deadline_s = deadline_s
         self._sequences = itertools.count(1)
         self._inspecting = threading.Lock()
-        self._swapped: Callable[[Model], None] = lambda _model: None
+        self._swapped: Callable[[LiveModel], None] = lambda _model: None
         self._actuating = threading.Lock()
         self._missed: set[str] = set()
         self.deadlines: Deadlines[OpenPart] = Deadlines(clock, self.expire)
@@ -84,15 +84,15 @@ class Agent:
         self._camera.stop()
 
     @property
-    def model(self) -> Model:
+    def model(self) -> LiveModel:
         """The one that judges now."""
         return self._model
 
-    def on_swap(self, handler: Callable[[Model], None]) -> None:
+    def on_swap(self, handler: Callable[[LiveModel], None]) -> None:
         """Call `handler` when another model goes live, before it judges its first part."""
         self._swapped = handler
 
-    def swap(self, model: Model) -> float:
+    def swap(self, model: LiveModel) -> float:
         """Judge with another model from the next part on; open parts end under their own.
 
         Returns the seconds for which no part could be begun. May be called from any thread.

@@ -10,17 +10,17 @@ import cv2
 from edge.actuator.base import Actuator, ActuatorKind
 from edge.camera.base import Camera, CameraKind
 from edge.camera.freeze_detection import FrozenGuard
-from edge.configuration.plugins import Loaded, actuator_kinds, camera_kinds
+from edge.configuration.plugins import LoadedKind, actuator_kinds, camera_kinds
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
 from edge.inspection.inspector import Inspector, load_head
-from edge.inspection.model import Model
+from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import RingPolicy
 from edge.learning.participation import take_part
 from edge.link.presence import Snapshot
-from edge.monitoring.health import Health
-from edge.updates.service.assembly import Neighbours, Reopening, UpdateBay
+from edge.monitoring.health import BoxHealth
+from edge.updates.service.assembly import Neighbours, Reopening, UpdateAssembly
 from edge.wiring import Around, wire
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock
@@ -39,7 +39,7 @@ FLUSH_S = 5.0
 TICK_S = 0.02
 
 
-class Box:
+class CameraBox:
     """Everything that runs in one camera box.
 
     Raises what opening the bundle, the runtime, the journal or the plug-ins raises.
@@ -60,7 +60,7 @@ class Box:
         """
         # Pictures are small and the second core decodes: OpenCV's own threads only get in the way.
         cv2.setNumThreads(1)
-        self.health = Health()
+        self.health = BoxHealth()
         self.clock = clock
         self.reopen: Literal["box", "process"] | None = None
         bay = self._open_bay(settings, reopening)
@@ -158,10 +158,12 @@ class Box:
             self.outbox.wake.clear()
             self.outbox.tick()
 
-    def _open_bay(self, settings: EdgeSettings, reopening: Reopening | None) -> UpdateBay | None:
+    def _open_bay(
+        self, settings: EdgeSettings, reopening: Reopening | None
+    ) -> UpdateAssembly | None:
         if settings.updates is None:
             return None
-        return UpdateBay(
+        return UpdateAssembly(
             settings,
             settings.updates,
             lambda bundle: open_model(settings, bundle),
@@ -209,7 +211,7 @@ class Box:
             self._connected.set()
 
 
-def open_transport(settings: EdgeSettings, clock: Clock, health: Health) -> Transport:
+def open_transport(settings: EdgeSettings, clock: Clock, health: BoxHealth) -> Transport:
     """The connection to the broker. Raises TransportError or IdentityError for unusable files."""
     address = settings.address
     if settings.identity is not None:
@@ -218,13 +220,13 @@ def open_transport(settings: EdgeSettings, clock: Clock, health: Health) -> Tran
     return MqttTransport(settings.broker, client_id)
 
 
-def open_model(settings: EdgeSettings, bundle: Bundle) -> Model:
+def open_model(settings: EdgeSettings, bundle: Bundle) -> LiveModel:
     """A bundle that agrees with its golden outputs here. Raises what `load_head` raises."""
     chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
     runtime = chosen.runtime
     log.info("runtime_chosen", runtime=runtime.name, reason=chosen.reason)
     inspector = open_inspector(settings, bundle, runtime)
-    return Model.of(bundle, inspector, f"{runtime.name} {runtime.device}")
+    return LiveModel.of(bundle, inspector, f"{runtime.name} {runtime.device}")
 
 
 def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Inspector:
@@ -236,7 +238,7 @@ def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Insp
     return Inspector(runtime, bundle.codec, spec.gate, bundle.manifest.input.shape)
 
 
-def open_journal(settings: EdgeSettings, health: Health) -> Journal:
+def open_journal(settings: EdgeSettings, health: BoxHealth) -> Journal:
     """Raises JournalError."""
     journal = settings.journal
     return Journal.open(
@@ -269,7 +271,7 @@ def open_actuator(settings: Settings, clock: Clock) -> Actuator:
     return kind.open(settings, clock)
 
 
-def _kind_of(settings: Settings, kinds: list[Loaded[Any]]) -> Any:
+def _kind_of(settings: Settings, kinds: list[LoadedKind[Any]]) -> Any:
     for loaded in kinds:
         if loaded.kind is not None and type(settings) is loaded.kind.settings:
             return loaded.kind

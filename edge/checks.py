@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from edge.benchmark import devices_of
-from edge.configuration.plugins import Loaded, actuator_kinds, camera_kinds
+from edge.configuration.plugins import LoadedKind, actuator_kinds, camera_kinds
 from edge.identity.folder import IdentityFolder
-from edge.identity.settings import IdentitySettings
+from edge.identity.settings import DeviceIdentitySettings
 from shared.clock import Clock, SystemClock
-from shared.commands.doctor import Row, row
+from shared.commands.doctor import DoctorRow, row
 from shared.errors import IdentityError
 from shared.runtime.base import GROUP
 from shared.settings import resolve_paths, validate
@@ -22,7 +22,7 @@ from shared.settings import resolve_paths, validate
 EXTRA_OF = {"torch": "train"}
 
 
-def checks() -> list[Row]:
+def checks() -> list[DoctorRow]:
     """Rows {check, ok, found, wanted, fix}: each runtime with its devices, each plug-in."""
     runtimes = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     return [
@@ -32,18 +32,18 @@ def checks() -> list[Row]:
     ]
 
 
-def config_checks(config: Path) -> list[Row]:
+def config_checks(config: Path) -> list[DoctorRow]:
     """Rows for what a box's configuration names: its certificate. None for other configurations."""
     values = yaml.safe_load(config.read_text(encoding="utf-8"))
     section = values.get("identity") if isinstance(values, dict) else None
     if section is None:
         return []
-    found = validate(section, IdentitySettings, f"{config.name}: identity")
+    found = validate(section, DeviceIdentitySettings, f"{config.name}: identity")
     settings = resolve_paths(found, config.resolve().parent)
     return [_identity(settings, str(values.get("device", "")), SystemClock())]
 
 
-def _identity(settings: IdentitySettings, device: str, clock: Clock) -> Row:
+def _identity(settings: DeviceIdentitySettings, device: str, clock: Clock) -> DoctorRow:
     what, wanted = "identity", "a certificate that is valid for 14 more days"
     claim = "run `splitsight fleet claim`, and write what it says into identity.claim"
     try:
@@ -61,7 +61,7 @@ def _identity(settings: IdentitySettings, device: str, clock: Clock) -> Row:
     return row(what, ok=days > 14, found=found, wanted=wanted, fix=fix)
 
 
-def _runtime(entry: EntryPoint) -> Row:
+def _runtime(entry: EntryPoint) -> DoctorRow:
     wanted = "a backend that can be loaded"
     try:
         devices = devices_of(entry.module)
@@ -84,7 +84,7 @@ def _runtime(entry: EntryPoint) -> Row:
     return row(f"runtime {entry.name}", ok=True, found=", ".join(devices) or "loads", wanted=wanted)
 
 
-def _kinds(what: str, kinds: Sequence[Loaded[Any]]) -> Iterator[Row]:
+def _kinds(what: str, kinds: Sequence[LoadedKind[Any]]) -> Iterator[DoctorRow]:
     for loaded in kinds:
         yield row(
             f"{what} {loaded.name}",

@@ -18,8 +18,8 @@ from edge.identity.est import EstClient
 from edge.identity.folder import utc_day
 from edge.identity.renewal import Keeper
 from edge.inspection.inspector import load_head
-from edge.monitoring.health import Health
-from edge.session import Session
+from edge.monitoring.health import BoxHealth
+from edge.session import AgentSession
 from edge.updates.hosts.launcher import launched
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
@@ -38,7 +38,7 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file of the b
 def run(config: Config) -> None:
     """Inspect parts until the camera ends, or until SIGTERM or Ctrl-C."""
     sys.setswitchinterval(SWITCH_S)
-    session = Session(config, SystemClock())
+    session = AgentSession(config, SystemClock())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: session.stop())
     code = session.run()
@@ -83,7 +83,7 @@ def enrol(config: Config) -> None:
         )
     clock = SystemClock()
     office = EstClient(settings.identity.door, settings.identity.ca, clock)
-    keeper = Keeper(settings.identity, settings.device, office, clock, Health())
+    keeper = Keeper(settings.identity, settings.device, office, clock, BoxHealth())
     gained = keeper.keep()
     held = gained or keeper.credential()
     if held is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.box import Box
+from edge.box import CameraBox
 from edge.updates.disk import RealDisk
 from edge.updates.hosts.remote_settings import NAME, SUFFIX, SettingsFile
 from edge.updates.service.assembly import Reopening
@@ -16,13 +16,13 @@ from shared.log import get_logger
 log = get_logger("session")
 
 
-class Session:
+class AgentSession:
     """One process of the agent."""
 
     def __init__(self, config: Path, clock: Clock) -> None:
         self._file = SettingsFile(config)
         self._clock = clock
-        self._box: Box | None = None
+        self._box: CameraBox | None = None
         self._stopped = False
 
     def run(self) -> int:
@@ -32,7 +32,7 @@ class Session:
         """
         alone = self._file.alone()
         if alone.updates is None:
-            return self._inspect(Box(alone, self._clock))
+            return self._inspect(CameraBox(alone, self._clock))
         slots = FolderSlots(RealDisk(), alone.updates.folder / NAME, SUFFIX)
         while True:
             box = self._opened(slots)
@@ -47,10 +47,10 @@ class Session:
         if self._box is not None:
             self._box.stop()
 
-    def _opened(self, slots: FolderSlots) -> Box:
+    def _opened(self, slots: FolderSlots) -> CameraBox:
         loaded = self._file.load(slots)
         try:
-            return Box(
+            return CameraBox(
                 loaded.settings,
                 self._clock,
                 reopening=Reopening(self._file, slots, loaded.slot),
@@ -63,7 +63,7 @@ class Session:
             slots.mark(record.returned())
             return self._opened(slots)
 
-    def _inspect(self, box: Box) -> int:
+    def _inspect(self, box: CameraBox) -> int:
         self._box = box
         if self._stopped:
             box.stop()

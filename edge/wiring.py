@@ -9,20 +9,20 @@ from typing import Protocol
 from edge.actuator.base import Actuator
 from edge.agent import Agent
 from edge.camera.base import Camera
-from edge.inspection.model import Model, Observes
+from edge.inspection.model import LiveModel, Observes
 from edge.journal.journal import Journals
 from edge.journal.picture_ring import RingPolicy
-from edge.link.outbox import Outbox, Source
+from edge.link.outbox import Outbox, UnsentInspections
 from edge.link.presence import Presence, Snapshot
-from edge.link.publisher import Courier
+from edge.link.publisher import Publisher
 from edge.link.uplink import Uplink
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.topics import Address
 from shared.transport.base import Transport
 
 
-class Keeps(Journals, Source, Protocol):
+class Keeps(Journals, UnsentInspections, Protocol):
     """A journal that the agent writes and the outbox reads."""
 
 
@@ -36,14 +36,14 @@ class Around:
     """
 
     address: Address
-    model: Model
+    model: LiveModel
     transport: Transport
     camera: Camera
     journal: Keeps
     actuator: Actuator
     ring: RingPolicy
     clock: Clock
-    health: Health
+    health: BoxHealth
     deadline_s: float
     look: Callable[[], Snapshot]
     observer: Observes | None = None
@@ -57,7 +57,7 @@ class Wired:
     uplink: Uplink
     outbox: Outbox
     presence: Presence
-    courier: Courier
+    courier: Publisher
 
 
 def wire(around: Around) -> Wired:
@@ -92,4 +92,4 @@ def wire(around: Around) -> Wired:
     )
     presence.listen()
     agent.on_swap(lambda live: presence.changed(live.bundle, live.runtime))
-    return Wired(agent, uplink, outbox, presence, Courier(outbox, presence))
+    return Wired(agent, uplink, outbox, presence, Publisher(outbox, presence))

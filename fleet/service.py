@@ -12,12 +12,12 @@ from fleet.releases.service import open_releases
 from fleet.rollouts.service import open_rollouts
 from fleet.storage.database import FleetDatabase
 from shared.log import get_logger
-from shared.plugins.services import Page, ServiceKind, Surroundings
+from shared.plugins.services import ServiceKind, ServicePage, Surroundings
 
 log = get_logger("fleet")
 
 
-class Part(Protocol):
+class FleetConcern(Protocol):
     """One concern of the fleet."""
 
     @property
@@ -25,7 +25,7 @@ class Part(Protocol):
         """FastAPI routers."""
 
     @property
-    def pages(self) -> Sequence[Page]:
+    def pages(self) -> Sequence[ServicePage]:
         """What people find in the navigation."""
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class Part(Protocol):
 class FleetService:
     """All parts of the fleet over one database; a `shared.plugins.services.Service`."""
 
-    def __init__(self, database: FleetDatabase, parts: Sequence[Part]) -> None:
+    def __init__(self, database: FleetDatabase, parts: Sequence[FleetConcern]) -> None:
         self._database = database
         self._parts = parts
         self._closing = ExitStack()
@@ -48,7 +48,7 @@ class FleetService:
         return [router for part in self._parts for router in part.routers]
 
     @property
-    def pages(self) -> Sequence[Page]:
+    def pages(self) -> Sequence[ServicePage]:
         return [page for part in self._parts for page in part.pages]
 
     def start(self) -> None:

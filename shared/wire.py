@@ -104,7 +104,7 @@ class Receipt(Message, frozen=True, tag="receipt"):
     batch: int
 
 
-class State(Message, frozen=True, tag="state"):
+class StateMessage(Message, frozen=True, tag="state"):
     """How a device is; retained, and its will says `offline`."""
 
     state: DeviceState
@@ -186,12 +186,12 @@ class LabelRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Labels(Message, frozen=True, tag="labels"):
-    """Labels for the device that holds the pictures, at most MAX_BATCH; answered by `Labelled`."""
+    """Labels for the device that has the pictures, at most MAX_BATCH; answered by `LabelsKept`."""
 
     rows: list[LabelRow]
 
 
-class LabelledRow(msgspec.Struct, frozen=True, array_like=True):
+class LabelKeptRow(msgspec.Struct, frozen=True, array_like=True):
     """What became of one label. `kept`: the picture is still there, and is kept with it."""
 
     boot: str
@@ -200,10 +200,10 @@ class LabelledRow(msgspec.Struct, frozen=True, array_like=True):
     kept: bool
 
 
-class Labelled(Message, frozen=True, tag="labelled"):
+class LabelsKept(Message, frozen=True, tag="labelled"):
     """Labels that are on the device's disk, or whose pictures are gone."""
 
-    rows: list[LabelledRow]
+    rows: list[LabelKeptRow]
 
 
 ParcelKind = Literal["query", "order", "base", "counts", "answer", "refusal"]
@@ -213,7 +213,7 @@ class RoundMessage(Message, frozen=True):
     """What travels on `round` and `answer`."""
 
 
-class RoundPart(RoundMessage, frozen=True, tag="part"):
+class RoundPiece(RoundMessage, frozen=True, tag="part"):
     """A piece of something that travels in a federated round; the body is its bytes.
 
     parcel     names the whole; a base network's is its sha256
@@ -260,12 +260,12 @@ AnyMessage = (
     | CloudVerdict
     | Inspections
     | Receipt
-    | State
+    | StateMessage
     | Desired
     | Reported
     | Labels
-    | Labelled
-    | RoundPart
+    | LabelsKept
+    | RoundPiece
     | RoundAsk
     | RoundOver
 )

@@ -12,7 +12,7 @@ from shared.errors import MissingExtra
 LICENCE = "CC BY-NC-SA 4.0 (Deitsch et al., elpv-dataset): not for commercial use"
 
 
-class Cell(NamedTuple):
+class SolarCell(NamedTuple):
     """probability: of a defect, as the experts judged; kind: mono or poly."""
 
     image: Path
@@ -35,11 +35,11 @@ class Cell(NamedTuple):
         )
 
 
-def elpv_cells() -> list[Cell]:
+def elpv_cells() -> list[SolarCell]:
     """Every cell, in the wheel's order. Raises MissingExtra without the wheel."""
     spec = find_spec("elpv_dataset")
     if spec is None or spec.origin is None:
         raise MissingExtra("demo", ImportError(name="elpv_dataset"))
     folder = Path(spec.origin).parent / "data"
     rows = [line.split() for line in (folder / "labels.csv").read_text().splitlines() if line]
-    return [Cell(folder / name, float(probability), kind) for name, probability, kind in rows]
+    return [SolarCell(folder / name, float(probability), kind) for name, probability, kind in rows]

@@ -17,7 +17,7 @@ from shared.features.preprocessing import MAP_STRIDE, coarse_mask, prepare
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PictureArrays:
     """Arrays in the order of the data set's samples.
 
     inputs   uint8 (n, channels, height, width), as `prepare` gives them
@@ -32,7 +32,7 @@ class Pictures:
 
 def load_pictures(
     dataset: Dataset, height: int, width: int, channels: int, cache: Path
-) -> Pictures:
+) -> PictureArrays:
     """Prepare every picture of a data set, or take them from `cache` where they already are.
 
     Raises DataError for a picture that can't be decoded.
@@ -57,7 +57,7 @@ def load_pictures(
             masked[index] = True
         else:
             masked[index] = dataset.has_masks and not sample.defective
-    return Pictures(np.load(path, mmap_mode="r"), masks, masked)
+    return PictureArrays(np.load(path, mmap_mode="r"), masks, masked)
 
 
 def _identity(path: Path) -> str:

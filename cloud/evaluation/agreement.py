@@ -35,7 +35,7 @@ SAME_FLOAT, SAME_INT8, SAME_QUANTISED = 1.0, 0.999, 0.99
 AUROC_CHANGE = 0.003
 
 
-class Row(msgspec.Struct, frozen=True):
+class AgreementRow(msgspec.Struct, frozen=True):
     """One way to run the head beside another.
 
     same                  share of the pictures on which the gate decides alike, 0–1
@@ -56,7 +56,9 @@ class Row(msgspec.Struct, frozen=True):
     ok: bool
 
 
-def compare(bundle: Bundle, dataset: Dataset, run: Path | None, threads: int = 1) -> list[Row]:
+def compare(
+    bundle: Bundle, dataset: Dataset, run: Path | None, threads: int = 1
+) -> list[AgreementRow]:
     """Every pair of heads on the data set's pictures.
 
     run   the folder of the training, for torch beside ONNX; None: left out
@@ -95,14 +97,14 @@ class _Judged(NamedTuple):
     gate: Gate
 
 
-def _row(judged: _Judged, one: Way, other: Way, wanted: float) -> Row:
+def _row(judged: _Judged, one: Way, other: Way, wanted: float) -> AgreementRow:
     scores, beside = judged.scores[one], judged.scores[other]
     labels, decide = judged.labels, judged.gate.decide
     same = np.mean([decide(a) == decide(b) for a, b in zip(scores, beside, strict=True)])
     deltas = np.abs(scores - beside)
     areas = auroc(scores, labels), auroc(beside, labels)
     kept = not abs(areas[0] - areas[1]) > AUROC_CHANGE
-    return Row(
+    return AgreementRow(
         head=" ".join(one),
         beside=" ".join(other),
         pictures=len(scores),

@@ -12,12 +12,12 @@ from cloud.evaluation.judgements import Judgements, judge
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.bundles.runtime_choice import choose_runtime
-from shared.certification.certificate import METHOD, Chosen, Limits, choose, interval
+from shared.certification.certificate import METHOD, ChosenGate, PromiseLimits, choose, interval
 from shared.certification.gate import Gate
 from shared.certification.promises import (
     Certificate,
     GateSpec,
-    Measured,
+    MeasuredShare,
     Promise,
     SystemCertificate,
 )
@@ -28,14 +28,14 @@ from shared.runtime.base import RuntimeOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class JudgedParts:
     """Judged parts. One is defective where any of its pictures is labelled so."""
 
     defective: Scored
     good: Scored
 
     @classmethod
-    def of(cls, dataset: Dataset, judged: Judgements) -> Parts:
+    def of(cls, dataset: Dataset, judged: Judgements) -> JudgedParts:
         names, part = np.unique(dataset.parts, return_inverse=True)
         defective = np.zeros(len(names), bool)
         defective[part[dataset.labels]] = True
@@ -61,7 +61,7 @@ class Certified:
 def certify(
     bundle: Bundle,
     dataset: Dataset,
-    limits: Limits,
+    limits: PromiseLimits,
     *,
     split: str,
     created: str,
@@ -77,7 +77,7 @@ def certify(
     compared = weights_compared(bundle, dataset)
     # The backend is a part of what is certified: another one's scores differ a little.
     head = choose_runtime(runtime, bundle.read(HEAD), RuntimeOptions(threads=0)).runtime
-    parts = Parts.of(dataset, judge(bundle, dataset, head.name))
+    parts = JudgedParts.of(dataset, judge(bundle, dataset, head.name))
     before = bundle.manifest.gate.gate
     chosen = choose(parts.defective, parts.good, limits, before, compared)
     if chosen is None:
@@ -151,7 +151,9 @@ def weights_compared(bundle: Bundle, dataset: Dataset) -> int:
     return bundle.manifest.training.tail_weights
 
 
-def _edge_promises(parts: Parts, limits: Limits, chosen: Chosen) -> tuple[Promise, Promise]:
+def _edge_promises(
+    parts: JudgedParts, limits: PromiseLimits, chosen: ChosenGate
+) -> tuple[Promise, Promise]:
     return (
         Promise(
             limit=limits.escapes,
@@ -169,7 +171,7 @@ def _edge_promises(parts: Parts, limits: Limits, chosen: Chosen) -> tuple[Promis
 
 
 def _system(
-    bundle: Bundle, parts: Parts, limits: Limits, chosen: Chosen, compared: int
+    bundle: Bundle, parts: JudgedParts, limits: PromiseLimits, chosen: ChosenGate, compared: int
 ) -> SystemCertificate | None:
     if chosen.system is None:
         return None
@@ -182,7 +184,7 @@ def _system(
             counted=chosen.system.counted,
             parts=parts.defective.parts,
         ),
-        overkill=Measured(seen=rejected, parts=parts.good.parts, low=low, high=high),
+        overkill=MeasuredShare(seen=rejected, parts=parts.good.parts, low=low, high=high),
         pair=bundle.manifest.pair,
         cap_bytes=bundle.manifest.features.cap_bytes,
         weights_compared=compared,

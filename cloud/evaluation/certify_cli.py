@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from cloud.training.cli import DataOption, FormatOption
 from shared.bundles.bundle import Bundle, amend_bundle
-from shared.certification.certificate import Limits
-from shared.certification.promises import Measured, Promise, percent
+from shared.certification.certificate import PromiseLimits
+from shared.certification.promises import MeasuredShare, Promise, percent
 from shared.console import out, print_json
 from shared.errors import MissingExtra
 
@@ -83,7 +83,7 @@ def certify(
     if system_alpha is None:
         # As many again may slip through the cloud.
         system_alpha = min(2 * alpha, (1 + alpha) / 2)
-    limits = Limits(alpha, overkill, system_alpha, delta)
+    limits = PromiseLimits(alpha, overkill, system_alpha, delta)
     opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     found = run(opened, dataset, limits, split=split, created=created, runtime=runtime)
@@ -109,7 +109,7 @@ def _report(written: Bundle, found: Certified) -> CertifyReport:
     )
 
 
-def _rows(written: Bundle, found: Certified, limits: Limits) -> dict[str, str]:
+def _rows(written: Bundle, found: Certified, limits: PromiseLimits) -> dict[str, str]:
     certificate, gate = found.certificate, found.certificate.gate
     escapes, overkill = certificate.edge_escapes, certificate.edge_overkill
     promises = 3 if certificate.system else 2
@@ -133,7 +133,7 @@ def _rows(written: Bundle, found: Certified, limits: Limits) -> dict[str, str]:
     return rows
 
 
-def _system_rows(found: Certified, limits: Limits) -> dict[str, str]:
+def _system_rows(found: Certified, limits: PromiseLimits) -> dict[str, str]:
     system, least = found.certificate.system, found.system_supported
     if system is None:
         return {
@@ -150,5 +150,5 @@ def _system_rows(found: Certified, limits: Limits) -> dict[str, str]:
     }
 
 
-def _seen(counted: Promise | Measured) -> str:
+def _seen(counted: Promise | MeasuredShare) -> str:
     return f"seen in {counted.seen} of {counted.parts}"

@@ -28,7 +28,7 @@ TICKS = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ChartStyle:
     """Colours, and how much room there is."""
 
     ground: str
@@ -50,7 +50,7 @@ class Panel(NamedTuple):
     zones: Sequence[str]
 
 
-class Line(NamedTuple):
+class CurveStyle(NamedTuple):
     """How a curve looks.
 
     style   matplotlib's short form for marker and stroke
@@ -63,8 +63,12 @@ class Line(NamedTuple):
     names: str | None
 
 
-LIGHT = Look("#ffffff", "#16202c", "#5a6675", "#e2e6eb", "#2f7ed8", "#c2560c", "#14806c", False)
-DARK = Look("#18202a", "#e7ecf2", "#98a5b5", "#2a3542", "#6aaefc", "#f0a030", "#3fd0b4", False)
+LIGHT = ChartStyle(
+    "#ffffff", "#16202c", "#5a6675", "#e2e6eb", "#2f7ed8", "#c2560c", "#14806c", False
+)
+DARK = ChartStyle(
+    "#18202a", "#e7ecf2", "#98a5b5", "#2a3542", "#6aaefc", "#f0a030", "#3fd0b4", False
+)
 
 
 def score_chart(
@@ -72,7 +76,7 @@ def score_chart(
     cloud: NDArray[np.float64],
     labels: NDArray[np.bool_],
     gate: Gate,
-    look: Look,
+    look: ChartStyle,
 ) -> bytes:
     """Histograms of the good and the defective by score, with the gate's thresholds; PNG."""
     figure = _figure(look, (9.6, 3.9), (4.4, 6.4))
@@ -94,16 +98,16 @@ def score_chart(
     return _png(figure)
 
 
-def rate_chart(rates: Rates, look: Look) -> bytes:
+def rate_chart(rates: Rates, look: ChartStyle) -> bytes:
     """Bytes a picture against the cloud's AUROC; PNG."""
     figure = _figure(look, (9.6, 4.6), (4.4, 5.2))
     axes = figure.add_subplot()
     _style(axes, look)
-    _curve(axes, rates.ours, Line("features", "o-", look.good, "×"))
-    _curve(axes, tail_alone(rates.ours), Line("tail alone", "o:", look.good, None))
+    _curve(axes, rates.ours, CurveStyle("features", "o-", look.good, "×"))
+    _curve(axes, tail_alone(rates.ours), CurveStyle("tail alone", "o:", look.good, None))
     if rates.pictures is not None:
-        _curve(axes, rates.pictures.jpeg, Line("JPEG", "s-", look.bad, "q"))
-        _curve(axes, rates.pictures.webp, Line("WebP", "^-", look.third, "q"))
+        _curve(axes, rates.pictures.jpeg, CurveStyle("JPEG", "s-", look.bad, "q"))
+        _curve(axes, rates.pictures.webp, CurveStyle("WebP", "^-", look.third, "q"))
         level = rates.pictures.auroc
         axes.axhspan(level - LOSS, level, color=look.soft, alpha=0.25, linewidth=0)
         axes.axhline(level, color=look.soft, linewidth=1.2, linestyle="--", label="model on pixels")
@@ -122,7 +126,7 @@ def rate_chart(rates: Rates, look: Look) -> bytes:
     return _png(figure)
 
 
-def _mirrored(axes: Axes, panel: Panel, labels: NDArray[np.bool_], look: Look) -> None:
+def _mirrored(axes: Axes, panel: Panel, labels: NDArray[np.bool_], look: ChartStyle) -> None:
     """The good upwards, the defective downwards; roots of counts, so that one picture shows."""
     odds = _log_odds(panel.scores)
     cuts = _log_odds(np.array(panel.cuts))
@@ -167,7 +171,7 @@ def _bins(borders: Sequence[float]) -> NDArray[np.float64]:
     return np.append(np.concatenate(pieces), borders[-1])
 
 
-def _zones(axes: Axes, panel: Panel, cuts: Sequence[float], look: Look) -> None:
+def _zones(axes: Axes, panel: Panel, cuts: Sequence[float], look: ChartStyle) -> None:
     """Lines where the gate cuts, with their scores, and between them what it does."""
     low, high = axes.get_xlim()
     for number, (cut, score) in enumerate(zip(cuts, panel.cuts, strict=True)):
@@ -213,7 +217,7 @@ def _count_axis(axes: Axes, tallest: float) -> None:
     axes.set_ylim(-1.25 * tallest, 1.25 * tallest)
 
 
-def _curve(axes: Axes, points: Sequence[Point], line: Line) -> None:
+def _curve(axes: Axes, points: Sequence[Point], line: CurveStyle) -> None:
     axes.plot(
         [point.bytes_p50 for point in points],
         [point.auroc for point in points],
@@ -243,7 +247,7 @@ def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.clip(np.log(kept / (1 - kept)), -SUREST, SUREST))
 
 
-def _figure(look: Look, wide: tuple[float, float], narrow: tuple[float, float]) -> Figure:
+def _figure(look: ChartStyle, wide: tuple[float, float], narrow: tuple[float, float]) -> Figure:
     figure = Figure(
         narrow if look.narrow else wide, dpi=DPI, facecolor=look.ground, layout="constrained"
     )
@@ -251,7 +255,7 @@ def _figure(look: Look, wide: tuple[float, float], narrow: tuple[float, float]) 
     return figure
 
 
-def _style(axes: Axes, look: Look) -> None:
+def _style(axes: Axes, look: ChartStyle) -> None:
     axes.set_facecolor(look.ground)
     axes.tick_params(colors=look.soft, labelcolor=look.text, labelsize=9)
     for side, spine in axes.spines.items():

@@ -45,7 +45,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PassMasks:
     """Which pictures pass, bool (n,); as in `Group`."""
 
     edge: NDArray[np.bool_]
@@ -54,7 +54,7 @@ class Passed:
     system_at_overkill: NDArray[np.bool_] | None
 
 
-def groups(dataset: Dataset, masks: Masks, passed: Passed) -> list[Group]:
+def groups(dataset: Dataset, masks: Masks, passed: PassMasks) -> list[Group]:
     """All kinds together first, then each; each whole, then by size where masks tell it.
 
     masks   by sample's index, bool (h, w)
@@ -87,7 +87,7 @@ def _members(
 
 
 def _group(
-    kind: str | None, size: Size, chosen: NDArray[np.bool_], dataset: Dataset, passed: Passed
+    kind: str | None, size: Size, chosen: NDArray[np.bool_], dataset: Dataset, passed: PassMasks
 ) -> Group:
     def caught(passes: NDArray[np.bool_]) -> Caught:
         escapes = int(passes[chosen].sum())

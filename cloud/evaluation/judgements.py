@@ -47,7 +47,7 @@ class Judgements:
     sizes: NDArray[np.int64]
 
 
-class Seen(NamedTuple):
+class HeadAnswer(NamedTuple):
     """What the head makes of one picture, and what sending it would cost; as in `Judgements`."""
 
     edge: float
@@ -59,7 +59,7 @@ class Seen(NamedTuple):
     size: tuple[int, int]
 
 
-class Answers(NamedTuple):
+class TailAnswers(NamedTuple):
     """What the tail makes of many: its own scores (n,), maps and kinds as in `Judgements`."""
 
     scores: NDArray[np.float64]
@@ -106,18 +106,18 @@ def open_tail(bundle: Bundle, runtime: str, threads: int) -> Runtime:
     return choose_runtime(runtime, bundle.read(TAIL), options).runtime
 
 
-def ask(tail: Runtime, symbols: NDArray[np.int8], what: str) -> Answers:
+def ask(tail: Runtime, symbols: NDArray[np.int8], what: str) -> TailAnswers:
     """Run the tail on decoded symbols (n, channels, height, width), in batches."""
     columns = zip(*(tail.run(batch) for batch in track(batches(symbols), what)), strict=True)
     maps, scores, *kinds = (np.concatenate(column) for column in columns)
-    return Answers(
+    return TailAnswers(
         np.asarray(scores, np.float64).reshape(-1),
         np.asarray(maps, np.float32)[:, 0],
         np.asarray(kinds[0], np.float32) if kinds else None,
     )
 
 
-def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[Seen]:
+def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[HeadAnswer]:
     options = RuntimeOptions(threads=threads)
     head = choose_runtime(runtime, bundle.read(HEAD), options).runtime
     return [
@@ -126,13 +126,13 @@ def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[
     ]
 
 
-def _seen(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> Seen:
+def _seen(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> HeadAnswer:
     spec, codec = bundle.manifest.input, bundle.codec
     picture = prepare(pixels, spec.height, spec.width, spec.channels)
     features, found, score = head.run(picture[np.newaxis])
     symbols = codec.quantise(np.asarray(features[0], np.float32))
     sent = codec.encode_within(symbols, bundle.manifest.features.cap_bytes)
-    return Seen(
+    return HeadAnswer(
         edge=float(score.reshape(-1)[0]),
         encoded=len(sent.body),
         jpeg=len(compress(to_pixels(picture))),

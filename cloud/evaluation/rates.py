@@ -62,7 +62,7 @@ class Match(msgspec.Struct, frozen=True):
     at_most: bool
 
 
-class Pictures(msgspec.Struct, frozen=True):
+class PictureRates(msgspec.Struct, frozen=True):
     """What the cloud model on pixels, trained on undistorted ones and not retrained, makes of
     JPEG and WebP files of the head's input.
 
@@ -90,7 +90,7 @@ class Rates(msgspec.Struct, frozen=True):
     """Bytes against AUROC; `pictures` is None where no cloud model on pixels was given."""
 
     ours: list[Point]
-    pictures: Pictures | None
+    pictures: PictureRates | None
 
 
 def sweep(
@@ -128,7 +128,7 @@ def sweep(
 
 def _pictures(
     bundle: Bundle, dataset: Dataset, model: PixelsModel, ours: Sequence[Point]
-) -> Pictures:
+) -> PictureRates:
     labels, parts = dataset.labels, np.array(dataset.parts)
     columns = {(kind, quality): _Column() for kind in COMPRESSIONS for quality in QUALITIES}
     undistorted: list[NDArray[np.float64]] = []
@@ -144,7 +144,7 @@ def _pictures(
         [column.point(q, labels) for (k, q), column in columns.items() if k == kind]
         for kind in COMPRESSIONS
     )
-    return Pictures(
+    return PictureRates(
         auroc=area,
         auroc_interval=auroc_interval(
             area, len(np.unique(parts[labels])), len(np.unique(parts[~labels]))

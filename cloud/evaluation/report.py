@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.evaluation.charts import DARK, LIGHT, Look, rate_chart, score_chart
+from cloud.evaluation.charts import DARK, LIGHT, ChartStyle, rate_chart, score_chart
 from cloud.evaluation.evaluation import Evaluated
 from cloud.evaluation.sheets import MOST, Mistake, Mistakes, sheet
 from cloud.evaluation.tables import headline, rates, recall, side_by_side, tiles, traffic
@@ -83,7 +83,7 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
     return _write(folder / PAGE, page.encode())
 
 
-def _variants(draw: Callable[[Look], bytes]) -> list[bytes]:
+def _variants(draw: Callable[[ChartStyle], bytes]) -> list[bytes]:
     """The same chart for light and dark pages, first wide, then narrow."""
     looks = [LIGHT, DARK, replace(LIGHT, narrow=True), replace(DARK, narrow=True)]
     return [draw(look) for look in looks]

@@ -24,7 +24,7 @@ class AtOverkill(msgspec.Struct, frozen=True):
     escapes: PartRate
 
 
-class Judge(msgspec.Struct, frozen=True, kw_only=True):
+class JudgeScore(msgspec.Struct, frozen=True, kw_only=True):
     """Edge alone, or the cloud as if every picture were sent.
 
     Rates are 0–1, by picture where nothing else is said; None where there is nothing to count.
@@ -50,7 +50,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     pixels: Localisation | None = None
 
 
-class System(Judge, frozen=True, kw_only=True):
+class System(JudgeScore, frozen=True, kw_only=True):
     """Edge, gate and cloud together.
 
     bytes_per_part          sent up on average for a picture, escalated or not
@@ -92,8 +92,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     n_defects: int
     n_good_parts: int
     n_defective_parts: int
-    edge: Judge
-    cloud: Judge
+    edge: JudgeScore
+    cloud: JudgeScore
     system: System
     groups: list[Group]
     kind_accuracy: float | None

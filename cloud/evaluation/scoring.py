@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.pictures import read_mask
-from cloud.evaluation.groups import Masks, Passed, groups
+from cloud.evaluation.groups import Masks, PassMasks, groups
 from cloud.evaluation.judgements import Judgements
-from cloud.evaluation.scorecard import AtOverkill, Evaluation, Jpeg, Judge, System
-from cloud.evaluation.verdicts import Verdicts, View, verdicts
+from cloud.evaluation.scorecard import AtOverkill, Evaluation, Jpeg, JudgeScore, System
+from cloud.evaluation.verdicts import JudgeVerdicts, SampleVerdicts, verdicts
 from cloud.statistics.intervals import auroc_interval, part_rate
-from cloud.statistics.localisation import Localisation, Marked, localise
+from cloud.statistics.localisation import Localisation, MarkedMap, localise
 from cloud.statistics.metrics import auroc, average_precision, threshold_at
 from shared.bundles.bundle import Bundle
 from shared.certification.promises import describe
@@ -69,22 +69,22 @@ def known_masks(dataset: Dataset, found: Judgements) -> Masks:
 
 def _localised(masks: Masks, maps: NDArray[np.float32]) -> Localisation | None:
     watched = track(masks.items(), "comparing defect maps with masks", len(masks))
-    return localise(Marked(maps[index], mask) for index, mask in watched)
+    return localise(MarkedMap(maps[index], mask) for index, mask in watched)
 
 
 def _judge(
-    view: View,
+    view: JudgeVerdicts,
     called: NDArray[np.bool_],
     dataset: Dataset,
     pixels: Localisation | None = None,
-) -> Judge:
+) -> JudgeScore:
     """called: which samples count as called defective in the accuracy."""
     labels, parts = dataset.labels, dataset.parts
     escapes = part_rate(view.passed, labels, parts)
     overkill = part_rate(view.rejected, ~labels, parts)
     both = escapes.parts > 0 and overkill.parts > 0
     area = auroc(view.scores, labels) if both else None
-    return Judge(
+    return JudgeScore(
         auroc=area,
         auroc_interval=(
             None if area is None else auroc_interval(area, escapes.parts, overkill.parts)
@@ -100,7 +100,9 @@ def _judge(
     )
 
 
-def _at_overkill(view: View, labels: NDArray[np.bool_], parts: Sequence[str]) -> AtOverkill | None:
+def _at_overkill(
+    view: JudgeVerdicts, labels: NDArray[np.bool_], parts: Sequence[str]
+) -> AtOverkill | None:
     threshold = threshold_at(view.movable, labels, OVERKILL)
     if threshold is None or not labels.any():
         return None
@@ -113,7 +115,7 @@ def _at_overkill(view: View, labels: NDArray[np.bool_], parts: Sequence[str]) ->
     )
 
 
-def _system(said: Verdicts, dataset: Dataset, found: Judgements) -> System:
+def _system(said: SampleVerdicts, dataset: Dataset, found: Judgements) -> System:
     sent = found.encoded[said.escalated]
     p50, p95 = np.percentile(sent, [50, 95]).tolist() if len(sent) else (None, None)
     return System(
@@ -126,9 +128,9 @@ def _system(said: Verdicts, dataset: Dataset, found: Judgements) -> System:
     )
 
 
-def _passed(said: Verdicts, system: System) -> Passed:
+def _passed(said: SampleVerdicts, system: System) -> PassMasks:
     moved = system.at_overkill
-    return Passed(
+    return PassMasks(
         edge=said.edge.passed,
         cloud=said.cloud.passed,
         system=said.system.passed,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cloud.evaluation.groups import Caught, Group, Size
-from cloud.evaluation.rates import LOSS, Match, Pictures, Point, Rates
-from cloud.evaluation.scorecard import AtOverkill, Evaluation, Judge
+from cloud.evaluation.rates import LOSS, Match, PictureRates, Point, Rates
+from cloud.evaluation.scorecard import AtOverkill, Evaluation, JudgeScore
 from cloud.statistics.intervals import Interval, PartRate
 
 NONE = "–"
@@ -52,7 +52,7 @@ def tiles(e: Evaluation) -> list[tuple[str, str, str]]:
 
 
 def side_by_side(e: Evaluation) -> Words:
-    judges: tuple[Judge, ...] = (e.edge, e.cloud, e.system)
+    judges: tuple[JudgeScore, ...] = (e.edge, e.cloud, e.system)
 
     def row(name: str, cells: Sequence[str]) -> dict[str, str]:
         return dict(zip(("", "edge", "cloud", "system"), (name, *cells), strict=True))
@@ -136,7 +136,7 @@ def rates(found: Rates) -> Words:
     return Words("Bytes against accuracy", in_words(found), rows)
 
 
-def _ours(point: Point, pictures: Pictures | None) -> dict[str, str]:
+def _ours(point: Point, pictures: PictureRates | None) -> dict[str, str]:
     name = f"features ×{point.step}"
     if pictures is None:
         return _rate(name, point)

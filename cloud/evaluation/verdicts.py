@@ -12,7 +12,7 @@ from shared.contracts import Decision
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class JudgeVerdicts:
     """One judge's say on each sample; arrays (n,).
 
     scores    rank the samples: higher is more surely defective. One that is not a number ranks
@@ -29,7 +29,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class SampleVerdicts:
     """All three, and what the gate escalates, bool (n,).
 
     edge    alone: its movable threshold is one on its own score
@@ -38,13 +38,13 @@ class Verdicts:
             scores rank all passed at the edge below all escalated below all rejected there
     """
 
-    edge: View
-    cloud: View
-    system: View
+    edge: JudgeVerdicts
+    cloud: JudgeVerdicts
+    system: JudgeVerdicts
     escalated: NDArray[np.bool_]
 
 
-def verdicts(gate: Gate, edge: NDArray[np.float64], cloud: NDArray[np.float64]) -> Verdicts:
+def verdicts(gate: Gate, edge: NDArray[np.float64], cloud: NDArray[np.float64]) -> SampleVerdicts:
     """Decide every sample; scores as in `Judgements`."""
     decisions = np.array([gate.decide(score) for score in edge.tolist()])
     passed, rejected = decisions == Decision.PASS, decisions == Decision.REJECT
@@ -52,15 +52,15 @@ def verdicts(gate: Gate, edge: NDArray[np.float64], cloud: NDArray[np.float64]) 
     divert = np.array([gate.conclude(score) == "reject" for score in cloud.tolist()])
     sure_edge, sure_cloud = np.nan_to_num(edge, nan=1.0), np.nan_to_num(cloud, nan=1.0)
     stage = np.where(passed, 0.0, np.where(escalated, 1.0, 2.0))
-    system = View(
+    system = JudgeVerdicts(
         scores=stage + np.where(escalated, sure_cloud, sure_edge),
         passed=passed | (escalated & ~divert),
         rejected=rejected | (escalated & divert),
         movable=np.where(passed, -np.inf, np.where(rejected, np.inf, _movable(cloud))),
     )
-    return Verdicts(
-        edge=View(sure_edge, passed, rejected, _movable(edge)),
-        cloud=View(sure_cloud, ~divert, divert, _movable(cloud)),
+    return SampleVerdicts(
+        edge=JudgeVerdicts(sure_edge, passed, rejected, _movable(edge)),
+        cloud=JudgeVerdicts(sure_cloud, ~divert, divert, _movable(cloud)),
         system=system,
         escalated=escalated,
     )

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from cloud.inference.counters import Counters
+from cloud.inference.counters import EventCounters
 from cloud.inference.queue import WorkQueue
-from cloud.inference.tail import Tail, Tails
+from cloud.inference.tail import LoadedTail, Tails
 from cloud.records.database import Database
 from cloud.records.writer import RecordsWriter
 from shared.transport.base import Transport
@@ -42,7 +42,7 @@ class QueueHealth(BaseModel):
     dropped: int
 
 
-class Health(BaseModel):
+class ServiceHealth(BaseModel):
     """`counts` are of events since the start; `problems` are for people, empty when all is well."""
 
     ok: bool
@@ -54,7 +54,7 @@ class Health(BaseModel):
     counts: dict[str, int]
 
 
-HealthCheck = Callable[[], Health]
+HealthCheck = Callable[[], ServiceHealth]
 
 
 class HealthMonitor:
@@ -70,7 +70,7 @@ class HealthMonitor:
         writer: RecordsWriter,
         tails: Tails,
         queue: WorkQueue,
-        counters: Counters,
+        counters: EventCounters,
     ) -> None:
         self._transport = transport
         self._broker_address = broker_address
@@ -81,7 +81,7 @@ class HealthMonitor:
         self._queue = queue
         self._counters = counters
 
-    def __call__(self) -> Health:
+    def __call__(self) -> ServiceHealth:
         broker = BrokerHealth(
             connected=self._transport.connected,
             address=self._broker_address,
@@ -103,7 +103,7 @@ class HealthMonitor:
                 f"The database {database.url} can't be used: devices keep their inspections and "
                 "send them again."
             )
-        return Health(
+        return ServiceHealth(
             ok=not problems,
             problems=problems,
             broker=broker,
@@ -114,7 +114,7 @@ class HealthMonitor:
         )
 
 
-def _tail_health(tail: Tail) -> TailHealth:
+def _tail_health(tail: LoadedTail) -> TailHealth:
     manifest = tail.bundle.manifest
     return TailHealth(
         bundle=manifest.name,

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 
-class Counters:
+class EventCounters:
     """Counts from any thread."""
 
     def __init__(self) -> None:

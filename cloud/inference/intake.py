@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from cloud.inference.counters import Counters
+from cloud.inference.counters import EventCounters
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import Tails
 from cloud.records.tables import DeviceRecord, InspectionRecord
-from cloud.records.writer import Batch, RecordsWriter
+from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
 from shared.contracts import Decision
 from shared.errors import SettingsError, TransportError, WireError
@@ -22,7 +22,7 @@ from shared.wire import (
     InspectionRow,
     Inspections,
     Receipt,
-    State,
+    StateMessage,
     decode,
     encode,
 )
@@ -53,7 +53,7 @@ class Intake:
         tails: Tails,
         queue: WorkQueue,
         writer: RecordsWriter,
-        counters: Counters,
+        counters: EventCounters,
         clock: Clock,
     ) -> None:
         self._transport = transport
@@ -121,7 +121,7 @@ class Intake:
                 # The device sends the batch again, and the same rows change nothing.
                 log.warning("receipt_not_sent", device=address.device, reason=str(error))
 
-        self._writer.add_batch(Batch(records, stored))
+        self._writer.add_batch(StorageBatch(records, stored))
 
     def state(self, delivery: Delivery) -> None:
         """Store a device's state. Raises WireError where it is not as agreed."""
@@ -129,7 +129,7 @@ class Intake:
             # A retained message is cleared by an empty one.
             return
         address, _ = parse(delivery.topic)
-        message, body = decode(delivery.payload, State)
+        message, body = decode(delivery.payload, StateMessage)
         if body:
             raise WireError(f"a state with {len(body)} B of body came", fix=FIX)
         numbers = (message.inspected, message.waiting)

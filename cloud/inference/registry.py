@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cloud.configuration.settings import TailSettings
-from cloud.inference.tail import Tail, open_tail, open_tails
+from cloud.inference.tail import LoadedTail, open_tail, open_tails
 from shared.bundles.bundle import Bundle
 from shared.log import get_logger
 from shared.plugins.services import ServedTail
@@ -15,18 +15,18 @@ from shared.plugins.services import ServedTail
 log = get_logger("rack")
 
 
-class Rack(Mapping[str, Tail]):
-    """Tails by the pair id that an escalation names; a `shared.plugins.services.TailRack`.
+class TailRegistry(Mapping[str, LoadedTail]):
+    """Tails by the pair id that an escalation names; a `shared.plugins.services.ServedTails`.
 
     A reader sees all of a change or nothing of it. Raises what `open_tails` raises.
     """
 
     def __init__(self, paths: Sequence[Path], settings: TailSettings) -> None:
         self._settings = settings
-        self._tails: Mapping[str, Tail] = open_tails(paths, settings)
+        self._tails: Mapping[str, LoadedTail] = open_tails(paths, settings)
         self._changing = threading.Lock()
 
-    def __getitem__(self, pair: str) -> Tail:
+    def __getitem__(self, pair: str) -> LoadedTail:
         return self._tails[pair]
 
     def __iter__(self) -> Iterator[str]:

@@ -20,14 +20,14 @@ from shared.runtime.base import Runtime, RuntimeOptions
 log = get_logger("tail")
 
 
-class Kind(NamedTuple):
+class DefectKind(NamedTuple):
     """A kind of defect, and how surely a defective part is of it, 0–1."""
 
     name: str
     probability: float
 
 
-class Found(NamedTuple):
+class TailFinding(NamedTuple):
     """What a tail found in a batch.
 
     maps    probabilities, float32 (n, height/8, width/8) of the input
@@ -39,15 +39,15 @@ class Found(NamedTuple):
     scores: NDArray[np.float32]
     kinds: NDArray[np.float32] | None
 
-    def kind(self, index: int, names: Sequence[str]) -> Kind | None:
+    def kind(self, index: int, names: Sequence[str]) -> DefectKind | None:
         """The likeliest kind of one part; None where there is none, or it is not a number."""
         if self.kinds is None or not np.isfinite(self.kinds[index]).all():
             return None
         likeliest = int(np.argmax(self.kinds[index]))
-        return Kind(names[likeliest], float(self.kinds[index, likeliest]))
+        return DefectKind(names[likeliest], float(self.kinds[index, likeliest]))
 
 
-class Tail:
+class LoadedTail:
     """One bundle's tail on one runtime. For one thread at a time."""
 
     def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
@@ -57,14 +57,14 @@ class Tail:
         self.gate = bundle.manifest.gate.gate
         self.shape = bundle.manifest.features.shape
 
-    def run(self, symbols: NDArray[np.int8]) -> Found:
+    def run(self, symbols: NDArray[np.int8]) -> TailFinding:
         """Judge one batch, int8 (n, channels, height, width).
 
         Raises BundleMismatch for outputs of another shape.
         """
         outputs = self.runtime.run(symbols)
         maps, scores, kinds = split_tail(self.bundle, outputs, len(symbols))
-        return Found(
+        return TailFinding(
             np.asarray(maps[:, 0], np.float32),
             np.asarray(scores, np.float32),
             None if kinds is None else np.asarray(kinds, np.float32),
@@ -77,10 +77,10 @@ class Tail:
             self.run(np.resize(golden, (count, *self.shape)))
 
 
-Tails = Mapping[str, Tail]
+Tails = Mapping[str, LoadedTail]
 
 
-def open_tails(paths: Sequence[Path], settings: TailSettings) -> dict[str, Tail]:
+def open_tails(paths: Sequence[Path], settings: TailSettings) -> dict[str, LoadedTail]:
     """The tails by the pair id that an escalation names.
 
     Raises BundleError, ParityError or RuntimeUnavailable where one can't be served.
@@ -89,13 +89,13 @@ def open_tails(paths: Sequence[Path], settings: TailSettings) -> dict[str, Tail]
     return {tail.bundle.manifest.pair: tail for tail in tails}
 
 
-def open_tail(bundle: Bundle, settings: TailSettings) -> Tail:
+def open_tail(bundle: Bundle, settings: TailSettings) -> LoadedTail:
     """Load, check and warm up one bundle's tail. Raises as `open_tails`."""
     options = RuntimeOptions(settings.device, settings.threads)
     chosen = choose_runtime(settings.runtime, bundle.read(TAIL), options)
     check_codec(bundle)
     report = check_tail(bundle, chosen.runtime)
-    tail = Tail(bundle, chosen.runtime)
+    tail = LoadedTail(bundle, chosen.runtime)
     tail.warm_up(settings.max_batch)
     log.info(
         "tail_ready",

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.inference.counters import Counters
+from cloud.inference.counters import EventCounters
 from cloud.inference.defect_maps import map_png, seen_png
 from cloud.inference.queue import Job, WorkQueue
-from cloud.inference.tail import Found, Kind, Tail, Tails
+from cloud.inference.tail import DefectKind, LoadedTail, TailFinding, Tails
 from cloud.records.tables import TailRecord
 from cloud.records.writer import RecordsWriter
 from shared.clock import Clock
@@ -37,10 +37,10 @@ class _Judged:
     defect_map: NDArray[np.float32]
     score: float
     verdict: Verdict
-    kind: Kind | None
+    kind: DefectKind | None
 
 
-class Judge:
+class TailWorker:
     """Takes escalations from the queue in batches and gives each its verdict."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Judge:
         tails: Tails,
         transport: Transport,
         writer: RecordsWriter,
-        counters: Counters,
+        counters: EventCounters,
         clock: Clock,
     ) -> None:
         self._queue = queue
@@ -103,7 +103,7 @@ class Judge:
             [self._record(one, at, len(judged)) for one, at in zip(judged, answered, strict=True)]
         )
 
-    def _decode(self, tail: Tail, job: Job) -> NDArray[np.int8] | None:
+    def _decode(self, tail: LoadedTail, job: Job) -> NDArray[np.int8] | None:
         try:
             return tail.codec.decode(job.body, job.escalation.coarseness)
         except CodecError as error:
@@ -168,7 +168,9 @@ class Judge:
                 log.exception("batch_failed", fix="its devices reject these parts by deadline")
 
 
-def _conclude(tail: Tail, job: Job, symbols: NDArray[np.int8], found: Found, index: int) -> _Judged:
+def _conclude(
+    tail: LoadedTail, job: Job, symbols: NDArray[np.int8], found: TailFinding, index: int
+) -> _Judged:
     score = tail.gate.cloud_score(job.escalation.score, float(found.scores[index]))
     verdict = tail.gate.conclude(score)
     # The probabilities hold for defective parts alone.

@@ -14,7 +14,16 @@ from shared.errors import RecordsError, SplitsightError, TransportError, WireErr
 from shared.log import get_logger
 from shared.topics import Address, everyone, parse
 from shared.transport.base import Delivery, Transport
-from shared.wire import MAX_BATCH, Labelled, LabelledRow, LabelRow, Labels, State, decode, encode
+from shared.wire import (
+    MAX_BATCH,
+    LabelKeptRow,
+    LabelRow,
+    Labels,
+    LabelsKept,
+    StateMessage,
+    decode,
+    encode,
+)
 
 log = get_logger("labels")
 
@@ -37,11 +46,11 @@ class LabelRecords(Protocol):
     def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
         """Labels for these devices that none has confirmed, oldest first."""
 
-    def label_delivered(self, key: InspectionKey, row: LabelledRow, at: float) -> None:
+    def label_delivered(self, key: InspectionKey, row: LabelKeptRow, at: float) -> None:
         """What became of a label; nothing where a newer word was said meanwhile."""
 
 
-class LabelPost:
+class LabelDelivery:
     """Sends labels to devices that are there. Any number of workers may do it: a device that gets
     a label twice keeps it once.
     """
@@ -53,7 +62,7 @@ class LabelPost:
         self._lock = threading.Lock()
         self._online: dict[str, str] = {}
         self._sent: dict[tuple[str, str, int], tuple[float, float]] = {}
-        self._answers: deque[tuple[str, LabelledRow]] = deque(maxlen=MOST_ANSWERS)
+        self._answers: deque[tuple[str, LabelKeptRow]] = deque(maxlen=MOST_ANSWERS)
         self._came: deque[str] = deque(maxlen=MOST_ANSWERS)
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -119,7 +128,7 @@ class LabelPost:
     def _answered(self, delivery: Delivery) -> None:
         try:
             address, _ = parse(delivery.topic)
-            message, _ = decode(delivery.payload, Labelled)
+            message, _ = decode(delivery.payload, LabelsKept)
         except WireError as error:
             log.warning("malformed", topic=delivery.topic[:300], reason=error.message)
             return
@@ -129,7 +138,7 @@ class LabelPost:
     def _state_changed(self, delivery: Delivery) -> None:
         try:
             address, _ = parse(delivery.topic)
-            state = decode(delivery.payload, State)[0] if delivery.payload else None
+            state = decode(delivery.payload, StateMessage)[0] if delivery.payload else None
         except SplitsightError:
             # The intake warns of it.
             return

@@ -12,7 +12,7 @@ from cloud.records.database import Database
 from cloud.records.tables import InspectionRecord, ReviewRecord, TailRecord
 from shared.contracts import InspectionKey
 from shared.topics import Address
-from shared.wire import LabelledRow, LabelRow
+from shared.wire import LabelKeptRow, LabelRow
 
 
 class StoredLabels:
@@ -55,7 +55,7 @@ class StoredLabels:
             rows = connection.execute(query).mappings().all()
         return [_label(row) for row in rows]
 
-    def label_delivered(self, key: InspectionKey, row: LabelledRow, at: float) -> None:
+    def label_delivered(self, key: InspectionKey, row: LabelKeptRow, at: float) -> None:
         """What became of a label; nothing where a newer word was said meanwhile.
 
         Raises RecordsError.

@@ -95,7 +95,7 @@ class Inverter(nn.Module):
         return picture
 
 
-class Lessons:
+class InverterBatches:
     """Shuffled batches: symbols, their coarseness, and the pictures to be made of them.
 
     symbols    by coarseness, int8 (n, c, h, w); for each picture one coarseness is drawn, more
@@ -131,7 +131,7 @@ class Lessons:
 def fit_inverter(
     symbols: Mapping[int, NDArray[np.int8]], pictures: NDArray[np.uint8], how: Fit
 ) -> Inverter:
-    """Train on pictures and their symbols, as in `Lessons`, for the least squared error.
+    """Train on pictures and their symbols, as in `InverterBatches`, for the least squared error.
 
     Raises TrainingError for too few pictures, or where the error ends up as no number.
     """
@@ -143,7 +143,7 @@ def fit_inverter(
     torch.manual_seed(how.seed)
     net = Inverter(next(iter(symbols.values())).shape[1:], pictures.shape[1:])
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    lessons = Lessons(symbols, pictures, how)
+    lessons = InverterBatches(symbols, pictures, how)
     optimiser = torch.optim.AdamW(net.parameters(), lr=how.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, how.rate, total_steps=how.epochs * len(lessons), pct_start=0.15

@@ -15,11 +15,11 @@ from cloud.records.database import Database
 from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
 from cloud.records.views import (
     Count,
-    Counts,
     DeviceView,
+    InspectionCounts,
+    InspectionPage,
     InspectionView,
     Minute,
-    Page,
     ReviewView,
     TailView,
 )
@@ -91,7 +91,9 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def inspections(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
+    def inspections(
+        self, wanted: Filter, *, limit: int, cursor: str | None = None
+    ) -> InspectionPage:
         """Inspections, newest first. Raises SettingsError for a cursor that is not ours."""
         order = [col(InspectionRecord.inspected_at), *_key(InspectionRecord)]
         query = _joined().where(*wanted.conditions())
@@ -100,7 +102,9 @@ class Records:
         query = query.order_by(*(column.desc() for column in order)).limit(limit + 1)
         found = [_view(row) for row in self._maps(query)]
         more = len(found) > limit
-        return Page(inspections=found[:limit], next=_cursor(found[limit - 1]) if more else None)
+        return InspectionPage(
+            inspections=found[:limit], next=_cursor(found[limit - 1]) if more else None
+        )
 
     def inspection(self, key: InspectionKey) -> InspectionView | None:
         """One inspection, or the escalation whose inspection has not been reported yet."""
@@ -144,7 +148,7 @@ class Records:
             for found in self._maps(query)
         ]
 
-    def counts(self, *, now: float, minutes: int) -> Counts:
+    def counts(self, *, now: float, minutes: int) -> InspectionCounts:
         """All inspections by who decided and how; per minute for the last `minutes`.
 
         now   UTC seconds; the last minute is the one that has begun
@@ -157,7 +161,7 @@ class Records:
             Count(decided_by=decider, verdict=verdict, count=count)
             for decider, verdict, count in self._rows(by_end)
         ]
-        return Counts(totals=totals, minutes=self._minutes(now, minutes))
+        return InspectionCounts(totals=totals, minutes=self._minutes(now, minutes))
 
     def _minutes(self, now: float, minutes: int) -> list[Minute]:
         row = InspectionRecord

@@ -13,7 +13,7 @@ from cloud.records.database import Database
 from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
 
 
-class Store:
+class RecordStore:
     """The writing side of the records. Safe to share between threads."""
 
     def __init__(self, database: Database) -> None:

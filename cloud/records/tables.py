@@ -100,7 +100,7 @@ class ReviewRecord(SQLModel, table=True):
 
 
 class DeviceRecord(SQLModel, table=True):
-    """A device's last state; see `shared.wire.State`.
+    """A device's last state; see `shared.wire.StateMessage`.
 
     at        when the device said so, by its own clock
     seen_at   when the cloud heard it

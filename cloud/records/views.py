@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contracts import Decider, DeviceState, Verdict
 
 
-class View(BaseModel):
+class RecordView(BaseModel):
     """The base of every answer."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-class TailView(View):
+class TailView(RecordView):
     """What the tail made of the inspection's features."""
 
     score: float | None = Field(description="0–1; null: not a number, which rejects")
@@ -35,7 +35,7 @@ class TailView(View):
     received_at: float = Field(description="UTC seconds")
 
 
-class ReviewView(View):
+class ReviewView(RecordView):
     """What an inspector said of the part."""
 
     verdict: Verdict
@@ -51,7 +51,7 @@ class ReviewView(View):
     )
 
 
-class InspectionView(View):
+class InspectionView(RecordView):
     """One part through the system.
 
     An escalation may be here before its device has reported the inspection: then the fields
@@ -82,14 +82,14 @@ class InspectionView(View):
     review: ReviewView | None = Field(description="null: no inspector has looked yet")
 
 
-class Page(View):
+class InspectionPage(RecordView):
     """Some inspections, newest first; pass `next` as `cursor` for those that follow."""
 
     inspections: list[InspectionView]
     next: str | None
 
 
-class DeviceView(View):
+class DeviceView(RecordView):
     """A device's last state."""
 
     site: str
@@ -107,7 +107,7 @@ class DeviceView(View):
     problems: list[str]
 
 
-class Minute(View):
+class Minute(RecordView):
     """Inspections in one minute, by who decided."""
 
     at: int = Field(description="the minute's start, UTC seconds")
@@ -121,7 +121,7 @@ class Minute(View):
         return self.edge + self.cloud + self.deadline + self.inspector
 
 
-class Count(View):
+class Count(RecordView):
     """How many inspections ended so."""
 
     decided_by: Decider
@@ -129,14 +129,14 @@ class Count(View):
     count: int
 
 
-class Counts(View):
+class InspectionCounts(RecordView):
     """Inspections by who decided and how, and per minute."""
 
     totals: list[Count]
     minutes: list[Minute]
 
 
-class Summary(View):
+class Summary(RecordView):
     """The plant in a few numbers."""
 
     inspected: int

@@ -21,7 +21,7 @@ CLEAR_EVERY = 500
 
 
 class Storing(Protocol):
-    """What the writer needs of a store; see `cloud.records.store.Store`."""
+    """What the writer needs of a store; see `cloud.records.store.RecordStore`."""
 
     def save(
         self,
@@ -34,7 +34,7 @@ class Storing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class StorageBatch:
     """Inspections that a device waits to have stored; `stored` tells it."""
 
     inspections: Sequence[InspectionRecord]
@@ -43,7 +43,7 @@ class Batch:
 
 @dataclass
 class _Waiting:
-    batches: list[Batch] = field(default_factory=list)
+    batches: list[StorageBatch] = field(default_factory=list)
     tails: deque[TailRecord] = field(default_factory=lambda: deque(maxlen=MAX_TAILS))
     devices: dict[tuple[str, str, str], DeviceRecord] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class RecordsWriter:
         if self._thread.is_alive():
             self._thread.join()
 
-    def add_batch(self, batch: Batch) -> None:
+    def add_batch(self, batch: StorageBatch) -> None:
         with self._changed:
             if len(self._waiting.batches) >= MAX_BATCHES:
                 self.let_go += 1

@@ -32,7 +32,7 @@ class Localisation(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class MarkedMap:
     """A defect map beside the truth.
 
     found  probabilities, float32 (h, w), of any size
@@ -55,7 +55,7 @@ class _Counts:
         self.overlap = np.zeros(BINS, np.float64)
         self.pictures = self.regions = 0
 
-    def add(self, marked: Marked) -> None:
+    def add(self, marked: MarkedMap) -> None:
         height, width = marked.mask.shape
         called = enlarge(marked.found, height, width)
         bins = _bins(called)
@@ -70,7 +70,7 @@ class _Counts:
         self.regions += count - 1
 
 
-def localise(pairs: Iterable[Marked]) -> Localisation | None:
+def localise(pairs: Iterable[MarkedMap]) -> Localisation | None:
     """Compare maps with masks. None where no pixel, or every pixel, is defective."""
     counts = _Counts()
     for marked in pairs:

@@ -14,7 +14,7 @@ from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import seen_pictures
 from cloud.datasets.pictures import load_pictures
 from cloud.statistics.metrics import auroc, best_threshold
-from cloud.training.model import Halves, Model, export_model
+from cloud.training.model import ExportedModel, HalfScores, export_model
 from cloud.training.options import Options
 from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle, write_bundle
@@ -68,7 +68,7 @@ def assemble(
 
 
 def write_model(
-    model: Model, gate: Gate, metrics: Mapping[str, float], origin: Origin, out: Path
+    model: ExportedModel, gate: Gate, metrics: Mapping[str, float], origin: Origin, out: Path
 ) -> Bundle:
     """Write a model and its gate as a bundle.
 
@@ -110,7 +110,7 @@ def write_model(
     return write_bundle(out, manifest, files)
 
 
-def _calibrate(halves: Halves, labels: NDArray[np.bool_]) -> tuple[Gate, dict[str, float]]:
+def _calibrate(halves: HalfScores, labels: NDArray[np.bool_]) -> tuple[Gate, dict[str, float]]:
     tail_weight, scores = weigh(halves.edge, halves.tail, labels)
     gate = choose_gate(
         halves.edge,
@@ -139,13 +139,13 @@ def weigh(
     """
     ways = []
     for weight in TAIL_WEIGHTS:
-        scores = cloud_scores(Halves(head, tail), weight)
+        scores = cloud_scores(HalfScores(head, tail), weight)
         ways.append((auroc(scores, labels), weight, scores))
     _, weight, scores = max(ways, key=lambda way: way[:2])
     return weight, scores
 
 
-def cloud_scores(halves: Halves, tail_weight: float) -> NDArray[np.float64]:
+def cloud_scores(halves: HalfScores, tail_weight: float) -> NDArray[np.float64]:
     """Both halves' scores as the cloud weighs them, (n,)."""
     gate = Gate(0.0, 1.0, 0.5, tail_weight)
     pairs = zip(halves.edge.tolist(), halves.tail.tolist(), strict=True)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import Pictures
+from cloud.datasets.pictures import PictureArrays
 from cloud.training.defect_synthesis import add_defects, cuttings
 from shared.splitnet.augmentation import Augmentation, augment
-from shared.splitnet.objective import Batch
+from shared.splitnet.objective import TrainingBatch
 
 
 class Batches:
@@ -23,7 +23,7 @@ class Batches:
     def __init__(
         self,
         dataset: Dataset,
-        pictures: Pictures,
+        pictures: PictureArrays,
         how: Augmentation,
         size: int,
         generator: torch.Generator,
@@ -39,13 +39,13 @@ class Batches:
     def __len__(self) -> int:
         return len(self._targets) // self._size
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TrainingBatch]:
         """One epoch; what is left over when batches are full waits for the next shuffle."""
         order = torch.randperm(len(self._targets), generator=self._generator).numpy()
         for start in range(0, len(self) * self._size, self._size):
             yield self._batch(np.sort(order[start : start + self._size]))
 
-    def _batch(self, index: NDArray[np.intp]) -> Batch:
+    def _batch(self, index: NDArray[np.intp]) -> TrainingBatch:
         picture = self._pictures.inputs[index].astype(np.float32)
         mask, masked = self._pictures.masks[index], self._pictures.masked[index]
         target, kind = self._targets[index], self._kinds[index]
@@ -59,7 +59,7 @@ class Batches:
         moved, moved_mask = augment(
             torch.from_numpy(picture), torch.from_numpy(mask), self._how, self._generator
         )
-        return Batch(
+        return TrainingBatch(
             moved.contiguous(memory_format=torch.channels_last),
             torch.from_numpy(target),
             moved_mask,
@@ -74,14 +74,14 @@ def kinds_of(dataset: Dataset) -> NDArray[np.int64]:
     return np.array([place.get(sample.defect, -1) for sample in dataset.samples], np.int64)
 
 
-def at_size(batch: Batch, size: tuple[int, int]) -> Batch:
+def at_size(batch: TrainingBatch, size: tuple[int, int]) -> TrainingBatch:
     """The batch at the network's input size, where a teacher wanted a larger one."""
     if batch.picture.shape[2:] == size:
         return batch
     places = (size[0] // 8, size[1] // 8)
     mask = functional.interpolate(batch.mask.unsqueeze(1), places, mode="area").squeeze(1)
     picture = resized(batch.picture, size).contiguous(memory_format=torch.channels_last)
-    return Batch(picture, batch.target, mask, batch.masked, batch.kind)
+    return TrainingBatch(picture, batch.target, mask, batch.masked, batch.kind)
 
 
 def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:

@@ -36,7 +36,7 @@ LARGEST = 0.6
 DARK_SHARE = 0.65
 
 
-class Kind(NamedTuple):
+class PaintedKind(NamedTuple):
     """A kind of defect that is painted.
 
     share     of all defects
@@ -191,12 +191,12 @@ def _patch(rng: np.random.Generator, height: int, width: int) -> Shape:
 
 
 KINDS = (
-    Kind("scratch", 0.13, scratches, _shade),
-    Kind("crack", 0.17, crack, _shade),
-    Kind("pit", 0.17, pits, _shade),
-    Kind("bite", 0.09, bite, _shade),
-    Kind("stain", 0.10, blob, _stain),
-    Kind("wear", 0.06, blob, _wear),
-    Kind("patch", 0.14, _patch, _paste),
-    Kind("area", 0.14, area, _rework, visible=4.0),
+    PaintedKind("scratch", 0.13, scratches, _shade),
+    PaintedKind("crack", 0.17, crack, _shade),
+    PaintedKind("pit", 0.17, pits, _shade),
+    PaintedKind("bite", 0.09, bite, _shade),
+    PaintedKind("stain", 0.10, blob, _stain),
+    PaintedKind("wear", 0.06, blob, _wear),
+    PaintedKind("patch", 0.14, _patch, _paste),
+    PaintedKind("area", 0.14, area, _rework, visible=4.0),
 )

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.datasets.pictures import Pictures
+from cloud.datasets.pictures import PictureArrays
 from shared.features.preprocessing import MAP_STRIDE
 
 Pixels = NDArray[np.float32]
@@ -33,7 +33,7 @@ class Cutting:
     mask: Mask
 
 
-def cuttings(pictures: Pictures, kinds: NDArray[np.int64]) -> list[tuple[Cutting, int]]:
+def cuttings(pictures: PictureArrays, kinds: NDArray[np.int64]) -> list[tuple[Cutting, int]]:
     """Every defect with a known mask that is small enough to be laid elsewhere, and its kind."""
     found = []
     for index in range(len(pictures.inputs)):

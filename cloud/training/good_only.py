@@ -18,7 +18,7 @@ from torch import Tensor
 from cloud.datasets.dataset import Dataset
 from cloud.statistics.metrics import auroc
 from cloud.training.assembly import Origin, cloud_scores, inputs_of, weigh, write_model
-from cloud.training.model import Halves, Model, export_model
+from cloud.training.model import ExportedModel, HalfScores, export_model
 from cloud.training.options import Options
 from cloud.training.painted_defects import FEWEST_PARTS, good_parts, paint_set
 from cloud.training.trainer import Trainer
@@ -71,7 +71,7 @@ def assemble_good_only(
     return write_model(model, gate, metrics, origin, out)
 
 
-def good_gate(halves: Halves, tail_weight: float) -> Gate:
+def good_gate(halves: HalfScores, tail_weight: float) -> Gate:
     """Thresholds from good parts alone, which say nothing of escapes.
 
     halves   scores of good parts that shaped nothing
@@ -89,13 +89,13 @@ def good_gate(halves: Halves, tail_weight: float) -> Gate:
     )
 
 
-def _calibrate(model: Model, trainer: Trainer) -> tuple[Gate, dict[str, float]]:
+def _calibrate(model: ExportedModel, trainer: Trainer) -> tuple[Gate, dict[str, float]]:
     """The gate from good parts; painted ones decide only how much the tail counts."""
     painted = trainer.dataset.of("calibrate")
     halves = model.judge(inputs_of(painted, trainer.options, trainer.run), "choosing the gate")
     labels = painted.labels
     tail_weight, cloud = weigh(halves.edge, halves.tail, labels)
-    gate = good_gate(Halves(halves.edge[~labels], halves.tail[~labels]), tail_weight)
+    gate = good_gate(HalfScores(halves.edge[~labels], halves.tail[~labels]), tail_weight)
     return gate, {
         "painted_edge_auroc": auroc(halves.edge, labels),
         "painted_tail_auroc": auroc(halves.tail, labels),

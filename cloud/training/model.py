@@ -27,7 +27,7 @@ TABLE_PICTURES = 400
 Inputs = NDArray[np.uint8]
 
 
-class Halves(NamedTuple):
+class HalfScores(NamedTuple):
     """Both halves' scores of the same pictures, float64 (n,), 0–1."""
 
     edge: NDArray[np.float64]
@@ -35,7 +35,7 @@ class Halves(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Model:
+class ExportedModel:
     """What a bundle holds of a network, before its gate is chosen.
 
     head, head_float, tail   ONNX; the head in int8 and in float32
@@ -65,7 +65,7 @@ class Model:
     def cloud(self) -> Runtime:
         return open_runtime("onnx", self.tail)
 
-    def judge(self, pictures: Inputs, what: str) -> Halves:
+    def judge(self, pictures: Inputs, what: str) -> HalfScores:
         """Scores of prepared pictures, uint8 (n, c, h, w), as the product will give them.
 
         what   the progress bar's name
@@ -76,7 +76,7 @@ class Model:
             symbols = self.codec.quantise(np.asarray(features[0], np.float32))
             edge.append(float(score.reshape(-1)[0]))
             tail.append(float(self.cloud.run(symbols[np.newaxis])[1][0]))
-        return Halves(np.array(edge), np.array(tail))
+        return HalfScores(np.array(edge), np.array(tail))
 
     def golden(self) -> Golden:
         """Raises ParityError where the int8 head's scores are too far from the float head's."""
@@ -92,7 +92,7 @@ class Model:
         return golden
 
 
-def export_model(net: SplitNet, pictures: Inputs) -> Model:
+def export_model(net: SplitNet, pictures: Inputs) -> ExportedModel:
     """Export a network; the int8 head is calibrated and the codec fitted on training pictures.
 
     pictures   uint8 (n, c, h, w)
@@ -102,7 +102,7 @@ def export_model(net: SplitNet, pictures: Inputs) -> Model:
     calibrating = [np.array(picture[np.newaxis]) for picture in sample]
     head = export_int8_head(net, head_float, calibrating)
     tables = _fit_tables(open_runtime("onnx", head), pictures)
-    return Model(net.architecture, head, head_float, export_tail(net), tables)
+    return ExportedModel(net.architecture, head, head_float, export_tail(net), tables)
 
 
 def _fit_tables(head: Runtime, pictures: Inputs) -> CodecTables:

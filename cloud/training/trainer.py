@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import Pictures, load_pictures
+from cloud.datasets.pictures import PictureArrays, load_pictures
 from cloud.training.batches import Batches, at_size, resized
 from cloud.training.checkpoint import (
     CHECKPOINT,
@@ -30,8 +30,8 @@ from shared.console import err, track
 from shared.errors import TrainingError
 from shared.splitnet.network import SplitNet
 from shared.splitnet.objective import (
-    Batch,
     Losses,
+    TrainingBatch,
     bottleneck_losses,
     pixel_losses,
     tail_losses,
@@ -143,7 +143,7 @@ class Trainer:
             )
         return self.averaged.eval()
 
-    def _watch(self, means: dict[str, float], watch: Pictures, started: float) -> None:
+    def _watch(self, means: dict[str, float], watch: PictureArrays, started: float) -> None:
         scores = score(self.averaged.eval(), watch, on_pixels=self.on_pixels)
         figures = watched(scores, self.watch_set.labels)
         seconds = time.monotonic() - started
@@ -181,7 +181,7 @@ class Trainer:
         self.average = self._averaged_copy()
         self.optimiser = self._optimiser()
 
-    def _end_pixels(self, pictures: Pictures) -> None:
+    def _end_pixels(self, pictures: PictureArrays) -> None:
         """Keep the tail as it judges pixels; the decoder starts at the true features' level."""
         self.net.load_state_dict(self.averaged.state_dict())
         a = self.options.architecture
@@ -208,7 +208,7 @@ class Trainer:
             use_buffers=True,
         )
 
-    def _load(self, dataset: Dataset, height: int, width: int) -> Pictures:
+    def _load(self, dataset: Dataset, height: int, width: int) -> PictureArrays:
         channels = self.options.architecture.channels
         return load_pictures(dataset, height, width, channels, self.run / "cache")
 
@@ -247,7 +247,7 @@ class Trainer:
         edge, tail, decode, bits = (totals / len(batches)).tolist()
         return {"edge": edge, "tail": tail, "decode": decode, "bits": bits}
 
-    def _losses(self, batch: Batch, teacher: Teacher | None) -> Losses:
+    def _losses(self, batch: TrainingBatch, teacher: Teacher | None) -> Losses:
         o = self.options
         size = (o.architecture.height, o.architecture.width)
         guide = teacher.judge(batch.picture, (size[0] // 8, size[1] // 8)) if teacher else None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloud.datasets.pictures import Pictures
+from cloud.datasets.pictures import PictureArrays
 from cloud.statistics.metrics import auroc
 from shared.splitnet.network import SplitNet
 from shared.splitnet.objective import judge, judge_pixels
@@ -28,7 +28,7 @@ class Scores:
     bits: NDArray[np.float32]
 
 
-def score(net: SplitNet, pictures: Pictures, *, on_pixels: bool) -> Scores:
+def score(net: SplitNet, pictures: PictureArrays, *, on_pixels: bool) -> Scores:
     """Judge prepared pictures.
 
     on_pixels   without the bottleneck, which is not trained yet

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cloud.records.database import Database
 from cloud.records.queries import Records
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.records.tables import ReviewRecord
 from cloud.records.views import InspectionView
 from cloud.web.problems import Problem
@@ -40,7 +40,7 @@ def review_routes(
 ) -> APIRouter:
     """What can be said under /api; `said_something` is called after each word."""
     routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
-    store = Store(database)
+    store = RecordStore(database)
 
     @routes.put(
         "/inspections/{device}/{boot}/{sequence}/review", responses={404: {"model": Problem}}

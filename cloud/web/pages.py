@@ -17,7 +17,7 @@ from cloud.records.queries import Records
 from cloud.web.access import SIGN_IN, Access, token_in_form
 from cloud.web.live import REFRESH_S, LiveFragments, environment
 from shared.contracts import InspectionKey
-from shared.plugins.services import Page
+from shared.plugins.services import ServicePage
 
 STATIC = Path(__file__).parent / "static"
 
@@ -27,7 +27,7 @@ def dashboard_routes(
     live: LiveFragments,
     access: Access,
     stopping: threading.Event,
-    pages: Sequence[Page] = (),
+    pages: Sequence[ServicePage] = (),
 ) -> APIRouter:
     """Everything that people look at.
 

@@ -7,12 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from cloud.health.monitor import Health, HealthCheck
+from cloud.health.monitor import HealthCheck, ServiceHealth
 from cloud.inference.defect_maps import heat_map
 from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
 from cloud.records.summary import summarise
-from cloud.records.views import Counts, DeviceView, InspectionView, Page, Summary
+from cloud.records.views import (
+    DeviceView,
+    InspectionCounts,
+    InspectionPage,
+    InspectionView,
+    Summary,
+)
 from cloud.web.problems import NotFound, Problem
 from shared.clock import Clock
 from shared.contracts import Decider, InspectionKey, Verdict
@@ -52,7 +58,7 @@ def api_routes(
         until: Annotated[float | None, Query(description="UTC seconds, excluded")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
-    ) -> Page:
+    ) -> InspectionPage:
         """Inspections, newest first."""
         wanted = Filter(
             site,
@@ -101,7 +107,7 @@ def api_routes(
         return records.devices()
 
     @routes.get("/counts")
-    def counts(minutes: Annotated[int, Query(ge=1, le=MAX_MINUTES)] = 30) -> Counts:
+    def counts(minutes: Annotated[int, Query(ge=1, le=MAX_MINUTES)] = 30) -> InspectionCounts:
         """Inspections by who decided and how, and per minute."""
         return records.counts(now=clock.utc(), minutes=minutes)
 
@@ -110,8 +116,8 @@ def api_routes(
         """The plant in a few numbers."""
         return summarise(database, since=since)
 
-    @routes.get("/health", responses={503: {"model": Health}})
-    def healthy(response: Response) -> Health:
+    @routes.get("/health", responses={503: {"model": ServiceHealth}})
+    def healthy(response: Response) -> ServiceHealth:
         """Whether the service can do its work now; 503 where it can't."""
         found = health()
         if not found.ok:

@@ -17,7 +17,7 @@ K = TypeVar("K", CameraKind[Any], ActuatorKind[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded(Generic[K]):
+class LoadedKind(Generic[K]):
     """One entry point: its kind, or in words why it can't be used here."""
 
     name: str
@@ -27,7 +27,7 @@ class Loaded(Generic[K]):
 
 def load_kinds(
     wanted: type[K], group: str, entries: Sequence[EntryPoint] | None = None
-) -> list[Loaded[K]]:
+) -> list[LoadedKind[K]]:
     """Every kind of one group, by name; one that can't be loaded does not hide the others.
 
     entries   instead of those that are installed, for tests
@@ -37,23 +37,23 @@ def load_kinds(
     return [_load(unique[name], wanted) for name in sorted(unique)]
 
 
-def camera_kinds() -> list[Loaded[CameraKind[Any]]]:
+def camera_kinds() -> list[LoadedKind[CameraKind[Any]]]:
     return load_kinds(CameraKind, CAMERAS)
 
 
-def actuator_kinds() -> list[Loaded[ActuatorKind[Any]]]:
+def actuator_kinds() -> list[LoadedKind[ActuatorKind[Any]]]:
     return load_kinds(ActuatorKind, ACTUATORS)
 
 
-def _load(entry: EntryPoint, wanted: type[K]) -> Loaded[K]:
+def _load(entry: EntryPoint, wanted: type[K]) -> LoadedKind[K]:
     try:
         kind = entry.load()
     except ImportError as error:
-        return Loaded(entry.name, None, f"{error}; install the package that it needs")
+        return LoadedKind(entry.name, None, f"{error}; install the package that it needs")
     except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
-        return Loaded(entry.name, None, f"{type(error).__name__}: {error}")
+        return LoadedKind(entry.name, None, f"{type(error).__name__}: {error}")
     if not isinstance(kind, wanted):
-        return Loaded(
+        return LoadedKind(
             entry.name, None, f"{entry.value} is a {type(kind).__name__}, not a {wanted.__name__}"
         )
-    return Loaded(entry.name, kind)
+    return LoadedKind(entry.name, kind)

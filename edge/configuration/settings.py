@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from edge.configuration.plugins import ACTUATORS, CAMERAS, actuator_kinds, camera_kinds
-from edge.identity.settings import IdentitySettings
+from edge.identity.settings import DeviceIdentitySettings
 from edge.updates.settings import UpdateSettings
 from shared.bundles.runtime_choice import AUTO
 from shared.certification.promises import GateSpec
@@ -114,7 +114,7 @@ class EdgeSettings(Settings):
     device: str = Field(pattern=_NAME, description="unique in its site")
     bundle: Path = Field(description="a bundle's folder or zip file")
     broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
-    identity: IdentitySettings | None = Field(
+    identity: DeviceIdentitySettings | None = Field(
         default=None, description="a certificate from the fleet; None: broker.tls, or none"
     )
     camera: Settings

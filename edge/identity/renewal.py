@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from edge.identity.est import Certifies
 from edge.identity.folder import Credential, IdentityFolder, utc_day
-from edge.identity.settings import IdentitySettings
-from edge.monitoring.health import Health
+from edge.identity.settings import DeviceIdentitySettings
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import IdentityError, TransportError
 from shared.log import get_logger
@@ -40,11 +40,11 @@ class Keeper:
 
     def __init__(
         self,
-        settings: IdentitySettings,
+        settings: DeviceIdentitySettings,
         device: str,
         office: Certifies,
         clock: Clock,
-        health: Health,
+        health: BoxHealth,
     ) -> None:
         self._settings = settings
         self._device = device

@@ -14,7 +14,7 @@ from shared.transport.mqtt import TlsSettings
 HELD = "identity.pem"
 
 
-class IdentitySettings(Settings):
+class DeviceIdentitySettings(Settings):
     """A certificate from the fleet's door; the connection to the broker shows it."""
 
     folder: Path = Field(default=Path("identity"), description="for the key and the certificate")
@@ -32,7 +32,7 @@ class IdentitySettings(Settings):
         return door.rstrip("/")
 
     @model_validator(mode="after")
-    def _one_claim(self) -> IdentitySettings:
+    def _one_claim(self) -> DeviceIdentitySettings:
         if self.claim is not None and self.claim_file is not None:
             raise ValueError("claim and claim_file are both set: keep one")
         return self

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from edge.identity.est import EstClient
 from edge.identity.folder import Credential
 from edge.identity.renewal import Keeper
-from edge.identity.settings import IdentitySettings
-from edge.monitoring.health import Health
+from edge.identity.settings import DeviceIdentitySettings
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import IdentityError, TransportError
 from shared.log import get_logger
@@ -108,11 +108,11 @@ class CertifiedTransport:
 
 
 def open_certified(
-    identity: IdentitySettings,
+    identity: DeviceIdentitySettings,
     broker: BrokerSettings,
     address: Address,
     clock: Clock,
-    health: Health,
+    health: BoxHealth,
 ) -> CertifiedTransport:
     """Raises IdentityError where the fleet's authority can't be read."""
     office = EstClient(identity.door, identity.ca, clock)

@@ -10,7 +10,7 @@ import numpy as np
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
 from shared.bundles.parity import check_codec, check_head
-from shared.bundles.runtime_choice import Chosen, choose_runtime
+from shared.bundles.runtime_choice import ChosenRuntime, choose_runtime
 from shared.certification.gate import Gate
 from shared.contracts import Decision, Finding, Frame
 from shared.errors import RuntimeUnavailable
@@ -72,7 +72,7 @@ class Inspector:
         )
 
 
-def load_head(bundle: Bundle, name: str, options: RuntimeOptions) -> Chosen:
+def load_head(bundle: Bundle, name: str, options: RuntimeOptions) -> ChosenRuntime:
     """The bundle's head on a backend that agrees with its golden outputs.
 
     Raises RuntimeUnavailable, ParityError, or BundleMismatch for a codec that differs.

@@ -12,7 +12,7 @@ from shared.features.codec import FeatureCodec
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class LiveModel:
     """One bundle, ready to judge parts.
 
     bundle     its id, for the records
@@ -29,7 +29,7 @@ class Model:
     runtime: str
 
     @classmethod
-    def of(cls, bundle: Bundle, inspector: Looks, runtime: str) -> Model:
+    def of(cls, bundle: Bundle, inspector: Looks, runtime: str) -> LiveModel:
         manifest = bundle.manifest
         cap_bytes = manifest.features.cap_bytes
         return cls(bundle.id, manifest.pair, inspector, bundle.codec, cap_bytes, runtime)

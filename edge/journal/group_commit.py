@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.journal.store import Store
-from edge.monitoring.health import Health
+from edge.journal.store import JournalStore
+from edge.monitoring.health import BoxHealth
 from shared.errors import JournalError
 from shared.log import get_logger
 
@@ -32,9 +32,9 @@ class Write:
     optional  what is left out where the disk is full
     """
 
-    apply: Callable[[Store], None]
+    apply: Callable[[JournalStore], None]
     done: Callable[[], None] | None = None
-    optional: Callable[[Store], None] | None = None
+    optional: Callable[[JournalStore], None] | None = None
 
 
 class GroupCommit:
@@ -44,7 +44,7 @@ class GroupCommit:
     journal does not wait.
     """
 
-    def __init__(self, store: Store, health: Health) -> None:
+    def __init__(self, store: JournalStore, health: BoxHealth) -> None:
         self._store = store
         self._health = health
         self._pending: deque[Write] = deque()
@@ -151,7 +151,7 @@ class GroupCommit:
             log.debug("journal_not_relieved")
 
 
-def explain(error: sqlite3.Error, store: Store) -> JournalError:
+def explain(error: sqlite3.Error, store: JournalStore) -> JournalError:
     """What SQLite said, as an error for the person who runs the box."""
     if _is_full(error):
         return JournalError(
@@ -177,8 +177,8 @@ def _has_code(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", None) is not None
 
 
-def _statements(group: list[Write]) -> list[Callable[[Store], None]]:
-    statements: list[Callable[[Store], None]] = []
+def _statements(group: list[Write]) -> list[Callable[[JournalStore], None]]:
+    statements: list[Callable[[JournalStore], None]] = []
     for write in group:
         statements.append(write.apply)
         if write.optional is not None:

@@ -11,12 +11,12 @@ from typing import Protocol
 from edge.journal.group_commit import GroupCommit, Write
 from edge.journal.lock import JournalLock
 from edge.journal.reader import Reader
-from edge.journal.store import Caps, Store
-from edge.monitoring.health import Health
+from edge.journal.store import Caps, JournalStore
+from edge.monitoring.health import BoxHealth
 from shared.contracts import Inspection, InspectionKey, Verdict
 from shared.errors import JournalError
 from shared.log import get_logger
-from shared.wire import InspectionRow, LabelledRow, LabelRow
+from shared.wire import InspectionRow, LabelKeptRow, LabelRow
 
 log = get_logger("journal")
 
@@ -54,7 +54,7 @@ class Journal:
     """
 
     def __init__(
-        self, store: Store, reader: Reader, device: str, health: Health, lock: JournalLock
+        self, store: JournalStore, reader: Reader, device: str, health: BoxHealth, lock: JournalLock
     ) -> None:
         self._reader = reader
         self._lock = lock
@@ -73,7 +73,7 @@ class Journal:
         max_bytes: int,
         ring_bytes: int,
         device: str,
-        health: Health,
+        health: BoxHealth,
         label_bytes: int = 0,
     ) -> Journal:
         """Open the file and decide what a crash left open. Raises JournalError."""
@@ -149,17 +149,17 @@ class Journal:
         self,
         rows: Sequence[LabelRow],
         domain: str,
-        committed: Callable[[list[LabelledRow]], None],
+        committed: Callable[[list[LabelKeptRow]], None],
     ) -> None:
         """Write what inspectors say of parts, and call `committed` with what became of each."""
-        became: list[LabelledRow] = []
+        became: list[LabelKeptRow] = []
 
-        def write(store: Store) -> None:
+        def write(store: JournalStore) -> None:
             # A failed attempt is repeated.
             became.clear()
             for row in rows:
                 kept = store.label(row, domain)
-                became.append(LabelledRow(row.boot, row.sequence, row.said_at, kept))
+                became.append(LabelKeptRow(row.boot, row.sequence, row.said_at, kept))
 
         self.commits.submit(Write(write, lambda: committed(became)))
 
@@ -179,15 +179,15 @@ class Journal:
         return self._before + sequence
 
 
-def _opened(path: Path, caps: Caps, wanted_bytes: int) -> Store:
+def _opened(path: Path, caps: Caps, wanted_bytes: int) -> JournalStore:
     if caps.rows < wanted_bytes:
         log.warning("disk_small", journal_bytes=caps.rows, ring_bytes=caps.ring)
-    store = Store(path, caps)
+    store = JournalStore(path, caps)
     recovered = store.recover()
     if recovered:
         log.warning("escalations_recovered", count=recovered, verdict="reject")
     return store
 
 
-def _keeping(row_id: int, picture: bytes) -> Callable[[Store], None]:
+def _keeping(row_id: int, picture: bytes) -> Callable[[JournalStore], None]:
     return lambda store: store.keep_picture(row_id, picture)

@@ -52,7 +52,7 @@ class Caps:
         return cls(int(rows * share), int(ring * share), int(labels * share))
 
 
-class Store:
+class JournalStore:
     """One connection that writes. Used by one thread at a time; nothing here commits alone."""
 
     def __init__(self, path: Path, caps: Caps) -> None:
@@ -65,7 +65,7 @@ class Store:
         self._labels = LabelStore(self.connection, caps.labels)
         self._count_ring()
 
-    def commit(self, work: Iterable[Callable[[Store], None]]) -> int:
+    def commit(self, work: Iterable[Callable[[JournalStore], None]]) -> int:
         """Do it all, or nothing of it. Raises sqlite3.Error.
 
         Returns how many unsent inspections had to go to keep within the bounds.

@@ -31,7 +31,7 @@ from flwr.app import (
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from edge.learner.device import InMemory, LearningDevice, Refused
+from edge.learner.device import InMemory, LearningDevice, LearningRefused
 from edge.learner.folder import read_domains
 from edge.learner.local_state import LocalState
 from edge.learner.measurement import Asked, answer, compare
@@ -126,7 +126,7 @@ def apps_of_folder(
 def _answered(message: Message, work: Callable[[], RecordDict], failed: int = FAILED) -> Message:
     try:
         return Message(work(), reply_to=message)
-    except Refused as refusal:
+    except LearningRefused as refusal:
         return Message(Error(refusal.code, refusal.message), reply_to=message)
     except SplitsightError as error:
         log.warning("learning_failed", error=str(error))
@@ -152,7 +152,7 @@ def _evaluate(device: LearningDevice, content: RecordDict) -> RecordDict:
     judged = device.judge(order, values, round_)
     value = auroc(judged.score, judged.defective)
     if not np.isfinite(value):
-        raise Refused(ONE_CLASS, f"{device.name} holds out parts of one class only")
+        raise LearningRefused(ONE_CLASS, f"{device.name} holds out parts of one class only")
     return RecordDict(
         {
             METRICS: MetricRecord({EXAMPLES: len(judged.part), "auroc": value}),

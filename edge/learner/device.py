@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.learner.evaluation import Judged, judge
-from edge.learner.feature_cache import Lessons, prepare_lessons
+from edge.learner.evaluation import LocalJudgements, judge
+from edge.learner.feature_cache import CachedFeatures, prepare_lessons
 from edge.learner.local_state import LocalState
 from edge.learner.trainable import SplitStudent, Student, StudentMaker
 from edge.learner.training import learn
@@ -24,16 +24,16 @@ from shared.federation.protocol import (
     ONE_CLASS,
     OTHER_BASE,
     OTHER_LAYOUT,
-    Counts,
-    Layout,
+    LabelCounts,
     Scope,
     TrainOrder,
     Vector,
+    VectorLayout,
     seed_of,
 )
 
 
-class Refused(FederationError):
+class LearningRefused(FederationError):
     """The device can't do what was asked; `code` is one of `shared.federation.protocol.REASONS`."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -41,7 +41,7 @@ class Refused(FederationError):
         self.code = code
 
 
-class Change(NamedTuple):
+class WeightChange(NamedTuple):
     """What a device learned.
 
     vector    what travels, against what came
@@ -56,24 +56,24 @@ class Change(NamedTuple):
     seconds: float
 
 
-class Memory(Protocol):
+class FeatureMemory(Protocol):
     """Where lessons are kept between rounds of one process."""
 
-    def get(self, key: tuple[object, ...]) -> Lessons | None: ...
+    def get(self, key: tuple[object, ...]) -> CachedFeatures | None: ...
 
-    def put(self, key: tuple[object, ...], lessons: Lessons) -> None: ...
+    def put(self, key: tuple[object, ...], lessons: CachedFeatures) -> None: ...
 
 
 class InMemory:
     """Lessons kept as long as the process lives; several devices may share it."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[object, ...], Lessons] = {}
+        self._kept: dict[tuple[object, ...], CachedFeatures] = {}
 
-    def get(self, key: tuple[object, ...]) -> Lessons | None:
+    def get(self, key: tuple[object, ...]) -> CachedFeatures | None:
         return self._kept.get(key)
 
-    def put(self, key: tuple[object, ...], lessons: Lessons) -> None:
+    def put(self, key: tuple[object, ...], lessons: CachedFeatures) -> None:
         """What is kept for the same device and use was looked at before its labels changed."""
         self._kept = {known: old for known, old in self._kept.items() if known[:2] != key[:2]}
         self._kept[key] = lessons
@@ -84,7 +84,7 @@ class _Desk:
     """A student with the layout of what travels, for one scope."""
 
     student: Student
-    layout: Layout
+    layout: VectorLayout
     local: list[str]
 
 
@@ -107,7 +107,7 @@ class LearningDevice:
         state: LocalState,
         *,
         maker: StudentMaker = SplitStudent,
-        memory: Memory | None = None,
+        memory: FeatureMemory | None = None,
         pause: Callable[[], None] = lambda: None,
         threads: int = 1,
     ) -> None:
@@ -124,12 +124,12 @@ class LearningDevice:
     def name(self) -> str:
         return self.parts.device
 
-    def counts(self) -> Counts:
+    def counts(self) -> LabelCounts:
         return counts_of(self.parts, self.base.sha256)
 
     def train(
         self, order: TrainOrder, values: NDArray[np.floating], round_: int, proximal: float = 0.0
-    ) -> Change:
+    ) -> WeightChange:
         """Learn from what came, and keep what is this device's own.
 
         Raises Refused where it can't take part, SplitsightError where its training fails.
@@ -154,11 +154,11 @@ class LearningDevice:
         if desk.local:
             self._state.keep(order.run, round_, {name: after[name] for name in desk.local})
         vector = desk.layout.flat(after) - desk.layout.flat(_arrays(came))
-        return Change(vector, len(lessons), learned.loss, time.monotonic() - started)
+        return WeightChange(vector, len(lessons), learned.loss, time.monotonic() - started)
 
     def judge(
         self, order: TrainOrder, values: NDArray[np.floating], round_: int, use: Use = "test"
-    ) -> Judged:
+    ) -> LocalJudgements:
         """Judge the held-out parts as the network would after `round_`. Raises Refused."""
         desk = self._sit_down(order, values, round_ + 1)
         lessons = self._lessons(desk.student, order, use, 1)
@@ -170,14 +170,14 @@ class LearningDevice:
         """What came, by name; the base has the rest. Raises Refused where it is of another."""
         self._expect_base(order)
         names = order.scope.travelling(list(self.base.arrays))
-        layout = Layout.of(self.base.arrays, names)
+        layout = VectorLayout.of(self.base.arrays, names)
         if order.layout != layout.sha256 or values.shape != (layout.size,):
-            raise Refused(OTHER_LAYOUT, f"{self.name} has other layers than those sent")
+            raise LearningRefused(OTHER_LAYOUT, f"{self.name} has other layers than those sent")
         return {name: a.astype(np.float32) for name, a in layout.named(values).items()}
 
     def _expect_base(self, order: TrainOrder) -> None:
         if order.base != self.base.sha256:
-            raise Refused(
+            raise LearningRefused(
                 OTHER_BASE,
                 f"{self.name} has the base {self.base.sha256[:12]}, not {order.base[:12]}",
             )
@@ -185,9 +185,9 @@ class LearningDevice:
     def _refuse_without_labels(self) -> None:
         refusal = self.counts().refusal()
         if refusal == NO_LABELS:
-            raise Refused(NO_LABELS, f"{self.name} has no labelled parts")
+            raise LearningRefused(NO_LABELS, f"{self.name} has no labelled parts")
         if refusal == ONE_CLASS:
-            raise Refused(ONE_CLASS, f"{self.name} has labels of one class only")
+            raise LearningRefused(ONE_CLASS, f"{self.name} has labels of one class only")
 
     def _sit_down(self, order: TrainOrder, values: NDArray[np.floating], round_: int) -> _Desk:
         """The network as it stands before a round."""
@@ -197,7 +197,9 @@ class LearningDevice:
         if desk is None:
             desk = self._desks[order.scope] = self._desk(order.scope)
         if order.layout != desk.layout.sha256 or values.shape != (desk.layout.size,):
-            raise Refused(OTHER_LAYOUT, f"{self.name} would train other layers than those sent")
+            raise LearningRefused(
+                OTHER_LAYOUT, f"{self.name} would train other layers than those sent"
+            )
         arrays: dict[str, NDArray[Any]] = {name: self.base.arrays[name] for name in desk.local}
         arrays |= self._state.before(order.run, round_)
         arrays |= desk.layout.named(values)
@@ -213,9 +215,11 @@ class LearningDevice:
         kept = set(travelling)
         local = [name for name in scope.learned(names) if name not in kept]
         student = self._maker(self.base, scope)
-        return _Desk(student, Layout.of(self.base.arrays, travelling), local)
+        return _Desk(student, VectorLayout.of(self.base.arrays, travelling), local)
 
-    def _lessons(self, student: Student, order: TrainOrder, use: Use, versions: int) -> Lessons:
+    def _lessons(
+        self, student: Student, order: TrainOrder, use: Use, versions: int
+    ) -> CachedFeatures:
         index = tuple(self.parts.index())
         frozen = (order.scope.from_block, self.base.sha256)
         key = (self.name, use, versions, order.seed, frozen, index)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.learner.feature_cache import Lessons
+from edge.learner.feature_cache import CachedFeatures
 from edge.learner.trainable import Student
 
 
-class Judged(NamedTuple):
+class LocalJudgements(NamedTuple):
     """score   logits, float32 (n,)
     defective   bool (n,)
     part        the name of each picture's part
@@ -23,9 +23,9 @@ class Judged(NamedTuple):
     part: list[str]
 
 
-def judge(student: Student, lessons: Lessons) -> Judged:
+def judge(student: Student, lessons: CachedFeatures) -> LocalJudgements:
     scores = [student.score(kept) for kept in lessons.as_they_are()]
-    return Judged(
+    return LocalJudgements(
         torch.cat(scores).numpy() if scores else np.zeros(0, np.float32),
         np.array([label.defective for label in lessons.labels], bool),
         [label.part for label in lessons.labels],

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.learner.trainable import Kept, Student
-from edge.learning.labelled_parts import Labelled, LabelledParts, Use
+from edge.learning.labelled_parts import LabelledParts, LabelledPicture, Use
 from shared.features.preprocessing import MAP_STRIDE, coarse_mask, prepare
 from shared.splitnet.augmentation import Augmentation, augment
-from shared.splitnet.objective import Batch
+from shared.splitnet.objective import TrainingBatch
 
 AT_ONCE = 16
 MOST_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class CachedFeatures:
     """Every version of n pictures, a version after the other.
 
     kept      float16 (versions · n, …), what the frozen layers saw
@@ -39,12 +39,12 @@ class Lessons:
     mask: Tensor
     masked: Tensor
     target: Tensor
-    labels: Sequence[Labelled]
+    labels: Sequence[LabelledPicture]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def epoch(self, size: int, generator: torch.Generator) -> Iterator[tuple[Kept, Batch]]:
+    def epoch(self, size: int, generator: torch.Generator) -> Iterator[tuple[Kept, TrainingBatch]]:
         """Every picture once, each in a version drawn at random. What is left over when batches
         are full waits for the next shuffle."""
         n = len(self)
@@ -61,18 +61,18 @@ class Lessons:
         for start in range(0, len(self), size):
             yield [part[start : min(start + size, len(self))].float() for part in self.kept]
 
-    def _batch(self, place: Tensor, row: Tensor) -> tuple[Kept, Batch]:
+    def _batch(self, place: Tensor, row: Tensor) -> tuple[Kept, TrainingBatch]:
         kept = [_in_lanes(part[row].float()) for part in self.kept]
         nothing = torch.zeros(0)
         unknown = torch.full((len(place),), -1)
-        return kept, Batch(
+        return kept, TrainingBatch(
             nothing, self.target[place], self.mask[row].float(), self.masked[place], unknown
         )
 
 
 def prepare_lessons(
     parts: LabelledParts, use: Use, student: Student, versions: int, generator: torch.Generator
-) -> Lessons:
+) -> CachedFeatures:
     """Look at every picture of one use. Raises SplitsightError for one that can't be read.
 
     versions   fewer are kept where they would fill a gigabyte
@@ -97,7 +97,7 @@ def prepare_lessons(
         kept, moved = _look(student, pictures, masks, generator, changed=version > 0)
         seen.append(kept)
         moved_masks.append(moved)
-    return Lessons(
+    return CachedFeatures(
         [torch.cat(layer) for layer in zip(*seen, strict=True)],
         torch.cat(moved_masks),
         torch.from_numpy(masked),

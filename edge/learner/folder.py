@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.learning.labelled_parts import GOOD, USES, Labelled, use_of
+from edge.learning.labelled_parts import GOOD, USES, LabelledPicture, use_of
 from shared.errors import DataError
 
 _GOOD_NAMES = frozenset({"", GOOD, "free", "ok", "normal", "none"})
@@ -24,7 +24,7 @@ class PictureFile:
     mask   None where there is none
     """
 
-    label: Labelled
+    label: LabelledPicture
     image: Path
     mask: Path | None
 
@@ -41,7 +41,7 @@ class PictureFiles:
     def device(self) -> str:
         return self._device
 
-    def index(self) -> Sequence[Labelled]:
+    def index(self) -> Sequence[LabelledPicture]:
         return [file.label for file in self.files]
 
     def picture(self, place: int) -> NDArray[np.uint8]:
@@ -101,7 +101,7 @@ def _file(root: Path, row: Mapping[str, str]) -> PictureFile:
     defective = kind.lower() not in _GOOD_NAMES
     split = row.get("split", "").strip()
     use = next((use for use in USES if use == split), None) or use_of(row["part"])
-    label = Labelled(
+    label = LabelledPicture(
         row["part"], defective, kind if defective else GOOD, row.get("domain") or "all", use
     )
     mask = root / row["mask"] if row.get("mask") else None

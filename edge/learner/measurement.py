@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.learner.device import LearningDevice, Refused
+from edge.learner.device import LearningDevice, LearningRefused
 from edge.learner.split_inference import judged_together
-from edge.learning.labelled_parts import Labelled
+from edge.learning.labelled_parts import LabelledPicture
 from shared.certification.gate import Gate
 from shared.certification.ranking import auroc
 from shared.certification.scores import Scored, by_kind
 from shared.certification.system_tally import SystemTally
-from shared.certification.tally import Tally
+from shared.certification.tally import ScoreTally
 from shared.errors import WireError
 from shared.features.codec import symbol_counts
 from shared.features.preprocessing import prepare
 from shared.federation.base_network import BaseNetwork
 from shared.federation.protocol import NO_LABELS, OTHER_BASE, Vector
-from shared.federation.questions import MOST_MODELS, Comparison, Question, Standing
+from shared.federation.questions import MOST_MODELS, Comparison, ModelStanding, Question
 from shared.runtime.base import open_runtime
 from shared.splitnet.base_network import restore
 from shared.splitnet.calibration import count_shifts, measure
@@ -39,7 +39,7 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class LocalMeasurement:
     """The numbers, and how many pictures they stand for where that weighs them; else 1."""
 
     vector: Vector
@@ -55,28 +55,30 @@ class Asked:
     values: NDArray[np.float16]
 
 
-def answer(device: LearningDevice, asked: Asked) -> Measured:
+def answer(device: LearningDevice, asked: Asked) -> LocalMeasurement:
     """Raises Refused where this device has nothing to answer from, SplitsightError elsewhere."""
     question, models = asked.question, asked.models
     labels, pictures = _pictures(device, question)
     if question.what in {"tally", "system"}:
         # Nothing to count is an answer too.
         count = _tallies if question.what == "tally" else _system
-        return Measured(count(asked, labels, pictures))
+        return LocalMeasurement(count(asked, labels, pictures))
     if not pictures:
-        raise Refused(NO_LABELS, f"{device.name} has no parts for this ({question.use})")
+        raise LearningRefused(NO_LABELS, f"{device.name} has no parts for this ({question.use})")
     match question.what:
         case "magnitudes":
             found = magnitudes(_head(device, asked), _tensors(pictures))
-            return Measured(np.asarray(found.numpy(), np.float64))
+            return LocalMeasurement(np.asarray(found.numpy(), np.float64))
         case "moments":
-            return Measured(_moments(_head(device, asked), question, pictures), len(pictures))
+            return LocalMeasurement(
+                _moments(_head(device, asked), question, pictures), len(pictures)
+            )
         case "ranges":
-            return Measured(np.asarray(measure(models[0], pictures), np.float64).ravel())
+            return LocalMeasurement(np.asarray(measure(models[0], pictures), np.float64).ravel())
         case "shifts":
-            return Measured(count_shifts(models[0], models[1], pictures).astype(np.float64))
+            return LocalMeasurement(count_shifts(models[0], models[1], pictures).astype(np.float64))
         case _:
-            return Measured(_symbols(models[0], question.limit, pictures))
+            return LocalMeasurement(_symbols(models[0], question.limit, pictures))
 
 
 def compare(device: LearningDevice, asked: Asked) -> Comparison:
@@ -90,7 +92,7 @@ def compare(device: LearningDevice, asked: Asked) -> Comparison:
         bad = np.arange(len(highest)) < kinds[0].parts
         value, gate = auroc(highest, bad), threshold.gate
         standings.append(
-            Standing(
+            ModelStanding(
                 auroc=float(value) if np.isfinite(value) else None,
                 escapes=kinds[0].passed(gate, with_cloud=False),
                 overkill=kinds[1].rejected(gate, with_cloud=False),
@@ -102,7 +104,9 @@ def compare(device: LearningDevice, asked: Asked) -> Comparison:
     return Comparison(len(defective) - bad_parts, bad_parts, len(pictures), before, after)
 
 
-def _pictures(device: LearningDevice, question: Question) -> tuple[list[Labelled], list[Picture]]:
+def _pictures(
+    device: LearningDevice, question: Question
+) -> tuple[list[LabelledPicture], list[Picture]]:
     """Of the use that is asked for, prepared, (1, c, h, w) each; at most so many, evenly drawn."""
     index = device.parts.index()
     places = [place for place, label in enumerate(index) if label.use == question.use]
@@ -112,7 +116,7 @@ def _pictures(device: LearningDevice, question: Question) -> tuple[list[Labelled
     try:
         size = (shape["height"], shape["width"], shape["channels"])
     except KeyError as error:
-        raise Refused(OTHER_BASE, f"{device.name} has a base without {error}") from error
+        raise LearningRefused(OTHER_BASE, f"{device.name} has a base without {error}") from error
     pictures = [
         np.asarray(prepare(device.parts.picture(place), *size)[np.newaxis], np.uint8)
         for place in places
@@ -124,7 +128,7 @@ def _head(device: LearningDevice, asked: Asked) -> Head:
     """The float head as the server has it, norms folded."""
     order = asked.question.order
     if order is None:
-        raise Refused(OTHER_BASE, "the question names no network")
+        raise LearningRefused(OTHER_BASE, "the question names no network")
     arrays = {**device.base.arrays, **device.changed(order, asked.values)}
     net = restore(BaseNetwork(arrays, device.base.architecture, ""))
     head: Head = fuse_norms(DeployedHead(net.head)).head
@@ -151,13 +155,15 @@ def _symbols(model: bytes, limit: int, pictures: Sequence[Picture]) -> Vector:
     return symbol_counts(symbols, limit).astype(np.float64).ravel()
 
 
-def _tallies(asked: Asked, labels: Sequence[Labelled], pictures: Sequence[Picture]) -> Vector:
+def _tallies(
+    asked: Asked, labels: Sequence[LabelledPicture], pictures: Sequence[Picture]
+) -> Vector:
     parts = _parts(labels)
     kinds = [_scored(model, *parts, pictures) for model in asked.models]
-    return np.concatenate([Tally.of(*one).flat() for one in kinds]).astype(np.float64)
+    return np.concatenate([ScoreTally.of(*one).flat() for one in kinds]).astype(np.float64)
 
 
-def _system(asked: Asked, labels: Sequence[Labelled], pictures: Sequence[Picture]) -> Vector:
+def _system(asked: Asked, labels: Sequence[LabelledPicture], pictures: Sequence[Picture]) -> Vector:
     question, passage = asked.question, asked.question.passage
     if passage is None or len(question.gates) != 1 or len(asked.models) != MOST_MODELS:
         raise WireError("a question about edge and cloud lacks a model, a gate or the way between")
@@ -168,7 +174,7 @@ def _system(asked: Asked, labels: Sequence[Labelled], pictures: Sequence[Picture
     return SystemTally.of(*kinds, gate, passage.edge_bin).flat().astype(np.float64)
 
 
-def _parts(labels: Sequence[Labelled]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _parts(labels: Sequence[LabelledPicture]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Which part each picture shows, and which parts are defective: those with any such picture."""
     names, part = np.unique([label.part for label in labels], return_inverse=True)
     defective = np.zeros(len(names), bool)

@@ -18,8 +18,8 @@ from shared.federation.fixed_point import FixedPoint, Floats, pack, unpack
 from shared.federation.masking import (
     FEWEST,
     SEED_BYTES,
+    DevicePair,
     KeyPair,
-    Pair,
     commitment,
     masked,
     neighbours,
@@ -29,12 +29,12 @@ from shared.federation.secure_aggregation import (
     SESSION_BYTES,
     Advert,
     Deal,
-    Delivery,
     Invitation,
     Masked,
     Revealed,
     Roster,
     Shares,
+    SharesDelivery,
     Survivors,
     read,
     written,
@@ -52,7 +52,7 @@ class Stage(StrEnum):
     MASKED = "masked update"
 
 
-class Session(msgspec.Struct, frozen=True):
+class SecureSession(msgspec.Struct, frozen=True):
     """What a device keeps, in memory and for one round.
 
     words   the encoded update, packed; gone as soon as it was sent under its masks
@@ -80,7 +80,7 @@ def advertise(
     weight: int,
     *,
     entropy: Entropy = secrets.token_bytes,
-) -> tuple[Session, Advert]:
+) -> tuple[SecureSession, Advert]:
     """Keep the update and answer with keys. `limits` has a limit a value."""
     if len(invitation.session) != SESSION_BYTES or invitation.devices < FEWEST:
         raise FederationError(
@@ -90,7 +90,7 @@ def advertise(
     words = FixedPoint(invitation.devices, invitation.cap).encode(values, limits, weight)
     mask_pair, seal_pair = KeyPair.new(entropy), KeyPair.new(entropy)
     seed = entropy(SEED_BYTES)
-    session = Session(
+    session = SecureSession(
         stage=Stage.KEYS,
         session=invitation.session,
         me=me,
@@ -104,8 +104,8 @@ def advertise(
 
 
 def deal(
-    session: Session, roster: Roster, entropy: Entropy = secrets.token_bytes
-) -> tuple[Session, Deal]:
+    session: SecureSession, roster: Roster, entropy: Entropy = secrets.token_bytes
+) -> tuple[SecureSession, Deal]:
     """Share both secrets among the neighbours and this device itself."""
     _expect(session, Stage.KEYS)
     mine = _neighbours(session, roster)
@@ -117,7 +117,7 @@ def deal(
     dealt = {one: Shares(seeds[place], keys[place]) for place, one in holders.items()}
     adverts = {one: roster.adverts[one] for one in mine}
     parcels = {
-        one: Pair(session.session, session.me, one).seal(
+        one: DevicePair(session.session, session.me, one).seal(
             session.seal_key, adverts[one].seal_key, written(dealt[one])
         )
         for one in mine
@@ -129,14 +129,14 @@ def deal(
     return kept, Deal(parcels, checks)
 
 
-def mask(session: Session, delivery: Delivery) -> tuple[Session, Masked]:
+def mask(session: SecureSession, delivery: SharesDelivery) -> tuple[SecureSession, Masked]:
     """The update, under this device's mask and those with the neighbours whose shares came."""
     _expect(session, Stage.SHARES)
     _known(session, delivery.parcels)
     _enough(session, len(delivery.parcels) + 1, "dealt shares")
     held, pairs = dict(session.held), {}
     for one, parcel in delivery.parcels.items():
-        pair, advert = Pair(session.session, session.me, one), session.adverts[one]
+        pair, advert = DevicePair(session.session, session.me, one), session.adverts[one]
         held[one] = read(pair.open(session.seal_key, advert.seal_key, parcel), Shares)
         pairs[one] = pair.mask_seed(session.mask_key, advert.mask_key)
     words = masked(unpack(session.words, session.length), session.seed, pairs, session.me)
@@ -144,7 +144,7 @@ def mask(session: Session, delivery: Delivery) -> tuple[Session, Masked]:
     return kept, Masked(pack(words))
 
 
-def unmask(session: Session, survivors: Survivors) -> Revealed:
+def unmask(session: SecureSession, survivors: Survivors) -> Revealed:
     """Shares of seeds of those that came, of keys of those that did not.
 
     The caller forgets the session before it sends them.
@@ -163,7 +163,7 @@ def unmask(session: Session, survivors: Survivors) -> Revealed:
     )
 
 
-def _expect(session: Session, stage: Stage) -> None:
+def _expect(session: SecureSession, stage: Stage) -> None:
     if session.stage is not stage:
         raise FederationError(
             f"the server asks out of turn: this device has given its {session.stage},"
@@ -172,7 +172,7 @@ def _expect(session: Session, stage: Stage) -> None:
         )
 
 
-def _neighbours(session: Session, roster: Roster) -> tuple[int, ...]:
+def _neighbours(session: SecureSession, roster: Roster) -> tuple[int, ...]:
     devices = set(roster.devices)
     if len(devices) != len(roster.devices) or session.me not in devices:
         raise FederationError("the roster names a device twice, or not this one", fix=_AGAIN)
@@ -194,13 +194,13 @@ def _public(advert: Advert) -> tuple[bytes, bytes]:
     return advert.mask_key, advert.seal_key
 
 
-def _known(session: Session, devices: Collection[int]) -> None:
+def _known(session: SecureSession, devices: Collection[int]) -> None:
     allowed = set(session.adverts) if session.stage is Stage.SHARES else set(session.held)
     if strangers := set(devices) - allowed:
         raise FederationError(f"device {min(strangers)} is no neighbour in this round", fix=_AGAIN)
 
 
-def _enough(session: Session, count: int, what: str) -> None:
+def _enough(session: SecureSession, count: int, what: str) -> None:
     wanted = threshold(len(session.adverts) + 1)
     if count < wanted:
         raise FederationError(

@@ -15,7 +15,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from edge.learner import secure_aggregation as secure
-from edge.learner.secure_aggregation import Session
+from edge.learner.secure_aggregation import SecureSession
 from shared import log
 from shared.errors import FederationError
 from shared.federation.fixed_point import Floats
@@ -28,9 +28,9 @@ from shared.federation.secure_aggregation import (
     REFUSED,
     UNMASK,
     Advert,
-    Delivery,
     Invitation,
     Roster,
+    SharesDelivery,
     Survivors,
     clipped,
     read,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flwr.clientapp.typing import ClientAppCallable
 
 LOG = log.get_logger(__name__)
-Step = Callable[[bytes, Session], tuple[Session | None, msgspec.Struct]]
+Step = Callable[[bytes, SecureSession], tuple[SecureSession | None, msgspec.Struct]]
 
 
 def secure_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -87,7 +87,7 @@ def _answering(step: Step) -> ClientAppCallable:
 
 def _kept(
     me: int, invitation: Invitation, sent: Floats, answer: RecordDict
-) -> tuple[Session, Advert]:
+) -> tuple[SecureSession, Advert]:
     """The session that keeps what the training answered, clipped as the invitation says."""
     change, limits = _flat(answer), invitation.limits(sent)
     if len(change) != len(sent):
@@ -99,21 +99,21 @@ def _kept(
     return secure.advertise(invitation, me, np.concatenate(parts), limits, _weight(answer))
 
 
-def _session(state: object) -> Session:
+def _session(state: object) -> SecureSession:
     if not isinstance(state, ConfigRecord):
         raise FederationError("no update is kept here", fix="start another round")
-    return read(state[BODY], Session)
+    return read(state[BODY], SecureSession)
 
 
-def _deal(body: bytes, session: Session) -> tuple[Session | None, msgspec.Struct]:
+def _deal(body: bytes, session: SecureSession) -> tuple[SecureSession | None, msgspec.Struct]:
     return secure.deal(session, read(body, Roster))
 
 
-def _mask(body: bytes, session: Session) -> tuple[Session | None, msgspec.Struct]:
-    return secure.mask(session, read(body, Delivery))
+def _mask(body: bytes, session: SecureSession) -> tuple[SecureSession | None, msgspec.Struct]:
+    return secure.mask(session, read(body, SharesDelivery))
 
 
-def _unmask(body: bytes, session: Session) -> tuple[Session | None, msgspec.Struct]:
+def _unmask(body: bytes, session: SecureSession) -> tuple[SecureSession | None, msgspec.Struct]:
     return None, secure.unmask(session, read(body, Survivors))
 
 

@@ -16,7 +16,7 @@ from edge.learner.device import LearningDevice
 from edge.learner.local_state import LocalState
 from edge.learner.trainable import SplitStudent, StudentMaker
 from edge.learning.journal_parts import JournalParts
-from edge.learning.learner_process import Done, Task
+from edge.learning.learner_process import Task, TaskDone
 from shared import log
 from shared.errors import SplitsightError
 from shared.federation.base_network import BaseNetwork
@@ -41,7 +41,7 @@ class Served:
         self._apps: dict[str, ClientApp] = {}
         self._context = Context(0, node, {}, RecordDict(), {})
 
-    def do(self, task: Task) -> Done:
+    def do(self, task: Task) -> TaskDone:
         """One task; whatever happens in it is told, and the learner goes on."""
         try:
             message = message_from_bytes(Path(task.message).read_bytes())
@@ -54,11 +54,11 @@ class Served:
             answer = Path(task.message).with_suffix(".answer")
             answer.write_bytes(message_to_bytes(reply))
         except SplitsightError as error:
-            return Done(task.id, problem=error.message)
+            return TaskDone(task.id, problem=error.message)
         except Exception as error:
             LOG.exception("learner_failed")
-            return Done(task.id, problem=f"{type(error).__name__}: {error}"[:300])
-        return Done(task.id, str(answer), holds=bool(self._context.state))
+            return TaskDone(task.id, problem=f"{type(error).__name__}: {error}"[:300])
+        return TaskDone(task.id, str(answer), holds=bool(self._context.state))
 
 
 def serve(channel: socket.socket, served: Served) -> None:

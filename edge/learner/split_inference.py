@@ -11,7 +11,7 @@ from shared.certification.gate import Gate
 from shared.errors import RuntimeUnavailable
 from shared.features.codec import CodecTables, FeatureCodec
 from shared.features.transmission import batches, received, weighed
-from shared.federation.questions import Passage
+from shared.federation.questions import TransmissionTerms
 from shared.runtime.base import Runtime, open_runtime
 
 RUNTIME = "onnx"
@@ -21,7 +21,7 @@ Scores = NDArray[np.float64]
 def judged_together(
     head: bytes,
     tail: bytes,
-    passage: Passage,
+    passage: TransmissionTerms,
     gate: Gate,
     pictures: Sequence[NDArray[np.uint8]],
 ) -> tuple[Scores, Scores]:

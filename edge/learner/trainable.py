@@ -13,7 +13,7 @@ from shared.federation.base_network import BaseNetwork
 from shared.federation.protocol import Scope
 from shared.splitnet.base_network import restore
 from shared.splitnet.network import Features
-from shared.splitnet.objective import Batch, Weights, bottleneck_losses, judgement_loss
+from shared.splitnet.objective import TrainingBatch, Weights, bottleneck_losses, judgement_loss
 
 Kept = Sequence[Tensor]
 
@@ -40,7 +40,7 @@ class Student(Protocol):
     def look(self, pictures: Tensor) -> Kept:
         """What the frozen layers see in pictures, uint8 or float32 (n, c, h, w), 0–255."""
 
-    def loss(self, kept: Kept, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(self, kept: Kept, batch: TrainingBatch, generator: torch.Generator) -> Tensor:
         """One batch's, to be minimised; the batch's pictures are not looked at again."""
 
     def score(self, kept: Kept) -> Tensor:
@@ -93,7 +93,7 @@ class SplitStudent:
                     fine = features
         return [features] if fine is None else [features, fine]
 
-    def loss(self, kept: Kept, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(self, kept: Kept, batch: TrainingBatch, generator: torch.Generator) -> Tensor:
         self._net.eval()
         for layer in self._learning():
             layer.train()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from edge.learner.feature_cache import Lessons
+from edge.learner.feature_cache import CachedFeatures
 from edge.learner.trainable import Student
 from shared.errors import FederationError
 from shared.federation.protocol import TrainOrder
@@ -33,7 +33,7 @@ class Learned(NamedTuple):
 
 def learn(
     student: Student,
-    lessons: Lessons,
+    lessons: CachedFeatures,
     order: TrainOrder,
     generator: torch.Generator,
     *,

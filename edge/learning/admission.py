@@ -20,7 +20,7 @@ KEPT_BASES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LearningLimits:
     """What a round may take of this device.
 
     enabled       whether it takes part at all
@@ -44,7 +44,7 @@ class Admission:
     held         why nothing is taken for the time being; empty where it is
     """
 
-    limits: Limits
+    limits: LearningLimits
     ready: Callable[[], None]
     free_memory: Callable[[], int]
     held: str = ""

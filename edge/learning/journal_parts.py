@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.journal.schema import FORMAT
-from edge.learning.labelled_parts import GOOD, Labelled, use_of
+from edge.learning.labelled_parts import GOOD, LabelledPicture, use_of
 from shared.errors import DataError, JournalError
 
 BUSY_S = 5.0
@@ -28,7 +28,7 @@ class JournalParts:
         self._path = path
         self._device = device
         self._ids: list[int] = []
-        self._index: list[Labelled] = []
+        self._index: list[LabelledPicture] = []
         self.refresh()
 
     @property
@@ -47,7 +47,7 @@ class JournalParts:
         self._ids = [row[0] for row in rows]
         self._index = [self._label(*row[1:]) for row in rows]
 
-    def index(self) -> Sequence[Labelled]:
+    def index(self) -> Sequence[LabelledPicture]:
         return self._index
 
     def picture(self, place: int) -> NDArray[np.uint8]:
@@ -70,11 +70,11 @@ class JournalParts:
         """Inspectors draw none."""
         return None
 
-    def _label(self, part: int, defective: int, kind: str, domain: str) -> Labelled:
+    def _label(self, part: int, defective: int, kind: str, domain: str) -> LabelledPicture:
         # A part's number is its line's; the device's name makes it the plant's.
         name = f"{self._device}/{part}"
         said = kind if defective else GOOD
-        return Labelled(name, bool(defective), said, domain, use_of(name))
+        return LabelledPicture(name, bool(defective), said, domain, use_of(name))
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -11,7 +11,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.federation.protocol import Counts
+from shared.federation.protocol import LabelCounts
 
 Use = Literal["train", "calibrate", "test"]
 USES: tuple[Use, ...] = get_args(Use)
@@ -20,7 +20,7 @@ TRAIN_SHARE, CALIBRATE_SHARE = 0.6, 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledPicture:
     """One labelled picture.
 
     part        the physical part; all its pictures have one use
@@ -44,7 +44,7 @@ class LabelledParts(Protocol):
     def device(self) -> str:
         """The device's name, the same in every round."""
 
-    def index(self) -> Sequence[Labelled]:
+    def index(self) -> Sequence[LabelledPicture]:
         """Every labelled picture, without opening one; always in the same order."""
 
     def picture(self, place: int) -> NDArray[np.uint8]:
@@ -62,7 +62,7 @@ def use_of(part: str) -> Use:
     return "calibrate" if draw < TRAIN_SHARE + CALIBRATE_SHARE else "test"
 
 
-def counts_of(parts: LabelledParts, base: str) -> Counts:
+def counts_of(parts: LabelledParts, base: str) -> LabelCounts:
     """What the device may say about its labels. A part with any defective picture is defective.
 
     base   sha256 of the base network that it has; empty: none
@@ -78,4 +78,4 @@ def counts_of(parts: LabelledParts, base: str) -> Counts:
         if use == "train":
             (defective if verdicts[part] else good)[domain] += 1
     held_out = sum(use != "train" for _, use in home.values())
-    return Counts(parts.device, base, dict(good), dict(defective), held_out)
+    return LabelCounts(parts.device, base, dict(good), dict(defective), held_out)

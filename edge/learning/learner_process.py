@@ -42,7 +42,7 @@ class Task(msgspec.Struct, frozen=True):
     base: str
 
 
-class Done(msgspec.Struct, frozen=True):
+class TaskDone(msgspec.Struct, frozen=True):
     """The learner's answer to a task lies in a file; or `problem` says why there is none.
 
     holds   it keeps an update, in memory only, that later tasks of the round ask for
@@ -60,7 +60,7 @@ class Gone(msgspec.Struct, frozen=True):
     how: str
 
 
-Heard = Done | Gone
+Heard = TaskDone | Gone
 
 
 class Learner(Protocol):
@@ -151,7 +151,7 @@ class LearnerProcess:
         with contextlib.suppress(OSError), self._socket, lines:
             for line in lines:
                 try:
-                    self._heard(msgspec.json.decode(line, type=Done))
+                    self._heard(msgspec.json.decode(line, type=TaskDone))
                 except msgspec.MsgspecError:
                     log.warning("learner_unclear", said=line[:200].decode(errors="replace"))
         code = self._child.wait()

@@ -6,22 +6,22 @@ from functools import partial
 
 from edge.configuration.settings import EdgeSettings
 from edge.journal.journal import Journal
-from edge.learning.admission import Limits
+from edge.learning.admission import LearningLimits
 from edge.learning.journal_parts import JournalParts
 from edge.learning.labelled_parts import counts_of
 from edge.learning.learner_process import LearnerProcess, learner_command, require_learner
 from edge.learning.rounds import Rounds
 from edge.learning.throttle import Throttle
-from edge.link.labels import LabelBox
-from edge.monitoring.health import Health
+from edge.link.labels import LabelReceiver
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.federation.parcels import MEBI
-from shared.federation.protocol import Counts
+from shared.federation.protocol import LabelCounts
 from shared.transport.base import Transport
 
 
 def take_part(
-    settings: EdgeSettings, transport: Transport, journal: Journal, clock: Clock, health: Health
+    settings: EdgeSettings, transport: Transport, journal: Journal, clock: Clock, health: BoxHealth
 ) -> Rounds:
     """Subscribe to labels and rounds. The rounds still want to be started.
 
@@ -29,14 +29,14 @@ def take_part(
     """
     learning, address = settings.learning, settings.address
     domain = learning.domain or settings.line
-    LabelBox(journal, transport, address, domain=domain, health=health).listen()
+    LabelReceiver(journal, transport, address, domain=domain, health=health).listen()
     path = settings.journal.path
     command = learner_command(path, settings.device, learning.folder / "state")
 
-    def count(base: str) -> Counts:
+    def count(base: str) -> LabelCounts:
         return counts_of(JournalParts(path, settings.device), base)
 
-    limits = Limits(
+    limits = LearningLimits(
         enabled=learning.enabled,
         memory_bytes=learning.memory_mb * MEBI,
         min_labels=learning.min_labels,

@@ -15,19 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edge.learning.admission import Admission, Bases, Limits, available_memory
+from edge.learning.admission import Admission, Bases, LearningLimits, available_memory
 from edge.learning.learner_process import OpenLearner
-from edge.learning.supervision import LearnerDesk, Said
+from edge.learning.supervision import LearnerAnswer, LearnerSupervisor
 from edge.learning.throttle import Throttle
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import SplitsightError, WireError
 from shared.federation.parcels import Parcel, Parcels
-from shared.federation.protocol import FAILED, NOT_NOW, Counts, Refusal
+from shared.federation.protocol import FAILED, NOT_NOW, LabelCounts, Refusal
 from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Delivery, Transport
-from shared.wire import ParcelKind, RoundAsk, RoundMessage, RoundOver, RoundPart, decode, encode
+from shared.wire import ParcelKind, RoundAsk, RoundMessage, RoundOver, RoundPiece, decode, encode
 
 log = get_logger("rounds")
 
@@ -40,7 +40,7 @@ ACCEPTS: frozenset[ParcelKind] = frozenset({"query", "order", "base"})
 class CountsLabels(Protocol):
     """Counts this device's labels, for the base network of this sha256. Raises SplitsightError."""
 
-    def __call__(self, base: str) -> Counts: ...
+    def __call__(self, base: str) -> LabelCounts: ...
 
 
 @dataclass(slots=True)
@@ -64,14 +64,14 @@ class Rounds:
         self,
         transport: Transport,
         address: Address,
-        limits: Limits,
+        limits: LearningLimits,
         *,
         count: CountsLabels,
         open: OpenLearner,  # noqa: A002 - as Path.open
         ready: Callable[[], None],
         throttle: Throttle,
         clock: Clock,
-        health: Health,
+        health: BoxHealth,
         free_memory: Callable[[], int] | None = None,
     ) -> None:
         self._transport = transport
@@ -85,8 +85,8 @@ class Rounds:
         self._bases = Bases(limits.folder / "bases")
         self._parcels = Parcels(self._say, clock, ACCEPTS)
         self._orders = _Orders()
-        self._heard: queue.SimpleQueue[Delivery | Said | bool | None] = queue.SimpleQueue()
-        self._desk = LearnerDesk(
+        self._heard: queue.SimpleQueue[Delivery | LearnerAnswer | bool | None] = queue.SimpleQueue()
+        self._desk = LearnerSupervisor(
             limits,
             self._bases,
             self,
@@ -148,11 +148,11 @@ class Rounds:
                 log.exception("rounds_failed")
         self._desk.let_go()
 
-    def _hear(self, heard: Delivery | Said | bool | None) -> None:  # noqa: FBT001 - of a queue
+    def _hear(self, heard: Delivery | LearnerAnswer | bool | None) -> None:  # noqa: FBT001 - of a queue
         match heard:
             case Delivery():
                 self._arrived(heard)
-            case Said():
+            case LearnerAnswer():
                 if self._desk.heard(heard):
                     self._move_on()
             case True:
@@ -168,14 +168,14 @@ class Rounds:
             log.warning("payload_refused", topic=delivery.topic, error=str(error))
             return
         match message:
-            case RoundPart():
+            case RoundPiece():
                 self._take(message, body)
             case RoundAsk():
                 self._parcels.ask(message)
             case RoundOver() if message.session == self._orders.session:
                 self._desk.let_go()
 
-    def _take(self, message: RoundPart, body: bytes) -> None:
+    def _take(self, message: RoundPiece, body: bytes) -> None:
         new = self._parcels.is_new(message.parcel)
         if message.what == "base" and (new or message.sha256 != message.parcel):
             self._parcels.refuse(message.parcel, "this base network was not asked for")
@@ -199,7 +199,7 @@ class Rounds:
                 self._orders.waiting.append(parcel)
         self._move_on()
 
-    def _refusal(self, message: RoundPart) -> Refusal | None:
+    def _refusal(self, message: RoundPiece) -> Refusal | None:
         """Why this device does not even take an order; None where it does."""
         refusal = self._admission.refusal()
         if refusal is not None or message.what == "query":
@@ -272,5 +272,5 @@ class Rounds:
         until = self._clock.monotonic() + LATE_S
         self._parcels.offer(Parcel(uuid.uuid4().hex, what, payload, until, about=about))
 
-    def _say(self, message: RoundPart | RoundAsk, body: bytes = b"") -> None:
+    def _say(self, message: RoundPiece | RoundAsk, body: bytes = b"") -> None:
         self._transport.publish(self._out, encode(message, body))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edge.learning.admission import Bases, Limits
-from edge.learning.learner_process import Done, Gone, Heard, Learner, OpenLearner, Task
+from edge.learning.admission import Bases, LearningLimits
+from edge.learning.learner_process import Gone, Heard, Learner, OpenLearner, Task, TaskDone
 from edge.learning.throttle import Throttle
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.federation.parcels import MEBI, Parcel
 from shared.federation.protocol import FAILED, Refusal
@@ -26,14 +26,14 @@ HOLD_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LearnerAnswer:
     """What a learner said; `serial` tells it from the one before it."""
 
     serial: int
     heard: Heard
 
 
-class Answers(Protocol):
+class AnswerSink(Protocol):
     """Where answers to orders go."""
 
     def offer(self, what: ParcelKind, payload: bytes, about: str) -> None: ...
@@ -41,7 +41,7 @@ class Answers(Protocol):
     def refuse(self, about: str, refusal: Refusal) -> None: ...
 
 
-class LearnerDesk:
+class LearnerSupervisor:
     """For the thread that takes orders: nothing here waits.
 
     open   starts a learner, which there is only while there is work, and a little after
@@ -50,15 +50,15 @@ class LearnerDesk:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: LearningLimits,
         bases: Bases,
-        answers: Answers,
+        answers: AnswerSink,
         *,
         open: OpenLearner,  # noqa: A002 - as Path.open
-        hear: Callable[[Said], None],
+        hear: Callable[[LearnerAnswer], None],
         throttle: Throttle,
         clock: Clock,
-        health: Health,
+        health: BoxHealth,
     ) -> None:
         self._limits = limits
         self._bases = bases
@@ -101,12 +101,12 @@ class LearnerDesk:
         base = str(self._bases.path(order.base)) if order.base else ""
         learner.give(Task(order.id, str(message), base))
 
-    def heard(self, said: Said) -> bool:
+    def heard(self, said: LearnerAnswer) -> bool:
         """Whether it means that the next order can be given."""
         match said:
-            case Said(self._serial, Done() as done):
+            case LearnerAnswer(self._serial, TaskDone() as done):
                 return self._done(done)
-            case Said(self._serial, Gone() as gone):
+            case LearnerAnswer(self._serial, Gone() as gone):
                 # It has ended by itself, or somebody ended it.
                 self._learner = None
                 self._give_up(f"its learner ended: {gone.how}")
@@ -145,11 +145,11 @@ class LearnerDesk:
     def _start(self) -> Learner:
         self._serial += 1
         serial = self._serial
-        self._learner = self._open(lambda heard: self._hear(Said(serial, heard)))
+        self._learner = self._open(lambda heard: self._hear(LearnerAnswer(serial, heard)))
         self._paused = False
         return self._learner
 
-    def _done(self, done: Done) -> bool:
+    def _done(self, done: TaskDone) -> bool:
         if self._working is None or self._working[0].id != done.id:
             return False
         self._working[1].unlink(missing_ok=True)

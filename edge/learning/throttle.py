@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 
 RATIO = 1.5
@@ -23,7 +23,7 @@ class Throttle:
     stops for a pause; each time that happens soon again, for twice as long.
     """
 
-    def __init__(self, health: Health, clock: Clock) -> None:
+    def __init__(self, health: BoxHealth, clock: Clock) -> None:
         self._health = health
         self._clock = clock
         self._learning = False

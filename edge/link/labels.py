@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Delivery, Transport
-from shared.wire import MAX_BATCH, Labelled, LabelledRow, LabelRow, Labels, decode, encode
+from shared.wire import MAX_BATCH, LabelKeptRow, LabelRow, Labels, LabelsKept, decode, encode
 
 log = get_logger("labels")
 
@@ -22,11 +22,11 @@ class KeepsLabels(Protocol):
         self,
         rows: Sequence[LabelRow],
         domain: str,
-        committed: Callable[[list[LabelledRow]], None],
+        committed: Callable[[list[LabelKeptRow]], None],
     ) -> None: ...
 
 
-class LabelBox:
+class LabelReceiver:
     """Takes labels, and says what became of each once it is on disk. The cloud sends again what it
     has not heard of, so the same label may come twice.
 
@@ -40,7 +40,7 @@ class LabelBox:
         address: Address,
         *,
         domain: str,
-        health: Health,
+        health: BoxHealth,
     ) -> None:
         self._journal = journal
         self._transport = transport
@@ -61,13 +61,13 @@ class LabelBox:
             return
         self._journal.label(labels.rows, self._domain, self._committed)
 
-    def _committed(self, rows: list[LabelledRow]) -> None:
+    def _committed(self, rows: list[LabelKeptRow]) -> None:
         gone = sum(not row.kept for row in rows)
         self._health.count("labels_kept", len(rows) - gone)
         if gone:
             self._health.count("labels_without_picture", gone)
         try:
-            self._transport.publish(self._answers, encode(Labelled(rows)))
+            self._transport.publish(self._answers, encode(LabelsKept(rows)))
         except TransportError as error:
             log.debug("labels_unanswered", error=str(error))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
@@ -21,7 +21,7 @@ BATCH_S = 0.2
 RESEND_S = 5.0
 
 
-class Source(Protocol):
+class UnsentInspections(Protocol):
     """Where the outbox reads; the journal is one."""
 
     boot: str
@@ -49,12 +49,12 @@ class Outbox:
 
     def __init__(
         self,
-        journal: Source,
+        journal: UnsentInspections,
         transport: Transport,
         address: Address,
         *,
         clock: Clock,
-        health: Health,
+        health: BoxHealth,
     ) -> None:
         self._journal = journal
         self._transport = transport

@@ -13,7 +13,7 @@ from shared.errors import TransportError
 from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Transport, Will
-from shared.wire import State, encode
+from shared.wire import StateMessage, encode
 
 log = get_logger("presence")
 
@@ -54,7 +54,9 @@ class Presence:
         """look: how the agent is now, called by the thread that ticks."""
         self._transport = transport
         self._topic = address.topic("state")
-        self._fixed = State(state="offline", boot=boot, at=0.0, bundle=bundle, runtime=runtime)
+        self._fixed = StateMessage(
+            state="offline", boot=boot, at=0.0, bundle=bundle, runtime=runtime
+        )
         self._clock = clock
         self._look = look
         self._shown: tuple[DeviceState, Snapshot] | None = None

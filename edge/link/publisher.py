@@ -6,16 +6,16 @@ import threading
 
 from edge.link.outbox import BATCH_S, Outbox
 from edge.link.presence import Presence
-from edge.monitoring.watchdog import Heart, heart
+from edge.monitoring.watchdog import Watchdog, heart
 from shared.log import get_logger
 
 log = get_logger("courier")
 
 
-class Courier:
+class Publisher:
     """Ticks the outbox and the presence until it is stopped; then they are the caller's again."""
 
-    def __init__(self, outbox: Outbox, presence: Presence, pulse: Heart | None = None) -> None:
+    def __init__(self, outbox: Outbox, presence: Presence, pulse: Watchdog | None = None) -> None:
         """pulse: shows that this thread runs; None: to the process's own systemd"""
         self._pulse = pulse or heart()
         self._outbox = outbox

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.inspection.model import Model
+from edge.inspection.model import LiveModel
 from edge.inspection.open_part import OpenPart
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
@@ -34,7 +34,7 @@ class Uplink:
         *,
         boot: str,
         clock: Clock,
-        health: Health,
+        health: BoxHealth,
     ) -> None:
         self._transport = transport
         self._topic = address.topic("escalation")
@@ -59,7 +59,7 @@ class Uplink:
     def escalate(
         self,
         part: OpenPart,
-        model: Model,
+        model: LiveModel,
         symbols: NDArray[np.int8],
         score: float,
         frame_bytes: int,

@@ -32,7 +32,7 @@ class Pace:
         return times[max(0, len(times) - count) :]
 
 
-class Health:
+class BoxHealth:
     """Current problems by component, and counts by reason. Safe to share between threads."""
 
     def __init__(self) -> None:

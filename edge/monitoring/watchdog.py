@@ -17,7 +17,7 @@ WITHIN_S = 120.0
 a box may wait for its enrolment for days before it has anything to beat for."""
 
 
-class Heart:
+class Watchdog:
     """Beats at most every EVERY_S; without systemd it does nothing."""
 
     def __init__(self, clock: Clock, send: Callable[[str], None] | None) -> None:
@@ -38,10 +38,10 @@ class Heart:
             log.debug("beat_unheard", error=str(error))
 
 
-def heart(environment: Mapping[str, str] = os.environ) -> Heart:
+def heart(environment: Mapping[str, str] = os.environ) -> Watchdog:
     """The one of this process, by the socket that systemd named."""
     name = environment.get("NOTIFY_SOCKET")
-    return Heart(SystemClock(), _sender(name) if name else None)
+    return Watchdog(SystemClock(), _sender(name) if name else None)
 
 
 def _sender(name: str) -> Callable[[str], None]:

@@ -89,7 +89,7 @@ class Offers(Protocol):
         """
 
 
-class Source(Protocol):
+class PayloadSource(Protocol):
     """Payloads by ranges."""
 
     def read(self, url: str, offset: int, length: int) -> bytes:
@@ -99,7 +99,7 @@ class Source(Protocol):
         """
 
 
-class Marked(NamedTuple):
+class VersionedRecord(NamedTuple):
     """The record, and how often it was written: a change between two looks can be seen."""
 
     record: SlotRecord
@@ -113,7 +113,7 @@ class Slots(Protocol):
     Everything written is on the disk when a method returns.
     """
 
-    def marked(self) -> Marked: ...
+    def marked(self) -> VersionedRecord: ...
 
     def mark(self, record: SlotRecord) -> None: ...
 
@@ -224,7 +224,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class UpdateProgress:
     """How an update of one kind stands, for the report.
 
     running, counter  of what is live, not of what is on trial; empty and 0: as flashed or installed

@@ -10,7 +10,7 @@ from typing import Protocol
 from shared.storage.twin import SIZE, sync_folder
 
 
-class Disk(Protocol):
+class DurableFiles(Protocol):
     """Files by path. What `flush`, `rename` and `remove` did survives a power cut."""
 
     def read(self, path: Path, offset: int = 0, length: int = -1) -> bytes:
@@ -89,7 +89,7 @@ class RealDisk:
         return shutil.disk_usage(folder).free
 
 
-def replace(disk: Disk, path: Path, data: bytes) -> None:
+def replace(disk: DurableFiles, path: Path, data: bytes) -> None:
     """A small file, old or new whatever happens."""
     partial = path.with_name(path.name + ".partial")
     disk.write(partial, 0, data)
@@ -100,7 +100,7 @@ def replace(disk: Disk, path: Path, data: bytes) -> None:
 class DiskPair:
     """A twin record's two copies on a disk, where `shared.storage.twin.FilePair` has them."""
 
-    def __init__(self, disk: Disk, folder: Path, name: str) -> None:
+    def __init__(self, disk: DurableFiles, folder: Path, name: str) -> None:
         self._disk = disk
         self._paths = tuple(folder / f"{name}.{place}" for place in (0, 1))
 

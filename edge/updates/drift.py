@@ -33,7 +33,7 @@ class Looked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DriftLimits:
     """From where on a model is taken for bad.
 
     budget_s   of a look: its 10th percentile in a shadow run, its 99th in a trial
@@ -85,7 +85,9 @@ def psi(before: Sequence[float], now: Sequence[float]) -> float:
     return float(((is_now - was) * np.log(is_now / was)).sum())
 
 
-def against_candidate(live: Sequence[Looked], candidate: Sequence[Looked], limits: Limits) -> str:
+def against_candidate(
+    live: Sequence[Looked], candidate: Sequence[Looked], limits: DriftLimits
+) -> str:
     """Why a model that looked at the same parts as the live one must not run; empty: nothing.
 
     live, candidate  of the same parts, in the same order
@@ -109,7 +111,7 @@ def against_candidate(live: Sequence[Looked], candidate: Sequence[Looked], limit
 
 
 def against_trial(
-    before: Sequence[Looked], now: Sequence[Looked], failures: int, limits: Limits
+    before: Sequence[Looked], now: Sequence[Looked], failures: int, limits: DriftLimits
 ) -> str:
     """Why a model on trial must go; empty: nothing.
 
@@ -143,11 +145,11 @@ def _slow(found: float, what: str, allowed: float) -> str:
     )
 
 
-def _alike(looks: Sequence[Looked], limits: Limits) -> bool:
+def _alike(looks: Sequence[Looked], limits: DriftLimits) -> bool:
     return len(looks) >= 5 and spread(looks) < limits.spread
 
 
-def _shifted(before: Sequence[Looked], now: Sequence[Looked], limits: Limits) -> str:
+def _shifted(before: Sequence[Looked], now: Sequence[Looked], limits: DriftLimits) -> str:
     if len(now) < limits.enough or len(before) < limits.enough:
         return ""
     for decision, what in ((Decision.PASS, "passes"), (Decision.ESCALATE, "escalates")):

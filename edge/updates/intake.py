@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.updates.base import Label, Offer, Offers, Slots, Source, Stuff, Unreachable
-from edge.updates.progress import State
+from edge.updates.base import Label, Offer, Offers, PayloadSource, Slots, Stuff, Unreachable
+from edge.updates.progress import UpdateState
 from shared.errors import ReleaseError, UpdateError
 from shared.log import get_logger
 from shared.storage.slots import other
@@ -16,17 +16,17 @@ CHUNK = 1 << 20
 REFETCHES = 1
 
 
-class Intake:
+class ReleaseIntake:
     """Takes a state on by one step. What it raises is the machine's to deal with."""
 
-    def __init__(self, slots: Slots, offers: Offers, source: Source, reserve: int) -> None:
+    def __init__(self, slots: Slots, offers: Offers, source: PayloadSource, reserve: int) -> None:
         """reserve: bytes that must stay free on the disk"""
         self._slots = slots
         self._offers = offers
         self._source = source
         self._reserve = reserve
 
-    def begin(self, state: State, target: str, live: Label | None) -> State:
+    def begin(self, state: UpdateState, target: str, live: Label | None) -> UpdateState:
         """`fetching`, or `checking` where the payload is there already.
 
         Raises UpdateError where this device must not take it or has no room, and what
@@ -60,7 +60,7 @@ class Intake:
         what: Stuff = "delta" if patch else "payload"
         return msgspec.structs.replace(begun, phase="fetching", patch=patch, what=what)
 
-    def fetch(self, state: State) -> State:
+    def fetch(self, state: UpdateState) -> UpdateState:
         """One range more, on the disk when this returns."""
         label = label_in(state)
         url, length = state.url, label.length
@@ -76,7 +76,7 @@ class Intake:
         phase = state.phase if have < length else "checking"
         return msgspec.structs.replace(state, have=have, phase=phase)
 
-    def check(self, state: State) -> State:
+    def check(self, state: UpdateState) -> UpdateState:
         """Named, or to be fetched again: whole after a patch, and once more after a payload."""
         label, patch, slot = label_in(state), state.patch, state.slot
         if state.what == "delta" and patch is not None:
@@ -97,7 +97,7 @@ class Intake:
         self._slots.name(slot, label)
         return msgspec.structs.replace(state, phase="proving", patch=None)
 
-    def _whole(self, state: State, reason: str) -> State:
+    def _whole(self, state: UpdateState, reason: str) -> UpdateState:
         log.warning("patch_useless", target=label_in(state).path, error=reason)
         self._slots.discard(state.slot)
         return msgspec.structs.replace(state, phase="fetching", what="payload", patch=None, have=0)
@@ -107,7 +107,7 @@ class Intake:
         return self._slots.lacks(offer.label.length, patch, self._reserve)
 
 
-def require_counter(state: State, label: Label, live: Label | None) -> None:
+def require_counter(state: UpdateState, label: Label, live: Label | None) -> None:
     """Raises UpdateError for a release that is not above what ran here under its name."""
     floor = state.floors.get(label.name, 0)
     if live and live.name == label.name:
@@ -119,7 +119,7 @@ def require_counter(state: State, label: Label, live: Label | None) -> None:
         )
 
 
-def label_in(state: State) -> Label:
+def label_in(state: UpdateState) -> Label:
     """What is being updated to. Raises ReleaseError in a state that has no target."""
     if state.label is None:
         raise ReleaseError("an update without a target", fix="it is begun again")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from edge.inspection.inspector import Looks
 from edge.updates.base import Opinion
-from edge.updates.drift import Limits, Looked, against_candidate, p99, psi
+from edge.updates.drift import DriftLimits, Looked, against_candidate, p99, psi
 from shared.clock import Clock
 from shared.contracts import Finding, Frame
 from shared.errors import SplitsightError
@@ -29,7 +29,7 @@ HANGS_S = 120.0
 LOWEST_PRIORITY = 19
 
 
-class Seen(NamedTuple):
+class JudgedPart(NamedTuple):
     """A part that the live model has judged."""
 
     frame: Frame
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
 
 
 @dataclass
-class Shadow:
+class ShadowRun:
     """A candidate that looks at parts and decides none, on a thread of the lowest priority.
 
     Parts that come while it looks at another one are left out.
@@ -45,11 +45,11 @@ class Shadow:
 
     candidate: Looks
     parts: int
-    limits: Limits
+    limits: DriftLimits
     clock: Clock
 
     def __post_init__(self) -> None:
-        self._queue: queue.Queue[Seen | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[JudgedPart | None] = queue.Queue(WAITING)
         self._live: list[Looked] = []
         self._found: list[Looked] = []
         self._against = ""
@@ -57,15 +57,15 @@ class Shadow:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def offer(self, seen: Seen) -> None:
+    def offer(self, seen: JudgedPart) -> None:
         """Returns at once."""
         if self._queue.full() or self._stopped.is_set():
             return
         # The camera may use its buffer again.
         kept = replace(seen.frame, pixels=seen.frame.pixels.copy())
-        self._queue.put_nowait(Seen(kept, seen.live))
+        self._queue.put_nowait(JudgedPart(kept, seen.live))
 
-    def look(self, seen: Seen) -> None:
+    def look(self, seen: JudgedPart) -> None:
         """One part, on the shadow's thread."""
         self._since = begun = self.clock.monotonic()
         try:
@@ -118,12 +118,12 @@ class Shadow:
             self.look(seen)
 
 
-class Watch:
+class ModelWatch:
     """What the live model did lately; an `edge.inspection.model.Observes`."""
 
     def __init__(self) -> None:
         self._looks: deque[Looked] = deque(maxlen=KEPT)
-        self._shadow: Shadow | None = None
+        self._shadow: ShadowRun | None = None
         self.parts = 0
         self.failures = 0
 
@@ -133,7 +133,7 @@ class Watch:
         self.parts += 1
         shadow = self._shadow
         if shadow is not None:
-            shadow.offer(Seen(frame, looked))
+            shadow.offer(JudgedPart(frame, looked))
 
     def failed(self) -> None:
         self.failures += 1
@@ -148,6 +148,6 @@ class Watch:
         self._looks = deque(maxlen=KEPT)
         self.parts = self.failures = 0
 
-    def shade(self, shadow: Shadow | None) -> None:
+    def shade(self, shadow: ShadowRun | None) -> None:
         """Let a candidate look at the same parts from here on; None: no longer."""
         self._shadow = shadow

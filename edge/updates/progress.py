@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from edge.updates.base import Label, Marked, Patch, Phase, Stuff
-from edge.updates.disk import Disk, replace
+from edge.updates.base import Label, Patch, Phase, Stuff, VersionedRecord
+from edge.updates.disk import DurableFiles, replace
 from shared.log import get_logger
 from shared.storage.slots import Slot, SlotRecord
 
 log = get_logger("updates")
 
 
-class State(msgspec.Struct, frozen=True):
+class UpdateState(msgspec.Struct, frozen=True):
     """Which slot is live is not here: only the slot record says so.
 
     label     what is being updated to, from `fetching` on
@@ -46,33 +46,33 @@ class State(msgspec.Struct, frozen=True):
     barred: str | None = None
     floors: dict[str, int] = {}
 
-    def ended(self, failed: dict[str, str], barred: str | None = None) -> State:
+    def ended(self, failed: dict[str, str], barred: str | None = None) -> UpdateState:
         """Nothing under way any more."""
-        return State(failed=failed, barred=barred, floors=self.floors)
+        return UpdateState(failed=failed, barred=barred, floors=self.floors)
 
-    def committed(self, label: Label) -> State:
+    def committed(self, label: Label) -> UpdateState:
         """The release stays."""
-        return State(floors=self.floors | {label.name: label.counter})
+        return UpdateState(floors=self.floors | {label.name: label.counter})
 
 
 class Memo:
     """One state, replaced as a whole."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: DurableFiles, path: Path) -> None:
         self._disk = disk
         self._path = path
 
-    def read(self) -> State:
+    def read(self) -> UpdateState:
         """What was kept last; the idle state where nothing was, or what lies there is damaged."""
         try:
-            return msgspec.json.decode(self._disk.read(self._path), type=State)
+            return msgspec.json.decode(self._disk.read(self._path), type=UpdateState)
         except FileNotFoundError:
-            return State()
+            return UpdateState()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("update_memo_damaged", path=self._path.name, error=str(error))
-            return State()
+            return UpdateState()
 
-    def keep(self, state: State) -> None:
+    def keep(self, state: UpdateState) -> None:
         """Returns when it would survive a power cut."""
         replace(self._disk, self._path, msgspec.json.encode(state))
 
@@ -81,7 +81,9 @@ NO_START_LEFT = "it stopped again and again before it had run well for long enou
 FORGOTTEN = "it was on trial, and what was known of it is lost"
 
 
-def resumed(state: State, marked: Marked, running: Slot, held: Label | None) -> State:
+def resumed(
+    state: UpdateState, marked: VersionedRecord, running: Slot, held: Label | None
+) -> UpdateState:
     """Where to go on after a start: the slot record knows more than the memo.
 
     held  what the slot on trial holds
@@ -97,7 +99,9 @@ def resumed(state: State, marked: Marked, running: Slot, held: Label | None) -> 
     return state
 
 
-def _after_switch(state: State, record: SlotRecord, sequence: int, running: Slot) -> dict[str, Any]:
+def _after_switch(
+    state: UpdateState, record: SlotRecord, sequence: int, running: Slot
+) -> dict[str, Any]:
     if record.live == state.slot:
         return {"phase": "committing"}
     if record.trial == state.slot:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge.updates.base import Label, Marked, Stuff
-from edge.updates.disk import Disk, DiskPair, replace
+from edge.updates.base import Label, Stuff, VersionedRecord
+from edge.updates.disk import DiskPair, DurableFiles, replace
 from edge.updates.patch import apply_patch
 from shared.errors import UpdateError
 from shared.storage.slots import Slot, SlotRecord, other
@@ -30,18 +30,20 @@ RECORD = "record"
 class FolderSlots:
     """`Slots` of one kind in one folder."""
 
-    def __init__(self, disk: Disk, folder: Path, suffix: str, twin: Twin | None = None) -> None:
+    def __init__(
+        self, disk: DurableFiles, folder: Path, suffix: str, twin: Twin | None = None
+    ) -> None:
         """suffix: of the payloads; twin: the record where it does not lie in the folder."""
         self.disk = disk
         self.folder = folder
         self._suffix = suffix
         self._twin = twin or Twin(DiskPair(disk, folder, RECORD))
 
-    def marked(self) -> Marked:
+    def marked(self) -> VersionedRecord:
         copy = self._twin.read()
         if copy is None:
-            return Marked(SlotRecord(), 0)
-        return Marked(SlotRecord.from_fields(copy.fields), copy.sequence)
+            return VersionedRecord(SlotRecord(), 0)
+        return VersionedRecord(SlotRecord.from_fields(copy.fields), copy.sequence)
 
     def mark(self, record: SlotRecord) -> None:
         self._twin.write(record.to_fields())

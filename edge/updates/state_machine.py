@@ -20,16 +20,16 @@ from edge.updates.base import (
     Label,
     Offers,
     Opinion,
+    PayloadSource,
     Phase,
-    Progress,
     Slots,
-    Source,
     Unreachable,
+    UpdateProgress,
     Vitals,
     Wanted,
 )
-from edge.updates.intake import Intake, label_in
-from edge.updates.progress import Memo, State, resumed
+from edge.updates.intake import ReleaseIntake, label_in
+from edge.updates.progress import Memo, UpdateState, resumed
 from shared.clock import Clock
 from shared.errors import SplitsightError, UpdateError
 from shared.log import get_logger
@@ -49,7 +49,7 @@ RESERVE = 16 << 20
 BEFORE_SWITCH: tuple[Phase, ...] = ("fetching", "checking", "proving", "shadowing", "waiting")
 
 
-class Machine:
+class UpdateMachine:
     """Steps one kind. For one thread; `want` and `progress` may be called from others."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Machine:
         slots: Slots,
         host: Host,
         offers: Offers,
-        source: Source,
+        source: PayloadSource,
         memo: Memo,
         clock: Clock,
         reserve: int = RESERVE,
@@ -68,7 +68,7 @@ class Machine:
         self._kind = kind
         self._slots = slots
         self._host = host
-        self._intake = Intake(slots, offers, source, reserve)
+        self._intake = ReleaseIntake(slots, offers, source, reserve)
         self._memo = memo
         self._clock = clock
         kept = memo.read()
@@ -105,9 +105,9 @@ class Machine:
             self._not_before = float("-inf")
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> UpdateProgress:
         state, live = self._state, self._live
-        return Progress(
+        return UpdateProgress(
             phase=state.phase,
             target=state.label.path if state.label else "",
             running=live.path if live else "",
@@ -314,7 +314,7 @@ class Machine:
         self._slots.discard(self._state.slot)
         self._end(self._state.ended(self._state.failed))
 
-    def _end(self, state: State) -> None:
+    def _end(self, state: UpdateState) -> None:
         self._host.rest()
         self._shadowing = self._trying = False
         self._trial_since = None
@@ -332,7 +332,7 @@ class Machine:
     def _keep(self, **changed: Any) -> None:
         self._become(msgspec.structs.replace(self._state, **changed))
 
-    def _become(self, state: State) -> None:
+    def _become(self, state: UpdateState) -> None:
         phase = self._state.phase
         # Kept before it holds: a step that fails here is done again.
         self._memo.keep(state)

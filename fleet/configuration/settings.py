@@ -19,7 +19,7 @@ class DoorSettings(Settings):
     )
 
 
-class IdentitySettings(Settings):
+class FleetIdentitySettings(Settings):
     """Devices' certificates."""
 
     certificate_days: float = Field(
@@ -38,4 +38,4 @@ class FleetSettings(Settings):
         description="what `splitsight fleet init` made: authority, releases, database",
     )
     door: DoorSettings = DoorSettings()
-    identity: IdentitySettings = IdentitySettings()
+    identity: FleetIdentitySettings = FleetIdentitySettings()

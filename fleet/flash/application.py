@@ -10,7 +10,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from fleet.flash.profiles import Profile
+from fleet.flash.profiles import MachineProfile
 from fleet.flash.tools import run_tool
 from shared.console import err
 from shared.errors import ImageError
@@ -48,7 +48,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
     return next(folder.glob("splitsight-*.whl"))
 
 
-def install_requirements(profile: Profile, source: Path, cache: Path) -> Path:
+def install_requirements(profile: MachineProfile, source: Path, cache: Path) -> Path:
     """A folder with everything that the extra `edge` needs; used again while that is the same."""
     pinned = source / "constraints.txt"
     wanted = _requirements(source)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fleet.flash.bmap import Bmap, Range, pieces, read_bmap
 from fleet.flash.gpt import Partition, Table, parse
-from fleet.flash.manifest import Manifest, bmap_path, read_manifest
+from fleet.flash.manifest import ImageManifest, bmap_path, read_manifest
 from fleet.flash.tools import run_tool
 from shared.errors import ImageError
 from shared.storage.disks import BOOT_LABEL, RECORD_LABEL
@@ -62,7 +62,7 @@ class OpenedImage:
     """An image whose signature, size and table hold; its content is yet to be checked."""
 
     path: Path
-    manifest: Manifest
+    manifest: ImageManifest
     bmap: Bmap
     table: Table
 

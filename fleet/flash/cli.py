@@ -12,11 +12,11 @@ import typer
 
 from fleet.flash.card import OpenedImage, check_content, make_card, open_image
 from fleet.flash.device import FileDisk
-from fleet.flash.disks import Candidate, list_candidates, require_flashable
+from fleet.flash.disks import DiskCandidate, list_candidates, require_flashable
 from fleet.flash.flasher import Flasher, Report, card_state
 from fleet.flash.image import Order, build_image
-from fleet.flash.machine import Machine
-from fleet.flash.manifest import KEY, Manifest, load_or_make_key, load_public_key
+from fleet.flash.machine import QemuMachine
+from fleet.flash.manifest import KEY, ImageManifest, load_or_make_key, load_public_key
 from fleet.flash.meter import Bars, Lines, Meter
 from fleet.flash.profiles import profile_named
 from fleet.flash.site import site_files
@@ -149,7 +149,7 @@ def boot(
         used = disk or Path(folder) / "disk.img"
         if not used.exists():
             flash(image_file, used, site, claim, others, public_key)
-        with Machine(
+        with QemuMachine(
             used,
             log,
             profile=manifest.profile,
@@ -170,7 +170,7 @@ def _meter(format_: Format) -> Meter:
     return Bars()
 
 
-def _show(candidates: list[Candidate], format_: Format) -> None:
+def _show(candidates: list[DiskCandidate], format_: Format) -> None:
     rows = [
         {
             "device": candidate.path,
@@ -188,7 +188,7 @@ def _show(candidates: list[Candidate], format_: Format) -> None:
         out.print("this machine has no disk that could be flashed: plug a card in")
 
 
-def _say_done(device: Path, manifest: Manifest, took_s: float, format_: Format) -> None:
+def _say_done(device: Path, manifest: ImageManifest, took_s: float, format_: Format) -> None:
     if format_ == "json":
         return
     out.print(

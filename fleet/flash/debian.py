@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet.flash.profiles import COMMON, Profile
+from fleet.flash.profiles import COMMON, MachineProfile
 from fleet.flash.tools import find_tool, run_tool
 from shared.console import err
 from shared.errors import ImageError
@@ -60,7 +60,7 @@ def apt_options() -> list[str]:
     return [line for line in said.splitlines() if _PASSED_ON.fullmatch(line)]
 
 
-def check_emulation(profile: Profile, binfmt: Path = BINFMT, machine: str = "") -> None:
+def check_emulation(profile: MachineProfile, binfmt: Path = BINFMT, machine: str = "") -> None:
     """Raises ImageError where this machine can't run the other architecture's programs."""
     here = MACHINES.get(machine or platform.machine(), "")
     if here == profile.architecture:
@@ -75,7 +75,7 @@ def check_emulation(profile: Profile, binfmt: Path = BINFMT, machine: str = "") 
         )
 
 
-def base_key(profile: Profile, sources: Sequence[str]) -> str:
+def base_key(profile: MachineProfile, sources: Sequence[str]) -> str:
     """Changes with whatever goes into the root file system of Debian."""
     digest = hashlib.sha256()
     for text in (*_command(profile, sources, [], Path("base.tar")), *_scripts()):
@@ -83,7 +83,7 @@ def base_key(profile: Profile, sources: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def build_base(profile: Profile, cache: Path) -> Path:
+def build_base(profile: MachineProfile, cache: Path) -> Path:
     """A tar of the root file system; one that was built before is used again."""
     check_emulation(profile)
     sources = apt_sources()
@@ -114,7 +114,7 @@ def _scripts() -> list[str]:
 
 
 def _command(
-    profile: Profile, sources: Sequence[str], options: Sequence[str], out: Path
+    profile: MachineProfile, sources: Sequence[str], options: Sequence[str], out: Path
 ) -> list[str]:
     return [
         "mmdebstrap",
@@ -134,7 +134,7 @@ def _command(
     ]
 
 
-def _place(files: Path, profile: Profile) -> str:
+def _place(files: Path, profile: MachineProfile) -> str:
     folder = '"$1"/etc/initramfs-tools'
     steps = [
         (

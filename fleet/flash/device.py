@@ -13,7 +13,7 @@ BLKFLSBUF = 0x1261
 
 
 class FileDisk:
-    """Opened for the time of writing; a `shared.storage.disks.Disk`."""
+    """Opened for the time of writing; a `shared.storage.disks.RawDisk`."""
 
     def __init__(self, path: Path) -> None:
         """Raises DeviceRefused where it can't be opened, or is in use."""

@@ -21,7 +21,7 @@ LSBLK_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class DiskCandidate:
     """A disk. size: bytes; refused: why it must not be written, empty where it may be."""
 
     path: str
@@ -31,7 +31,7 @@ class Candidate:
     forceable: bool = False
 
 
-def list_candidates(needed: int, listed: str | None = None) -> list[Candidate]:
+def list_candidates(needed: int, listed: str | None = None) -> list[DiskCandidate]:
     """Every disk of this machine.
 
     needed  bytes of the image
@@ -46,7 +46,7 @@ def list_candidates(needed: int, listed: str | None = None) -> list[Candidate]:
 
 
 def require_flashable(
-    path: Path, needed: int, candidates: Sequence[Candidate], *, force: bool
+    path: Path, needed: int, candidates: Sequence[DiskCandidate], *, force: bool
 ) -> None:
     """Raises DeviceRefused where `path` must not be written; `force` takes a very large one."""
     try:
@@ -72,10 +72,10 @@ def require_flashable(
     raise DeviceRefused(f"{path} is a part of a disk, not a whole one", fix=_CHOOSE)
 
 
-def _judged(row: Mapping[str, Any], needed: int) -> Candidate:
+def _judged(row: Mapping[str, Any], needed: int) -> DiskCandidate:
     size, model = int(row["size"]), str(row.get("model") or "").strip()
     refused, forceable = _refusal(row, size, needed)
-    return Candidate(str(row["path"]), size, model, refused, forceable)
+    return DiskCandidate(str(row["path"]), size, model, refused, forceable)
 
 
 def _refusal(row: Mapping[str, Any], size: int, needed: int) -> tuple[str, bool]:

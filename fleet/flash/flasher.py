@@ -18,7 +18,7 @@ from fleet.flash.gpt import HEAD_SECTORS, TAIL_SECTORS, head, parse, tail
 from fleet.flash.layout import grown
 from shared.errors import FlashError
 from shared.log import get_logger
-from shared.storage.disks import RECORD_LABEL, RECORD_PLACES, SECTOR, Disk, SectorPair
+from shared.storage.disks import RECORD_LABEL, RECORD_PLACES, SECTOR, RawDisk, SectorPair
 from shared.storage.slots import SlotRecord
 from shared.storage.twin import Twin, pack
 
@@ -65,7 +65,7 @@ class CardState:
         return "the card holds nothing that we wrote"
 
 
-def card_state(disk: Disk) -> CardState:
+def card_state(disk: RawDisk) -> CardState:
     """Read only. Raises OSError."""
     copy = note_of(disk).read()
     if copy is None:
@@ -76,7 +76,7 @@ def card_state(disk: Disk) -> CardState:
     return CardState("complete" if whole else "unfinished", image, reached)
 
 
-def note_of(disk: Disk) -> Twin:
+def note_of(disk: RawDisk) -> Twin:
     """Where the flasher notes on the card how far it came."""
     return Twin(SectorPair(disk, NOTE_START, NOTE_PLACES))
 
@@ -86,7 +86,7 @@ class Flasher:
 
     def __init__(
         self,
-        disk: Disk,
+        disk: RawDisk,
         card: Card,
         report: Callable[[Report], None],
         *,

@@ -25,8 +25,8 @@ from fleet.flash.card import copy_data
 from fleet.flash.debian import RELEASE, build_base
 from fleet.flash.gpt import Table, head, tail
 from fleet.flash.layout import plan, slot_bytes
-from fleet.flash.manifest import Manifest, Piece, bmap_path, sha256_of, write_manifest
-from fleet.flash.profiles import Profile
+from fleet.flash.manifest import ImageManifest, ImagePiece, bmap_path, sha256_of, write_manifest
+from fleet.flash.profiles import MachineProfile
 from fleet.flash.tools import find_tool, run_tool
 from fleet.flash.tree import write_tree
 from shared.console import err
@@ -63,7 +63,7 @@ class Order:
     root    where the root file system goes too, for a release of it; None: nowhere
     """
 
-    profile: Profile
+    profile: MachineProfile
     out: Path
     bundle: Path | None
     cache: Path
@@ -80,7 +80,7 @@ class Kernel:
     loader: Path
 
 
-def build_image(order: Order, key: Ed25519PrivateKey) -> Manifest:
+def build_image(order: Order, key: Ed25519PrivateKey) -> ImageManifest:
     """The image, its bmap and its signed manifest. Raises ImageError."""
     for tool in TOOLS:
         find_tool(tool)
@@ -132,7 +132,7 @@ def _tree(order: Order, base: Path, work: Path) -> Path:
     return path
 
 
-def _kernel(profile: Profile, base: Path, work: Path) -> Kernel:
+def _kernel(profile: MachineProfile, base: Path, work: Path) -> Kernel:
     wanted = {
         "vmlinuz": "boot/vmlinuz-",
         "initrd": "boot/initrd.img-",
@@ -159,7 +159,9 @@ def _kernel(profile: Profile, base: Path, work: Path) -> Kernel:
     return Kernel(version, found["vmlinuz"], found["initrd"], found["loader"])
 
 
-def assemble(profile: Profile, out: Path, kernel: Kernel, root: Path, work: Path) -> Manifest:
+def assemble(
+    profile: MachineProfile, out: Path, kernel: Kernel, root: Path, work: Path
+) -> ImageManifest:
     """The disk image with its bmap from its parts; `work` is a folder for the time of building."""
     root_sum, root_size = sha256_of(root), root.stat().st_size
     table, size = plan(slot_bytes(root_size), f"{profile.name} {root_sum}")
@@ -178,7 +180,7 @@ def assemble(profile: Profile, out: Path, kernel: Kernel, root: Path, work: Path
         backup = tail(table, size)
         os.pwrite(stream.fileno(), backup, size - len(backup))
     create_bmap(fresh, bmap_path(out))
-    manifest = Manifest(
+    manifest = ImageManifest(
         profile=profile.name,
         version=installed_version("splitsight"),
         debian=RELEASE,
@@ -187,7 +189,7 @@ def assemble(profile: Profile, out: Path, kernel: Kernel, root: Path, work: Path
         bmap=sha256_of(bmap_path(out)),
         identity=str(table.disk),
         pieces=tuple(
-            Piece(
+            ImagePiece(
                 label=label,
                 start=table.named(label).start,
                 room=table.named(label).size,
@@ -201,7 +203,7 @@ def assemble(profile: Profile, out: Path, kernel: Kernel, root: Path, work: Path
     return manifest
 
 
-def boot_partition(profile: Profile, kernel: Kernel, size: int, work: Path) -> Path:
+def boot_partition(profile: MachineProfile, kernel: Kernel, size: int, work: Path) -> Path:
     """A FAT file system with the boot loader, the kernel and a folder for the site's files."""
     path = work / "boot.vfat"
     run_tool(

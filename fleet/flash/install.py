@@ -33,7 +33,7 @@ Run = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InstallStep:
     """says: what it does, as an order; done: whether that is so already"""
 
     says: str
@@ -62,7 +62,7 @@ class Place:
         return self.root / path.relative_to("/")
 
 
-def install_steps(place: Place, site: Path, source: str) -> list[Step]:
+def install_steps(place: Place, site: Path, source: str) -> list[InstallStep]:
     """source: what pip installs, a checkout, a wheel, or `splitsight`. Raises SettingsError."""
     check_site(site)
     unit = unit_text(place.prefix)
@@ -78,22 +78,24 @@ def install_steps(place: Place, site: Path, source: str) -> list[Step]:
     return steps
 
 
-def uninstall_steps(place: Place) -> list[Step]:
+def uninstall_steps(place: Place) -> list[InstallStep]:
     """Data stays: journal, identity and slots are the box's own."""
     unit = place.under(UNIT)
-    steps: list[Step] = []
+    steps: list[InstallStep] = []
     if place.is_here:
         stop = ("systemctl", "disable", "--now", UNIT.name)
-        steps.append(Step("stop the service", lambda: not unit.exists(), _runs(place, stop)))
+        steps.append(InstallStep("stop the service", lambda: not unit.exists(), _runs(place, stop)))
     program = place.under(place.prefix)
     steps += [
-        Step(f"remove {UNIT}", lambda: not unit.exists(), unit.unlink),
-        Step(f"remove {place.prefix}", lambda: not program.exists(), lambda: _remove(program)),
+        InstallStep(f"remove {UNIT}", lambda: not unit.exists(), unit.unlink),
+        InstallStep(
+            f"remove {place.prefix}", lambda: not program.exists(), lambda: _remove(program)
+        ),
     ]
     return steps
 
 
-def carry_out(steps: Sequence[Step], say: Callable[[str], None], *, dry_run: bool) -> int:
+def carry_out(steps: Sequence[InstallStep], say: Callable[[str], None], *, dry_run: bool) -> int:
     """How many steps changed something, or would."""
     changed = 0
     for step in steps:
@@ -134,7 +136,7 @@ def require_here(place: Place) -> None:
         raise SettingsError("installing a service needs root", fix="use sudo, or --dry-run")
 
 
-def _user(place: Place) -> Step:
+def _user(place: Place) -> InstallStep:
     def exists() -> bool:
         try:
             pwd.getpwnam(USER)
@@ -144,28 +146,30 @@ def _user(place: Place) -> Step:
 
     add = ("useradd", "--system", "--user-group", "--home-dir", str(HOME))
     shell = ("--shell", "/usr/sbin/nologin", USER)
-    return Step(f"make the user {USER}", exists, _runs(place, (*add, *shell)))
+    return InstallStep(f"make the user {USER}", exists, _runs(place, (*add, *shell)))
 
 
-def _program(place: Place, source: str) -> list[Step]:
+def _program(place: Place, source: str) -> list[InstallStep]:
     python = place.prefix / "bin/python"
     program = place.prefix / "bin/splitsight"
     environment = (sys.executable, "-m", "venv", str(place.prefix))
     packages = (str(python), "-m", "pip", "install", "--quiet", f"{source}[edge]")
     return [
-        Step(f"make the environment {place.prefix}", python.exists, _runs(place, environment)),
-        Step(f"install {source}[edge] there", program.exists, _runs(place, packages)),
+        InstallStep(
+            f"make the environment {place.prefix}", python.exists, _runs(place, environment)
+        ),
+        InstallStep(f"install {source}[edge] there", program.exists, _runs(place, packages)),
     ]
 
 
-def _folder(place: Place, folder: Path) -> Step:
+def _folder(place: Place, folder: Path) -> InstallStep:
     path = place.under(folder)
-    return Step(
+    return InstallStep(
         f"make {folder}", path.is_dir, lambda: path.mkdir(mode=0o750, parents=True, exist_ok=True)
     )
 
 
-def _file(place: Place, target: Path, content: bytes, mode: int) -> Step:
+def _file(place: Place, target: Path, content: bytes, mode: int) -> InstallStep:
     path = place.under(target)
 
     def write() -> None:
@@ -173,18 +177,20 @@ def _file(place: Place, target: Path, content: bytes, mode: int) -> Step:
         path.write_bytes(content)
         path.chmod(mode)
 
-    return Step(f"write {target}", lambda: path.exists() and path.read_bytes() == content, write)
+    return InstallStep(
+        f"write {target}", lambda: path.exists() and path.read_bytes() == content, write
+    )
 
 
-def _ownership(place: Place) -> Step:
+def _ownership(place: Place) -> InstallStep:
     def is_theirs() -> bool:
         return all(place.under(f).exists() and place.under(f).owner() == USER for f in FOLDERS)
 
     change = ("chown", "-R", f"{USER}:{USER}", str(HOME))
-    return Step(f"give {HOME} to {USER}", is_theirs, _runs(place, change))
+    return InstallStep(f"give {HOME} to {USER}", is_theirs, _runs(place, change))
 
 
-def _service(place: Place, unit: str) -> Step:
+def _service(place: Place, unit: str) -> InstallStep:
     def start() -> None:
         place.run(("systemctl", "daemon-reload"))
         place.run(("systemctl", "enable", UNIT.name))
@@ -196,7 +202,7 @@ def _service(place: Place, unit: str) -> Step:
         )
         return active.returncode == 0 and UNIT.read_text(encoding="utf-8") == unit
 
-    return Step("start the service, now and at each start of the machine", is_running, start)
+    return InstallStep("start the service, now and at each start of the machine", is_running, start)
 
 
 def _runs(place: Place, command: Sequence[str]) -> Callable[[], None]:

@@ -38,7 +38,7 @@ class Firmware:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MachineKind:
     """How QEMU plays a profile's machine. `emulated`: its processor where there is no KVM."""
 
     program: str
@@ -50,7 +50,7 @@ class Kind:
 
 
 KINDS = {
-    "x86-64": Kind(
+    "x86-64": MachineKind(
         "qemu-system-x86_64",
         "q35",
         # With ERMS (as in `max`) QEMU 7.2 hangs for minutes in clear_page_erms.
@@ -61,7 +61,7 @@ KINDS = {
         ),
         "i6300esb",
     ),
-    "arm64": Kind(
+    "arm64": MachineKind(
         "qemu-system-aarch64",
         "virt",
         "cortex-a72",
@@ -76,7 +76,7 @@ KINDS = {
 }
 
 
-def has_kvm(kind: Kind, kvm: Path = KVM, cpu_info: Path = CPU_INFO) -> bool:
+def has_kvm(kind: MachineKind, kvm: Path = KVM, cpu_info: Path = CPU_INFO) -> bool:
     """Whether this machine can run the other at its own speed.
 
     The device alone is no proof: some virtual machines show it without the means behind it.
@@ -89,7 +89,7 @@ def has_kvm(kind: Kind, kvm: Path = KVM, cpu_info: Path = CPU_INFO) -> bool:
     return "vmx" in words or "svm" in words
 
 
-def command(kind: Kind, disk: Path, variables: Path, *, accelerate: bool) -> list[str]:
+def command(kind: MachineKind, disk: Path, variables: Path, *, accelerate: bool) -> list[str]:
     """QEMU's command line: the disk, a network card behind NAT, a watchdog, a serial console."""
     # Emulated processors that wait for each other's locks cost more than a second one brings.
     acceleration, cpus = ("kvm", 2) if accelerate else ("tcg", 1)
@@ -109,7 +109,7 @@ def command(kind: Kind, disk: Path, variables: Path, *, accelerate: bool) -> lis
     ]
 
 
-class Machine:
+class QemuMachine:
     """One run of one disk. Use as a context; at its end the machine has no power any more."""
 
     def __init__(

@@ -20,7 +20,7 @@ HOME = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "spli
 KEY = HOME / "image.key"
 
 
-class Piece(msgspec.Struct, frozen=True):
+class ImagePiece(msgspec.Struct, frozen=True):
     """A partition with content. Bytes; `size` and `sha256` are of the content, not of the room."""
 
     label: str
@@ -30,7 +30,7 @@ class Piece(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class ImageManifest(msgspec.Struct, frozen=True, kw_only=True):
     """size: of the image; bmap: sha256 of the file that lists its used blocks and their hashes."""
 
     format: int = FORMAT
@@ -41,9 +41,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     bmap: str
     identity: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ImagePiece, ...]
 
-    def piece(self, label: str) -> Piece:
+    def piece(self, label: str) -> ImagePiece:
         """Raises KeyError where there is none."""
         for piece in self.pieces:
             if piece.label == label:
@@ -99,13 +99,13 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     return key
 
 
-def write_manifest(image: Path, manifest: Manifest, key: Ed25519PrivateKey) -> None:
+def write_manifest(image: Path, manifest: ImageManifest, key: Ed25519PrivateKey) -> None:
     raw = msgspec.json.encode(manifest)
     signed = Signed(msgspec.Raw(raw), key.sign(raw).hex())
     manifest_path(image).write_bytes(msgspec.json.encode(signed))
 
 
-def read_manifest(image: Path, key: Ed25519PublicKey) -> Manifest:
+def read_manifest(image: Path, key: Ed25519PublicKey) -> ImageManifest:
     """What an image is, its signature checked. Raises ImageError."""
     path = manifest_path(image)
     try:
@@ -118,7 +118,7 @@ def read_manifest(image: Path, key: Ed25519PublicKey) -> Manifest:
     try:
         signed = msgspec.json.decode(raw[:MAX_BYTES], type=Signed)
         key.verify(bytes.fromhex(signed.signature), bytes(signed.manifest))
-        manifest = msgspec.json.decode(signed.manifest, type=Manifest)
+        manifest = msgspec.json.decode(signed.manifest, type=ImageManifest)
     except InvalidSignature as error:
         raise ImageError(
             f"{path.name} is not signed by the key that was given",

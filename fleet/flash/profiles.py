@@ -28,7 +28,7 @@ COMMON = (
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class MachineProfile:
     """One kind of machine.
 
     architecture  as Debian names it
@@ -76,7 +76,7 @@ _DISKS = (
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile(
+        MachineProfile(
             name="x86-64",
             architecture="amd64",
             packages=("linux-image-amd64",),
@@ -85,7 +85,7 @@ PROFILES = {
             loader=("systemd-bootx64.efi", "BOOTX64.EFI"),
             console="ttyS0,115200",
         ),
-        Profile(
+        MachineProfile(
             name="arm64",
             architecture="arm64",
             packages=("linux-image-arm64",),
@@ -98,7 +98,7 @@ PROFILES = {
 }
 
 
-def profile_named(name: str) -> Profile:
+def profile_named(name: str) -> MachineProfile:
     """Raises SettingsError for one that does not exist."""
     if name not in PROFILES:
         near = difflib.get_close_matches(name, PROFILES, 1)

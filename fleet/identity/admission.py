@@ -12,7 +12,7 @@ REFUSALS = 20
 ADDRESSES = 4096
 
 
-class Turnstile:
+class RefusalLimiter:
     """Counts refusals by address; remembers the ADDRESSES that were refused last."""
 
     def __init__(self, clock: Clock) -> None:

@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet.configuration.settings import DoorSettings
-from fleet.identity.admission import Turnstile
+from fleet.identity.admission import RefusalLimiter
 from fleet.identity.authority import AuthorityFiles
 from fleet.identity.est import est_routes, problem
 from fleet.identity.registrar import Registrar
@@ -42,7 +42,7 @@ POLL_S = 0.01
 NO_CHECK_TIME = 0x200000
 
 
-class Door:
+class DeviceGateway:
     """Serves devices on a thread of its own."""
 
     def __init__(
@@ -128,7 +128,7 @@ class PeerProtocol(H11Protocol):
 
 def door_app(registrar: Registrar, repository: Path, clock: Clock) -> Starlette:
     """The app behind the door."""
-    routes: list[BaseRoute] = [*est_routes(registrar, Turnstile(clock))]
+    routes: list[BaseRoute] = [*est_routes(registrar, RefusalLimiter(clock))]
     for kind in ("metadata", "targets"):
         # The repository may be made after the start.
         files = StaticFiles(directory=repository / kind, check_dir=False)

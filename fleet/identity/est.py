@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fleet.identity.admission import Turnstile
+from fleet.identity.admission import RefusalLimiter
 from fleet.identity.registrar import Registrar
 from fleet.identity.requests import MAX_REQUEST, DeviceRequest, read_request
 from shared.errors import ClaimRefused, IdentityError, SplitsightError
@@ -39,7 +39,7 @@ BUSY_S = 30.0
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Refused(Exception):
+class EnrolmentRefused(Exception):
     """What a device reads instead of a certificate."""
 
     def __init__(self, status: HTTPStatus, error: str, fix: str, wait_s: float = 0.0) -> None:
@@ -61,7 +61,7 @@ def problem(
     return JSONResponse({"error": error, "fix": fix}, status_code=status, headers=headers)
 
 
-def est_routes(registrar: Registrar, turnstile: Turnstile) -> list[Route]:
+def est_routes(registrar: Registrar, turnstile: RefusalLimiter) -> list[Route]:
     """What the door answers of EST, and a device's own standing."""
 
     async def authorities(_request: Request) -> Response:
@@ -108,7 +108,7 @@ def certificates(found: Sequence[x509.Certificate]) -> Response:
     )
 
 
-def _guarded(endpoint: Endpoint, turnstile: Turnstile) -> Endpoint:
+def _guarded(endpoint: Endpoint, turnstile: RefusalLimiter) -> Endpoint:
     """Errors become one answer; who is refused too often has to wait."""
 
     async def guarded(request: Request) -> Response:
@@ -118,7 +118,7 @@ def _guarded(endpoint: Endpoint, turnstile: Turnstile) -> Endpoint:
             return _wait(wait_s).response()
         try:
             return await endpoint(request)
-        except (Refused, SplitsightError) as error:
+        except (EnrolmentRefused, SplitsightError) as error:
             refusal = _refusal(error)
         if refusal.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             turnstile.refused(address)
@@ -128,20 +128,22 @@ def _guarded(endpoint: Endpoint, turnstile: Turnstile) -> Endpoint:
     return guarded
 
 
-def _refusal(error: Refused | SplitsightError) -> Refused:
+def _refusal(error: EnrolmentRefused | SplitsightError) -> EnrolmentRefused:
     match error:
-        case Refused():
+        case EnrolmentRefused():
             return error
         case ClaimRefused():
-            return Refused(HTTPStatus.UNAUTHORIZED, error.message, error.fix)
+            return EnrolmentRefused(HTTPStatus.UNAUTHORIZED, error.message, error.fix)
         case IdentityError():
-            return Refused(HTTPStatus.FORBIDDEN, error.message, error.fix)
+            return EnrolmentRefused(HTTPStatus.FORBIDDEN, error.message, error.fix)
         case _:
-            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.message, error.fix, BUSY_S)
+            return EnrolmentRefused(
+                HTTPStatus.SERVICE_UNAVAILABLE, error.message, error.fix, BUSY_S
+            )
 
 
-def _wait(seconds: float) -> Refused:
-    return Refused(
+def _wait(seconds: float) -> EnrolmentRefused:
+    return EnrolmentRefused(
         HTTPStatus.TOO_MANY_REQUESTS,
         "too many requests from this address were refused",
         f"wait {math.ceil(seconds)} s, and check the claim token",
@@ -160,7 +162,7 @@ def _token(request: Request) -> str:
     elif scheme.lower() != "bearer":
         given = ""
     if not given:
-        raise Refused(
+        raise EnrolmentRefused(
             HTTPStatus.UNAUTHORIZED,
             "no claim token came",
             "send it as the password of HTTP Basic or as a Bearer token",
@@ -172,7 +174,7 @@ def _shown(request: Request) -> x509.Certificate:
     """The client's certificate, whose key and signer TLS has checked."""
     der = getattr(request.state, "peer_certificate", None)
     if der is None:
-        raise Refused(
+        raise EnrolmentRefused(
             HTTPStatus.FORBIDDEN,
             "no client certificate came",
             "show the device's certificate in TLS, or enrol with a claim",
@@ -187,25 +189,27 @@ async def _request(request: Request) -> DeviceRequest:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY:
-                    raise Refused(
+                    raise EnrolmentRefused(
                         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                         f"the request is larger than {MAX_BODY} B",
                         "send one PKCS#10 request in base64",
                     )
     except TimeoutError as error:
-        raise Refused(
+        raise EnrolmentRefused(
             HTTPStatus.REQUEST_TIMEOUT,
             f"the request did not come within {BODY_TIMEOUT_S:g} s",
             "send it again",
         ) from error
     except ClientDisconnect as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the request broke off", "send it again") from error
+        raise EnrolmentRefused(
+            HTTPStatus.BAD_REQUEST, "the request broke off", "send it again"
+        ) from error
     try:
         raw = base64.b64decode(bytes(body).translate(None, b" \r\n\t"), validate=True)
         return read_request(raw)
     except binascii.Error as error:
-        raise Refused(
+        raise EnrolmentRefused(
             HTTPStatus.BAD_REQUEST, "the body is not base64", "see RFC 7030, 4.2.1"
         ) from error
     except IdentityError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, error.message, error.fix) from error
+        raise EnrolmentRefused(HTTPStatus.BAD_REQUEST, error.message, error.fix) from error

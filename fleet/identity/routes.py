@@ -35,7 +35,7 @@ class ClaimWanted(Hours):
     device: str = Field(pattern=_NAME)
 
 
-class Reason(_Asked):
+class RevocationReason(_Asked):
     """Why a device is put out."""
 
     reason: str = Field(min_length=1, max_length=MAX_REASON)
@@ -97,7 +97,7 @@ def identity_routes(registrar: Registrar, readmitted: Callable[[str], None]) -> 
         return [IdentityView.model_validate(d, from_attributes=True) for d in registrar.devices()]
 
     @routes.post("/identities/{device}/revoke", status_code=204)
-    def revoke(device: Device, why: Reason) -> None:
+    def revoke(device: Device, why: RevocationReason) -> None:
         """Put a device out: within a minute it can neither send nor hear anything."""
         registrar.revoke(device, why.reason)
 

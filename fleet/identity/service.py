@@ -11,16 +11,16 @@ from typing import Any
 from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
 from fleet.identity.copies import CopyWatch
-from fleet.identity.device_gateway import Door
+from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
 from fleet.identity.routes import identity_routes
 from fleet.storage.database import FleetDatabase
 from shared.errors import IdentityError, SplitsightError, WireError
 from shared.log import get_logger
-from shared.plugins.services import Page, Surroundings
+from shared.plugins.services import ServicePage, Surroundings
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery
-from shared.wire import State, decode
+from shared.wire import StateMessage, decode
 
 log = get_logger("identity")
 
@@ -28,10 +28,10 @@ REFRESH_S = 12 * 3600.0
 TWO_PLACES = "it spoke from two places at once: its disk may have been copied"
 
 
-class IdentityPart:
+class IdentityService:
     """Opens the door, keeps the list of revoked certificates fresh, holds copies."""
 
-    def __init__(self, registrar: Registrar, door: Door, around: Surroundings) -> None:
+    def __init__(self, registrar: Registrar, door: DeviceGateway, around: Surroundings) -> None:
         self.registrar = registrar
         self.door = door
         self._around = around
@@ -45,7 +45,7 @@ class IdentityPart:
         return [self._routes]
 
     @property
-    def pages(self) -> Sequence[Page]:
+    def pages(self) -> Sequence[ServicePage]:
         return []
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class IdentityPart:
             return
         try:
             address, _ = parse(delivery.topic)
-            said, _ = decode(delivery.payload, State)
+            said, _ = decode(delivery.payload, StateMessage)
         except WireError:
             # The cloud's intake, which hears the same, has warned of it.
             return
@@ -113,14 +113,14 @@ class IdentityPart:
 
 def open_identity(
     settings: FleetSettings, around: Surroundings, database: FleetDatabase
-) -> IdentityPart:
+) -> IdentityService:
     """Raises IdentityError where the folder's authority can't be used."""
     identity = settings.identity
     phrase = read_passphrase(identity.passphrase_file)
     authority = Authority.open(settings.folder, around.clock, phrase)
     registrar = Registrar(authority, database, around.clock, identity.certificate_days)
-    door = Door(settings.door, registrar, settings.folder / "repository", around.clock)
-    return IdentityPart(registrar, door, around)
+    door = DeviceGateway(settings.door, registrar, settings.folder / "repository", around.clock)
+    return IdentityService(registrar, door, around)
 
 
 def read_passphrase(path: Path | None) -> bytes | None:

@@ -11,7 +11,7 @@ from tuf.api.metadata import TargetFile, Targets
 
 from fleet.releases.pairs import carries_tail, is_delta
 from fleet.releases.roles import HOLDERS, MODELS
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.bundles import leakage
 from shared.bundles.bundle import Bundle
 from shared.certification import promises
@@ -73,7 +73,7 @@ class ModelPayload:
 class Catalogue:
     """Reads releases from the repository's files; nothing is kept that they don't say."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ReleaseStore) -> None:
         self._store = store
 
     def entries(self) -> list[Entry]:

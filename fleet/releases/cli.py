@@ -16,7 +16,7 @@ from shared.errors import ReleaseError
 from shared.releases import ANY_HARDWARE, ReleaseFacts, ReleaseKind, hardware_here
 
 if TYPE_CHECKING:
-    from fleet.releases.drafts import Drafts, Standing
+    from fleet.releases.drafts import Drafts, RoleSignatures
 
 PASSPHRASE_VARIABLE = "SPLITSIGHT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name
 TOKEN_VARIABLE = "SPLITSIGHT_TOKEN"  # noqa: S105
@@ -35,10 +35,10 @@ def init(
 ) -> None:
     """Make a repository and its keys. A passphrase is read from SPLITSIGHT_KEY_PASSPHRASE."""
     from fleet.releases.creation import found_repository  # noqa: PLC0415
-    from fleet.releases.store import Store  # noqa: PLC0415
+    from fleet.releases.store import ReleaseStore  # noqa: PLC0415
 
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-    paths = found_repository(Store(folder), keys, SystemClock(), passphrase)
+    paths = found_repository(ReleaseStore(folder), keys, SystemClock(), passphrase)
     for path in paths:
         out.print(str(path), markup=False, highlight=False)
     said = "encrypted" if passphrase else "[bold]not encrypted[/]"
@@ -71,14 +71,14 @@ def add(
     format_: FormatOption = "text",
 ) -> None:
     """Add a release to the draft. Devices see it after `sign` and `publish`."""
-    from fleet.releases.release_builder import Adding, Word  # noqa: PLC0415
+    from fleet.releases.release_builder import Adding, ReleaseNote  # noqa: PLC0415
 
     given = [p for p in (model, app_file, image) if p is not None]
     if len(given) != 1:
         raise ReleaseError("give one thing to add", fix="use --model, --app or --image")
     adding = Adding(_drafts(folder), watch=_watched)
     fits = tuple(hardware or [ANY_HARDWARE if model else hardware_here()])
-    word = Word(fits, approved_by, parent, round_)
+    word = ReleaseNote(fits, approved_by, parent, round_)
     if model:
         facts = adding.add_model(model, word, without_tail=without_tail)
     else:
@@ -218,9 +218,9 @@ def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text")
 
 def _drafts(folder: Path) -> Drafts:
     from fleet.releases.drafts import Drafts  # noqa: PLC0415
-    from fleet.releases.store import Store  # noqa: PLC0415
+    from fleet.releases.store import ReleaseStore  # noqa: PLC0415
 
-    store = Store(folder)
+    store = ReleaseStore(folder)
     store.require()
     return Drafts(store, SystemClock())
 
@@ -244,7 +244,7 @@ def _print_added(facts: ReleaseFacts, format_: Format) -> None:
     err.print(f"Number {facts.counter}, {len(facts.deltas)} patches; sign and publish it.")
 
 
-def _print_standing(rows: Sequence[Standing], format_: Format) -> None:
+def _print_standing(rows: Sequence[RoleSignatures], format_: Format) -> None:
     if format_ == "json":
         print_json([asdict(row) for row in rows])
         return

@@ -11,12 +11,12 @@ from fleet.releases.drafts import expiry
 from fleet.releases.keys import make_key
 from fleet.releases.publisher import Publisher
 from fleet.releases.roles import HOLDERS, ONLINE, ROLES, ROOT, TARGETS
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.clock import Clock
 
 
 def found_repository(
-    store: Store, keys: Path, clock: Clock, passphrase: str | None = None
+    store: ReleaseStore, keys: Path, clock: Clock, passphrase: str | None = None
 ) -> list[Path]:
     """Make keys, sign the first metadata with them and publish it. Returns where they lie.
 

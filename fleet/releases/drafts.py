@@ -28,7 +28,7 @@ from fleet.releases.roles import (
     Role,
     require_role,
 )
-from fleet.releases.store import S, Store, read, write
+from fleet.releases.store import ReleaseStore, S, read, write
 from shared.clock import Clock
 from shared.errors import ReleaseError
 
@@ -37,7 +37,7 @@ Delegator = Root | Targets
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RoleSignatures:
     """How far a role is.
 
     version, expires    of what devices get now; UTC, ISO 8601
@@ -71,7 +71,7 @@ def successor(role: str, metadata: Metadata[S], clock: Clock) -> Metadata[S]:
 class Drafts:
     """The drafts of a fleet's releases."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: ReleaseStore, clock: Clock) -> None:
         self.store = store
         self._clock = clock
 
@@ -163,17 +163,17 @@ class Drafts:
             f"{path} is not a copy of what waits here", fix="copy the draft again and sign that"
         )
 
-    def standing(self) -> list[Standing]:
+    def standing(self) -> list[RoleSignatures]:
         """Every role, and how far its draft is."""
         return [self._stand(role) for role in ROLES.values()]
 
-    def expiring(self, within: timedelta) -> list[Standing]:
+    def expiring(self, within: timedelta) -> list[RoleSignatures]:
         """Roles that people have to sign again soon, or are late with already."""
         until = (datetime.fromtimestamp(self._clock.utc(), UTC) + within).isoformat()
         rows = (self._stand(ROLES[role]) for role in SIGNED_BY_PEOPLE)
         return [row for row in rows if row.expires < until]
 
-    def _stand(self, role: Role) -> Standing:
+    def _stand(self, role: Role) -> RoleSignatures:
         kind = KINDS.get(role.name, Targets)
         served = self.store.published(role.name, kind).signed
         metadata = self._read(role.name) if role.name in self.waiting() else None
@@ -186,7 +186,7 @@ class Drafts:
             ((have, entry.threshold) for have, entry in zip(counts, entries, strict=True)),
             key=lambda pair: pair[1] - pair[0],
         )
-        return Standing(
+        return RoleSignatures(
             role=role.name,
             version=served.version,
             expires=served.expires.isoformat(),

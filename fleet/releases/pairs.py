@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tuf.api.metadata import Metadata, Targets
 
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TAIL
 from shared.errors import BundleError, ReleaseError
@@ -25,7 +25,7 @@ def carries_tail(path: Path, pair: str) -> bool:
 
 
 def require_tails(
-    store: Store, holders: Iterable[Metadata[Targets]], served: Collection[str]
+    store: ReleaseStore, holders: Iterable[Metadata[Targets]], served: Collection[str]
 ) -> None:
     """Raises ReleaseError for a model whose tail is neither in a release nor served already."""
     lacking: dict[str, str] = {}

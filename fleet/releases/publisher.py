@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
-from fleet.releases.drafts import Drafts, Standing, expiry, successor
+from fleet.releases.drafts import Drafts, RoleSignatures, expiry, successor
 from fleet.releases.keys import load_key
 from fleet.releases.pairs import require_tails
 from fleet.releases.roles import HOLDERS, ONLINE, ROLES, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.clock import Clock
 from shared.errors import ReleaseError
 from shared.log import get_logger
@@ -28,7 +28,7 @@ HASHES = ["sha256"]
 class Publisher:
     """Publishes what is ready, and signs snapshot and timestamp while the cloud runs."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: ReleaseStore, clock: Clock) -> None:
         self.store = store
         self._drafts = Drafts(store, clock)
         self._clock = clock
@@ -190,7 +190,7 @@ def _holds(above: Root | Targets, role: str, metadata: Metadata[Targets]) -> boo
     return bool(above.get_verification_result(role, metadata.signed_bytes, metadata.signatures))
 
 
-def _lacking(row: Standing) -> str:
+def _lacking(row: RoleSignatures) -> str:
     return (
         f"{row.role} has {row.signed} of {row.threshold} signatures "
         f"(of the keys {', '.join(row.keys)})"

@@ -34,7 +34,7 @@ def unwatched(items: Sequence[T], _what: str) -> Iterable[T]:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ReleaseNote:
     """What people say of a release.
 
     hardware   machine names that it fits
@@ -61,7 +61,9 @@ class Adding:
         self._deltas = deltas
         self._watch = watch
 
-    def add_model(self, path: Path, word: Word, *, without_tail: bool = False) -> ReleaseFacts:
+    def add_model(
+        self, path: Path, word: ReleaseNote, *, without_tail: bool = False
+    ) -> ReleaseFacts:
         """Raises BundleError for a bundle that does not hold together, ReleaseError for the rest.
 
         without_tail   leaves out what only the cloud needs; it must have the pair from elsewhere
@@ -88,7 +90,7 @@ class Adding:
             )
 
     def add_file(
-        self, kind: ReleaseKind, path: Path, name: str, version: str, word: Word
+        self, kind: ReleaseKind, path: Path, name: str, version: str, word: ReleaseNote
     ) -> ReleaseFacts:
         """An application or a disk image. Raises ReleaseError for a file of another kind."""
         try:
@@ -130,7 +132,14 @@ class Adding:
             yield Path(scratch)
 
     def _add(
-        self, payload: Path, word: Word, *, kind: ReleaseKind, name: str, version: str, **more: Any
+        self,
+        payload: Path,
+        word: ReleaseNote,
+        *,
+        kind: ReleaseKind,
+        name: str,
+        version: str,
+        **more: Any,
     ) -> ReleaseFacts:
         role = role_of(kind)
         draft = self._drafts.holder(role)

@@ -11,12 +11,12 @@ from fleet.releases.catalogue import Catalogue
 from fleet.releases.drafts import Drafts
 from fleet.releases.publisher import Publisher
 from fleet.releases.routes import PAGE, release_routes
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from fleet.releases.tails import Running, RunningModels, Tails, TailsNeeded
 from fleet.storage.database import FleetDatabase
 from shared.errors import SplitsightError
 from shared.log import get_logger
-from shared.plugins.services import Page, Surroundings
+from shared.plugins.services import ServicePage, Surroundings
 
 log = get_logger("releases")
 
@@ -24,13 +24,15 @@ EVERY_S = 2.0
 STOP_S = 10.0
 
 
-class ReleasesPart:
+class ReleasesService:
     """One thread that looks every EVERY_S whether something is due.
 
     running   the bundle that each device runs; without it, what devices say of themselves
     """
 
-    def __init__(self, store: Store, around: Surroundings, running: Running | None = None) -> None:
+    def __init__(
+        self, store: ReleaseStore, around: Surroundings, running: Running | None = None
+    ) -> None:
         self._store = store
         self._publisher = Publisher(store, around.clock)
         self._listening = RunningModels() if running is None else None
@@ -49,8 +51,8 @@ class ReleasesPart:
         return [release_routes(self._drafts, self._catalogue, self._tails)]
 
     @property
-    def pages(self) -> Sequence[Page]:
-        return [Page("Releases", PAGE)]
+    def pages(self) -> Sequence[ServicePage]:
+        return [ServicePage("Releases", PAGE)]
 
     def start(self) -> None:
         if self._listening:
@@ -91,7 +93,7 @@ def open_releases(
     around: Surroundings,
     database: FleetDatabase,
     running: Running | None = None,
-) -> ReleasesPart:
+) -> ReleasesService:
     """What was released lies in files, not in the database: any static host can serve them."""
     del database
-    return ReleasesPart(Store(settings.folder), around, running)
+    return ReleasesService(ReleaseStore(settings.folder), around, running)

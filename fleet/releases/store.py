@@ -33,7 +33,7 @@ KEPT_VERSIONS = 10
 """Of a role but root: devices in the middle of a refresh still ask for the last one."""
 
 
-class Store:
+class ReleaseStore:
     """A fleet's folder, as far as releases go."""
 
     def __init__(self, folder: Path) -> None:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from fleet.releases.catalogue import Catalogue
 from shared.errors import SplitsightError, WireError
 from shared.log import get_logger
-from shared.plugins.services import TailRack
+from shared.plugins.services import ServedTails
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery, Transport
-from shared.wire import State, decode
+from shared.wire import StateMessage, decode
 
 log = get_logger("tails")
 
@@ -63,7 +63,7 @@ class RunningModels:
     def _take(self, delivery: Delivery) -> None:
         try:
             address, _ = parse(delivery.topic)
-            message = decode(delivery.payload, State)[0] if delivery.payload else None
+            message = decode(delivery.payload, StateMessage)[0] if delivery.payload else None
         except WireError as error:
             log.warning("state_unreadable", topic=delivery.topic, error=str(error))
             return
@@ -82,7 +82,7 @@ class Tails:
     running   asked whenever somebody wants to know
     """
 
-    def __init__(self, catalogue: Catalogue, rack: TailRack, running: Running) -> None:
+    def __init__(self, catalogue: Catalogue, rack: ServedTails, running: Running) -> None:
         self._catalogue = catalogue
         self._rack = rack
         self._running = running

@@ -12,17 +12,17 @@ from dataclasses import replace
 
 from fleet.rollouts import precedence, roster, store
 from fleet.rollouts import rollout as orders
-from fleet.rollouts.plan import Plan
+from fleet.rollouts.plan import RolloutPlan
 from fleet.rollouts.rollout import Member, Rollout
-from fleet.rollouts.shadow import Health, Shadow, health_of
-from fleet.rollouts.shadows import Shadows, Wish, changed
-from fleet.rollouts.step import Ask, Sighting, step
-from fleet.rollouts.store import Kept, Told
+from fleet.rollouts.shadow import DeviceHealth, DeviceShadow, health_of
+from fleet.rollouts.shadows import DesiredState, Shadows, changed
+from fleet.rollouts.step import Sighting, TargetRequest, step
+from fleet.rollouts.store import StoredRollout, Told
 from fleet.storage.database import FleetDatabase
 from shared.clock import Clock
 from shared.errors import RecordsError, RolloutError
 from shared.log import get_logger
-from shared.plugins.services import TailRack
+from shared.plugins.services import ServedTails
 from shared.releases import ReleaseFacts
 from shared.topics import Address
 
@@ -38,7 +38,7 @@ PAUSE_S = 0.1
 BACK_HEALTH_S = 10.0
 
 
-class Conductor:
+class RolloutController:
     """Every rollout of the fleet. Safe to call from any thread."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Conductor:
         database: FleetDatabase,
         shadows: Shadows,
         releases: Releases,
-        tails: TailRack,
+        tails: ServedTails,
         clock: Clock,
         put_out: PutOut = dict,
     ) -> None:
@@ -59,14 +59,14 @@ class Conductor:
         self._put_out_now = put_out
         self._put_out: Mapping[str, str] = {}
         self._put_out_at = float("-inf")
-        self._kept: dict[int, Kept] = {}
+        self._kept: dict[int, StoredRollout] = {}
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
 
     # ---- what people want
 
-    def begin(self, target: str, plan: Plan, by: str) -> Kept:
+    def begin(self, target: str, plan: RolloutPlan, by: str) -> StoredRollout:
         """Start a rollout. Raises RolloutError or ReleaseError where it can't be."""
         with self._lock:
             facts = self._releases(target)
@@ -80,7 +80,7 @@ class Conductor:
             precedence.require_alone(self._kept.values(), facts, members)
             rollout = Rollout(0, facts.kind, target, plan, members=members).entered(0, now)
             with self._database.begin() as connection:
-                kept = store.add_rollout(connection, Kept(rollout, facts, by, now))
+                kept = store.add_rollout(connection, StoredRollout(rollout, facts, by, now))
             self._kept = {kept.rollout.id: kept, **self._kept}
             log.info(
                 "rollout_started",
@@ -93,17 +93,17 @@ class Conductor:
             self.tick()
             return self.find(kept.rollout.id)
 
-    def pause(self, id_: int, by: str) -> Kept:
+    def pause(self, id_: int, by: str) -> StoredRollout:
         """Raises RolloutError, as all of these do, for one that is not there or can't."""
         return self._change(id_, "rollout_paused", by, lambda r, _: orders.pause(r, by))
 
-    def resume(self, id_: int, by: str) -> Kept:
+    def resume(self, id_: int, by: str) -> StoredRollout:
         return self._change(id_, "rollout_resumed", by, lambda r, now: orders.resume(r, by, now))
 
-    def approve(self, id_: int, by: str) -> Kept:
+    def approve(self, id_: int, by: str) -> StoredRollout:
         return self._change(id_, "ring_approved", by, lambda r, now: orders.approve(r, by, now))
 
-    def abort(self, id_: int, by: str, why: str = "") -> Kept:
+    def abort(self, id_: int, by: str, why: str = "") -> StoredRollout:
         """Of a rollout that has ended well, too, as long as no newer one has followed."""
         with self._lock:
             found = self.find(id_).rollout
@@ -111,12 +111,12 @@ class Conductor:
                 precedence.require_last(self._kept.values(), found)
             return self._change(id_, "rollout_aborted", by, lambda r, _: orders.abort(r, by, why))
 
-    def rollouts(self) -> list[Kept]:
+    def rollouts(self) -> list[StoredRollout]:
         """Those under way and the newest others, newest first."""
         with self._lock:
             return sorted(self._kept.values(), key=lambda kept: -kept.rollout.id)
 
-    def find(self, id_: int) -> Kept:
+    def find(self, id_: int) -> StoredRollout:
         with self._lock:
             kept = self._kept.get(id_)
             if kept is None:
@@ -128,18 +128,18 @@ class Conductor:
             )
         return kept
 
-    def devices(self) -> list[Shadow]:
+    def devices(self) -> list[DeviceShadow]:
         """Every device's shadow, by name."""
         with self._lock:
             known = self.shadows.all()
             return [known[a] for a in sorted(known, key=lambda a: (a.site, a.line, a.device))]
 
-    def health(self) -> list[Health]:
+    def health(self) -> list[DeviceHealth]:
         """How every device fares, by name."""
         now = self._clock.utc()
         return [health_of(s, now, self._put_out.get(s.address.device, "")) for s in self.devices()]
 
-    def shadow(self, name: str) -> tuple[Shadow, list[Told]]:
+    def shadow(self, name: str) -> tuple[DeviceShadow, list[Told]]:
         """A device's shadow and its history. Raises SettingsError for one that is not known."""
         with self._lock:
             self.shadows.take()
@@ -149,14 +149,14 @@ class Conductor:
 
     def configure(
         self, name: str, settings: dict[str, str | int | float | bool], by: str
-    ) -> Shadow:
+    ) -> DeviceShadow:
         """Want other settings of a device. Raises SettingsError for one that is not known."""
         with self._lock:
             self.shadows.take()
             shadow = self.shadows.find(name)
             what = "settings: " + (", ".join(f"{k}={v}" for k, v in settings.items()) or "its own")
             wanted = changed(shadow, settings=settings)
-            self.shadows.save([Wish(shadow.address, wanted, what, by)])
+            self.shadows.save([DesiredState(shadow.address, wanted, what, by)])
             return self.shadows.of(shadow.address)
 
     def hold(self, name: str, why: str, by: str) -> None:
@@ -165,7 +165,7 @@ class Conductor:
             self.shadows.take()
             shadow = self.shadows.find(name)
             what = f"held: {why}" if why else "no longer held"
-            wish = Wish(shadow.address, changed(shadow, held=why), what, by)
+            wish = DesiredState(shadow.address, changed(shadow, held=why), what, by)
             self.shadows.save([wish])
 
     # ---- going on
@@ -220,7 +220,7 @@ class Conductor:
         except RecordsError as error:
             log.warning("shadows_not_stored", reason=str(error))
 
-    def _step(self, kept: Kept, now: float) -> None:
+    def _step(self, kept: StoredRollout, now: float) -> None:
         rollout = kept.rollout
         seen = self._seen(kept, now)
         before = rollout
@@ -231,7 +231,9 @@ class Conductor:
             return
         self._save(before, kept._replace(rollout=after), asks, now)
 
-    def _save(self, before: Rollout, kept: Kept, asks: Iterable[Ask], now: float) -> Kept:
+    def _save(
+        self, before: Rollout, kept: StoredRollout, asks: Iterable[TargetRequest], now: float
+    ) -> StoredRollout:
         after = kept.rollout
         if before.active != after.active:
             kept = kept._replace(ended_at=None if after.active else now)
@@ -248,7 +250,7 @@ class Conductor:
             )
         return kept
 
-    def _wish(self, rollout: Rollout, ask: Ask) -> Wish:
+    def _wish(self, rollout: Rollout, ask: TargetRequest) -> DesiredState:
         base = self.shadows.of(ask.address)
         targets = dict(base.desired.targets) if base.desired else {}
         returns = ask.target != rollout.target
@@ -266,11 +268,11 @@ class Conductor:
         )
         what = f"{rollout.kind}: {ask.target or 'as it was flashed'}"
         by = f"rollout {rollout.id}"
-        return Wish(ask.address, wanted, f"back to {what}" if returns else what, by)
+        return DesiredState(ask.address, wanted, f"back to {what}" if returns else what, by)
 
     def _change(
         self, id_: int, event: str, by: str, change: Callable[[Rollout, float], Rollout]
-    ) -> Kept:
+    ) -> StoredRollout:
         with self._lock:
             kept, now = self.find(id_), self._clock.utc()
             after = kept._replace(rollout=change(kept.rollout, now))
@@ -281,7 +283,9 @@ class Conductor:
 
     # ---- who takes part
 
-    def _aside(self, shadow: Shadow, facts: ReleaseFacts, plan: Plan, now: float) -> str:
+    def _aside(
+        self, shadow: DeviceShadow, facts: ReleaseFacts, plan: RolloutPlan, now: float
+    ) -> str:
         return roster.unfit(
             shadow,
             facts,
@@ -291,7 +295,7 @@ class Conductor:
             listening_since=self.shadows.listening_since,
         )
 
-    def _seen(self, kept: Kept, now: float) -> dict[Address, Sighting]:
+    def _seen(self, kept: StoredRollout, now: float) -> dict[Address, Sighting]:
         rollout = kept.rollout
         seen = {}
         for address, member in rollout.members.items():
@@ -319,7 +323,7 @@ class Conductor:
                     joined = kept._replace(rollout=replace(kept.rollout, members=members))
                     self._save(kept.rollout, joined, (), now)
 
-    def _kept_newest_first(self) -> list[Kept]:
+    def _kept_newest_first(self) -> list[StoredRollout]:
         return sorted(self._kept.values(), key=lambda kept: -kept.rollout.id)
 
     def _require_tail(self, facts: ReleaseFacts) -> None:

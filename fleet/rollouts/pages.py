@@ -14,10 +14,10 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fleet.pages import Pages
 from fleet.rollouts import wording
-from fleet.rollouts.controller import Conductor
+from fleet.rollouts.controller import RolloutController
 from fleet.rollouts.rollout import ACTIVE
 from fleet.rollouts.shadow import health_of
-from fleet.rollouts.store import Kept
+from fleet.rollouts.store import StoredRollout
 from fleet.rollouts.views import detail_of, view_of
 from shared.clock import Clock
 from shared.errors import RolloutError, SettingsError, SplitsightError
@@ -34,7 +34,7 @@ Name = Annotated[str, Path(max_length=63)]
 class FleetPages:
     """Pages to look at, and the forms on them."""
 
-    def __init__(self, conductor: Conductor, clock: Clock) -> None:
+    def __init__(self, conductor: RolloutController, clock: Clock) -> None:
         self._conductor = conductor
         self._clock = clock
         self._pages = Pages()
@@ -118,8 +118,8 @@ class FleetPages:
         return {"devices": shown, "more": len(rows) - len(shown), "words": wording}
 
 
-def _obey(conductor: Conductor, id_: int, fields: dict[str, str]) -> None:
-    orders: dict[str, Callable[[int, str], Kept]] = {
+def _obey(conductor: RolloutController, id_: int, fields: dict[str, str]) -> None:
+    orders: dict[str, Callable[[int, str], StoredRollout]] = {
         "pause": conductor.pause,
         "resume": conductor.resume,
         "approve": conductor.approve,

@@ -66,7 +66,7 @@ def default_rings() -> tuple[Ring, ...]:
     )
 
 
-class Plan(Settings):
+class RolloutPlan(Settings):
     """A rollout's rings, and what its devices are told."""
 
     rings: tuple[Ring, ...] = Field(default_factory=default_rings, min_length=1, max_length=20)
@@ -117,18 +117,18 @@ class Plan(Settings):
         return self.patience_s + (DAY_S if self.window is not None else 0.0)
 
 
-def with_canary(plan: Plan, group: str) -> Plan:
+def with_canary(plan: RolloutPlan, group: str) -> RolloutPlan:
     """The plan with these devices as its first ring."""
     first = plan.rings[0].model_copy(update={"devices": None, "share": None, "groups": (group,)})
     return plan.model_copy(update={"rings": (first, *plan.rings[1:])})
 
 
-def read_plan(path: Path | None, canary: str | None = None) -> Plan:
+def read_plan(path: Path | None, canary: str | None = None) -> RolloutPlan:
     """The plan in a file, or the usual one; with these devices first, where they are named.
 
     Raises SettingsError that lists every mistake.
     """
-    plan = load_settings(path, Plan) if path is not None else Plan()
+    plan = load_settings(path, RolloutPlan) if path is not None else RolloutPlan()
     return plan if canary is None else with_canary(plan, canary)
 
 
@@ -138,7 +138,7 @@ def matches(groups: Sequence[str], address: Address) -> bool:
     return any(fnmatchcase(place, group) for group in groups)
 
 
-def divide(plan: Plan, order: Sequence[Address]) -> tuple[dict[Address, int], list[str]]:
+def divide(plan: RolloutPlan, order: Sequence[Address]) -> tuple[dict[Address, int], list[str]]:
     """The ring of each device that is in one, and the groups that name no device.
 
     order   of preference: a ring that takes a number or a share takes the first that are left

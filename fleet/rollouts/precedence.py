@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from fleet.rollouts.rollout import Member, Rollout
 from fleet.rollouts.roster import late_ring
-from fleet.rollouts.store import Kept
+from fleet.rollouts.store import StoredRollout
 from shared.errors import RolloutError
 from shared.releases import ReleaseFacts
 from shared.topics import Address
 
 
-def newest_of_each_kind(kept: Iterable[Kept], address: Address) -> list[Kept]:
+def newest_of_each_kind(kept: Iterable[StoredRollout], address: Address) -> list[StoredRollout]:
     """The rollouts whose word counts for a device, were it a member."""
-    chosen: dict[str, Kept] = {}
+    chosen: dict[str, StoredRollout] = {}
     for one in sorted(kept, key=lambda one: -one.rollout.id):
         rollout = one.rollout
         if rollout.state in {"running", "gated", "paused", "done"} and (
@@ -29,7 +29,7 @@ def is_owed(rollout: Rollout) -> bool:
     return rollout.count("waiting", "aside", "asked", "returning") > 0
 
 
-def is_last_word(kept: Iterable[Kept], rollout: Rollout, address: Address) -> bool:
+def is_last_word(kept: Iterable[StoredRollout], rollout: Rollout, address: Address) -> bool:
     """Whether no newer rollout of the kind has asked the device for something else."""
     for one in kept:
         newer = one.rollout
@@ -42,7 +42,7 @@ def is_last_word(kept: Iterable[Kept], rollout: Rollout, address: Address) -> bo
 
 
 def require_alone(
-    kept: Iterable[Kept], facts: ReleaseFacts, members: Mapping[Address, Member]
+    kept: Iterable[StoredRollout], facts: ReleaseFacts, members: Mapping[Address, Member]
 ) -> None:
     """Raises RolloutError where another rollout of the kind is under way on the same devices."""
     for one in kept:
@@ -58,7 +58,7 @@ def require_alone(
             )
 
 
-def require_last(kept: Iterable[Kept], rollout: Rollout) -> None:
+def require_last(kept: Iterable[StoredRollout], rollout: Rollout) -> None:
     """Raises RolloutError where a newer rollout has changed devices of this one."""
     kept = list(kept)
     members = rollout.members.items()

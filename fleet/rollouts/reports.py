@@ -11,7 +11,7 @@ import msgspec
 from shared.errors import WireError
 from shared.topics import NAME, Address, Channel, parse
 from shared.transport.base import Delivery
-from shared.wire import AnyMessage, Reported, State, decode
+from shared.wire import AnyMessage, Reported, StateMessage, decode
 
 LARGEST_NUMBER = 2**63 - 1
 MOST_KINDS = 8
@@ -46,9 +46,9 @@ def read_reported(delivery: Delivery) -> tuple[Address, Reported]:
     )
 
 
-def read_state(delivery: Delivery) -> tuple[Address, State]:
+def read_state(delivery: Delivery) -> tuple[Address, StateMessage]:
     """Raises WireError or SettingsError where it is not as agreed."""
-    address, message = _read(delivery, "state", State)
+    address, message = _read(delivery, "state", StateMessage)
     _require_numbers(message.at, (message.inspected, message.waiting))
     return address, msgspec.structs.replace(
         message,

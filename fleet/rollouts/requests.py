@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from fleet.rollouts.plan import Plan
+from fleet.rollouts.plan import RolloutPlan
 from shared.errors import SettingsError
 from shared.settings import SECRET
 
@@ -30,10 +30,10 @@ class Start(_Said):
     """That a release should reach its devices."""
 
     target: str = Field(min_length=1, max_length=255, description="path of a published release")
-    plan: Plan = Field(default_factory=Plan)
+    plan: RolloutPlan = Field(default_factory=RolloutPlan)
 
 
-class Word(_Said):
+class RolloutRequest(_Said):
     """That a rollout should go another way."""
 
     reason: str = Field(default="", max_length=300)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
-from fleet.rollouts.plan import Plan, Ring
+from fleet.rollouts.plan import Ring, RolloutPlan
 from shared.errors import RolloutError
 from shared.topics import Address
 
@@ -60,7 +60,7 @@ class Rollout:
     id: int
     kind: str
     target: str
-    plan: Plan
+    plan: RolloutPlan
     state: RolloutState = "running"
     ring: int = 0
     opened_at: float = 0.0

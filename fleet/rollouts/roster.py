@@ -6,9 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from fleet.rollouts.plan import Plan, divide, matches
+from fleet.rollouts.plan import RolloutPlan, divide, matches
 from fleet.rollouts.rollout import Member, Rollout
-from fleet.rollouts.shadow import NEVER, Shadow
+from fleet.rollouts.shadow import NEVER, DeviceShadow
 from fleet.rollouts.step import Sighting
 from shared.errors import RolloutError
 from shared.releases import ReleaseFacts
@@ -17,9 +17,9 @@ from shared.topics import Address
 
 def enlist(
     target: str,
-    plan: Plan,
-    known: Mapping[Address, Shadow],
-    unfit_now: Callable[[Shadow], str],
+    plan: RolloutPlan,
+    known: Mapping[Address, DeviceShadow],
+    unfit_now: Callable[[DeviceShadow], str],
 ) -> dict[Address, Member]:
     """The members of a new rollout, in the order in which they are asked.
 
@@ -47,7 +47,7 @@ def enlist(
 
 
 def unfit(
-    shadow: Shadow,
+    shadow: DeviceShadow,
     facts: ReleaseFacts,
     away_s: float,
     put_out: Mapping[str, str],
@@ -77,7 +77,9 @@ def unfit(
     return ""
 
 
-def sighting(rollout: Rollout, shadow: Shadow, aside: str, listening_since: float) -> Sighting:
+def sighting(
+    rollout: Rollout, shadow: DeviceShadow, aside: str, listening_since: float
+) -> Sighting:
     """What a rollout needs to know of a device.
 
     listening_since   UTC seconds before which nobody could be heard
@@ -101,7 +103,7 @@ def sighting(rollout: Rollout, shadow: Shadow, aside: str, listening_since: floa
     )
 
 
-def late_ring(plan: Plan, address: Address) -> int | None:
+def late_ring(plan: RolloutPlan, address: Address) -> int | None:
     """The ring of a device that comes late; None where the plan leaves it out."""
     for number, ring in enumerate(plan.rings):
         if ring.groups is not None and matches(ring.groups, address):

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Path, Query
 
-from fleet.rollouts.controller import Conductor
-from fleet.rollouts.requests import Configure, Start, Word
-from fleet.rollouts.shadow import Health, health_of
+from fleet.rollouts.controller import RolloutController
+from fleet.rollouts.requests import Configure, RolloutRequest, Start
+from fleet.rollouts.shadow import DeviceHealth, health_of
 from fleet.rollouts.views import (
     ChangeView,
     RolloutDetail,
@@ -24,7 +24,7 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Query(min_length=1, max_length=200, description="DEVICE or SITE/LINE/DEVICE")]
 
 
-def rollout_routes(conductor: Conductor) -> APIRouter:
+def rollout_routes(conductor: RolloutController) -> APIRouter:
     """What people do to rollouts. Plain functions: each runs on a thread of its own."""
     routes = APIRouter(prefix="/api/fleet")
 
@@ -44,34 +44,34 @@ def rollout_routes(conductor: Conductor) -> APIRouter:
         return detail_of(conductor.find(id_))
 
     @routes.post("/rollouts/{id_}/pause")
-    def pause(id_: Id, said: Word) -> RolloutDetail:
+    def pause(id_: Id, said: RolloutRequest) -> RolloutDetail:
         """Ask no further device."""
         return detail_of(conductor.pause(id_, said.by))
 
     @routes.post("/rollouts/{id_}/resume")
-    def resume(id_: Id, said: Word) -> RolloutDetail:
+    def resume(id_: Id, said: RolloutRequest) -> RolloutDetail:
         """Go on."""
         return detail_of(conductor.resume(id_, said.by))
 
     @routes.post("/rollouts/{id_}/approve")
-    def approve(id_: Id, said: Word) -> RolloutDetail:
+    def approve(id_: Id, said: RolloutRequest) -> RolloutDetail:
         """Let the ring begin that waits for it."""
         return detail_of(conductor.approve(id_, said.by))
 
     @routes.post("/rollouts/{id_}/abort")
-    def abort(id_: Id, said: Word) -> RolloutDetail:
+    def abort(id_: Id, said: RolloutRequest) -> RolloutDetail:
         """Give every device back what it ran before."""
         return detail_of(conductor.abort(id_, said.by, said.reason))
 
     return routes
 
 
-def device_routes(conductor: Conductor, clock: Clock) -> APIRouter:
+def device_routes(conductor: RolloutController, clock: Clock) -> APIRouter:
     """What is wanted of devices, and how they fare."""
     routes = APIRouter(prefix="/api/fleet")
 
     @routes.get("/health")
-    def health() -> list[Health]:
+    def health() -> list[DeviceHealth]:
         """How every device fares."""
         return conductor.health()
 

@@ -9,21 +9,21 @@ from tuf.api.metadata import Targets
 
 from fleet.configuration.settings import FleetSettings
 from fleet.releases.roles import HOLDERS
-from fleet.releases.store import Store
-from fleet.rollouts.controller import Conductor, PutOut, Releases
+from fleet.releases.store import ReleaseStore
+from fleet.rollouts.controller import PutOut, Releases, RolloutController
 from fleet.rollouts.pages import HOME, FleetPages
 from fleet.rollouts.routes import device_routes, rollout_routes
 from fleet.rollouts.shadows import Shadows
 from fleet.storage.database import FleetDatabase
 from shared.errors import ReleaseError
-from shared.plugins.services import Page, Surroundings
+from shared.plugins.services import ServicePage, Surroundings
 from shared.releases import ReleaseFacts
 
 
-class RolloutsPart:
+class RolloutsService:
     """The conductor's thread, and what people see of it."""
 
-    def __init__(self, conductor: Conductor, around: Surroundings) -> None:
+    def __init__(self, conductor: RolloutController, around: Surroundings) -> None:
         self.conductor = conductor
         self._clock = around.clock
 
@@ -36,8 +36,8 @@ class RolloutsPart:
         ]
 
     @property
-    def pages(self) -> Sequence[Page]:
-        return [Page("Fleet", HOME)]
+    def pages(self) -> Sequence[ServicePage]:
+        return [ServicePage("Fleet", HOME)]
 
     def start(self) -> None:
         self.conductor.start()
@@ -53,22 +53,22 @@ def open_rollouts(
     database: FleetDatabase,
     put_out: PutOut = dict,
     look: Callable[[], None] = lambda: None,
-) -> RolloutsPart:
+) -> RolloutsService:
     """put_out: devices that are held or revoked, and why
     look: takes in what has just been published, tails included
     """
-    conductor = Conductor(
+    conductor = RolloutController(
         database=database,
         shadows=Shadows(database, around.transport, around.clock),
-        releases=published(Store(settings.folder), look),
+        releases=published(ReleaseStore(settings.folder), look),
         tails=around.tails,
         clock=around.clock,
         put_out=put_out,
     )
-    return RolloutsPart(conductor, around)
+    return RolloutsService(conductor, around)
 
 
-def published(store: Store, look: Callable[[], None] = lambda: None) -> Releases:
+def published(store: ReleaseStore, look: Callable[[], None] = lambda: None) -> Releases:
     """What the repository says of a target.
 
     look   called before, so that a release can be rolled out in the moment that it is published

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel
 
 from shared.topics import Address
-from shared.wire import Desired, Reported, State
+from shared.wire import Desired, Reported, StateMessage
 
 # An idle device says nothing for a while, and its broker would say that it is gone.
 SILENT_S = 300.0
@@ -18,7 +18,7 @@ NEVER = "it was never heard of"
 
 
 @dataclass(frozen=True, slots=True)
-class Shadow:
+class DeviceShadow:
     """What is wanted of a device, what it says, and how it fares.
 
     seen_at   UTC seconds when it was last heard, by our clock; 0: never
@@ -29,7 +29,7 @@ class Shadow:
     address: Address
     desired: Desired | None = None
     reported: Reported | None = None
-    state: State | None = None
+    state: StateMessage | None = None
     seen_at: float = 0.0
     why_offline: str = ""
     skew_s: float | None = None
@@ -62,7 +62,7 @@ class Shadow:
         silent = now - self.seen_at
         return f"nothing was heard for {silent / 60:.0f} min" if silent > SILENT_S else ""
 
-    def heard_state(self, state: State, now: float, *, live: bool) -> Shadow:
+    def heard_state(self, state: StateMessage, now: float, *, live: bool) -> DeviceShadow:
         """live: said just now, not kept by the broker since some time in the past."""
         if state.state == "offline":
             if self.state is not None and state.boot != self.state.boot and not live:
@@ -79,11 +79,11 @@ class Shadow:
             return replace(after, state=msgspec.structs.replace(kept, state="offline"))
         return _heard(replace(self, state=state, why_offline=""), state.at, now, live=live)
 
-    def heard_reported(self, reported: Reported, now: float, *, live: bool) -> Shadow:
+    def heard_reported(self, reported: Reported, now: float, *, live: bool) -> DeviceShadow:
         """live: as of a state."""
         return _heard(replace(self, reported=reported), reported.at, now, live=live)
 
-    def wants(self, desired: Desired) -> Shadow:
+    def wants(self, desired: Desired) -> DeviceShadow:
         """With another desired, under the next serial."""
         told = self.reported.serial if self.reported else 0
         # A cloud that lost its database must not count from below what devices have read.
@@ -91,13 +91,13 @@ class Shadow:
         return replace(self, desired=msgspec.structs.replace(desired, serial=serial))
 
 
-def _heard(shadow: Shadow, at: float, now: float, *, live: bool) -> Shadow:
+def _heard(shadow: DeviceShadow, at: float, now: float, *, live: bool) -> DeviceShadow:
     if live:
         return replace(shadow, seen_at=now, skew_s=round(now - at, 1))
     return replace(shadow, seen_at=max(shadow.seen_at, min(at, now)))
 
 
-class Health(BaseModel):
+class DeviceHealth(BaseModel):
     """How a device fares, for people and programs; None where it has not said.
 
     offline   why it can't be reached; empty where it can
@@ -127,12 +127,12 @@ class Health(BaseModel):
     problems: list[str]
 
 
-def health_of(shadow: Shadow, now: float, put_out: str = "") -> Health:
+def health_of(shadow: DeviceShadow, now: float, put_out: str = "") -> DeviceHealth:
     """The health that a shadow tells of. put_out: why its certificate does not count now."""
     reported, state = shadow.reported, shadow.state
     facts = reported.facts if reported else {}
     waiting = float(state.waiting) if state else None
-    return Health(
+    return DeviceHealth(
         device=shadow.address.device,
         site=shadow.address.site,
         line=shadow.address.line,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from fleet.rollouts import store
 from fleet.rollouts.reports import read_reported, read_state
-from fleet.rollouts.shadow import Shadow
+from fleet.rollouts.shadow import DeviceShadow
 from fleet.rollouts.store import Told
 from fleet.storage.database import FleetDatabase
 from shared.clock import Clock
@@ -24,7 +24,7 @@ from shared.errors import SettingsError, TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address, everyone
 from shared.transport.base import Delivery, Transport
-from shared.wire import Desired, Reported, State, encode
+from shared.wire import Desired, Reported, StateMessage, encode
 
 log = get_logger("shadows")
 
@@ -33,7 +33,7 @@ MOST_HEARD = 100_000
 FLUSH_S = 5.0
 
 
-class Wish(NamedTuple):
+class DesiredState(NamedTuple):
     """What is to be wanted of a device; `desired.serial` is given when it is saved."""
 
     address: Address
@@ -44,7 +44,7 @@ class Wish(NamedTuple):
 
 class _Heard(NamedTuple):
     address: Address
-    message: State | Reported
+    message: StateMessage | Reported
     at: float
     live: bool
 
@@ -56,9 +56,9 @@ class Shadows:
         self._database = database
         self._transport = transport
         self._clock = clock
-        self._shadows: dict[Address, Shadow] = {}
+        self._shadows: dict[Address, DeviceShadow] = {}
         self._heard: deque[_Heard] = deque(maxlen=MOST_HEARD)
-        self._unwritten: dict[Address, Shadow] = {}
+        self._unwritten: dict[Address, DeviceShadow] = {}
         self._untold: list[Told] = []
         self._written_at = float("-inf")
         self._unsent: dict[Address, None] = {}
@@ -80,14 +80,14 @@ class Shadows:
         """UTC seconds before which a device that spoke may not have been heard."""
         return self._connected_at if self._transport.connected else self._clock.utc()
 
-    def all(self) -> Mapping[Address, Shadow]:
+    def all(self) -> Mapping[Address, DeviceShadow]:
         return self._shadows
 
-    def of(self, address: Address) -> Shadow:
+    def of(self, address: Address) -> DeviceShadow:
         """The device's, an empty one where it was never heard of."""
-        return self._shadows.get(address) or Shadow(address)
+        return self._shadows.get(address) or DeviceShadow(address)
 
-    def find(self, name: str) -> Shadow:
+    def find(self, name: str) -> DeviceShadow:
         """By `device`, or `site/line/device`. Raises SettingsError for none or several."""
         found = [
             shadow
@@ -114,7 +114,7 @@ class Shadows:
             heard = self._heard.popleft()
             before = self.of(heard.address)
             match heard.message:
-                case State():
+                case StateMessage():
                     after = before.heard_state(heard.message, heard.at, live=heard.live)
                 case Reported():
                     after = before.heard_reported(heard.message, heard.at, live=heard.live)
@@ -136,7 +136,7 @@ class Shadows:
             self._unwritten, self._untold = {}, []
 
     def save(
-        self, wishes: Sequence[Wish], also: Callable[[Connection], None] = lambda _: None
+        self, wishes: Sequence[DesiredState], also: Callable[[Connection], None] = lambda _: None
     ) -> None:
         """Store what is wanted, and something else in the same transaction; then publish it.
 
@@ -188,7 +188,9 @@ class Shadows:
         self._on(delivery, read_reported)
 
     def _on(
-        self, delivery: Delivery, read: Callable[[Delivery], tuple[Address, State | Reported]]
+        self,
+        delivery: Delivery,
+        read: Callable[[Delivery], tuple[Address, StateMessage | Reported]],
     ) -> None:
         if not delivery.payload:
             # A retained message is cleared by an empty one.
@@ -203,18 +205,18 @@ class Shadows:
         self.arrived.set()
 
 
-def _differs(before: Shadow, after: Shadow) -> bool:
+def _differs(before: DeviceShadow, after: DeviceShadow) -> bool:
     """Whether more has changed than what changes with every part and every minute."""
     return _essence(before) != _essence(after)
 
 
-def _essence(shadow: Shadow) -> tuple[object, ...]:
+def _essence(shadow: DeviceShadow) -> tuple[object, ...]:
     said, state = shadow.reported, shadow.state
     told = (said.serial, said.running, said.phase, said.target, said.failed) if said else None
     return told, (state.state, state.boot) if state else None, shadow.why_offline
 
 
-def _told(before: Shadow, after: Shadow, at: float) -> list[Told]:
+def _told(before: DeviceShadow, after: DeviceShadow, at: float) -> list[Told]:
     """What of a report belongs into the history."""
     was, now = before.reported, after.reported
     if now is None:
@@ -232,7 +234,7 @@ def _told(before: Shadow, after: Shadow, at: float) -> list[Told]:
     return [Told(after.address, at, "reported", now.serial, what) for what in told]
 
 
-def changed(shadow: Shadow, **fields: object) -> Desired:
+def changed(shadow: DeviceShadow, **fields: object) -> Desired:
     """What is wanted of a device, with some fields replaced."""
     base = shadow.desired or Desired(serial=0)
     return msgspec.structs.replace(base, **fields)

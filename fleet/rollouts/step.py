@@ -45,21 +45,21 @@ class Sighting(NamedTuple):
 UNSEEN = Sighting(aside="it was never heard of")
 
 
-class Ask(NamedTuple):
+class TargetRequest(NamedTuple):
     """That a device should run a target; an empty path is what it was flashed with."""
 
     address: Address
     target: str
 
 
-class Step(NamedTuple):
+class RolloutStep(NamedTuple):
     """What came of one look at the devices."""
 
     rollout: Rollout
-    asks: tuple[Ask, ...] = ()
+    asks: tuple[TargetRequest, ...] = ()
 
 
-def step(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> Step:
+def step(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> RolloutStep:
     """Take in what is known of the devices at `now` (UTC seconds), and decide what follows."""
     rollout = _looked(rollout, seen, now)
     if rollout.state in {"running", "gated", "paused"}:
@@ -72,7 +72,7 @@ def step(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> Step
         rollout = _advanced(rollout, now)
     if rollout.state in {"running", "done"}:
         return _asked(rollout, seen, now)
-    return Step(rollout)
+    return RolloutStep(rollout)
 
 
 # ---- what the devices say
@@ -215,7 +215,7 @@ def _short(rollout: Rollout, ring: Ring) -> str:
     )
 
 
-def _asked(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> Step:
+def _asked(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> RolloutStep:
     """Ask those whose ring is open, as many as may change at a time."""
     members = dict(rollout.members)
     counted = len(members) - rollout.count("aside")
@@ -230,23 +230,27 @@ def _asked(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> St
         members[address] = replace(
             member, phase="asked", previous=saw.running, since=now, seen_phase="", asked=True
         )
-        asks.append(Ask(address, rollout.target))
+        asks.append(TargetRequest(address, rollout.target))
         free -= 1
-    return Step(replace(rollout, members=members), tuple(asks)) if asks else Step(rollout)
+    return (
+        RolloutStep(replace(rollout, members=members), tuple(asks))
+        if asks
+        else RolloutStep(rollout)
+    )
 
 
-def _returned(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> Step:
+def _returned(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> RolloutStep:
     """Give back what was there before to all that were asked; stopped when all have it."""
     members = dict(rollout.members)
     asks = []
     for address, member in rollout.members.items():
         if member.asked and member.phase not in {"returning", "returned"}:
             members[address] = replace(member, phase="returning", since=now)
-            asks.append(Ask(address, member.previous))
+            asks.append(TargetRequest(address, member.previous))
     after = replace(rollout, members=members) if asks else rollout
     if not asks and after.state == "returning" and not _awaited(after, seen, now):
         after = replace(after, state="stopped")
-    return Step(after, tuple(asks))
+    return RolloutStep(after, tuple(asks))
 
 
 def _awaited(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> bool:

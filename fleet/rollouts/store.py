@@ -11,18 +11,18 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 
-from fleet.rollouts.plan import Plan
+from fleet.rollouts.plan import RolloutPlan
 from fleet.rollouts.rollout import ACTIVE, Approval, Member, Rollout
-from fleet.rollouts.shadow import Shadow
+from fleet.rollouts.shadow import DeviceShadow
 from fleet.rollouts.tables import MemberRecord, RolloutRecord, ShadowChange, ShadowRecord
 from shared.releases import ReleaseFacts
 from shared.topics import Address
-from shared.wire import Desired, Reported, State
+from shared.wire import Desired, Reported, StateMessage
 
 KEPT_CHANGES = 200
 
 
-class Kept(NamedTuple):
+class StoredRollout(NamedTuple):
     """A rollout as it is stored, with what does not change.
 
     facts   of its target, as they were at the start
@@ -49,13 +49,13 @@ class Told(NamedTuple):
 # ---- shadows
 
 
-def read_shadows(connection: Connection) -> dict[Address, Shadow]:
+def read_shadows(connection: Connection) -> dict[Address, DeviceShadow]:
     """Every device's."""
     rows = connection.execute(select(ShadowRecord)).mappings()
     return {shadow.address: shadow for shadow in map(_shadow, rows)}
 
 
-def write_shadows(connection: Connection, shadows: Iterable[Shadow]) -> None:
+def write_shadows(connection: Connection, shadows: Iterable[DeviceShadow]) -> None:
     rows = [_shadow_row(shadow) for shadow in shadows]
     for row in rows:
         connection.execute(
@@ -103,7 +103,7 @@ def read_changes(connection: Connection, address: Address) -> list[Told]:
 # ---- rollouts
 
 
-def add_rollout(connection: Connection, kept: Kept) -> Kept:
+def add_rollout(connection: Connection, kept: StoredRollout) -> StoredRollout:
     """Store a new rollout; with the id that it got."""
     found = connection.execute(
         insert(RolloutRecord).values(_rollout_row(kept)).returning(col(RolloutRecord.id))
@@ -116,7 +116,7 @@ def add_rollout(connection: Connection, kept: Kept) -> Kept:
     return stored
 
 
-def update_rollout(connection: Connection, before: Rollout, kept: Kept) -> None:
+def update_rollout(connection: Connection, before: Rollout, kept: StoredRollout) -> None:
     """Store what has changed since `before`."""
     after = kept.rollout
     connection.execute(
@@ -138,7 +138,7 @@ def update_rollout(connection: Connection, before: Rollout, kept: Kept) -> None:
 
 def read_rollouts(
     connection: Connection, *, newest: int = 50, id_: int | None = None
-) -> list[Kept]:
+) -> list[StoredRollout]:
     """Those under way and the newest others, or the one that is asked for; newest first."""
     statement = select(RolloutRecord).order_by(col(RolloutRecord.id).desc())
     if id_ is not None:
@@ -170,12 +170,12 @@ def _members(connection: Connection, rollout: int) -> dict[Address, Member]:
     return {member.address: member for member in members}
 
 
-def _kept(row: Any, members: dict[Address, Member]) -> Kept:
+def _kept(row: Any, members: dict[Address, Member]) -> StoredRollout:
     rollout = Rollout(
         id=row["id"],
         kind=row["kind"],
         target=row["target"],
-        plan=Plan.model_validate_json(row["plan"]),
+        plan=RolloutPlan.model_validate_json(row["plan"]),
         state=row["state"],
         ring=row["ring"],
         opened_at=row["opened_at"],
@@ -186,10 +186,10 @@ def _kept(row: Any, members: dict[Address, Member]) -> Kept:
         members=members,
     )
     facts = ReleaseFacts.model_validate_json(row["facts"])
-    return Kept(rollout, facts, row["started_by"], row["started_at"], row["ended_at"])
+    return StoredRollout(rollout, facts, row["started_by"], row["started_at"], row["ended_at"])
 
 
-def _rollout_row(kept: Kept) -> dict[str, Any]:
+def _rollout_row(kept: StoredRollout) -> dict[str, Any]:
     rollout = kept.rollout
     return {
         "kind": rollout.kind,
@@ -224,22 +224,22 @@ def _member_row(rollout: int, place: int, member: Member) -> dict[str, Any]:
     }
 
 
-def _shadow(row: Any) -> Shadow:
+def _shadow(row: Any) -> DeviceShadow:
     def read(name: str, kind: Any) -> Any:
         return msgspec.json.decode(row[name], type=kind) if row[name] else None
 
-    return Shadow(
+    return DeviceShadow(
         Address(row["site"], row["line"], row["device"]),
         desired=read("desired", Desired),
         reported=read("reported", Reported),
-        state=read("state", State),
+        state=read("state", StateMessage),
         seen_at=row["seen_at"],
         why_offline=row["why_offline"],
         skew_s=row["skew_s"],
     )
 
 
-def _shadow_row(shadow: Shadow) -> dict[str, Any]:
+def _shadow_row(shadow: DeviceShadow) -> dict[str, Any]:
     def written(message: msgspec.Struct | None) -> str:
         return msgspec.json.encode(message).decode() if message else ""
 

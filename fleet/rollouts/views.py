@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from fleet.rollouts.rollout import Member, Rollout
-from fleet.rollouts.store import Kept, Told
+from fleet.rollouts.store import StoredRollout, Told
 
 
 class RingView(BaseModel):
@@ -73,7 +73,7 @@ class ChangeView(BaseModel):
     by: str
 
 
-def view_of(kept: Kept) -> RolloutView:
+def view_of(kept: StoredRollout) -> RolloutView:
     """The rollout in short."""
     rollout = kept.rollout
     aside = rollout.count("aside")
@@ -95,7 +95,7 @@ def view_of(kept: Kept) -> RolloutView:
     )
 
 
-def detail_of(kept: Kept) -> RolloutDetail:
+def detail_of(kept: StoredRollout) -> RolloutDetail:
     """The rollout with its devices: those that ask for attention first, then by ring and name."""
     rollout = kept.rollout
     members = sorted(rollout.members.values(), key=_attention)

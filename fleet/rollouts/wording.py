@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from fleet.rollouts.shadow import Health
+from fleet.rollouts.shadow import DeviceHealth
 
 STATE_WORDS = {
     "running": "running",
@@ -70,12 +70,12 @@ def disk(free: float | None) -> str:
     return "–" if free is None else f"{free / 1e9:.1f} GB"
 
 
-def runs(health: Health) -> str:
+def runs(health: DeviceHealth) -> str:
     """What is live on a device, kind by kind."""
     return ", ".join(name_of(path) for path in health.running.values() if path) or "as flashed"
 
 
-def doing(health: Health) -> str:
+def doing(health: DeviceHealth) -> str:
     """What a device is busy with; empty where it is not."""
     if health.phase in {"", "idle"}:
         return ""

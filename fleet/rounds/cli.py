@@ -11,9 +11,9 @@ from shared.console import Format, err, out, print_json, print_table
 from shared.errors import FederationError, MissingExtra, SettingsError
 
 if TYPE_CHECKING:
-    from fleet.rounds.coordination.coordinator import Coordinator, Plan
-    from fleet.rounds.report.findings import Findings
-    from fleet.rounds.report.record import Candidate, RoundRecord
+    from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
+    from fleet.rounds.report.findings import RunFindings
+    from fleet.rounds.report.record import PossibleParticipant, RoundRecord
 
 Strategy = Literal["fedavg", "fedprox", "fedadam", "median", "krum", "fedbn"]
 GridKind = Literal["mqtt", "in-process", "superlink"]
@@ -40,7 +40,7 @@ def federate(
     try:
         from fleet.rounds.conclusion import conclude  # noqa: PLC0415
         from fleet.rounds.configuration.settings import RoundSettings  # noqa: PLC0415
-        from fleet.rounds.coordination.coordinator import Plan  # noqa: PLC0415
+        from fleet.rounds.coordination.coordinator import RunPlan  # noqa: PLC0415
         from fleet.rounds.run import open_run, run_rounds  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra("learn", error) from error
@@ -48,9 +48,9 @@ def federate(
 
     settings = resolve_paths(load_settings(config, RoundSettings), config.parent)
     if grid == "superlink" or write_app is not None:
-        _write_app(write_app, config, grid, Plan(strategy, rounds, seed))
+        _write_app(write_app, config, grid, RunPlan(strategy, rounds, seed))
         return
-    with open_run(settings, Plan(strategy, rounds, seed), grid, _say) as coordinator:
+    with open_run(settings, RunPlan(strategy, rounds, seed), grid, _say) as coordinator:
         if dry_run:
             _print_candidates(coordinator.candidates(), format_)
             return
@@ -63,7 +63,7 @@ def federate(
         _print_history(coordinator, findings, format_)
 
 
-def _write_app(folder: Path | None, config: Path, grid: GridKind | None, plan: Plan) -> None:
+def _write_app(folder: Path | None, config: Path, grid: GridKind | None, plan: RunPlan) -> None:
     from fleet.rounds.superlink import write_app  # noqa: PLC0415
 
     if folder is None or grid != "superlink":
@@ -92,7 +92,7 @@ def _say(record: RoundRecord, _values: object) -> None:
         err.print(f"  late, not mixed in: {device}", highlight=False)
 
 
-def _print_candidates(candidates: list[Candidate], format_: Format) -> None:
+def _print_candidates(candidates: list[PossibleParticipant], format_: Format) -> None:
     if format_ == "json":
         print_json(candidates)
     elif candidates:
@@ -101,7 +101,7 @@ def _print_candidates(candidates: list[Candidate], format_: Format) -> None:
         out.print("no device is there")
 
 
-def _row(one: Candidate) -> dict[str, object]:
+def _row(one: PossibleParticipant) -> dict[str, object]:
     domains = sorted({*one.good, *one.defective})
     labels = [f"{d}: {one.good.get(d, 0)} good, {one.defective.get(d, 0)} bad" for d in domains]
     return {
@@ -112,7 +112,7 @@ def _row(one: Candidate) -> dict[str, object]:
     }
 
 
-def _print_history(coordinator: Coordinator, findings: Findings, format_: Format) -> None:
+def _print_history(coordinator: Coordinator, findings: RunFindings, format_: Format) -> None:
     from fleet.rounds.report.findings import RunReport  # noqa: PLC0415 - numpy
 
     history = coordinator.progress.history
@@ -140,7 +140,7 @@ def _print_history(coordinator: Coordinator, findings: Findings, format_: Format
         _print_candidate(findings)
 
 
-def _print_candidate(findings: Findings) -> None:
+def _print_candidate(findings: RunFindings) -> None:
     out.print(f"candidate: {findings.name}", markup=False, highlight=False)
     out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
     if findings.system:

@@ -6,12 +6,12 @@ import msgspec
 
 from fleet.rounds.candidates.run_findings import told_by_rounds
 from fleet.rounds.coordination.coordinator import Coordinator
-from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.findings import RunFindings
 from fleet.rounds.report.page import write_report
 from shared.errors import FederationError
 
 
-def conclude(coordinator: Coordinator, failure: str = "") -> Findings:
+def conclude(coordinator: Coordinator, failure: str = "") -> RunFindings:
     """The run's report, in its folder; with `release:` in the settings a candidate comes first.
 
     failure   why the rounds ended early: then there is no candidate

@@ -12,7 +12,7 @@ from flwr.app import Context, RecordDict
 from flwr.serverapp.grid import Grid
 
 from fleet.rounds.configuration.settings import RoundSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan, Watcher
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan, Watcher
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.grids.mqtt import MqttGrid
 from fleet.rounds.server_app import server_app
@@ -29,7 +29,7 @@ RESULT = "network.npz"
 @contextmanager
 def open_run(
     settings: RoundSettings,
-    plan: Plan,
+    plan: RunPlan,
     grid: GridKind | None = None,
     watch: Watcher = lambda _record, _values: None,
 ) -> Iterator[Coordinator]:

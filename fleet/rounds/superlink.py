@@ -20,7 +20,7 @@ from flwr.serverapp.grid import Grid
 from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import RoundSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from shared.errors import SettingsError
 from shared.federation.base_network import BaseNetwork, write_base
 from shared.settings import load_settings, resolve_paths
@@ -64,7 +64,7 @@ __all__ = ["app"]
 '''
 
 
-def write_app(folder: Path, config: Path, plan: Plan) -> None:
+def write_app(folder: Path, config: Path, plan: RunPlan) -> None:
     """An app that `flwr run FOLDER` takes. Raises SettingsError where the folder has one."""
     project = folder / "pyproject.toml"
     if project.exists():
@@ -91,7 +91,7 @@ def coordinating_app() -> ServerApp:
         told = context.run_config
         config = Path(str(told["config"]))
         settings = resolve_paths(load_settings(config, RoundSettings), config.parent)
-        plan = Plan(_strategy(str(told["strategy"])), int(told["rounds"]), int(told["seed"]))
+        plan = RunPlan(_strategy(str(told["strategy"])), int(told["rounds"]), int(told["seed"]))
         base = BaseNetwork.read(settings.base)
         coordinator = Coordinator(grid, settings, plan, base)
         _wait_for_nodes(grid, settings)

@@ -13,20 +13,20 @@ PREFERENCE = ("openvino", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenRuntime:
     """A loaded runtime and why it was taken."""
 
     runtime: Runtime
     reason: str
 
 
-def choose_runtime(name: str, model: bytes, options: RuntimeOptions) -> Chosen:
+def choose_runtime(name: str, model: bytes, options: RuntimeOptions) -> ChosenRuntime:
     """Load the named runtime; `auto` takes the first of PREFERENCE that can run the model.
 
     Raises RuntimeUnavailable, with every backend's own reason, where none can.
     """
     if name != AUTO:
-        return Chosen(open_runtime(name, model, options), f"{name} was asked for")
+        return ChosenRuntime(open_runtime(name, model, options), f"{name} was asked for")
     reasons = []
     for candidate in PREFERENCE:
         try:
@@ -35,7 +35,7 @@ def choose_runtime(name: str, model: bytes, options: RuntimeOptions) -> Chosen:
             reasons.append(error.message)
             continue
         reason = f"{candidate} is the first of {', '.join(PREFERENCE)} that runs the model here"
-        return Chosen(runtime, reason)
+        return ChosenRuntime(runtime, reason)
     raise RuntimeUnavailable(
         "no backend runs the model: " + "; ".join(reasons),
         fix="install one: pip install 'splitsight[edge]'",

@@ -37,7 +37,7 @@ BINS = len(GRID) + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PromiseLimits:
     """What is to be promised, shares of parts.
 
     escapes   of defective parts, at the edge; system: of edge and cloud together
@@ -75,7 +75,7 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenGate:
     """The gate that escalates least within the limits, and what its tests counted.
 
     system   None where no threshold of the cloud is safe; it keeps the one that it had
@@ -88,8 +88,8 @@ class Chosen:
 
 
 def choose(
-    defective: Scored, good: Scored, limits: Limits, before: Gate, weights_compared: int = 1
-) -> Chosen | None:
+    defective: Scored, good: Scored, limits: PromiseLimits, before: Gate, weights_compared: int = 1
+) -> ChosenGate | None:
     """Choose the gate that escalates least within the limits; None where parts are too few.
 
     before            the gate as it was: its tail's weight, with which `cloud` was scored, stays
@@ -109,7 +109,7 @@ def choose(
         system.threshold if system else before.cloud_reject_from,
         before.tail_weight,
     )
-    return Chosen(gate, edge.escapes, edge.overkill, system)
+    return ChosenGate(gate, edge.escapes, edge.overkill, system)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def choose_edge(
     defective: int,
     rejected: NDArray[np.integer],
     good: int,
-    limits: Limits,
+    limits: PromiseLimits,
 ) -> EdgeChoice | None:
     """The edge's half of `choose`, from counts: they add up over devices. None: too few parts.
 
@@ -147,7 +147,7 @@ def choose_edge(
 
 
 def choose_system(
-    tied: Counts, later: Counts, defective: int, limits: Limits, weights_compared: int
+    tied: Counts, later: Counts, defective: int, limits: PromiseLimits, weights_compared: int
 ) -> Tested | None:
     """The cloud's half of `choose`, from counts: the highest threshold at which edge and cloud
     pass at most `limits.system`. None where no threshold is shown to.
@@ -198,7 +198,7 @@ def parts_allowed(parts: int, share: float) -> int:
     return int(np.floor(share * parts + 1e-9))
 
 
-def paid_at_edge(defective: int, limits: Limits) -> int:
+def paid_at_edge(defective: int, limits: PromiseLimits) -> int:
     """How many parts the system's test counts as passed at the edge, whatever their scores.
 
     The edge's test allows some k of them to pass, a number fixed beforehand, so `pass_below` lies
@@ -210,7 +210,7 @@ def paid_at_edge(defective: int, limits: Limits) -> int:
     return most_allowed(defective, limits.escapes, limits.delta) + 1
 
 
-def edge_bin(passing: NDArray[np.integer], defective: int, limits: Limits) -> int:
+def edge_bin(passing: NDArray[np.integer], defective: int, limits: PromiseLimits) -> int:
     """The bin of the last part that is paid for at the edge; `passing` as in `choose_edge`."""
     return int(np.searchsorted(passing, paid_at_edge(defective, limits), side="left"))
 
@@ -223,7 +223,7 @@ def escaping(defective: Scored, reject_from: float, edge_bin: int) -> tuple[Coun
     return binned(cloud[place == edge_bin]), binned(cloud[place > edge_bin])
 
 
-def counted_together(tied: Counts, later: Counts, defective: int, limits: Limits) -> Counts:
+def counted_together(tied: Counts, later: Counts, defective: int, limits: PromiseLimits) -> Counts:
     """How many parts the system's test counts as passed at each threshold of GRID.
 
     Which of the parts in one bin are paid for at the edge is not known: those that the cloud

@@ -38,7 +38,7 @@ class Promise(Settings):
     parts: int = Field(gt=0)
 
 
-class Measured(Settings):
+class MeasuredShare(Settings):
     """A share of parts as it was found, with the exact interval of confidence 1 − delta.
 
     It describes; it promises nothing, since the thresholds were chosen on the same parts.
@@ -58,7 +58,7 @@ class SystemCertificate(Settings):
     """
 
     escapes: Promise
-    overkill: Measured
+    overkill: MeasuredShare
     pair: str = Field(pattern=PAIR)
     cap_bytes: int = Field(gt=0)
     weights_compared: int = Field(

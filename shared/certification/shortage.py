@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.certification.certificate import (
-    Limits,
+    PromiseLimits,
     most_allowed,
     paid_at_edge,
     parts_needed,
@@ -71,7 +71,7 @@ class Erring(NamedTuple):
 
 
 def too_few(
-    defective: Erring, good: Erring, limits: Limits, options: tuple[str, str] = OPTIONS
+    defective: Erring, good: Erring, limits: PromiseLimits, options: tuple[str, str] = OPTIONS
 ) -> TooFewParts:
     """What is lacking for the edge's promises, and what these parts support instead.
 
@@ -84,7 +84,7 @@ def too_few(
     )
 
 
-def system_supported(defective: int, limits: Limits, weights_compared: int) -> float | None:
+def system_supported(defective: int, limits: PromiseLimits, weights_compared: int) -> float | None:
     """The lowest limit of the system that so many parts support; None where they support none."""
     paid = paid_at_edge(defective, limits)
     return offered(upper_bound(paid, defective, limits.delta / weights_compared))
@@ -98,7 +98,7 @@ def offered(limit: float) -> float | None:
 
 
 def _shortages(
-    defective: Erring, good: Erring, limits: Limits, options: tuple[str, str]
+    defective: Erring, good: Erring, limits: PromiseLimits, options: tuple[str, str]
 ) -> Iterator[Shortage]:
     delta = limits.delta
     if most_allowed(defective.parts, limits.escapes, delta) < 0:

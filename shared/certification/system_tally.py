@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shared.certification.certificate import (
     BINS,
     Counts,
-    Limits,
+    PromiseLimits,
     Tested,
     binned,
     bins,
@@ -83,7 +83,7 @@ class SystemTally:
     def good(self) -> int:
         return int(self.rejecting.sum())
 
-    def choose(self, limits: Limits, weights_compared: int) -> Tested | None:
+    def choose(self, limits: PromiseLimits, weights_compared: int) -> Tested | None:
         """The cloud's threshold: exactly what the scores themselves would give."""
         return choose_system(self.tied, self.later, self.defective, limits, weights_compared)
 

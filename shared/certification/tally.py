@@ -17,7 +17,7 @@ from shared.certification.certificate import (
     GRID,
     Counts,
     EdgeChoice,
-    Limits,
+    PromiseLimits,
     below,
     binned,
     choose_edge,
@@ -29,7 +29,7 @@ from shared.errors import FederationError
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ClassTally:
     """Parts that are all good, or all defective, int64 (BINS,) each.
 
     lowest   parts by their lowest score: from the next threshold on they pass. A part without a
@@ -67,16 +67,18 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ScoreTally:
     """Good and defective parts of one or several devices; `pictures` that they were seen in."""
 
-    defective: Kind
-    good: Kind
+    defective: ClassTally
+    good: ClassTally
     pictures: int
 
     @classmethod
     def of(cls, defective: Scored, good: Scored) -> Self:
-        return cls(Kind.of(defective), Kind.of(good), len(defective.part) + len(good.part))
+        return cls(
+            ClassTally.of(defective), ClassTally.of(good), len(defective.part) + len(good.part)
+        )
 
     def flat(self) -> Counts:
         """As it travels: int64 (LENGTH,)."""
@@ -90,7 +92,7 @@ class Tally:
         if flat.shape != (LENGTH,) or (flat < 0).any():
             raise FederationError("the counts that came are none", fix=FIND)
         rows = np.asarray(flat[:-1], np.int64).reshape(4, BINS)
-        defective, good = Kind(rows[0], rows[1]), Kind(rows[2], rows[3])
+        defective, good = ClassTally(rows[0], rows[1]), ClassTally(rows[2], rows[3])
         pictures = int(flat[-1])
         agree = all(int(kind.highest.sum()) == kind.parts for kind in (defective, good))
         if not agree or defective.parts + good.parts > pictures:
@@ -107,7 +109,7 @@ class Tally:
         pairs = self.defective.parts * self.good.parts
         return float((bad * (below + good / 2)).sum() / pairs) if pairs else float("nan")
 
-    def gate(self, limits: Limits) -> EdgeChoice | None:
+    def gate(self, limits: PromiseLimits) -> EdgeChoice | None:
         """The edge's certified thresholds: exactly those that the scores themselves would give.
 
         None where the parts are too few.

@@ -25,7 +25,7 @@ CONFIG_GROUP = "splitsight.config_checks"
 SYNCED = Path("/run/systemd/timesync/synchronized")
 
 
-class Row(TypedDict):
+class DoctorRow(TypedDict):
     """One line of the report; `fix` says what to do, and is empty where all is well."""
 
     check: str
@@ -35,7 +35,7 @@ class Row(TypedDict):
     fix: str
 
 
-def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> Row:
+def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> DoctorRow:
     """A row, without its `fix` where all is well."""
     return {"check": check, "ok": ok, "found": found, "wanted": wanted, "fix": "" if ok else fix}
 
@@ -64,7 +64,7 @@ def doctor(
                 out.print("       do:", escape(entry["fix"]), highlight=False)
 
 
-def own_checks() -> Iterator[Row]:
+def own_checks() -> Iterator[DoctorRow]:
     """What every machine needs, whatever part of splitsight it runs."""
     year = time.gmtime().tm_year
     synced = SYNCED.exists()
@@ -86,7 +86,7 @@ def own_checks() -> Iterator[Row]:
     )
 
 
-def broker_checks(config: Path | None) -> Iterator[Row]:
+def broker_checks(config: Path | None) -> Iterator[DoctorRow]:
     """Whether the broker of a configuration answers, and until when its certificate is valid."""
     answers, valid = "a broker that answers", "a certificate that is valid for 14 more days"
     if config is None:
@@ -144,11 +144,11 @@ def probe(broker: BrokerSettings) -> float | None:
     return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
 
-def plugged_in_checks(group: str, *of: Path) -> Iterator[Row]:
+def plugged_in_checks(group: str, *of: Path) -> Iterator[DoctorRow]:
     """What each installed part of splitsight checks itself; `of` a configuration, or nothing."""
     for entry in sorted(entry_points(group=group), key=lambda e: e.name):
         try:
-            checks: Callable[..., list[Row]] = entry.load()
+            checks: Callable[..., list[DoctorRow]] = entry.load()
             yield from checks(*of)
         except (ImportError, SplitsightError) as error:
             yield row(

@@ -53,7 +53,7 @@ class KeyPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class DevicePair:
     """Two devices of one session, and the key that both derive from their own half and the other's.
 
     Raises FederationError where the other's half is no key.

@@ -16,7 +16,7 @@ from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.federation.chunks import STEP, Assembly, count_of, piece
 from shared.log import get_logger
-from shared.wire import ParcelKind, RoundAsk, RoundPart
+from shared.wire import ParcelKind, RoundAsk, RoundPiece
 
 log = get_logger("parcels")
 
@@ -55,7 +55,7 @@ class Parcel:
 class Say(Protocol):
     """Sends one message to the other side. Raises TransportError where that can't be done now."""
 
-    def __call__(self, message: RoundPart | RoundAsk, body: bytes = b"") -> None: ...
+    def __call__(self, message: RoundPiece | RoundAsk, body: bytes = b"") -> None: ...
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class _Coming:
     id: str
     until: float
     due: float
-    head: RoundPart | None = None
+    head: RoundPiece | None = None
     assembly: Assembly | None = None
     asked: set[int] = field(default_factory=set)
     wait: float = AGAIN_S[0]
@@ -144,7 +144,7 @@ class Parcels:
                 self._send(parcel, sha256, index)
         return ""
 
-    def part(self, message: RoundPart, body: bytes) -> Parcel | None:
+    def part(self, message: RoundPiece, body: bytes) -> Parcel | None:
         """Take a piece; the whole parcel where it was the last one."""
         if message.parcel in self._done:
             self._tell(RoundAsk(message.parcel, refused=self._done[message.parcel]))
@@ -207,7 +207,7 @@ class Parcels:
         for coming in self._coming.values():
             coming.due, coming.wait = now, AGAIN_S[0] / 2
 
-    def _known(self, message: RoundPart) -> tuple[_Coming, Assembly]:
+    def _known(self, message: RoundPiece) -> tuple[_Coming, Assembly]:
         if message.what not in self._accepts:
             raise WireError(f"no {message.what} is taken here")
         coming = self._coming.get(message.parcel)
@@ -251,7 +251,7 @@ class Parcels:
 
     def _send(self, parcel: Parcel, sha256: str, index: int) -> None:
         body = piece(parcel.payload, index)
-        message = RoundPart(
+        message = RoundPiece(
             parcel=parcel.id,
             what=parcel.what,
             index=index,
@@ -266,7 +266,7 @@ class Parcels:
         if self._tell(message, body):
             self.bytes_out += len(body)
 
-    def _tell(self, message: RoundPart | RoundAsk, body: bytes = b"") -> bool:
+    def _tell(self, message: RoundPiece | RoundAsk, body: bytes = b"") -> bool:
         try:
             self._say(message, body)
         except TransportError as error:

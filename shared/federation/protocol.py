@@ -143,7 +143,7 @@ def is_statistic(name: str) -> bool:
     return name.endswith(_STATISTICS)
 
 
-class Layout:
+class VectorLayout:
     """Named arrays ↔ one flat vector. Two sides with the same `sha256` mean the same numbers.
 
     Raises WireError for more values than any network of ours has.
@@ -195,7 +195,7 @@ class TrainOrder(msgspec.Struct, frozen=True):
 
     run       names the run: what a device keeps between rounds belongs to it
     base      sha256 of the base network that the values belong to
-    layout    `Layout.sha256` of what travels
+    layout    `VectorLayout.sha256` of what travels
     scope     what is trained
     epochs    over the device's training parts
     batch     pictures a step
@@ -230,7 +230,7 @@ class TrainOrder(msgspec.Struct, frozen=True):
             raise WireError(f"an order of a round can't be read ({error})") from error
 
 
-class Counts(msgspec.Struct, frozen=True):
+class LabelCounts(msgspec.Struct, frozen=True):
     """What a device says about its labels: numbers only, no part and no picture.
 
     device     its name

@@ -37,7 +37,7 @@ class Threshold(msgspec.Struct, frozen=True):
         return Gate(self.pass_below, self.reject_from, 0.5)
 
 
-class Passage(msgspec.Struct, frozen=True):
+class TransmissionTerms(msgspec.Struct, frozen=True):
     """How what the first model sends on reaches the second one, and how both are weighed.
 
     codec, shape   the codec's tables as a bundle keeps them; of the features
@@ -81,7 +81,7 @@ class Question(msgspec.Struct, frozen=True):
     scales: list[float] = []
     limit: int = 0
     gates: list[Threshold] = []
-    passage: Passage | None = None
+    passage: TransmissionTerms | None = None
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -97,7 +97,7 @@ class Question(msgspec.Struct, frozen=True):
             raise WireError(f"a question can't be read ({error})") from error
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ModelStanding(msgspec.Struct, frozen=True):
     """How one model and its gate fare with a device's parts.
 
     auroc      by part; None where one class is absent
@@ -117,8 +117,8 @@ class Comparison(msgspec.Struct, frozen=True):
     good: int
     defective: int
     pictures: int
-    before: Standing
-    after: Standing
+    before: ModelStanding
+    after: ModelStanding
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

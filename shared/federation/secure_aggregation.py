@@ -93,7 +93,7 @@ class Deal(msgspec.Struct, frozen=True):
     checks: dict[int, tuple[bytes, bytes]]
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class SharesDelivery(msgspec.Struct, frozen=True):
     """Server → device: sealed Shares by sender."""
 
     parcels: dict[int, bytes]

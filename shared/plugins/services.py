@@ -31,7 +31,7 @@ class ServedTail(NamedTuple):
     bundle: str
 
 
-class TailRack(Protocol):
+class ServedTails(Protocol):
     """The tails that the cloud runs. Safe to call from any thread."""
 
     def served(self) -> Sequence[ServedTail]:
@@ -47,7 +47,7 @@ class TailRack(Protocol):
         """Serve this pair no longer. Unknown pairs are no error."""
 
 
-class Page(NamedTuple):
+class ServicePage(NamedTuple):
     """A page for people, linked from the others."""
 
     title: str
@@ -66,7 +66,7 @@ class Surroundings:
 
     transport: Transport
     clock: Clock
-    tails: TailRack
+    tails: ServedTails
     token: str | None
     stopping: threading.Event
 
@@ -79,7 +79,7 @@ class Service(Protocol):
         """FastAPI routers, mounted behind the same token as everything else."""
 
     @property
-    def pages(self) -> Sequence[Page]:
+    def pages(self) -> Sequence[ServicePage]:
         """What people find in the navigation."""
 
     def start(self) -> None:

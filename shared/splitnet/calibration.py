@@ -21,7 +21,7 @@ SHIFT_BINS = 2 * round(SHIFT_REACH / SHIFT_STEP) + 1
 Picture = NDArray[np.uint8]
 
 
-class Seen(Protocol):
+class CalibrationStatistics(Protocol):
     """What pictures show of a network."""
 
     def moments(self, head: Head) -> Sequence[Tensor]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from shared.splitnet.calibration import OwnPictures, Seen, median_shift
+from shared.splitnet.calibration import CalibrationStatistics, OwnPictures, median_shift
 from shared.splitnet.fusion import DeployedHead, fuse_norms
-from shared.splitnet.network import Architecture, Judged, MapHead, SplitNet, Tail
+from shared.splitnet.network import Architecture, MapHead, SplitNet, Tail, TailOutput
 from shared.splitnet.quantisation import Prepared
 from shared.splitnet.rounding import round_by
 
@@ -52,7 +52,7 @@ class DeployedPixels(nn.Module):
         return _probabilities(self.tail.judge(self.head.shared_features(picture)))
 
 
-def _probabilities(judged: Judged) -> tuple[Tensor, ...]:
+def _probabilities(judged: TailOutput) -> tuple[Tensor, ...]:
     outputs = (judged.map.sigmoid(), judged.score.sigmoid())
     return outputs if judged.kinds is None else (*outputs, judged.kinds.softmax(dim=1))
 
@@ -80,7 +80,7 @@ def export_int8_head(
     return int8_head(net, head_float, OwnPictures(pictures))
 
 
-def int8_head(net: SplitNet, head_float: bytes, seen: Seen) -> bytes:
+def int8_head(net: SplitNet, head_float: bytes, seen: CalibrationStatistics) -> bytes:
     """The head in int8 as ONNX, batch 1: weights rounded together, everything quantised, and
     what that shifts all scores by taken back (as biases in Nagel et al., ICCV 2019).
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.splitnet.gaussian import FeatureSums, GaussianHead, Scale
-from shared.splitnet.network import Features, Head, Judged, SplitNet, Tail
+from shared.splitnet.network import Features, Head, SplitNet, Tail, TailOutput
 from shared.splitnet.objective import SYMBOL_LIMIT
 
 T = TypeVar("T")
@@ -61,9 +61,9 @@ class GoodTail(Tail):
         tail.kinds = None
         tail.register_module(MAP_HEAD, gaussian)
 
-    def judge(self, features: Features) -> Judged:
+    def judge(self, features: Features) -> TailOutput:
         logits, score = self.map_head(middle_features(self, features))
-        return Judged(logits, score, None)
+        return TailOutput(logits, score, None)
 
 
 def middle_features(tail: Tail, features: Features) -> Tensor:

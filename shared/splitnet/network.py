@@ -230,7 +230,7 @@ class Decoder(nn.Module):
         return Features(self.fine(fine), self.coarse(self.to_coarse(hidden)))
 
 
-class Judged(NamedTuple):
+class TailOutput(NamedTuple):
     """What the tail says.
 
     map     logits, float32 (n, 1, height/8, width/8)
@@ -279,7 +279,7 @@ class Tail(nn.Module):
         self.decoder.train(mode)
         return self
 
-    def judge(self, features: Features) -> Judged:
+    def judge(self, features: Features) -> TailOutput:
         """Defect map, score and kinds from features at the split point."""
         deep = middle = features.coarse
         for index, block in enumerate(self.blocks):
@@ -295,14 +295,14 @@ class Tail(nn.Module):
         )
         logits, score = self.map_head(pyramid)
         if self.kinds is None:
-            return Judged(logits, score, None)
+            return TailOutput(logits, score, None)
         # What kind it is stands where the map sees it, so look there.
         focus = logits.flatten(2).softmax(dim=2).to(pyramid.dtype)
         where = (pyramid.flatten(2) * focus).sum(dim=2)
         kinds = self.kinds(torch.cat([deep.mean(dim=(2, 3)), where], dim=1))
-        return Judged(logits, score, kinds)
+        return TailOutput(logits, score, kinds)
 
-    def forward(self, symbols: Tensor) -> Judged:
+    def forward(self, symbols: Tensor) -> TailOutput:
         return self.judge(self.decoder(symbols))
 
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from shared.splitnet.network import (
     Features,
-    Judged,
     SplitNet,
+    TailOutput,
     add_rounding_noise,
     round_straight_through,
 )
@@ -59,7 +59,7 @@ class Losses(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainingBatch:
     """Labelled pictures.
 
     picture  uint8 or float32 (n, c, h, w), 0–255
@@ -83,7 +83,9 @@ class Guide(NamedTuple):
     score: Tensor
 
 
-def pixel_losses(net: SplitNet, batch: Batch, weights: Weights, guide: Guide | None) -> Losses:
+def pixel_losses(
+    net: SplitNet, batch: TrainingBatch, weights: Weights, guide: Guide | None
+) -> Losses:
     """First stage: both ends judge the true features of the pictures."""
     features = net.head.shared_features(batch.picture)
     edge_map, edge_score = net.head.judge(features)
@@ -100,7 +102,7 @@ def pixel_losses(net: SplitNet, batch: Batch, weights: Weights, guide: Guide | N
 
 
 def tail_losses(
-    net: SplitNet, truth: Features, batch: Batch, weights: Weights, guide: Guide | None
+    net: SplitNet, truth: Features, batch: TrainingBatch, weights: Weights, guide: Guide | None
 ) -> Losses:
     """Second stage: the tail alone judges the true features, which come without gradient."""
     judged = net.tail.judge(truth)
@@ -157,7 +159,9 @@ def decode_loss(decoded: Features, truth: Features) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def judgement_loss(logits: Tensor, score: Tensor, batch: Batch, map_weight: float) -> Tensor:
+def judgement_loss(
+    logits: Tensor, score: Tensor, batch: TrainingBatch, map_weight: float
+) -> Tensor:
     """Cross-entropy of the image score, and of the defect map where it is known.
 
     Places are few that are defective, so the map's error is averaged over defective and sound
@@ -185,7 +189,7 @@ def _map_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return 0.2 * defective + 0.8 * sound
 
 
-def kinds_loss(judged: Judged, batch: Batch) -> Tensor:
+def kinds_loss(judged: TailOutput, batch: TrainingBatch) -> Tensor:
     """Cross-entropy of the kind of defect, over the pictures whose kind is known."""
     known = batch.kind >= 0
     if judged.kinds is None or not bool(known.any()):

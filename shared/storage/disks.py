@@ -26,7 +26,7 @@ RUNNING_SLOT = "/run/splitsight/slot"
 """Where the boot script writes which slot became the root."""
 
 
-class Disk(Protocol):
+class RawDisk(Protocol):
     """A raw disk, or a file that stands for one. Offsets and sizes in bytes."""
 
     @property
@@ -44,9 +44,9 @@ class Disk(Protocol):
 
 
 class SectorPair:
-    """The two copies of a twin record on a disk; a `shared.storage.twin.Pair`."""
+    """The two copies of a twin record on a disk; a `shared.storage.twin.TwinCopies`."""
 
-    def __init__(self, disk: Disk, start: int, places: tuple[int, int] = RECORD_PLACES) -> None:
+    def __init__(self, disk: RawDisk, start: int, places: tuple[int, int] = RECORD_PLACES) -> None:
         """start: of the record's partition; places: of the copies, from there"""
         self._disk = disk
         self._offsets = tuple(start + place for place in places)

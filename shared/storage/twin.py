@@ -42,7 +42,7 @@ class Copy:
     fields: Mapping[str, str]
 
 
-class Pair(Protocol):
+class TwinCopies(Protocol):
     """Where the two copies lie."""
 
     def read(self, place: int) -> bytes:
@@ -80,7 +80,7 @@ def unpack(place: int, raw: bytes) -> Copy | None:
 class Twin:
     """The record over both copies."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: TwinCopies) -> None:
         self._pair = pair
 
     def read(self) -> Copy | None:

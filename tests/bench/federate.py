@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet.rounds.aggregation.gatherer import PlainGatherer
 from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
@@ -29,7 +29,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
             scope=ScopeSettings(from_block=1, encoder=False),
         )
         grid = InProcessGrid(tiny_apps(DEVICES, base, folder / f"state-{strategy}"))
-        plan = Plan(strategy, ROUNDS)
+        plan = RunPlan(strategy, ROUNDS)
         coordinator = Coordinator(
             grid, settings, plan, BaseNetwork.read(base), gatherer=PlainGatherer
         )

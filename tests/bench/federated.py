@@ -22,15 +22,15 @@ from cloud.datasets.dataset import Dataset
 from cloud.datasets.readers import read
 from edge.learner.client_app import client_app
 from edge.learner.device import InMemory, LearningDevice
-from edge.learner.evaluation import Judged
-from edge.learner.feature_cache import Lessons
+from edge.learner.evaluation import LocalJudgements
+from edge.learner.feature_cache import CachedFeatures
 from edge.learner.folder import PictureFile, PictureFiles
 from edge.learner.local_state import LocalState
-from edge.learning.labelled_parts import Labelled
+from edge.learning.labelled_parts import LabelledPicture
 from fleet.rounds.aggregation.gatherer import PlainGatherer
 from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.coordination.journal import RunJournal
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.record import RoundRecord
@@ -179,7 +179,7 @@ class Bench:
             curve_path.write_text(json.dumps(curve))
             err.print(f"{name} seed {self._seed} {record.round}: {figures(row)}", highlight=False)
 
-        plan = Plan(strategy, self._experiment.rounds, self._seed)
+        plan = RunPlan(strategy, self._experiment.rounds, self._seed)
         grid = InProcessGrid(apps, at_once=1)
         coordinator = Coordinator(
             grid, settings, plan, self._base, watch=watch, gatherer=PlainGatherer
@@ -201,7 +201,7 @@ class Looked(InMemory):
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, key: tuple[object, ...]) -> Lessons | None:
+    def get(self, key: tuple[object, ...]) -> CachedFeatures | None:
         name, *how = _seedless(key)
         if name == EVERYONE:
             each = [self._read(plant, how) for plant in self._plants]
@@ -214,7 +214,7 @@ class Looked(InMemory):
             return beside(there)
         return self._read(str(name), how)
 
-    def put(self, key: tuple[object, ...], lessons: Lessons) -> None:
+    def put(self, key: tuple[object, ...], lessons: CachedFeatures) -> None:
         name, *how = _seedless(key)
         super().put((name, *how), lessons)
         tensors = [*lessons.kept, lessons.mask, lessons.masked, lessons.target]
@@ -222,13 +222,13 @@ class Looked(InMemory):
         torch.save(tensors, partial)
         partial.replace(self._path(str(name), how))
 
-    def _read(self, name: str, how: Sequence[object]) -> Lessons | None:
+    def _read(self, name: str, how: Sequence[object]) -> CachedFeatures | None:
         path = self._path(name, how)
         if super().get((name, *how)) is None and path.is_file():
             *kept, mask, masked, target = torch.load(path, weights_only=True)
             index = self._plants[name].index()
             labels = [label for label in index if label.use == how[0]]
-            super().put((name, *how), Lessons(kept, mask, masked, target, labels))
+            super().put((name, *how), CachedFeatures(kept, mask, masked, target, labels))
         return super().get((name, *how))
 
     def _path(self, name: str, how: Sequence[object]) -> Path:
@@ -242,7 +242,7 @@ def _seedless(key: tuple[object, ...]) -> tuple[object, ...]:
     return name, use, versions, frozen[0]
 
 
-def beside(each: Sequence[Lessons]) -> Lessons:
+def beside(each: Sequence[CachedFeatures]) -> CachedFeatures:
     """Lessons of several devices as those of one."""
 
     def join(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -251,7 +251,7 @@ def beside(each: Sequence[Lessons]) -> Lessons:
         ]
         return torch.cat(by_version, dim=1).flatten(0, 1)
 
-    return Lessons(
+    return CachedFeatures(
         [join(layers) for layers in zip(*(one.kept for one in each), strict=True)],
         join([one.mask for one in each]),
         torch.cat([one.masked for one in each]),
@@ -275,7 +275,7 @@ def divide(dataset: Dataset, how: str) -> dict[str, PictureFiles]:
         if how == "skewed":
             draw = np.random.default_rng(abs(hash_of(sample.part))).random()
             plant += "-a" if (draw < 0.85) == sample.defective else "-b"
-        label = Labelled(sample.part, sample.defective, sample.defect, plant, sample.split)
+        label = LabelledPicture(sample.part, sample.defective, sample.defect, plant, sample.split)
         files.setdefault(plant, []).append(PictureFile(label, sample.image, sample.mask))
     return {plant: PictureFiles(plant, files[plant]) for plant in sorted(files)}
 
@@ -290,7 +290,7 @@ def together(plants: Iterable[PictureFiles]) -> PictureFiles:
     return PictureFiles(EVERYONE, [file for plant in plants for file in plant.files])
 
 
-def row_of(device: LearningDevice, judged: Judged) -> dict[str, object]:
+def row_of(device: LearningDevice, judged: LocalJudgements) -> dict[str, object]:
     """Scores by plant, as plain numbers."""
     domains = [label.domain for label in device.parts.index() if label.use == "test"]
     return {

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Collection
 from typing import Self
 
-from hardware_sim.scenario.inspector import Doubtful, HttpDesk, Operator, OperatorSettings
+from hardware_sim.scenario.inspector import Doubtful, HttpDesk, OperatorSettings, SimulatedInspector
 from hardware_sim.scenario.plant import Plant
-from hardware_sim.scenario.station import Passed, Station
+from hardware_sim.scenario.station import DeviceStation, PassedPart
 from shared.clock import SystemClock
 from tests.bench.learning_outcomes import Seen, seen_by
 
@@ -22,7 +22,7 @@ class Floor:
     def __init__(self, plant: Plant, learn: Collection[str]) -> None:
         self._plant = plant
         self._learn = learn
-        self._passed: dict[str, dict[int, Passed]] = {one.name: {} for one in plant.stations}
+        self._passed: dict[str, dict[int, PassedPart]] = {one.name: {} for one in plant.stations}
         self._spoken: dict[tuple[str, str], Doubtful] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -37,7 +37,7 @@ class Floor:
         self._stopped.set()
         self._thread.join()
 
-    def station(self, name: str) -> Station:
+    def station(self, name: str) -> DeviceStation:
         return next(one for one in self._plant.stations if one.name == name)
 
     def seen(self) -> list[Seen]:
@@ -50,7 +50,9 @@ class Floor:
 
     def _look(self) -> None:
         settings = OperatorSettings(delay_s=1.0, error_rate=0.0, audits=1.0)
-        operator = Operator(HttpDesk(self._plant.cloud.url), self._truth, settings, SystemClock())
+        operator = SimulatedInspector(
+            HttpDesk(self._plant.cloud.url), self._truth, settings, SystemClock()
+        )
         while not self._stopped.wait(1.0):
             for station in self._plant.stations:
                 self._passed[station.name] |= {one.part: one for one in station.passed()}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from hardware_sim.scenario.station import Passed, Station
+from hardware_sim.scenario.station import DeviceStation, PassedPart
 from shared.certification.certificate import interval
 
 DELTA = 0.05
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     diverted: bool
 
 
-def seen_by(station: Station, passed: Mapping[int, Passed]) -> list[Seen]:
+def seen_by(station: DeviceStation, passed: Mapping[int, PassedPart]) -> list[Seen]:
     """In the order of the line: the journal's word on who looked, the line's on what was true."""
     with closing(sqlite3.connect(station.journal)) as connection:
         rows = connection.execute(
@@ -87,7 +87,7 @@ def changed(before: Iterable[Seen], after: Iterable[Seen]) -> str:
     return f"{no_more} escape no more, {anew} anew, of {len(both)} seen by both"
 
 
-def missed(stations: Sequence[Station], spans: Sequence[Span]) -> str:
+def missed(stations: Sequence[DeviceStation], spans: Sequence[Span]) -> str:
     """Parts that their deadline decided."""
     late = total = 0
     for station in stations:

@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-from fleet.rollouts.plan import Plan as RolloutPlan
-from fleet.rollouts.plan import Ring
+from fleet.rollouts.plan import Ring, RolloutPlan
 from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import (
     LocalSettings,
@@ -22,9 +21,9 @@ from fleet.rounds.configuration.settings import (
     RoundSettings,
     ScopeSettings,
 )
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.findings import RunFindings
 from fleet.rounds.report.record import RoundRecord
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.rollout.home import FleetHome
@@ -94,7 +93,7 @@ class Shift:
     def tell(self, what: str, found: object) -> None:
         self.rows.append({"what": what, "found": found})
 
-    def learn(self, coordinator: Coordinator) -> Findings:
+    def learn(self, coordinator: Coordinator) -> RunFindings:
         """Label, learn, and see what the rounds end in."""
         wanted = LABELLED_SHARE * len(self._cells.learn)
         _wait(lambda: self._floor.labelled >= wanted, LABELLED_S, "labels")
@@ -112,7 +111,7 @@ class Shift:
         self._tell_candidate(findings, time.monotonic() - began)
         return findings
 
-    def release(self, findings: Findings, present: str, folder: Path) -> None:
+    def release(self, findings: RunFindings, present: str, folder: Path) -> None:
         """Approve, sign, publish and roll out by one command; then count on both sides of it."""
         plan = folder / "rollout.yaml"
         plan.write_text(yaml.safe_dump(ROLLOUT.model_dump(mode="json")))
@@ -157,7 +156,7 @@ class Shift:
         self._floor.station(CUT).apply(None)
         self._floor.station(KILLED).start_box()
 
-    def _tell_candidate(self, findings: Findings, seconds: float) -> None:
+    def _tell_candidate(self, findings: RunFindings, seconds: float) -> None:
         self.tell("candidate", f"{findings.name} in {seconds:.0f} s; gate: {findings.gate}")
         self.tell("its certificate", findings.certificate.splitlines()[0])
         before, after = findings.before, findings.after
@@ -187,7 +186,7 @@ class Shift:
         heard = rows if isinstance(rows, list) else []
         return sum(row["running"].get("model") == target for row in heard)
 
-    def _bundle_of(self, findings: Findings) -> str:
+    def _bundle_of(self, findings: RunFindings) -> str:
         shelf = self._home.folder / "candidates" / findings.name
         return Bundle.open(shelf / findings.bundle).id
 
@@ -241,7 +240,7 @@ def _coordinator(
             bundle=bundle, candidates=home.folder / "candidates", margin=MARGIN
         ),
     )
-    return Coordinator(grid, settings, Plan("fedavg", ROUNDS), BaseNetwork.read(base))
+    return Coordinator(grid, settings, RunPlan("fedavg", ROUNDS), BaseNetwork.read(base))
 
 
 def _ready(coordinator: Coordinator) -> bool:

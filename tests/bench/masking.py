@@ -112,5 +112,5 @@ class _Round:
         return answers
 
 
-def _unmask(session: device.Session, survivors: Survivors) -> tuple[None, Revealed]:
+def _unmask(session: device.SecureSession, survivors: Survivors) -> tuple[None, Revealed]:
     return None, device.unmask(session, survivors)

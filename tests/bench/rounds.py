@@ -21,7 +21,7 @@ import yaml
 from cloud.broker.embedded import EmbeddedBroker
 from edge.learning.throttle import p99
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.mqtt import MqttGrid
 from hardware_sim.demo.cells import lanes
 from hardware_sim.processes.child import Child, splitsight, stop_all
@@ -35,9 +35,9 @@ from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import (
     Inspections,
-    Labelled,
     LabelRow,
     Labels,
+    LabelsKept,
     Receipt,
     decode,
     encode,
@@ -88,7 +88,7 @@ class Inspector:
 
     def _labelled(self, delivery: Delivery) -> None:
         address, _ = parse(delivery.topic)
-        rows = decode(delivery.payload, Labelled)[0].rows
+        rows = decode(delivery.payload, LabelsKept)[0].rows
         with self.changed:
             self.kept[address.device] += sum(row.kept for row in rows)
             self.changed.notify_all()
@@ -217,7 +217,7 @@ def _coordinator(grid: MqttGrid, folder: Path) -> Coordinator:
         answer_s=10.0,
     )
     base = BaseNetwork.read(folder / "base.npz")
-    return Coordinator(grid, settings, Plan("fedavg", ROUNDS), base)
+    return Coordinator(grid, settings, RunPlan("fedavg", ROUNDS), base)
 
 
 def _box(bundle: Path, folder: Path, name: str, port: int) -> Child:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fleet.rounds.coordination.coordinator import Plan
+from fleet.rounds.coordination.coordinator import RunPlan
 from fleet.rounds.superlink import RESULT, write_app
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.errors import ProcessError
@@ -99,7 +99,7 @@ def _in_process(folder: Path) -> tuple[BaseNetwork, float]:
 
 def _on_superlink(folder: Path) -> tuple[BaseNetwork, float]:
     config, app = _config(folder, "there"), folder / "app"
-    write_app(app, config, Plan("fedavg", ROUNDS))
+    write_app(app, config, RunPlan("fedavg", ROUNDS))
     with _engine(folder) as environment:
         began = time.monotonic()
         flwr = Path(sys.executable).parent / "flwr"

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from edge.actuator.base import RecordingActuator
-from edge.box import Box
+from edge.box import CameraBox
 from edge.configuration.settings import settings_model
 from edge.inspection.inspector import Inspector, load_head
-from edge.updates.drift import Limits
-from edge.updates.observation import Shadow, Watch
+from edge.updates.drift import DriftLimits
+from edge.updates.observation import ModelWatch, ShadowRun
 from hardware_sim.demo.cells import lanes
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import SystemClock
@@ -80,7 +80,9 @@ def _update(bundle_path: Path, folder: Path, runtime: str, cells: Path) -> dict[
             },
         }
     )
-    box = Box(settings, SystemClock(), transport=broker.transport(), actuator=RecordingActuator())
+    box = CameraBox(
+        settings, SystemClock(), transport=broker.transport(), actuator=RecordingActuator()
+    )
     running = threading.Thread(target=box.run, daemon=True)
     running.start()
     threading.Event().wait(ALONE_S)
@@ -125,12 +127,12 @@ def _beside(bundle: Bundle, runtime: str) -> dict[str, object]:
     pictures = [
         np.ascontiguousarray(one.transpose(1, 2, 0).squeeze()) for one in bundle.golden.inputs
     ]
-    watch, clock, limits = Watch(), SystemClock(), Limits(budget_s=10.0)
+    watch, clock, limits = ModelWatch(), SystemClock(), DriftLimits(budget_s=10.0)
     took: dict[bool, list[float]] = {False: [], True: []}
     looked = 0
     for block in range(BLOCKS):
         shaded = bool(block % 2)
-        shadow = Shadow(candidate, PARTS_A_BLOCK, limits, clock) if shaded else None
+        shadow = ShadowRun(candidate, PARTS_A_BLOCK, limits, clock) if shaded else None
         if shadow is not None:
             shadow.start()
         watch.shade(shadow)

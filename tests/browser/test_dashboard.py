@@ -61,7 +61,9 @@ def run_parts(server: Server, *, first: int) -> None:
     """One device works through some parts, sure of most and unsure of LEVELS."""
     device = Device(server, Address("plant", "line-1", "box-1"))
     now = time.time()
-    device.say(wire.State("online", "b1", now, "tiny 1.0.0", "openvino", "folder", first + 20, 0))
+    device.say(
+        wire.StateMessage("online", "b1", now, "tiny 1.0.0", "openvino", "folder", first + 20, 0)
+    )
     rows = []
     for number, level in enumerate(LEVELS, start=first):
         payload = escalation(server.bundle, number, level=level)

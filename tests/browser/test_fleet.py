@@ -17,10 +17,10 @@ from cloud.web.http_server import HttpServer
 from cloud.web.pages import STATIC
 from cloud.web.problems import handle_problems
 from fleet.rollouts.pages import FleetPages
-from fleet.rollouts.plan import Plan, Ring
+from fleet.rollouts.plan import Ring, RolloutPlan
 from tests.fleet.rollouts.plant import NEW, Plant
 
-GATED = Plan(
+GATED = RolloutPlan(
     rings=(
         Ring(name="canary", devices=1),
         Ring(name="5 %", share=0.05),

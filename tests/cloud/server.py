@@ -94,7 +94,7 @@ class Device:
         self.transport.start()
         assert self.transport.wait_until_connected(PATIENCE_S)
 
-    def say(self, state: wire.State) -> None:
+    def say(self, state: wire.StateMessage) -> None:
         self.transport.publish(self.address.topic("state"), wire.encode(state), retain=True)
 
     def escalate(self, payload: bytes) -> wire.CloudVerdict:

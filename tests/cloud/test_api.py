@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from cloud.health.monitor import BrokerHealth, DatabaseHealth, Health, QueueHealth
+from cloud.health.monitor import BrokerHealth, DatabaseHealth, QueueHealth, ServiceHealth
 from cloud.records.database import Database
 from cloud.records.queries import Records
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.web.app import Backstage, create_app, openapi
 from cloud.web.live import LiveFragments
 from cloud.web.pages import changes, local
@@ -24,8 +24,8 @@ TOKEN = "correct horse battery"  # noqa: S105
 BASE = "http://127.0.0.1"
 
 
-def healthy() -> Health:
-    return Health(
+def healthy() -> ServiceHealth:
+    return ServiceHealth(
         ok=True,
         problems=[],
         broker=BrokerHealth(connected=True, address="127.0.0.1:1883", embedded=True),
@@ -36,7 +36,7 @@ def healthy() -> Health:
     )
 
 
-def ailing() -> Health:
+def ailing() -> ServiceHealth:
     return healthy().model_copy(update={"ok": False, "problems": ["The broker is away."]})
 
 
@@ -60,7 +60,7 @@ def guarded(database: Database) -> Caller:
 def stocked(database: Database) -> None:
     sent = {"decision": "escalate", "verdict": "reject", "decided_by": "cloud"}
     rows = [inspection(1), inspection(2, escalated_bytes=400, **sent), inspection(3)]
-    Store(database).save(rows, [tail(2)], [device()])
+    RecordStore(database).save(rows, [tail(2)], [device()])
 
 
 @pytest.mark.usefixtures("stocked")
@@ -198,7 +198,7 @@ def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
 ) -> None:
     sent = {"decision": "escalate", "verdict": "reject", "decided_by": "cloud"}
     answer = tail(1, kind="crack", kind_probability=0.934, coarseness=4)
-    Store(database).save([inspection(1, **sent), inspection(2, **sent)], [answer, tail(2)])
+    RecordStore(database).save([inspection(1, **sent), inspection(2, **sent)], [answer, tail(2)])
     told = client.get("/api/inspections/box-1/b1/1").json()["tail"]
     assert (told["kind"], told["kind_probability"], told["coarseness"]) == ("crack", 0.934, 4)
     detail = client.get("/inspections/box-1/b1/1").text
@@ -211,21 +211,23 @@ def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
 
 
 def test_a_name_from_a_device_can_not_become_code(client: Caller, database: Database) -> None:
-    Store(database).save([inspection(1, verdict="reject", source="<script>alert(1)</script>")])
+    RecordStore(database).save(
+        [inspection(1, verdict="reject", source="<script>alert(1)</script>")]
+    )
     assert "<script>alert" not in client.get("/inspections/box-1/b1/1").text
 
 
 def test_the_stream_sends_each_fragment_again_only_when_it_has_changed(
     database: Database, clock: ManualClock
 ) -> None:
-    Store(database).save([inspection(1)], devices=[device()])
+    RecordStore(database).save([inspection(1)], devices=[device()])
     live = LiveFragments(Records(database), database, healthy, clock)
     stopping = threading.Event()
 
     async def names() -> list[str]:
         stream = changes(live, stopping, pause_s=0)
         first = [(await anext(stream)).event for _ in range(5)]
-        Store(database).save(devices=[device(problems="lens dirty")])
+        RecordStore(database).save(devices=[device(problems="lens dirty")])
         clock.advance(1.5)
         second = [(await anext(stream)).event for _ in range(2)]
         stopping.set()

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from cloud.configuration.settings import TailSettings
-from cloud.inference.counters import Counters
+from cloud.inference.counters import EventCounters
 from cloud.inference.intake import Intake
 from cloud.inference.queue import WorkQueue
-from cloud.inference.tail import Tail, open_tail
-from cloud.inference.worker import Judge
+from cloud.inference.tail import LoadedTail, open_tail
+from cloud.inference.worker import TailWorker
 from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
 from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
 from cloud.records.writer import RecordsWriter
@@ -43,7 +43,7 @@ ONNX = TailSettings.model_validate({"runtime": "onnx", "threads": 1})
 class FailingStore:
     """A store whose database can be taken away."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RecordStore) -> None:
         self._store = store
         self.down = False
 
@@ -64,19 +64,19 @@ class FailingStore:
 class Plant:
     """One device and one worker, whose threads the test turns by hand."""
 
-    def __init__(self, database: Database, tail: Tail) -> None:
+    def __init__(self, database: Database, tail: LoadedTail) -> None:
         self.broker = MemoryBroker()
         self.device = self.broker.transport()
         self.cloud = self.broker.transport()
         self.clock = ManualClock(utc=NOON)
         self.database = database
         self.records = Records(database)
-        self.store = FailingStore(Store(database))
+        self.store = FailingStore(RecordStore(database))
         self.writer = RecordsWriter(self.store, keep_maps=100)
-        self.counters = Counters()
+        self.counters = EventCounters()
         self.queue = WorkQueue(self.clock, capacity=50, max_batch=8, max_wait_s=0)
         tails = {tail.bundle.manifest.pair: tail}
-        self.judge = Judge(
+        self.judge = TailWorker(
             queue=self.queue,
             tails=tails,
             transport=self.cloud,
@@ -124,12 +124,12 @@ def decoded(bundle: Bundle, payload: bytes) -> NDArray[np.int8]:
 
 
 @pytest.fixture(scope="module")
-def tail(bundle: Bundle) -> Tail:
+def tail(bundle: Bundle) -> LoadedTail:
     return open_tail(bundle, ONNX)
 
 
 @pytest.fixture
-def plant(database: Database, tail: Tail) -> Plant:
+def plant(database: Database, tail: LoadedTail) -> Plant:
     return Plant(database, tail)
 
 
@@ -265,10 +265,10 @@ def malformed(bundle: Bundle) -> dict[str, tuple[str, bytes]]:
         "an unknown verdict": ("inspections", batch(1, row(1, verdict="maybe"))),
         "a time that is no number": ("inspections", batch(1, row(1, inspected_at=float("nan")))),
         "a negative size": ("inspections", batch(1, row(1, frame_bytes=-1))),
-        "a state with a body": ("state", wire.encode(wire.State("online", "b", 1.0), b"x")),
+        "a state with a body": ("state", wire.encode(wire.StateMessage("online", "b", 1.0), b"x")),
         "a state counted beyond 64 bits": (
             "state",
-            wire.encode(wire.State("online", "b", 1.0, inspected=2**63)),
+            wire.encode(wire.StateMessage("online", "b", 1.0, inspected=2**63)),
         ),
     }
 
@@ -348,7 +348,7 @@ def test_a_receipt_that_can_not_be_sent_leaves_the_rows_stored(plant: Plant) -> 
 
 
 def test_states_are_remembered_and_a_cleared_one_is_ignored(plant: Plant) -> None:
-    state = wire.State("online", "b1", NOON, inspected=5, problems=("lens dirty",))
+    state = wire.StateMessage("online", "b1", NOON, inspected=5, problems=("lens dirty",))
     plant.device.publish(DEVICE.topic("state"), wire.encode(state), retain=True)
     plant.device.publish(DEVICE.topic("state"), b"", retain=True)
     plant.work()
@@ -372,7 +372,7 @@ class BrokenRuntime:
 
 
 def test_a_score_that_is_no_number_rejects(database: Database, bundle: Bundle) -> None:
-    plant = Plant(database, Tail(bundle, BrokenRuntime(float("nan"))))
+    plant = Plant(database, LoadedTail(bundle, BrokenRuntime(float("nan"))))
     plant.escalate(escalation(bundle, 1, level=-2))
     plant.work()
     assert plant.verdicts[0][0].verdict == "reject"

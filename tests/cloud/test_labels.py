@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from cloud.labels.delivery import AGAIN_S, LabelPost
+from cloud.labels.delivery import AGAIN_S, LabelDelivery
 from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
 from cloud.records.queries import Records
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.web.wording import story
 from shared.clock import ManualClock
 from shared.contracts import DeviceState, InspectionKey, Verdict
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import Labelled, LabelledRow, LabelRow, Labels, State, decode, encode
+from shared.wire import LabelKeptRow, LabelRow, Labels, LabelsKept, StateMessage, decode, encode
 from tests.cloud.makers import DEVICE, NOON, inspection, review, tail
 
 
@@ -29,11 +29,11 @@ class PostRig:
         self.clock = ManualClock(utc=NOON + 100)
         self.database = Database(url)
         self.database.migrate()
-        self.store, self.records = Store(self.database), Records(self.database)
+        self.store, self.records = RecordStore(self.database), Records(self.database)
         self.store.save([inspection(n) for n in range(1, 6)], [tail(9)])
         self.broker = MemoryBroker()
         self.cloud, self.device = self.broker.transport(), self.broker.transport()
-        self.post = LabelPost(StoredLabels(self.database), self.cloud, self.clock)
+        self.post = LabelDelivery(StoredLabels(self.database), self.cloud, self.clock)
         # Its thread would race with the test.
         self.post._thread.start = lambda: None  # type: ignore[method-assign]
         self.post.start()
@@ -46,12 +46,12 @@ class PostRig:
         self.store.review(review(sequence, verdict=verdict, reviewed_at=at))
 
     def is_now(self, state: DeviceState, boot: str = "b1", address: Address = DEVICE) -> None:
-        payload = encode(State(state, boot, 1.0))
+        payload = encode(StateMessage(state, boot, 1.0))
         self.device.publish(address.topic("state"), payload, retain=True)
 
     def answer(self, row: LabelRow, *, kept: bool = True) -> None:
-        said = LabelledRow(row.boot, row.sequence, row.said_at, kept)
-        self.device.publish(DEVICE.topic("labelled"), encode(Labelled([said])))
+        said = LabelKeptRow(row.boot, row.sequence, row.said_at, kept)
+        self.device.publish(DEVICE.topic("labelled"), encode(LabelsKept([said])))
 
     def seen(self, sequence: int) -> tuple[float | None, bool | None]:
         view = self.records.inspection(InspectionKey("box-1", "b1", sequence))
@@ -143,7 +143,7 @@ def test_a_device_gets_only_its_own_labels(rig: PostRig) -> None:
     assert not rig.got
 
 
-@pytest.mark.parametrize("payload", [b"", b"junk", encode(State("online", "b", 1.0))])
+@pytest.mark.parametrize("payload", [b"", b"junk", encode(StateMessage("online", "b", 1.0))])
 def test_an_answer_that_is_none_changes_nothing(rig: PostRig, payload: bytes) -> None:
     rig.is_now("online")
     rig.say(2)
@@ -154,7 +154,7 @@ def test_an_answer_that_is_none_changes_nothing(rig: PostRig, payload: bytes) ->
 
 def test_the_thread_sends_and_ends(tmp_path: Path) -> None:
     rig = PostRig(f"sqlite:///{tmp_path / 'records.db'}")
-    post = LabelPost(StoredLabels(rig.database), rig.cloud, rig.clock)
+    post = LabelDelivery(StoredLabels(rig.database), rig.cloud, rig.clock)
     rig.say(2)
     rig.is_now("online")
     post.start()

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cloud.configuration.settings import TailSettings
-from cloud.inference.tail import Tail, open_tail
+from cloud.inference.tail import LoadedTail, open_tail
 from cloud.records.database import Database
 from edge.inspection.inspector import Inspector
 from shared.bundles.bundle import Bundle, write_bundle
@@ -65,7 +65,7 @@ def shipped() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def served(shipped: Bundle) -> Tail:
+def served(shipped: Bundle) -> LoadedTail:
     settings = {"runtime": "onnx", "threads": 1, "max_batch": 1}
     return open_tail(shipped, TailSettings.model_validate(settings))
 
@@ -96,7 +96,7 @@ def box(
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_noise_is_sent_within_the_cap_decoded_exactly_and_answered(
-    box: Box, database: Database, served: Tail, shipped: Bundle, name: str
+    box: Box, database: Database, served: LoadedTail, shipped: Bundle, name: str
 ) -> None:
     frame = replace(box.rig.frame(GOOD), pixels=PICTURES[name])
     symbols = box.inspector.look(frame).symbols

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud.configuration.settings import TailSettings
-from cloud.inference.registry import Rack
+from cloud.inference.registry import TailRegistry
 from shared.bundles.bundle import Bundle
 from shared.errors import BundleError
 from shared.plugins.services import ServedTail
@@ -22,7 +22,7 @@ def larger(tmp_path: Path) -> Bundle:
 
 
 def test_a_tail_is_served_beside_the_others(bundle: Bundle, larger: Bundle) -> None:
-    rack = Rack([bundle.path], SETTINGS)
+    rack = TailRegistry([bundle.path], SETTINGS)
     before = rack[bundle.manifest.pair]
     assert rack.serve(larger.path) == ServedTail(larger.manifest.pair, larger.id)
     assert set(rack) == {bundle.manifest.pair, larger.manifest.pair}
@@ -30,14 +30,14 @@ def test_a_tail_is_served_beside_the_others(bundle: Bundle, larger: Bundle) -> N
 
 
 def test_serving_what_is_served_keeps_the_tail_that_runs(bundle: Bundle) -> None:
-    rack = Rack([bundle.path], SETTINGS)
+    rack = TailRegistry([bundle.path], SETTINGS)
     before = rack[bundle.manifest.pair]
     rack.serve(bundle.path)
     assert rack[bundle.manifest.pair] is before
 
 
 def test_a_bundle_that_can_not_be_served_changes_nothing(bundle: Bundle, larger: Bundle) -> None:
-    rack = Rack([bundle.path], SETTINGS)
+    rack = TailRegistry([bundle.path], SETTINGS)
     (larger.path / "tail.onnx").write_bytes(b"torn")
     with pytest.raises(BundleError):
         rack.serve(larger.path)
@@ -47,7 +47,7 @@ def test_a_bundle_that_can_not_be_served_changes_nothing(bundle: Bundle, larger:
 def test_a_dropped_tail_is_gone_and_dropping_it_again_is_no_error(
     bundle: Bundle, larger: Bundle
 ) -> None:
-    rack = Rack([bundle.path, larger.path], SETTINGS)
+    rack = TailRegistry([bundle.path, larger.path], SETTINGS)
     rack.drop(larger.manifest.pair)
     rack.drop(larger.manifest.pair)
     assert set(rack) == {bundle.manifest.pair}

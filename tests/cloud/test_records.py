@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 
 from cloud.records.database import MIGRATIONS, Database
 from cloud.records.queries import Filter, Records
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError, SettingsError
@@ -58,7 +58,7 @@ def test_what_an_earlier_version_stored_is_still_there_after_migrating(empty_url
 
 
 def test_migrating_twice_changes_nothing(every_database: Database) -> None:
-    Store(every_database).save([inspection(1)])
+    RecordStore(every_database).save([inspection(1)])
     every_database.migrate()
     assert Records(every_database).inspection(KEY) is not None
 
@@ -72,7 +72,7 @@ def test_tables_of_a_newer_version_are_refused_with_what_to_do(every_database: D
 
 
 def test_what_is_stored_under_a_key_stays_as_it_was(every_database: Database) -> None:
-    store, records = Store(every_database), Records(every_database)
+    store, records = RecordStore(every_database), Records(every_database)
     store.save([inspection(1), inspection(2)], [tail(1)])
     store.save([inspection(1, verdict="reject"), inspection(3)], [tail(1, verdict="pass")])
     found = records.inspection(KEY)
@@ -84,14 +84,14 @@ def test_what_is_stored_under_a_key_stays_as_it_was(every_database: Database) ->
 
 
 def test_one_key_twice_in_one_commit_is_stored_once(every_database: Database) -> None:
-    Store(every_database).save([inspection(1), inspection(1)], [tail(1), tail(1)])
+    RecordStore(every_database).save([inspection(1), inspection(1)], [tail(1), tail(1)])
     assert summarise(every_database).inspected == 1
 
 
 def test_a_review_is_kept_beside_what_was_decided_and_the_last_word_counts(
     every_database: Database,
 ) -> None:
-    store, records = Store(every_database), Records(every_database)
+    store, records = RecordStore(every_database), Records(every_database)
     store.save([inspection(1), inspection(2, decision="escalate", decided_by="cloud")], [tail(2)])
     store.review(review(1, verdict="reject", kind="crack"))
     store.review(review(1, inspector="meyer", reviewed_at=NOON + 99))
@@ -114,7 +114,7 @@ def test_a_review_is_kept_beside_what_was_decided_and_the_last_word_counts(
 def test_an_escalation_can_be_reviewed_before_its_inspection_is_reported(
     every_database: Database,
 ) -> None:
-    store = Store(every_database)
+    store = RecordStore(every_database)
     store.save(tails=[tail(1)])
     store.review(review(1))
     found = Records(every_database).inspection(KEY)
@@ -124,7 +124,7 @@ def test_an_escalation_can_be_reviewed_before_its_inspection_is_reported(
 
 def test_a_late_answer_that_contradicts_is_visible(every_database: Database) -> None:
     late = inspection(1, decision="escalate", verdict="reject", decided_by="deadline")
-    Store(every_database).save([late], [tail(1, verdict="pass")])
+    RecordStore(every_database).save([late], [tail(1, verdict="pass")])
     found = Records(every_database).inspection(KEY)
     assert found is not None
     assert found.contradicted
@@ -134,7 +134,7 @@ def test_a_late_answer_that_contradicts_is_visible(every_database: Database) -> 
 def test_an_escalation_is_shown_before_its_inspection_is_reported(
     every_database: Database,
 ) -> None:
-    Store(every_database).save(tails=[tail(1)])
+    RecordStore(every_database).save(tails=[tail(1)])
     records = Records(every_database)
     found = records.inspection(KEY)
     assert found is not None
@@ -145,7 +145,7 @@ def test_an_escalation_is_shown_before_its_inspection_is_reported(
 def test_a_device_has_its_last_state_and_an_old_will_does_not_undo_it(
     every_database: Database,
 ) -> None:
-    store, records = Store(every_database), Records(every_database)
+    store, records = RecordStore(every_database), Records(every_database)
     store.save(devices=[device(boot="b1")])
     store.save(devices=[device(boot="b2", problems="lens dirty\ndisk full")])
     store.save(devices=[device(boot="b1", state="offline")])
@@ -174,7 +174,7 @@ def test_a_device_has_its_last_state_and_an_old_will_does_not_undo_it(
 )
 def test_filters_choose(every_database: Database, wanted: Filter, parts: list[int]) -> None:
     rejected: dict[str, Any] = {"decision": "escalate", "verdict": "reject"}
-    Store(every_database).save(
+    RecordStore(every_database).save(
         [
             inspection(1),
             inspection(2),
@@ -199,7 +199,7 @@ def test_pages_show_every_inspection_once_newest_first(
     with database.begin() as connection:
         connection.execute(text("DELETE FROM inspections"))
     # Few different times, so that pages break between inspections of one moment.
-    Store(database).save([inspection(n, inspected_at=NOON + at) for n, at in rows])
+    RecordStore(database).save([inspection(n, inspected_at=NOON + at) for n, at in rows])
     seen, cursor = [], None
     while True:
         page = Records(database).inspections(Filter(), limit=limit, cursor=cursor)
@@ -216,7 +216,7 @@ def test_a_cursor_of_another_is_refused(database: Database) -> None:
 
 
 def test_counts_are_by_minute_and_by_end(every_database: Database) -> None:
-    Store(every_database).save(
+    RecordStore(every_database).save(
         [
             inspection(1, inspected_at=NOON - 61),
             inspection(2, inspected_at=NOON - 1),
@@ -236,7 +236,7 @@ def test_counts_are_by_minute_and_by_end(every_database: Database) -> None:
 
 def test_the_summary_adds_up(every_database: Database) -> None:
     sent: dict[str, Any] = {"decision": "escalate", "escalated_bytes": 400, "frame_bytes": 8000}
-    Store(every_database).save(
+    RecordStore(every_database).save(
         [inspection(1), inspection(2, verdict="reject", decided_by="cloud", **sent)], [tail(2)]
     )
     found = summarise(every_database)
@@ -249,7 +249,7 @@ def test_the_summary_adds_up(every_database: Database) -> None:
 
 
 def test_only_the_newest_maps_are_kept(every_database: Database) -> None:
-    store, records = Store(every_database), Records(every_database)
+    store, records = RecordStore(every_database), Records(every_database)
     store.save(tails=[tail(n) for n in range(1, 6)])
     store.clear_maps(2)
     kept = [n for n in range(1, 6) if records.pictures(InspectionKey("box-1", "b1", n))]
@@ -261,7 +261,7 @@ def test_only_the_newest_maps_are_kept(every_database: Database) -> None:
 def test_a_locked_file_is_said_and_nothing_is_half_written(
     database: Database, tmp_path: Path
 ) -> None:
-    store = Store(database)
+    store = RecordStore(database)
     holder = sqlite3.connect(tmp_path / "records.db")
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(RecordsError, match="locked") as caught:
@@ -283,7 +283,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None
         connection.execute("PRAGMA max_page_count = 1")
 
     with pytest.raises(RecordsError, match="full") as caught:
-        Store(full).save([inspection(n, source="x" * 1000) for n in range(1, 500)])
+        RecordStore(full).save([inspection(n, source="x" * 1000) for n in range(1, 500)])
     assert "free some disk space" in caught.value.fix
     assert summarise(full).inspected == 0
     full.close()

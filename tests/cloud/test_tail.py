@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cloud.configuration.settings import TailSettings
-from cloud.inference.tail import Found, Tail, open_tail, open_tails
+from cloud.inference.tail import LoadedTail, TailFinding, open_tail, open_tails
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.errors import BundleMismatch, ParityError, RuntimeUnavailable
@@ -23,14 +23,14 @@ from tests.cloud.makers import symbols_of
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
-def tail(request: pytest.FixtureRequest, bundle: Bundle) -> Tail:
+def tail(request: pytest.FixtureRequest, bundle: Bundle) -> LoadedTail:
     return open_tail(bundle, TailSettings.model_validate({"runtime": request.param, "threads": 1}))
 
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), count=st.integers(1, 8))
 def test_parts_judged_together_get_what_each_gets_alone(
-    tail: Tail, data: st.DataObject, count: int
+    tail: LoadedTail, data: st.DataObject, count: int
 ) -> None:
     symbols = data.draw(arrays(np.int8, (count, *tail.shape), elements=st.integers(-16, 16)))
     maps, scores, kinds = tail.run(symbols)
@@ -60,7 +60,7 @@ def test_a_tail_that_knows_kinds_of_defects_names_the_likeliest(
 def test_kinds_that_are_no_numbers_name_none() -> None:
     maps, scores = np.zeros((2, 8, 8), np.float32), np.zeros(2, np.float32)
     kinds = np.array([[np.nan, 0.5], [0.3, 0.7]], np.float32)
-    found = Found(maps, scores, kinds)
+    found = TailFinding(maps, scores, kinds)
     assert found.kind(0, KINDS) is None
     told = found.kind(1, KINDS)
     assert told is not None
@@ -90,7 +90,9 @@ class WrongRuntime:
 
 def test_outputs_of_another_shape_are_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleMismatch, match=r"tail score has shape \(3, 2\)"):
-        Tail(bundle, WrongRuntime()).run(np.zeros((3, *bundle.manifest.features.shape), np.int8))
+        LoadedTail(bundle, WrongRuntime()).run(
+            np.zeros((3, *bundle.manifest.features.shape), np.int8)
+        )
 
 
 def test_a_device_that_is_not_there_is_said(bundle: Bundle) -> None:

@@ -14,12 +14,12 @@ from edge.agent import Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
 from edge.inspection.inspector import Inspector, Looks
-from edge.inspection.model import Model
+from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import Keep, RingPolicy
 from edge.link.outbox import Outbox
 from edge.link.uplink import Uplink
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
 from shared.clock import ManualClock
@@ -40,7 +40,7 @@ def open_journal(
     max_bytes: int = 1 << 24,
     ring_bytes: int = 1 << 20,
     label_bytes: int = 0,
-    health: Health | None = None,
+    health: BoxHealth | None = None,
 ) -> Journal:
     return Journal.open(
         folder / "journal.db",
@@ -48,7 +48,7 @@ def open_journal(
         ring_bytes=ring_bytes,
         label_bytes=label_bytes,
         device=ADDRESS.device,
-        health=health or Health(),
+        health=health or BoxHealth(),
     )
 
 
@@ -100,7 +100,7 @@ class Rig:
     ) -> None:
         self.folder = folder
         self.clock = ManualClock()
-        self.health = Health()
+        self.health = BoxHealth()
         self.broker = MemoryBroker()
         self.transport: MemoryTransport = self.broker.transport()
         self.recorded = RecordingActuator()
@@ -114,7 +114,7 @@ class Rig:
         )
         self.agent = Agent(
             camera=ScriptedCamera([]),
-            model=Model.of(bundle, inspector or real_inspector(bundle), "onnx CPU"),
+            model=LiveModel.of(bundle, inspector or real_inspector(bundle), "onnx CPU"),
             journal=self.journal,
             uplink=self.uplink,
             actuator=actuator or self.recorded,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.actuator.base import RecordingActuator
-from edge.box import Box
+from edge.box import CameraBox
 from edge.camera.scripted import ScriptedCamera
 from edge.configuration.settings import EdgeSettings, settings_model
 from shared.bundles.bundle import Bundle, write_bundle
@@ -97,7 +97,7 @@ def test_a_folder_of_parts_ends_in_verdicts_at_the_actuator_and_rows_in_the_clou
     broker, actuator = MemoryBroker(), RecordingActuator()
     cloud = FakeCloud(broker, bundle)
     settings = settings_for(tmp_path, bundle)
-    box = Box(settings, SystemClock(), transport=broker.transport(), actuator=actuator)
+    box = CameraBox(settings, SystemClock(), transport=broker.transport(), actuator=actuator)
     box.run()
 
     expected = {part: ["pass", "pass", "reject", "reject"][(part - 1) % 4] for part in range(1, 41)}
@@ -120,7 +120,7 @@ def test_a_second_start_goes_on_where_the_first_one_ended(
     for limit in (10, 25):
         actuator = RecordingActuator()
         settings = settings_for(tmp_path, bundle, camera={**camera, "limit": limit})
-        Box(settings, SystemClock(), transport=broker.transport(), actuator=actuator).run()
+        CameraBox(settings, SystemClock(), transport=broker.transport(), actuator=actuator).run()
         told += [actuation.part for actuation in actuator.actuations]
     assert sorted(told) == list(range(1, 26))
     assert len(cloud.stored) == 25
@@ -134,7 +134,7 @@ def test_a_box_without_a_cloud_diverts_what_it_is_not_sure_of(
     transport = broker.transport()
     camera = {"kind": "folder", "path": pictures, "limit": 4}
     settings = settings_for(tmp_path, bundle, camera=camera, deadline_ms=1000)
-    box = Box(settings, SystemClock(), transport=transport, actuator=actuator)
+    box = CameraBox(settings, SystemClock(), transport=transport, actuator=actuator)
 
     # Stopped by a signal with the broker away: nothing is waited for.
     def cut_off() -> None:
@@ -151,7 +151,7 @@ def test_the_gate_can_be_overridden(tmp_path: Path, bundle: Bundle, pictures: Pa
     broker, actuator = MemoryBroker(), RecordingActuator()
     FakeCloud(broker, bundle)
     settings = settings_for(tmp_path, bundle, gate={"pass_below": 0.0, "reject_from": 0.0})
-    box = Box(settings, SystemClock(), transport=broker.transport(), actuator=actuator)
+    box = CameraBox(settings, SystemClock(), transport=broker.transport(), actuator=actuator)
     box.run()
     assert set(actuator.verdicts.values()) == {"reject"}
 
@@ -159,7 +159,7 @@ def test_the_gate_can_be_overridden(tmp_path: Path, bundle: Bundle, pictures: Pa
 def test_a_camera_without_pictures_ends_the_run_with_its_error(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    box = Box(
+    box = CameraBox(
         settings_for(tmp_path, bundle),
         SystemClock(),
         transport=MemoryBroker().transport(),
@@ -178,7 +178,9 @@ def test_a_head_that_disagrees_with_its_golden_outputs_never_goes_live(
     manifest = bundle.manifest.model_dump(exclude={"files"})
     broken = write_bundle(tmp_path / "broken", manifest, {**files, HEAD: other})
     with pytest.raises(ParityError):
-        Box(settings_for(tmp_path, broken), SystemClock(), transport=MemoryBroker().transport())
+        CameraBox(
+            settings_for(tmp_path, broken), SystemClock(), transport=MemoryBroker().transport()
+        )
 
 
 def test_a_camera_of_no_installed_kind_is_refused(tmp_path: Path, bundle: Bundle) -> None:
@@ -187,12 +189,12 @@ def test_a_camera_of_no_installed_kind_is_refused(tmp_path: Path, bundle: Bundle
 
     settings = settings_for(tmp_path, bundle).model_copy(update={"camera": Strange(path=tmp_path)})
     with pytest.raises(SettingsError, match="no installed kind takes Strange"):
-        Box(settings, SystemClock(), transport=MemoryBroker().transport())
+        CameraBox(settings, SystemClock(), transport=MemoryBroker().transport())
 
 
 def test_a_box_takes_any_camera_that_it_is_given(tmp_path: Path, bundle: Bundle) -> None:
     broker, camera = MemoryBroker(), ScriptedCamera([])
-    box = Box(
+    box = CameraBox(
         settings_for(tmp_path, bundle), SystemClock(), transport=broker.transport(), camera=camera
     )
     box.run()

@@ -10,7 +10,7 @@ import pytest
 from edge.checks import config_checks
 from edge.configuration.settings import load_edge_settings
 from edge.identity.folder import IdentityFolder
-from edge.identity.settings import IdentitySettings
+from edge.identity.settings import DeviceIdentitySettings
 from fleet.identity.authority import Authority
 from fleet.identity.requests import read_request
 from shared.clock import SystemClock
@@ -56,11 +56,11 @@ def test_paths_start_at_the_configuration(tmp_path: Path) -> None:
 def test_a_door_is_an_https_address_and_nothing_else(door: str, good: bool) -> None:
     values = {"door": door, "ca": "ca.pem"}
     if good:
-        found = IdentitySettings.model_validate(values)
+        found = DeviceIdentitySettings.model_validate(values)
         assert found.door == door.rstrip("/")
     else:
         with pytest.raises(ValueError, match="must be https://HOST:PORT"):
-            IdentitySettings.model_validate(values)
+            DeviceIdentitySettings.model_validate(values)
 
 
 @pytest.mark.parametrize(

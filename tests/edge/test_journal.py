@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from edge.journal.journal import Journal
 from edge.journal.reader import last_part
-from edge.journal.store import BOUND_EVERY, ROW_BYTES, Caps, Store
-from edge.monitoring.health import Health
+from edge.journal.store import BOUND_EVERY, ROW_BYTES, Caps, JournalStore
+from edge.monitoring.health import BoxHealth
 from shared.contracts import Decision, Inspection, Verdict
 from shared.errors import JournalError
 from tests.bundles import GOOD, UNSURE_BAD
@@ -158,7 +158,7 @@ def test_a_disk_that_stays_full_diverts_parts_and_writes_them_later(rig: Rig) ->
 def test_the_ring_never_holds_more_than_its_bytes_and_keeps_the_newest(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("ring") / "journal.db", Caps(1 << 20, 1000))
+    store = JournalStore(tmp_path_factory.mktemp("ring") / "journal.db", Caps(1 << 20, 1000))
     for row_id, size in enumerate(sizes, 1):
         store.keep_picture(row_id, b"x" * size)
         total, newest = store.connection.execute(
@@ -170,7 +170,7 @@ def test_the_ring_never_holds_more_than_its_bytes_and_keeps_the_newest(
 
 
 def test_a_picture_larger_than_the_ring_is_not_kept(tmp_path: Path) -> None:
-    store = Store(tmp_path / "journal.db", Caps(1 << 20, 100))
+    store = JournalStore(tmp_path / "journal.db", Caps(1 << 20, 100))
     store.keep_picture(1, b"x" * 50)
     store.keep_picture(2, b"x" * 101)
     assert [row["id"] for row in rows_in(tmp_path, "frames")] == [1]
@@ -182,7 +182,7 @@ def test_the_oldest_inspections_go_and_unsent_ones_are_counted(
     tmp_path: Path, acknowledged: bool
 ) -> None:
     bound, count = 300, 3 * BOUND_EVERY
-    health = Health()
+    health = BoxHealth()
     journal = open_journal(tmp_path, max_bytes=bound * ROW_BYTES, health=health)
     for sequence in range(1, count + 1):
         journal.record(decided(journal, sequence), None, None)
@@ -235,8 +235,8 @@ def test_the_writing_thread_commits_everything_before_it_ends(tmp_path: Path) ->
 def test_two_agents_can_not_share_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     limits = {"max_bytes": 1 << 20, "ring_bytes": 0}
-    first = Journal.open(path, **limits, device="box-1", health=Health())
+    first = Journal.open(path, **limits, device="box-1", health=BoxHealth())
     with pytest.raises(JournalError, match="in use by another agent"):
-        Journal.open(path, **limits, device="box-2", health=Health())
+        Journal.open(path, **limits, device="box-2", health=BoxHealth())
     first.close()
-    Journal.open(path, **limits, device="box-1", health=Health()).close()
+    Journal.open(path, **limits, device="box-1", health=BoxHealth()).close()

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from edge.journal.journal import Journal
 from edge.journal.schema import _FIRST, connect
-from edge.journal.store import Caps, Store
-from edge.link.labels import LabelBox
+from edge.journal.store import Caps, JournalStore
+from edge.link.labels import LabelReceiver
 from shared.contracts import Verdict
 from shared.errors import JournalError
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import Labelled, LabelledRow, LabelRow, Labels, Receipt, decode, encode
+from shared.wire import LabelKeptRow, LabelRow, Labels, LabelsKept, Receipt, decode, encode
 from tests.edge.rigs import commit, open_journal, rows_in
 from tests.edge.test_journal import decided
 
@@ -36,10 +36,12 @@ class LabelRig:
         self.broker = MemoryBroker()
         self.device, self.cloud = self.broker.transport(), self.broker.transport()
         self.health = self.journal._health
-        LabelBox(self.journal, self.device, ADDRESS, domain="hall 3", health=self.health).listen()
+        LabelReceiver(
+            self.journal, self.device, ADDRESS, domain="hall 3", health=self.health
+        ).listen()
         self.device.start()
         self.cloud.start()
-        self.answers: list[Labelled] = []
+        self.answers: list[LabelsKept] = []
         self.cloud.subscribe(ADDRESS.topic("labelled"), self._answered)
         for sequence in range(1, 5):
             picture = b"picture %d" % sequence if sequence < 4 else None
@@ -56,7 +58,7 @@ class LabelRig:
         return rows_in(self.folder, "labelled")
 
     def _answered(self, delivery: Delivery) -> None:
-        self.answers.append(decode(delivery.payload, Labelled)[0])
+        self.answers.append(decode(delivery.payload, LabelsKept)[0])
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_a_label_takes_the_picture_out_of_the_ring_into_a_quota_of_its_own(rig: 
         b"picture 2",
     )
     assert [row["id"] for row in rows_in(rig.folder, "frames")] == [1, 3]
-    assert rig.answers == [Labelled([LabelledRow(rig.journal.boot, 2, 5.0, kept=True)])]
+    assert rig.answers == [LabelsKept([LabelKeptRow(rig.journal.boot, 2, 5.0, kept=True)])]
 
 
 def test_a_label_whose_picture_is_gone_is_answered_so(rig: LabelRig) -> None:
@@ -128,7 +130,7 @@ def test_labelled_pictures_keep_within_their_bytes(
     tmp_path_factory: pytest.TempPathFactory, shown: list[tuple[int, Verdict]]
 ) -> None:
     folder = tmp_path_factory.mktemp("labels")
-    store = Store(folder / "journal.db", Caps(1 << 20, 1 << 20, 1000))
+    store = JournalStore(folder / "journal.db", Caps(1 << 20, 1 << 20, 1000))
     for row_id, (size, verdict) in enumerate(shown, 1):
         journal_row(store, row_id)
         store.keep_picture(row_id, b"x" * size)
@@ -143,7 +145,7 @@ def test_labelled_pictures_keep_within_their_bytes(
 
 
 def test_a_flood_of_good_parts_does_not_drown_the_defects(tmp_path: Path) -> None:
-    store = Store(tmp_path / "journal.db", Caps(1 << 20, 1 << 20, 1000))
+    store = JournalStore(tmp_path / "journal.db", Caps(1 << 20, 1 << 20, 1000))
     verdicts: list[Verdict] = ["reject", "reject", *["pass"] * 30]  # type: ignore[list-item]
     for row_id, verdict in enumerate(verdicts, 1):
         journal_row(store, row_id)
@@ -154,7 +156,7 @@ def test_a_flood_of_good_parts_does_not_drown_the_defects(tmp_path: Path) -> Non
     store.close()
 
 
-def journal_row(store: Store, row_id: int) -> None:
+def journal_row(store: JournalStore, row_id: int) -> None:
     store.connection.execute(
         "INSERT INTO inspections (id, boot, sequence, part, decision, score, inspected_at, "
         "edge_ms, escalated_bytes, frame_bytes, source, bundle) "
@@ -182,7 +184,7 @@ def test_a_journal_from_before_labels_is_upgraded_and_loses_nothing(tmp_path: Pa
         # An older agent opens what has its own format: an update may be taken back.
         assert new.execute("PRAGMA user_version").fetchone() == (1,)
     assert after == before
-    became: list[LabelledRow] = []
+    became: list[LabelKeptRow] = []
     journal.label([LabelRow("old", 3, "reject", "crack", 1.0)], "d", became.extend)
     commit(journal)
     assert [row.kept for row in became] == [True]

@@ -13,7 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge.learning.learner_process import Done, Gone, Heard, LearnerProcess, Task, learner_command
+from edge.learning.learner_process import (
+    Gone,
+    Heard,
+    LearnerProcess,
+    Task,
+    TaskDone,
+    learner_command,
+)
 
 # A learner without anything to learn with: it answers each task with its own words.
 SCRIPT = """
@@ -51,7 +58,7 @@ def ear() -> Iterator[Ear]:
 def test_tasks_are_answered_in_turn(ear: Ear) -> None:
     for name in ("one", "two"):
         ear.learner.give(Task(name, "message", ""))
-    assert [ear.next(), ear.next()] == [Done("one", "a"), Done("two", "a")]
+    assert [ear.next(), ear.next()] == [TaskDone("one", "a"), TaskDone("two", "a")]
 
 
 def test_a_learner_gives_way_to_everything_else_from_its_first_instruction(ear: Ear) -> None:
@@ -73,7 +80,7 @@ def test_a_learner_stands_still_and_goes_on(ear: Ear) -> None:
         pause.wait(0.05)
     ear.learner.give(Task("two", "", ""))
     ear.learner.go_on()
-    assert ear.next() == Done("two", "a")
+    assert ear.next() == TaskDone("two", "a")
 
 
 def test_a_paused_learner_can_be_ended(ear: Ear) -> None:
@@ -94,7 +101,7 @@ def test_a_crash_is_heard_with_its_cause(ear: Ear) -> None:
 def test_what_a_learner_mumbles_is_passed_over(ear: Ear) -> None:
     ear.learner.give(Task("one", "", "mumble"))
     ear.learner.give(Task("two", "", ""))
-    assert ear.next() == Done("two", "a")
+    assert ear.next() == TaskDone("two", "a")
 
 
 def test_the_agent_has_neither_torch_nor_flower_in_memory() -> None:

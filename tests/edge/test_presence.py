@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from edge.link.presence import EVERY_S, MAX_PROBLEMS, Presence, Snapshot
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import ManualClock
 from shared.transport.memory import MemoryBroker, MemoryTransport
-from shared.wire import State, decode
+from shared.wire import StateMessage, decode
 from tests.edge.rigs import ADDRESS
 
 TOPIC = ADDRESS.topic("state")
@@ -36,8 +36,8 @@ class Device:
         self.clock.advance(seconds)
         self.presence.tick()
 
-    def retained(self) -> State:
-        return decode(self.broker.retained[TOPIC].payload, State)[0]
+    def retained(self) -> StateMessage:
+        return decode(self.broker.retained[TOPIC].payload, StateMessage)[0]
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_many_long_problems_still_fit_into_a_message(device: Device) -> None:
 
 
 def test_a_problem_is_shown_until_it_is_solved_and_without_passwords() -> None:
-    health = Health()
+    health = BoxHealth()
     health.problem("camera", "rtsp://me:secret@host/1 is away")
     health.problem("actuator", "no answer")
     assert health.problems == ("actuator: no answer", "camera: rtsp://***@host/1 is away")

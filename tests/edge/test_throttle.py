@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.learning.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, RATIO, Throttle, p99
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared.clock import ManualClock
 
 
@@ -16,7 +16,7 @@ class Line:
 
     def __init__(self, *, slower: float = 1.0) -> None:
         self.clock = ManualClock()
-        self.health = Health()
+        self.health = BoxHealth()
         self.throttle = Throttle(self.health, self.clock)
         self.slower = slower
         self.learned_s = 0.0

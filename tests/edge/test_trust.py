@@ -12,12 +12,18 @@ import pytest
 import urllib3
 from tuf.api.metadata import Targets
 
-from edge.updates.transfer.fetch import Door, Fetcher, open_pool
-from edge.updates.trust.releases import Found, KnownReleases, Payload, ReleasesUnreachable, Trusts
+from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
+from edge.updates.trust.releases import (
+    KnownReleases,
+    Payload,
+    ReleasesUnreachable,
+    SignedRelease,
+    Trusts,
+)
 from edge.updates.trust.time_floor import LowestTime
 from edge.updates.trust.tuf_client import Trust
 from fleet.releases.keys import make_key
-from fleet.releases.release_builder import Word
+from fleet.releases.release_builder import ReleaseNote
 from shared.clock import ManualClock
 from shared.errors import ReleaseError
 from shared.releases import ReleaseFacts
@@ -51,7 +57,7 @@ class Device:
 
     def trust(self) -> Trust:
         """As after a start."""
-        return Trust(self.folder, Door(self._url), self._root, self.clock)
+        return Trust(self.folder, GatewayEndpoint(self._url), self._root, self.clock)
 
 
 @pytest.fixture
@@ -94,7 +100,7 @@ def test_a_fake_tells_what_it_was_given() -> None:
     facts = ReleaseFacts(
         kind="model", name="a", version="1", counter=1, deltas={"b" * 64: "models/a/1.from-b.zst"}
     )
-    found = Found(facts.path, 9, "c" * 64, facts)
+    found = SignedRelease(facts.path, 9, "c" * 64, facts)
     patch = Payload("models/a/1.from-b.zst", 3, "d" * 64)
     known: Trusts = KnownReleases("http://x", {facts.path: found}, {patch.path: patch})
     known.refresh()
@@ -336,7 +342,7 @@ def test_a_new_key_for_models_is_believed_and_the_old_one_no_more(
 
 
 def test_a_release_for_other_hardware_is_refused(device: Device, yard: Yard) -> None:
-    yard.release("1.1.0", Word(("arm64",)))
+    yard.release("1.1.0", ReleaseNote(("arm64",)))
     facts = device.trust().find("models/tiny/1.1.0.zip").facts
     facts.require("arm64", 0)
     with pytest.raises(ReleaseError, match=r"is for arm64; this device is x86-64"):
@@ -405,8 +411,8 @@ def test_a_server_that_drips_runs_into_the_limit_of_one_file(
 ) -> None:
     mirror.answer = lambda _path: iter([b"x"] * 50)
     ticks = itertools.count(step=61)
-    fetcher = Fetcher(open_pool(Door(mirror.url)), monotonic=lambda: float(next(ticks)))
-    trust = Trust(device.folder, Door(mirror.url), yard.root, device.clock, fetcher)
+    fetcher = Fetcher(open_pool(GatewayEndpoint(mirror.url)), monotonic=lambda: float(next(ticks)))
+    trust = Trust(device.folder, GatewayEndpoint(mirror.url), yard.root, device.clock, fetcher)
     with pytest.raises(ReleasesUnreachable, match="took more than 60 s"):
         trust.refresh()
 

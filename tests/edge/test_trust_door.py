@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from edge.updates.transfer.fetch import Door, open_pool
+from edge.updates.transfer.fetch import GatewayEndpoint, open_pool
 from edge.updates.trust.releases import ReleasesUnreachable
 from edge.updates.trust.tuf_client import Trust
 from fleet.identity.authority import Authority
@@ -18,7 +18,7 @@ from fleet.releases.drafts import Drafts
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
 from fleet.releases.release_builder import Adding
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.clock import SystemClock
 from tests.bundles import make_bundle
 from tests.fleet.identity.rigs import open_door, open_office
@@ -35,7 +35,7 @@ class Site:
     folder: Path
 
     def trust(self, ca: Path) -> Trust:
-        door = Door(f"{self.url}/releases", ca)
+        door = GatewayEndpoint(f"{self.url}/releases", ca)
         return Trust(self.folder / "trust", door, self.root, SystemClock())
 
 
@@ -43,7 +43,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     clock = SystemClock()
     with open_office(tmp_path / "fleet", clock) as office:
-        store = Store(office.folder)
+        store = ReleaseStore(office.folder)
         found_repository(store, tmp_path / "stick", clock)
         drafts = Drafts(store, clock)
         Adding(drafts).add_model(make_bundle(tmp_path / "bundle").path, EVERYWHERE)
@@ -57,7 +57,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_releases_come_through_the_fleets_own_door_by_ranges(site: Site) -> None:
     trust = site.trust(site.ca)
     found = trust.find(MODEL)
-    with open_pool(Door(site.url, site.ca)) as pool:
+    with open_pool(GatewayEndpoint(site.url, site.ca)) as pool:
         part = pool.request("GET", trust.url(found), headers={"Range": "bytes=4-9"})
     assert (part.status, len(part.data)) == (206, 6)
 
@@ -70,7 +70,7 @@ def test_a_door_of_another_authority_is_not_believed(site: Site, tmp_path: Path)
 
 def test_a_pool_asks_for_certificates_unless_told_otherwise(site: Site) -> None:
     with (
-        open_pool(Door(site.url)) as pool,
+        open_pool(GatewayEndpoint(site.url)) as pool,
         pytest.raises(urllib3.exceptions.MaxRetryError, match=r"(?i)certificate"),
     ):
         pool.request("GET", f"{site.url}/releases/metadata/1.root.json")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from edge.updates.transfer.fetch import Door
+from edge.updates.transfer.fetch import GatewayEndpoint
 from edge.updates.trust.tuf_client import Trust
 from shared.clock import ManualClock
 from shared.errors import ReleaseError
@@ -155,11 +155,11 @@ def test_expired_local_metadata_is_used_for_updating(
     repo.signed("timestamp").expires = now + timedelta(days=7)
     repo.publish("timestamp")
     root = repo.published["root"][0]
-    Trust(tmp_path / "trust", Door(mirror.url), root, clock).refresh()
+    Trust(tmp_path / "trust", GatewayEndpoint(mirror.url), root, clock).refresh()
     repo.signed("timestamp").expires = now + timedelta(days=21)
     repo.publish_all("targets")
     clock.advance(18 * 86_400)
-    Trust(tmp_path / "trust", Door(mirror.url), root, clock).refresh()
+    Trust(tmp_path / "trust", GatewayEndpoint(mirror.url), root, clock).refresh()
 
 
 def test_delegated_targets_expired(client: Client, repo: Simulator) -> None:
@@ -184,12 +184,14 @@ def test_expired_local_delegated_targets(
     repo.signed("delegated").expires = now + timedelta(days=7)
     repo.publish_all("delegated", "targets")
     root = repo.published["root"][0]
-    assert Trust(tmp_path / "trust", Door(mirror.url), root, clock).payload("path/target")
+    assert Trust(tmp_path / "trust", GatewayEndpoint(mirror.url), root, clock).payload(
+        "path/target"
+    )
     if renewed:
         repo.signed("delegated").expires = now + timedelta(days=21)
         repo.publish_all("delegated")
     clock.advance(18 * 86_400)
-    later = Trust(tmp_path / "trust", Door(mirror.url), root, clock)
+    later = Trust(tmp_path / "trust", GatewayEndpoint(mirror.url), root, clock)
     if renewed:
         assert later.payload("path/target")
     else:

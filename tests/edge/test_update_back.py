@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.inspection.model import Model
+from edge.inspection.model import LiveModel
 from edge.updates.base import Label
 from edge.updates.disk import RealDisk
-from edge.updates.drift import Limits
+from edge.updates.drift import DriftLimits
 from edge.updates.hosts.models import ModelHost
-from edge.updates.observation import Watch
+from edge.updates.observation import ModelWatch
 from edge.updates.slots import FolderSlots
 from shared.bundles.bundle import Bundle, pack_bundle
 from shared.clock import ManualClock
@@ -40,11 +40,11 @@ class Scores:
 class Swapped:
     """Stands where the agent does: takes the model and lets it see parts."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: ModelWatch) -> None:
         self._watch = watch
-        self._model: Model | None = None
+        self._model: LiveModel | None = None
 
-    def swap(self, model: Model) -> float:
+    def swap(self, model: LiveModel) -> float:
         self._model = model
         return 0.0
 
@@ -76,21 +76,21 @@ def test_only_a_release_that_is_newer_must_find_what_was_usual(
         pack_bundle(bundle, path)
         slots.name(slot, label(counters[slot]))  # type: ignore[arg-type,index]
     slots.mark(SlotRecord("b"))
-    watch, clock = Watch(), ManualClock()
+    watch, clock = ModelWatch(), ManualClock()
 
-    def opens(opened: Bundle) -> Model:
-        return Model.of(opened, Scores(*GOOD), "scripted")
+    def opens(opened: Bundle) -> LiveModel:
+        return LiveModel.of(opened, Scores(*GOOD), "scripted")
 
     host = ModelHost(
         slots=slots,
         factory=bundle.path,
         opens=opens,
         watch=watch,
-        limits=Limits(budget_s=0.5),
+        limits=DriftLimits(budget_s=0.5),
         clock=clock,
         started="b",
     )
-    agent, blind = Swapped(watch), Model.of(bundle, Scores(*BLIND), "scripted")
+    agent, blind = Swapped(watch), LiveModel.of(bundle, Scores(*BLIND), "scripted")
     host.attach(agent, blind)
     agent.swap(blind)
     agent.inspect(PARTS)

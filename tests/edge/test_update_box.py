@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from edge.actuator.base import RecordingActuator
-from edge.box import Box
+from edge.box import CameraBox
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
 from edge.configuration.settings import EdgeSettings
@@ -25,7 +25,7 @@ from shared.releases import ReleaseFacts
 from shared.runtime.base import open_runtime
 from shared.topics import everyone
 from shared.transport.memory import MemoryBroker
-from shared.wire import Desired, Escalation, Reported, State, decode, encode
+from shared.wire import Desired, Escalation, Reported, StateMessage, decode, encode
 from tests.bundles import BAD, GOOD, UNSURE_BAD, UNSURE_GOOD, make_bundle, picture
 from tests.edge.rigs import ADDRESS, rows_in
 from tests.edge.test_box import FakeCloud, settings_for
@@ -82,12 +82,12 @@ class Site:
         self.cloud = self.broker.transport()
         self.cloud.start()
         self.reports: list[Reported] = []
-        self.states: list[State] = []
+        self.states: list[StateMessage] = []
         self.cloud.subscribe(
             everyone("reply"), lambda d: self.reports.append(decode(d.payload, Reported)[0])
         )
         self.cloud.subscribe(
-            everyone("state"), lambda d: self.states.append(decode(d.payload, State)[0])
+            everyone("state"), lambda d: self.states.append(decode(d.payload, StateMessage)[0])
         )
         FakeCloud(self.broker, bundle)
         (folder / "root.json").write_bytes(self.yard.root)
@@ -109,9 +109,9 @@ class Site:
         }
         return settings_for(self.folder, self.bundle, **{"updates": updates, **changed})
 
-    def start(self) -> Box:
+    def start(self) -> CameraBox:
         self.line = Line()
-        self.box = Box(
+        self.box = CameraBox(
             self.settings(),
             SiteClock(self.yard),
             transport=self.broker.transport(),

@@ -21,7 +21,7 @@ from edge.updates.hosts.launcher import launched
 from edge.updates.hosts.restart import RestartHost
 from edge.updates.progress import Memo
 from edge.updates.service.assembly import app_slot, read_temperature
-from edge.updates.state_machine import Machine
+from edge.updates.state_machine import UpdateMachine
 from shared.clock import ManualClock
 from shared.errors import UpdateError
 from shared.storage.disks import RECORD_BYTES, SectorPair
@@ -159,12 +159,12 @@ def test_an_application_update_over_three_starts(app: AppSlots, tmp_path: Path) 
     asked: list[str] = []
     clock = ManualClock()
 
-    def start() -> Machine:
+    def start() -> UpdateMachine:
         slot = app.booted()
         host = AppHost(app, slot, lambda: asked.append(slot))
         host.attach(lambda: Vitals(5))
         memo = Memo(RealDisk(), tmp_path / "app" / "memo.json")
-        machine = Machine(
+        machine = UpdateMachine(
             "app",
             slots=app,
             host=host,

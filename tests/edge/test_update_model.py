@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.inspection.model import Model
+from edge.inspection.model import LiveModel
 from edge.updates.base import Label, Opinion
-from edge.updates.drift import Limits, Looked, against_candidate, against_trial, psi
+from edge.updates.drift import DriftLimits, Looked, against_candidate, against_trial, psi
 from edge.updates.fakes import MemoryDisk
-from edge.updates.hosts.models import Memory, ModelHost, start_model
-from edge.updates.observation import HANGS_S, Seen, Shadow, Watch
+from edge.updates.hosts.models import ModelHistory, ModelHost, start_model
+from edge.updates.observation import HANGS_S, JudgedPart, ModelWatch, ShadowRun
 from edge.updates.slots import FolderSlots
 from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
@@ -29,7 +29,7 @@ from shared.storage.slots import Slot
 from tests.bundles import picture
 from tests.edge.rigs import Rig, real_inspector
 
-LIMITS = Limits(budget_s=0.1)
+LIMITS = DriftLimits(budget_s=0.1)
 PASS, REJECT, ESCALATE = Decision.PASS, Decision.REJECT, Decision.ESCALATE
 finite = st.floats(0, 1)
 looks = st.builds(Looked, finite, st.sampled_from(list(Decision)), st.floats(0, 0.1))
@@ -157,8 +157,8 @@ def finding(score: float = 0.05) -> Finding:
     return Finding(PASS, score, np.zeros((4, 4, 4), np.int8), np.zeros((8, 8), np.float32))
 
 
-def seen(part: int = 1) -> Seen:
-    return Seen(Frame(picture(40), part, 0.0, 1.0, f"{part}.png"), looked(0.05 + part / 100))
+def seen(part: int = 1) -> JudgedPart:
+    return JudgedPart(Frame(picture(40), part, 0.0, 1.0, f"{part}.png"), looked(0.05 + part / 100))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def seen(part: int = 1) -> Seen:
     ],
 )
 def test_a_candidate_that_raises_is_refused(error: Exception, word: str) -> None:
-    shadow = Shadow(Candidate(finding(), error), 10, LIMITS, ManualClock())
+    shadow = ShadowRun(Candidate(finding(), error), 10, LIMITS, ManualClock())
     shadow.look(seen())
     opinion = shadow.opinion()
     assert opinion.done
@@ -179,7 +179,7 @@ def test_a_candidate_that_raises_is_refused(error: Exception, word: str) -> None
 def test_a_candidate_that_never_answers_is_refused() -> None:
     clock, wait = ManualClock(), threading.Event()
     candidate = Candidate(finding(), wait=wait)
-    shadow = Shadow(candidate, 10, LIMITS, clock)
+    shadow = ShadowRun(candidate, 10, LIMITS, clock)
     shadow.start()
     shadow.offer(seen())
     while not candidate.frames:
@@ -194,7 +194,7 @@ def test_a_candidate_that_never_answers_is_refused() -> None:
 def test_a_shadow_run_takes_no_part_from_the_line_and_no_time_from_the_live_model() -> None:
     candidate, wait = Candidate(finding(), wait=threading.Event()), threading.Event()
     candidate.wait = wait
-    shadow = Shadow(candidate, 3, LIMITS, SystemClock())
+    shadow = ShadowRun(candidate, 3, LIMITS, SystemClock())
     shadow.start()
     first = seen()
     shadow.offer(first)
@@ -218,7 +218,7 @@ def test_a_shadow_run_takes_no_part_from_the_line_and_no_time_from_the_live_mode
 
 
 def test_the_watch_counts_from_the_last_swap() -> None:
-    watch = Watch()
+    watch = ModelWatch()
     watch.saw(seen().frame, finding(), 0.01)
     watch.failed()
     assert (watch.parts, watch.failures, len(watch.looks)) == (1, 1, 1)
@@ -228,19 +228,19 @@ def test_the_watch_counts_from_the_last_swap() -> None:
 
 def test_what_the_model_before_did_outlives_a_start() -> None:
     disk = MemoryDisk()
-    Memory(disk, Path("/before.json")).keep(line(20))
-    assert Memory(disk, Path("/before.json")).read() == line(20)
+    ModelHistory(disk, Path("/before.json")).keep(line(20))
+    assert ModelHistory(disk, Path("/before.json")).read() == line(20)
     disk.write(Path("/before.json"), 0, b"[[0.1")
-    assert Memory(disk, Path("/before.json")).read() == []
+    assert ModelHistory(disk, Path("/before.json")).read() == []
 
 
 def host_for(rig: Rig, bundle: Bundle, tmp_path: Path) -> tuple[ModelHost, FolderSlots]:
     slots = FolderSlots(MemoryDisk(), tmp_path / "slots", ".zip")
-    watch = Watch()
+    watch = ModelWatch()
     host = ModelHost(
         slots=slots,
         factory=bundle.path,
-        opens=lambda found: Model.of(found, real_inspector(found), "onnx CPU"),
+        opens=lambda found: LiveModel.of(found, real_inspector(found), "onnx CPU"),
         watch=watch,
         limits=LIMITS,
         clock=rig.clock,
@@ -277,7 +277,7 @@ def test_where_no_bundle_can_be_opened_the_start_fails_with_its_reason(
 ) -> None:
     slots = FolderSlots(MemoryDisk(), tmp_path / "slots", ".zip")
 
-    def refuse(_bundle: Bundle) -> Model:
+    def refuse(_bundle: Bundle) -> LiveModel:
         raise ParityError("it disagrees", fix="rebuild it")
 
     with pytest.raises(ParityError):
@@ -286,7 +286,7 @@ def test_where_no_bundle_can_be_opened_the_start_fails_with_its_reason(
 
 def test_open_parts_end_under_the_model_that_judged_them(rig: Rig, bundle: Bundle) -> None:
     rig.show(127)
-    other = Model(
+    other = LiveModel(
         "ffff", "eeee", real_inspector(bundle), bundle.codec, rig.agent.model.cap_bytes, "onnx"
     )
     rig.agent.swap(other)
@@ -310,7 +310,7 @@ def test_a_swap_waits_for_the_part_that_is_being_judged(bundle: Bundle, tmp_path
     judging = threading.Thread(target=lambda: rig.show(40))
     judging.start()
     entered.wait(10)
-    fresh = Model("ffff", "eeee", Slow(), bundle.codec, 100, "onnx")
+    fresh = LiveModel("ffff", "eeee", Slow(), bundle.codec, 100, "onnx")
     swapping = threading.Thread(target=lambda: rig.agent.swap(fresh))
     swapping.start()
     threading.Event().wait(0.05)
@@ -332,7 +332,7 @@ def test_a_payload_of_another_bundle_than_was_signed_is_not_proven(
         slots=slots,
         factory=bundle.path,
         opens=lambda _bundle: rig.agent.model,
-        watch=Watch(),
+        watch=ModelWatch(),
         limits=LIMITS,
         clock=rig.clock,
         started="a",

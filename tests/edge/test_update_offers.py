@@ -8,9 +8,9 @@ import pytest
 
 from edge.updates.base import Patch, Unreachable
 from edge.updates.transfer.download import HttpSource
-from edge.updates.transfer.fetch import Door, open_pool
+from edge.updates.transfer.fetch import GatewayEndpoint, open_pool
 from edge.updates.trust.offers import TrustedOffers
-from edge.updates.trust.releases import Found, KnownReleases, Payload, ReleasesUnreachable
+from edge.updates.trust.releases import KnownReleases, Payload, ReleasesUnreachable, SignedRelease
 from shared.errors import ReleaseError, UpdateError
 from shared.releases import ReleaseFacts
 from tests.edge.update_rigs import content
@@ -26,7 +26,7 @@ def facts(**changed: object) -> ReleaseFacts:
 
 
 def known(**changed: object) -> KnownReleases:
-    found = Found(PATH, 100, "a" * 64, facts(**changed))
+    found = SignedRelease(PATH, 100, "a" * 64, facts(**changed))
     return KnownReleases("http://door", {PATH: found}, {"delta": Payload("delta", 9, "d" * 64)})
 
 
@@ -82,7 +82,7 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture
 def source(mirror: Mirror) -> HttpSource:
-    return HttpSource(open_pool(Door(mirror.url)))
+    return HttpSource(open_pool(GatewayEndpoint(mirror.url)))
 
 
 def test_ranges_put_together_are_the_whole(mirror: Mirror, source: HttpSource) -> None:

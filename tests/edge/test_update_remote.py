@@ -23,7 +23,7 @@ from edge.updates.hosts.remote_settings import (
 from edge.updates.progress import Memo
 from edge.updates.service.updater import DesiredMemory, Updater
 from edge.updates.slots import FolderSlots
-from edge.updates.state_machine import Machine
+from edge.updates.state_machine import UpdateMachine
 from shared.errors import SettingsError
 from shared.storage.slots import SlotRecord
 from shared.transport.memory import MemoryBroker
@@ -163,7 +163,7 @@ class Device:
         self.asked: list[int] = []
         host = SettingsHost(slots, file, slots.booted(), lambda: self.asked.append(1))
         host.attach(lambda: Vitals(3))
-        settings = Machine(
+        settings = UpdateMachine(
             NAME,
             slots=slots,
             host=host,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from edge.monitoring.watchdog import EVERY_S, Heart, heart
+from edge.monitoring.watchdog import EVERY_S, Watchdog, heart
 from shared.clock import ManualClock
 
 
 def test_the_first_beat_asks_for_the_watchdog_and_later_ones_come_now_and_then() -> None:
     clock, said = ManualClock(), list[str]()
-    pulse = Heart(clock, said.append)
+    pulse = Watchdog(clock, said.append)
     for _ in range(30):
         pulse.beat()
         clock.advance(EVERY_S / 10)

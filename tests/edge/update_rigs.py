@@ -10,12 +10,12 @@ from typing import Any
 
 import zstandard
 
-from edge.updates.base import Label, Offer, Patch, Progress, Wanted
-from edge.updates.disk import Disk
+from edge.updates.base import Label, Offer, Patch, UpdateProgress, Wanted
+from edge.updates.disk import DurableFiles
 from edge.updates.fakes import KnownOffers, MemoryDisk, MemorySource, ScriptedHost
 from edge.updates.progress import Memo
 from edge.updates.slots import FolderSlots
-from edge.updates.state_machine import Machine
+from edge.updates.state_machine import UpdateMachine
 from shared.clock import ManualClock
 from shared.storage.slots import Slot, SlotRecord
 
@@ -51,7 +51,7 @@ class Bench:
     wrap   puts something between the machine and a seam: (name, seam) → seam
     """
 
-    disk: Disk = field(default_factory=MemoryDisk)
+    disk: DurableFiles = field(default_factory=MemoryDisk)
     host: ScriptedHost = field(default_factory=ScriptedHost)
     clock: ManualClock = field(default_factory=ManualClock)
     wrap: Callable[[str, Any], Any] = lambda _name, seam: seam
@@ -88,7 +88,7 @@ class Bench:
     def start(self) -> None:
         self.slots = FolderSlots(self.disk, FOLDER, ".zip")
         self.host.now = self.slots.booted()
-        self.machine = Machine(
+        self.machine = UpdateMachine(
             "model",
             slots=self.wrap("slots", self.slots),
             host=self.wrap("host", self.host),
@@ -124,7 +124,7 @@ class Bench:
         raise AssertionError(f"never {phase}, but {self.progress}")
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> UpdateProgress:
         return self.machine.progress
 
     @property
@@ -133,7 +133,7 @@ class Bench:
         return live_on(self.disk)
 
 
-def live_on(disk: Disk) -> str:
+def live_on(disk: DurableFiles) -> str:
     """The target that the record makes live. Raises AssertionError for anything in between."""
     slots = FolderSlots(disk, FOLDER, ".zip")
     record = slots.marked().record

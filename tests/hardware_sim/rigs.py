@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from hardware_sim.camera.faults import CameraFaults, Shot
-from hardware_sim.drawing.parts import GOOD, Part
+from hardware_sim.drawing.parts import GOOD, DrawnPart
 from hardware_sim.line.conveyor import Conveyor, LineSettings
 from hardware_sim.line.ejector import Command, Ejector, EjectorSettings
-from hardware_sim.line.line import Line, Settled, Sight
+from hardware_sim.line.line import Settled, Sight, SimulatedLine
 from shared.clock import ManualClock
 
 GEOMETRY = LineSettings(
@@ -27,12 +27,14 @@ class PlainParts:
         self._wrong = wrong
         self.rates: list[float | None] = []
 
-    def part(self, number: int, *, rate: float | None = None) -> Part:
+    def part(self, number: int, *, rate: float | None = None) -> DrawnPart:
         self.rates.append(rate)
         defective = number % self._wrong == 0 if rate is None else rate > 0.5
         pixels = np.full((16, 16), number % 200, np.uint8)
         mask = np.full((16, 16), defective, np.bool_)
-        return Part(number, pixels, mask, "pit" if defective else GOOD, 0.5 * defective, 0, "plain")
+        return DrawnPart(
+            number, pixels, mask, "pit" if defective else GOOD, 0.5 * defective, 0, "plain"
+        )
 
 
 class LineRig:
@@ -54,7 +56,7 @@ class LineRig:
         started = self.clock.monotonic()
         self.conveyor = Conveyor(geometry, seed=0, started=started, first_part=first_part)
         self.faults = CameraFaults(0)
-        self.line = Line(
+        self.line = SimulatedLine(
             conveyor=self.conveyor,
             source=self.source,
             faults=self.faults,

@@ -17,7 +17,7 @@ from hardware_sim.compute.demands import demands_of, require_honourable
 from hardware_sim.compute.device import SimulatedDevice
 from hardware_sim.compute.heat import Heat
 from hardware_sim.compute.onnx_file import read_graph
-from hardware_sim.compute.profiles import SHIPPED, Profile, load_profile, profile_names
+from hardware_sim.compute.profiles import SHIPPED, DeviceProfile, load_profile, profile_names
 from hardware_sim.compute.runtime import SimulatedRuntime
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, HEAD_FLOAT, TAIL
@@ -247,7 +247,7 @@ def test_an_integer_device_takes_the_int8_head_and_refuses_the_float_one_by_its_
     assert "(Conv): float32, and it takes int8; 100.0% of the arithmetic" in raised.value.message
 
 
-def roomy(profile: Profile) -> Profile:
+def roomy(profile: DeviceProfile) -> DeviceProfile:
     memory = profile.memory_mb.model_copy(update={"value": 1000.0})
     return profile.model_copy(update={"memory_mb": memory})
 

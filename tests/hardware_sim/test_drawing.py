@@ -16,8 +16,8 @@ from hardware_sim.drawing.parts import (
     LOT,
     DefectSettings,
     DrawingSettings,
+    DrawnPart,
     DrawnParts,
-    Part,
 )
 from hardware_sim.drawing.sheet import contact_sheet, write_sheet
 from hardware_sim.drawing.spread import Constant, LogNormal, Normal, Spread, Uniform
@@ -51,7 +51,7 @@ def source(
     return DrawnParts(drawing, seed)
 
 
-def same(one: Part, other: Part) -> bool:
+def same(one: DrawnPart, other: DrawnPart) -> bool:
     return (
         np.array_equal(one.pixels, other.pixels)
         and np.array_equal(one.mask, other.mask)

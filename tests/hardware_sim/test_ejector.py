@@ -14,8 +14,8 @@ from hardware_sim.line.ejector import (
     Cell,
     Command,
     Ejector,
+    EjectorPassage,
     EjectorSettings,
-    Passage,
     TruthTable,
     parse_command,
 )
@@ -29,11 +29,11 @@ PERIOD, LEAD, WINDOW = 1.0, 0.9, 0.4
 
 def passage(
     part: int, *, defective: bool = False, shown: int | None = -1, at: float | None = None
-) -> Passage:
+) -> EjectorPassage:
     """Part n passes at second n; -1: its own picture was shown."""
     at = part * PERIOD if at is None else at
     own = part if shown == -1 else shown
-    return Passage(part, defective, own, at - LEAD, at - 0.02, at, WINDOW)
+    return EjectorPassage(part, defective, own, at - LEAD, at - 0.02, at, WINDOW)
 
 
 def told(part: int, verdict: Verdict, *, at: float | None = None) -> Command:

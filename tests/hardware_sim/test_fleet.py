@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.records.database import Database
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.records.tables import InspectionRecord
 from hardware_sim.processes import child as processes
 from hardware_sim.scale.fleet import Fleet
@@ -142,7 +142,7 @@ def test_records_that_are_missing_or_double_are_counted(tmp_path: Path) -> None:
     database = Database(url)
     database.migrate()
     records = [stored("a", "1", 1, 1), stored("a", "1", 2, 2), stored("a", "2", 1, 2)]
-    Store(database).save([*records, stored("b", "1", 1, 1)])
+    RecordStore(database).save([*records, stored("b", "1", 1, 1)])
     database.close()
     assert count(url, {"a": 2, "b": 1}) == (0, 1)
     # A part of `b` and all of `c` came by and are not there.

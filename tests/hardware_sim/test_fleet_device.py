@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from cloud.broker.embedded import EmbeddedBroker
 from edge.journal.journal import Journals
-from edge.link.outbox import Source
+from edge.link.outbox import UnsentInspections
 from hardware_sim.scale.device import DEADLINE_S, Floor, LightDevice
 from hardware_sim.scale.journal import MemoryJournal
 from hardware_sim.scale.recording import RecordedFindings, Recording, record
 from hardware_sim.scale.schedule import Schedule
 from hardware_sim.scale.sockets import SocketLoop
-from hardware_sim.scale.stopwatch import Tally
+from hardware_sim.scale.stopwatch import EscalationTally
 from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Decision, Finding, Frame, Inspection, InspectionKey
@@ -88,7 +88,7 @@ def live(journal: Journals, sequence: int, life: Life) -> None:
             journal.record(inspection(sequence, Decision.ESCALATE, None), None, None)
 
 
-def told(journal: Source) -> list[tuple[object, ...]]:
+def told(journal: UnsentInspections) -> list[tuple[object, ...]]:
     """What an outbox would send, without what differs by itself."""
     rows = [row for _, row in journal.unsent(100)]
     return [
@@ -185,7 +185,7 @@ class Bench:
     def __init__(self, bundle: Bundle, decision: Decision) -> None:
         self.clock = ManualClock()
         self.schedule = Schedule()
-        self.tally = Tally((0.0, float("inf")))
+        self.tally = EscalationTally((0.0, float("inf")))
         self.broker = MemoryBroker()
         self.cloud = self.broker.transport()
         self.cloud.start()

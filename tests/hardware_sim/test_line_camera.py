@@ -21,13 +21,13 @@ from hardware_sim.line.line import Sight
 from hardware_sim.line.messages import (
     MAX_BODY,
     MAX_HEADER,
-    Ask,
     Beat,
-    Done,
+    CommandDone,
+    CommandRefused,
     Hello,
     Picture,
-    Refused,
-    Watch,
+    StateQuery,
+    WatchCamera,
     from_line,
     receive,
     send,
@@ -245,7 +245,7 @@ def test_a_line_that_vanishes_is_tried_again_until_another_run_answers(
         viewer = Viewer(camera)
         stream, _ = listener.accept()
         with stream:
-            assert receive(stream, to_line) == (Watch(), bytearray())
+            assert receive(stream, to_line) == (WatchCamera(), bytearray())
             send(stream, Hello("first"))
             send(stream, Picture(7, 7.0, 7.4, 1, 1, 1, "drawn"), b"x")
             viewer.wait(1)
@@ -307,7 +307,7 @@ def test_a_picture_of_the_wrong_size_loses_the_connection_not_the_camera(
             with stream:
                 send(stream, Hello("one"))
                 send(stream, Picture(1, 1.0, 1.4, 1, 2, 1, "drawn"), sent)
-                assert receive(stream, to_line) == (Watch(), bytearray())
+                assert receive(stream, to_line) == (WatchCamera(), bytearray())
                 if sent == b"xy":
                     assert summary(viewer.wait(1)) == [("frame", 1)]
                 else:
@@ -321,7 +321,7 @@ def test_a_box_that_does_not_read_loses_the_oldest_frames_and_holds_up_nobody(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lazy:
         lazy.connect(str(path))
-        send(lazy, Watch())
+        send(lazy, WatchCamera())
         assert served.server.watched.wait(WAIT_S)
         large = np.zeros((2048, 2048))
         for part in range(1, 31):
@@ -370,7 +370,7 @@ def test_a_stranger_at_the_socket_is_refused_and_harms_nobody(
         stranger.sendall(wire)
         heard = receive(stranger, from_line)
         assert heard is not None
-        assert isinstance(heard[0], Refused)
+        assert isinstance(heard[0], CommandRefused)
     with LineControl(path) as control:
         assert control.state().photographed == 0
 
@@ -407,7 +407,7 @@ def test_sizes_are_checked_before_anything_is_read_or_sent() -> None:
         with pytest.raises(WireError, match="at most"):
             send(here, Beat(), bytes(MAX_BODY + 1))
         with pytest.raises(WireError, match="at most"):
-            send(here, Refused("x" * MAX_HEADER, ""))
+            send(here, CommandRefused("x" * MAX_HEADER, ""))
         here.sendall(b"\xff\xff\xff\xff\x00\x00\x00\x00")
         with pytest.raises(WireError, match="at most"):
             receive(there, from_line)
@@ -418,12 +418,12 @@ def test_messages_survive_the_way_and_a_cut_one_is_an_end() -> None:
     with there:
         with here:
             send(here, Picture(3, 1.5, 2.5, 2, 2, 1, "a"), b"abcd")
-            send(here, Done())
+            send(here, CommandDone())
             assert receive(there, from_line) == (
                 Picture(3, 1.5, 2.5, 2, 2, 1, "a"), bytearray(b"abcd"),
             )  # fmt: skip
-            assert receive(there, from_line) == (Done(), bytearray())
-            send(here, Ask())
+            assert receive(there, from_line) == (CommandDone(), bytearray())
+            send(here, StateQuery())
             with pytest.raises(WireError, match="can't be read"):
                 receive(there, from_line)
             here.sendall(b"\x00\x00\x00\x09\x00\x00\x00\x00abc")

@@ -16,7 +16,7 @@ import cv2
 import pytest
 
 from edge.actuator.mqtt import MqttActuator, MqttActuatorSettings
-from edge.box import Box
+from edge.box import CameraBox
 from edge.configuration.settings import settings_model
 from hardware_sim.drawing.parts import DrawingSettings
 from hardware_sim.line.cli import line
@@ -62,7 +62,7 @@ class Storage:
         self._transport.publish(address.topic("receipt"), encode(receipt))
 
 
-def a_box(folder: Path, bundle: Bundle, socket: Path, broker: MemoryBroker) -> Box:
+def a_box(folder: Path, bundle: Bundle, socket: Path, broker: MemoryBroker) -> CameraBox:
     """The product's own agent: only its broker is one in memory."""
     settings = settings_model().model_validate(
         {
@@ -80,7 +80,7 @@ def a_box(folder: Path, bundle: Bundle, socket: Path, broker: MemoryBroker) -> B
     clock = SystemClock()
     told = MqttActuatorSettings(topic=DEFAULT_TOPIC)
     actuator = MqttActuator(told, broker.transport(), clock)
-    return Box(settings, clock, transport=broker.transport(), actuator=actuator)
+    return CameraBox(settings, clock, transport=broker.transport(), actuator=actuator)
 
 
 def test_an_agent_inspects_a_simulated_line_and_its_verdicts_reach_the_ejector(

@@ -13,7 +13,7 @@ from hardware_sim.network.packets import (
     CONNECT,
     DUP,
     Framer,
-    Piece,
+    StreamPiece,
     is_puback,
     is_publish_qos_1,
 )
@@ -44,7 +44,7 @@ PACKETS = st.lists(
 )
 
 
-def pieces(framer: Framer, stream: bytes, cuts: list[int]) -> list[Piece]:
+def pieces(framer: Framer, stream: bytes, cuts: list[int]) -> list[StreamPiece]:
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     return [
         piece
@@ -93,13 +93,13 @@ def test_a_broken_length_gives_up_and_passes_what_was_held() -> None:
 def test_a_message_knows_its_number_and_is_repeated_as_a_duplicate(
     number: int, topic: bytes, payload: bytes
 ) -> None:
-    piece = Piece(publish(number, topic, payload), whole=True, ends=True)
+    piece = StreamPiece(publish(number, topic, payload), whole=True, ends=True)
     assert piece.packet_id == number
     assert piece.repeated() == bytes([0x32 | DUP]) + piece.data[1:]
-    answer = Piece(packet(0x40, number.to_bytes(2, "big")), whole=True, ends=True)
+    answer = StreamPiece(packet(0x40, number.to_bytes(2, "big")), whole=True, ends=True)
     assert is_puback(answer.data[0])
     assert answer.packet_id == number
-    assert Piece(b"\x32\x00", whole=True, ends=True).packet_id is None
+    assert StreamPiece(b"\x32\x00", whole=True, ends=True).packet_id is None
 
 
 def test_of_two_acknowledgements_of_a_repetition_the_first_passes() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.scenario.inspector import Doubtful, HttpDesk, Operator, OperatorSettings
+from hardware_sim.scenario.inspector import Doubtful, HttpDesk, OperatorSettings, SimulatedInspector
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Verdict
 from tests.bundles import make_bundle
@@ -44,7 +44,9 @@ def odd_is_defective(doubtful: Doubtful) -> bool | None:
 
 def test_a_word_comes_after_the_delay_and_what_nobody_knows_waits_on() -> None:
     clock, tray = ManualClock(), Tray(0, 1)
-    operator = Operator(tray, odd_is_defective, OperatorSettings(delay_s=5, error_rate=0), clock)
+    operator = SimulatedInspector(
+        tray, odd_is_defective, OperatorSettings(delay_s=5, error_rate=0), clock
+    )
     operator.step()
     clock.advance(4.9)
     tray.parts.append(2)
@@ -61,7 +63,9 @@ def test_a_word_comes_after_the_delay_and_what_nobody_knows_waits_on() -> None:
 
 def test_a_closed_desk_delays_work_and_loses_none() -> None:
     clock, tray = ManualClock(), Tray(1)
-    operator = Operator(tray, odd_is_defective, OperatorSettings(delay_s=0, error_rate=0), clock)
+    operator = SimulatedInspector(
+        tray, odd_is_defective, OperatorSettings(delay_s=0, error_rate=0), clock
+    )
     tray.open = False
     operator.step()
     assert operator.reviewed == 0
@@ -76,7 +80,7 @@ def test_errors_come_at_their_rate_and_on_the_same_parts_each_time(rate: float, 
     trays = Tray(*range(1, 401)), Tray(*range(400, 0, -1))
     counts = []
     for tray in trays:
-        operator = Operator(tray, odd_is_defective, settings, ManualClock())
+        operator = SimulatedInspector(tray, odd_is_defective, settings, ManualClock())
         operator.step()
         counts.append(operator.wrong)
     assert trays[0].said == trays[1].said
@@ -90,7 +94,7 @@ def test_parts_that_boxes_were_sure_of_are_audited_at_their_share(share: float) 
     tray = Tray(1)
     tray.sure = list(range(2, 402))
     settings = OperatorSettings(delay_s=0, error_rate=0, audits=share)
-    operator = Operator(tray, odd_is_defective, settings, ManualClock())
+    operator = SimulatedInspector(tray, odd_is_defective, settings, ManualClock())
     operator.step()
     assert tray.said.pop(1) == "reject"
     assert all(said == ("reject" if part % 2 else "pass") for part, said in tray.said.items())
@@ -108,7 +112,7 @@ def test_the_real_api_takes_what_an_operator_says(tmp_path: Path) -> None:
         desk = HttpDesk(server.url)
         assert [one.part for one in desk.waiting()] == [1]
         settings = OperatorSettings(delay_s=0, error_rate=0)
-        operator = Operator(desk, lambda _: False, settings, SystemClock())
+        operator = SimulatedInspector(desk, lambda _: False, settings, SystemClock())
         operator.step()
         assert operator.reviewed == 1
         assert desk.waiting() == []

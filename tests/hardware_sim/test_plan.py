@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.plan.cell import Cell, Layout
+from hardware_sim.plan.cell import CellMachines, PlantCell
 from hardware_sim.plan.cli import plan
 from hardware_sim.plan.demand import Costs, Load, best_of, commits_per_part, load_of, read_measured
 from hardware_sim.plan.machines import SHIPPED, Machines, load_machines
@@ -87,9 +87,9 @@ def test_the_simulation_finds_the_utilisation_that_rate_times_service_time_gives
     devices: int, every_s: float, escalated: float, servers: int
 ) -> None:
     load = Load(devices, every_s, escalated)
-    layout = Layout(servers, servers, servers, servers)
+    layout = CellMachines(servers, servers, servers, servers)
     wanted = utilisations(load, costs(), layout)
-    found = Cell(load, costs(), layout, seed=1).run(1500)
+    found = PlantCell(load, costs(), layout, seed=1).run(1500)
     # Arrivals are random: so few parts scatter by some per cent, escalations by more.
     scatter = 4 / math.sqrt(1500)
     assert found.busy["broker"] == pytest.approx(wanted["broker"], rel=scatter)
@@ -105,15 +105,15 @@ def test_renewal_theory_bounds_the_simulated_commits_closely_from_above(
     parts_per_s: float,
 ) -> None:
     load = Load(round(parts_per_s * 10), 10.0, 0.1)
-    found = Cell(load, costs(), Layout(), seed=2).run(1500)
+    found = PlantCell(load, costs(), CellMachines(), seed=2).run(1500)
     bound = commits_per_part(load, 1, costs().commit_s)
     assert 0.8 * bound <= found.commits / found.parts <= 1.1 * bound
 
 
 def test_a_slow_tail_makes_escalations_wait() -> None:
     load = Load(100, 1.0, 0.5)
-    fast = Cell(load, costs(tail_s=0.001), Layout(), seed=3).run(1000)
-    slow = Cell(load, costs(tail_s=0.018), Layout(), seed=3).run(1000)
+    fast = PlantCell(load, costs(tail_s=0.001), CellMachines(), seed=3).run(1000)
+    slow = PlantCell(load, costs(tail_s=0.018), CellMachines(), seed=3).run(1000)
     assert max(fast.round_trips_s) < max(slow.round_trips_s)
     assert min(slow.round_trips_s) >= 0.018
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.rollout.behaviour import BehavingHead, Behaviour, Findings, ProcessDied
-from hardware_sim.rollout.box import Mail
+from hardware_sim.rollout.behaviour import BehavingHead, Behaviour, ProcessDied, SimulatedFindings
+from hardware_sim.rollout.box import UpdateMessages
 from hardware_sim.rollout.orders import BoxStory
 from hardware_sim.rollout.report import RolloutReport, seconds_until_back
 from hardware_sim.rollout.trial import RolloutOptions, RolloutTrial
@@ -120,12 +120,12 @@ def frame(part: int) -> Frame:
 
 
 def head(recording: Recording, behaviour: Behaviour, lives: int = 3) -> BehavingHead:
-    return BehavingHead(Findings(recording, 0.0, 0), behaviour, lives)
+    return BehavingHead(SimulatedFindings(recording, 0.0, 0), behaviour, lives)
 
 
 @given(part=st.integers(1, 10**6), seed=st.integers(0, 1000))
 def test_two_good_heads_agree_on_every_part(recording: Recording, part: int, seed: int) -> None:
-    findings = Findings(recording, 0.0, seed)
+    findings = SimulatedFindings(recording, 0.0, seed)
     assert findings.of(part) is findings.of(part)
     assert findings.of(part).decision is not Decision.ESCALATE
 
@@ -206,7 +206,7 @@ def test_a_broken_promise_is_named(changes: dict[str, object], told: str) -> Non
 def test_mail_waits_for_the_thread_of_the_connection() -> None:
     broker = MemoryBroker()
     transport = broker.transport()
-    mail = Mail(transport)
+    mail = UpdateMessages(transport)
     thread = threading.Thread(target=lambda: mail.publish("a/b", b"1", retain=True))
     thread.start()
     thread.join()

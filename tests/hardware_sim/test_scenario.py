@@ -14,10 +14,10 @@ from hardware_sim.processes.session import SHIPPED_BUNDLE
 from hardware_sim.scenario.chart import chart, spans
 from hardware_sim.scenario.page import write_report
 from hardware_sim.scenario.plant import require_able
-from hardware_sim.scenario.records import Kept
-from hardware_sim.scenario.run import Happened, Look, Observed, still_true
+from hardware_sim.scenario.records import RecordedParts
+from hardware_sim.scenario.run import DeviceSnapshot, Happened, Observed, still_true
 from hardware_sim.scenario.settings import Scenario, load_scenario
-from hardware_sim.scenario.station import Passed
+from hardware_sim.scenario.station import PassedPart
 from hardware_sim.scenario.verdict import recovery_s, report
 from shared.errors import BundleError, RuntimeUnavailable, SettingsError
 from tests.shared.commands import splitsight
@@ -31,10 +31,10 @@ def scenario(**changes: object) -> Scenario:
     return Scenario.model_validate(values | changes)
 
 
-def part(number: int, cell: str = "right_pass") -> Passed:
+def part(number: int, cell: str = "right_pass") -> PassedPart:
     defective = cell in {"escape", "right_reject"}
     verdict = None if cell == "no_verdict" else "reject" if "reject" in cell else "pass"
-    return Passed(
+    return PassedPart(
         part=number,
         at=100.0 + number,
         triggered=99.5 + number,
@@ -53,8 +53,8 @@ def look(
     waiting: int | None = 0,
     problem: str = "",
     overruns: float | None = None,
-) -> Look:
-    return Look(
+) -> DeviceSnapshot:
+    return DeviceSnapshot(
         at=at,
         device="box",
         online=online,
@@ -68,7 +68,7 @@ def look(
     )
 
 
-def kept(**changes: object) -> Kept:
+def kept(**changes: object) -> RecordedParts:
     values: dict[str, object] = {
         "inspected": 10,
         "lost": 0,
@@ -77,10 +77,12 @@ def kept(**changes: object) -> Kept:
         "latency_ms": [5.0] * 9,
         "by_part": {("box", n): 5.0 for n in range(1, 11)},
     }
-    return Kept(**(values | changes))  # type: ignore[arg-type]
+    return RecordedParts(**(values | changes))  # type: ignore[arg-type]
 
 
-def observed(*cells: str, looks: list[Look], cut: tuple[float, float] | None = None) -> Observed:
+def observed(
+    *cells: str, looks: list[DeviceSnapshot], cut: tuple[float, float] | None = None
+) -> Observed:
     happened = []
     if cut is not None:
         happened = [

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from fleet.flash.machine import Machine
+from fleet.flash.machine import QemuMachine
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.loopback import free_port
 
@@ -181,7 +181,7 @@ class Plant:
         timeout_s: float,
         what: str,
         holds: Callable[[], bool],
-        machine: Machine | None = None,
+        machine: QemuMachine | None = None,
     ) -> None:
         """Wait for it, and note when it came."""
         until = time.monotonic() + timeout_s

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edge.updates.drift import Limits
-from fleet.flash.machine import Machine
+from edge.updates.drift import DriftLimits
+from fleet.flash.machine import QemuMachine
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.manifest import GOLDEN, HEAD, HEAD_FLOAT
 from shared.runtime.base import open_runtime
@@ -22,7 +22,7 @@ from tests.image.rigs import DEVICE, Plant, command
 BOOT_S = 900.0
 STEP_S = 900.0
 # Parts that a trial and the model before must have seen before they are compared.
-COMPARED = Limits(budget_s=1.0).enough
+COMPARED = DriftLimits(budget_s=1.0).enough
 
 
 def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> None:
@@ -44,7 +44,7 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
     plant.note("card flashed")
     console = folder / "console.log"
 
-    with Machine(disk, console) as machine:
+    with QemuMachine(disk, console) as machine:
         machine.wait_for("slot a", BOOT_S)
         plant.note("slot chosen")
         machine.wait_for("enrolled", BOOT_S)
@@ -56,7 +56,7 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
         machine.cut_power()
         plant.note("power cut in the middle of the update")
 
-    with Machine(disk, console) as machine:
+    with QemuMachine(disk, console) as machine:
         machine.wait_for("agent_started", BOOT_S)
         plant.note("back after the power cut")
         inspects(plant, machine)
@@ -77,7 +77,7 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
         inspects(plant, machine)
 
 
-def inspects(plant: Plant, machine: Machine, parts: int = 1) -> None:
+def inspects(plant: Plant, machine: QemuMachine, parts: int = 1) -> None:
     """Online, and so many parts more than now."""
     plant.until(STEP_S, f"{DEVICE} is online", lambda: is_online(plant), machine)
     before = int(plant.presence().get("inspected") or 0)

@@ -14,7 +14,7 @@ from scipy.stats import beta, binom
 
 from shared.certification.certificate import (
     GRID,
-    Limits,
+    PromiseLimits,
     below,
     binned,
     binomial_tails,
@@ -38,7 +38,7 @@ from shared.certification.scores import Scored
 from shared.errors import SettingsError
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
-EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
+EASY = PromiseLimits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
 rates = st.floats(1e-4, 0.9999)
 deltas = st.floats(1e-4, 0.5)
 
@@ -284,7 +284,7 @@ def test_a_choice_among_tail_weights_is_paid_for(
 @example(58, 29)
 @example(59, 28)
 def test_too_few_parts_of_either_kind_give_no_gate(defective: int, good: int) -> None:
-    limits = Limits(escapes=0.05, overkill=0.1, system=0.1, delta=0.05)
+    limits = PromiseLimits(escapes=0.05, overkill=0.1, system=0.1, delta=0.05)
     enough = defective >= 59 and good >= 29
     found = choose(
         scored(np.linspace(0, 1, defective)), scored(np.linspace(0, 1, good)), limits, BEFORE
@@ -297,9 +297,9 @@ def test_too_few_parts_of_either_kind_give_no_gate(defective: int, good: int) ->
 def test_a_limit_that_is_no_share_is_refused(name: str, value: float) -> None:
     wanted = {"escapes": 0.01, "overkill": 0.05, "system": 0.02, "delta": 0.05} | {name: value}
     with pytest.raises(SettingsError, match=rf"{name} is {value}; it must lie between 0 and 1"):
-        Limits(**wanted)
+        PromiseLimits(**wanted)
 
 
 def test_a_system_that_should_let_through_less_than_its_edge_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"can't let through 0\.01, the edge alone 0\.01"):
-        Limits(escapes=0.01, overkill=0.05, system=0.01, delta=0.05)
+        PromiseLimits(escapes=0.01, overkill=0.05, system=0.01, delta=0.05)

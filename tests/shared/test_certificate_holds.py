@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.certification.certificate import (
     GRID,
-    Limits,
+    PromiseLimits,
     choose,
     fixed_sequence,
     interval,
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 POPULATIONS = 2000
 PARTS = 500
 DELTA = 0.1
-LIMITS = Limits(escapes=0.05, overkill=0.05, system=0.1, delta=DELTA)
+LIMITS = PromiseLimits(escapes=0.05, overkill=0.05, system=0.1, delta=DELTA)
 # So many that two errors among them come as near to delta as can be: a test that allowed three,
 # or counted one less, would break its promise far too often.
 SAMPLED = parts_needed(2, 0.05, DELTA)

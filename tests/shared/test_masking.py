@@ -13,8 +13,8 @@ from shared.errors import FederationError
 from shared.federation import shamir
 from shared.federation.fixed_point import MODULUS, FixedPoint, pack, unpack
 from shared.federation.masking import (
+    DevicePair,
     KeyPair,
-    Pair,
     degree,
     masked,
     neighbours,
@@ -125,10 +125,10 @@ def test_masks_cancel_and_those_of_the_missing_come_off(
 
 def test_both_of_a_pair_derive_one_mask_and_sessions_differ() -> None:
     mine, theirs = KeyPair.new(), KeyPair.new()
-    here, there = Pair(b"a" * 32, 1, 2), Pair(b"a" * 32, 2, 1)
+    here, there = DevicePair(b"a" * 32, 1, 2), DevicePair(b"a" * 32, 2, 1)
     seed = here.mask_seed(mine.private, theirs.public)
     assert seed == there.mask_seed(theirs.private, mine.public)
-    assert seed != Pair(b"b" * 32, 1, 2).mask_seed(mine.private, theirs.public)
+    assert seed != DevicePair(b"b" * 32, 1, 2).mask_seed(mine.private, theirs.public)
     parcel = here.seal(mine.private, theirs.public, b"shares")
     assert there.open(theirs.private, mine.public, parcel) == b"shares"
     with pytest.raises(FederationError, match="parcel of device 1 was changed"):

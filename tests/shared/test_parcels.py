@@ -13,9 +13,9 @@ from shared.clock import ManualClock
 from shared.errors import TransportError, WireError
 from shared.federation.chunks import STEP, Assembly, count_of, piece
 from shared.federation.parcels import MOST, Parcel, Parcels, Say
-from shared.wire import RoundAsk, RoundPart
+from shared.wire import RoundAsk, RoundPiece
 
-Said = tuple[RoundPart | RoundAsk, bytes]
+Said = tuple[RoundPiece | RoundAsk, bytes]
 
 
 @given(st.binary(max_size=3000), st.integers(1, 700), st.randoms(use_true_random=False))
@@ -89,7 +89,7 @@ class Channel:
         return True
 
     def _to(self, side: str) -> Say:
-        def say(message: RoundPart | RoundAsk, body: bytes = b"") -> None:
+        def say(message: RoundPiece | RoundAsk, body: bytes = b"") -> None:
             if self.down:
                 raise TransportError("the line is down")
             for _ in range(1 + (self.chance.random() < self.twice)):
@@ -175,9 +175,9 @@ def test_what_nobody_wants_any_more_is_let_go_on_both_sides() -> None:
 
 def test_an_unwanted_kind_and_a_giant_are_refused_by_name() -> None:
     channel = Channel()
-    giant = RoundPart("g", "order", 0, STEP, MOST["order"] + 1, "x")
+    giant = RoundPiece("g", "order", 0, STEP, MOST["order"] + 1, "x")
     assert channel.right.part(giant, bytes(STEP)) is None
-    answer = RoundPart("a", "answer", 0, STEP, 3, "x")
+    answer = RoundPiece("a", "answer", 0, STEP, 3, "x")
     assert channel.right.part(answer, b"abc") is None
     refusals = [said[0].refused for _, said in channel.on_the_way if isinstance(said[0], RoundAsk)]
     assert "at most" in refusals[0] or "announced" in refusals[0]

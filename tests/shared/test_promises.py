@@ -17,7 +17,7 @@ from shared.bundles.manifest import CODEC, GOLDEN, HEAD, MANIFEST, REQUIRED, TAI
 from shared.certification.promises import (
     Certificate,
     GateSpec,
-    Measured,
+    MeasuredShare,
     Promise,
     SystemCertificate,
     describe,
@@ -42,7 +42,7 @@ def certificate(bundle: Bundle) -> Certificate:
         edge_overkill=Promise(limit=0.05, seen=20, counted=21, parts=600),
         system=SystemCertificate(
             escapes=Promise(limit=0.02, seen=0, counted=1, parts=300),
-            overkill=Measured(seen=60, parts=600, low=0.077, high=0.127),
+            overkill=MeasuredShare(seen=60, parts=600, low=0.077, high=0.127),
             pair=bundle.manifest.pair,
             cap_bytes=bundle.manifest.features.cap_bytes,
             weights_compared=1,

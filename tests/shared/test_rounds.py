@@ -14,10 +14,10 @@ from shared.federation.protocol import (
     MOST_VALUES,
     NO_LABELS,
     ONE_CLASS,
-    Counts,
-    Layout,
+    LabelCounts,
     Scope,
     TrainOrder,
+    VectorLayout,
     is_statistic,
     narrow,
     node_of,
@@ -55,7 +55,7 @@ def test_arrays_come_out_of_a_vector_as_they_went_in(
 ) -> None:
     generator = np.random.default_rng(0)
     arrays = {name: generator.normal(size=shape) for name, shape in wanted.items()}
-    layout = Layout(wanted)
+    layout = VectorLayout(wanted)
     vector = layout.flat(arrays)
     assert vector.shape == (layout.size,)
     back = layout.named(vector)
@@ -68,11 +68,11 @@ def test_two_layouts_are_the_same_only_for_the_same_shapes_in_the_same_order(
     one: dict[str, tuple[int, ...]], other: dict[str, tuple[int, ...]]
 ) -> None:
     same = list(one.items()) == list(other.items())
-    assert (Layout(one).sha256 == Layout(other).sha256) == same
+    assert (VectorLayout(one).sha256 == VectorLayout(other).sha256) == same
 
 
 def test_a_vector_or_an_array_of_another_shape_is_refused_with_both() -> None:
-    layout = Layout({"a": (2, 3)})
+    layout = VectorLayout({"a": (2, 3)})
     with pytest.raises(WireError, match=r"\(5,\) values came, 6 were wanted"):
         layout.named(np.zeros(5))
     with pytest.raises(WireError, match=r"a has the shape \(3, 2\), not \(2, 3\)"):
@@ -83,7 +83,7 @@ def test_a_vector_or_an_array_of_another_shape_is_refused_with_both() -> None:
 
 def test_a_layout_larger_than_any_network_is_refused_before_anything_is_unpacked() -> None:
     with pytest.raises(WireError, match="more than a round may carry"):
-        Layout({"a": (MOST_VALUES + 1,)})
+        VectorLayout({"a": (MOST_VALUES + 1,)})
 
 
 @given(arrays_of.arrays(np.float64, st.integers(0, 20), elements=st.floats(-60_000, 60_000)))
@@ -141,19 +141,19 @@ def test_an_order_comes_back_as_it_was_and_rubbish_is_refused() -> None:
 
 
 def test_counts_come_back_as_they_were_and_rubbish_is_refused() -> None:
-    counts = Counts("box", "sha", {"a": 3}, {"a": 1, "b": 2}, 4)
-    assert Counts.decode(counts.encode()) == counts
+    counts = LabelCounts("box", "sha", {"a": 3}, {"a": 1, "b": 2}, 4)
+    assert LabelCounts.decode(counts.encode()) == counts
     assert counts.parts == 6
     for rubbish in (b"[]", b"x" * 100_000, 5):
         with pytest.raises(WireError):
-            Counts.decode(rubbish)
+            LabelCounts.decode(rubbish)
 
 
 def test_who_has_no_labels_or_one_class_only_says_so() -> None:
-    assert Counts("box", "", {}, {}, 3).refusal() == NO_LABELS
-    assert Counts("box", "", {"a": 3}, {}, 3).refusal() == ONE_CLASS
-    assert Counts("box", "", {"a": 0}, {"a": 2}, 3).refusal() == ONE_CLASS
-    assert Counts("box", "", {"a": 1}, {"b": 1}, 3).refusal() is None
+    assert LabelCounts("box", "", {}, {}, 3).refusal() == NO_LABELS
+    assert LabelCounts("box", "", {"a": 3}, {}, 3).refusal() == ONE_CLASS
+    assert LabelCounts("box", "", {"a": 0}, {"a": 2}, 3).refusal() == ONE_CLASS
+    assert LabelCounts("box", "", {"a": 1}, {"b": 1}, 3).refusal() is None
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

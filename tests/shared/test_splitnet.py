@@ -37,8 +37,8 @@ from shared.splitnet.fusion import DeployedHead, fuse_norms
 from shared.splitnet.network import Architecture, SplitNet, round_straight_through
 from shared.splitnet.objective import (
     SYMBOL_LIMIT,
-    Batch,
     Guide,
+    TrainingBatch,
     Weights,
     bottleneck_losses,
     guide_loss,
@@ -249,14 +249,14 @@ def test_halved_weights_cost_half_and_change_next_to_nothing(name: str) -> None:
     assert small[0].data_type == TensorProto.FLOAT
 
 
-def batch(pictures: Pixels) -> Batch:
+def batch(pictures: Pixels) -> TrainingBatch:
     count = len(pictures)
     mask = torch.zeros(count, 8, 8)
     mask[::2, 2:4, 2:4] = 1
     target = (torch.arange(count) % 2 == 0).float()
     kind = torch.where(target > 0, torch.arange(count) % 3, -1)
     known = torch.ones(count, dtype=torch.bool)
-    return Batch(torch.from_numpy(pictures).float(), target, mask, known, kind)
+    return TrainingBatch(torch.from_numpy(pictures).float(), target, mask, known, kind)
 
 
 def trained(weights: Weights, steps: int) -> list[float]:

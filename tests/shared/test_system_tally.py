@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shared.certification.certificate import BINS, GRID, Limits, choose, edge_bin, passing
+from shared.certification.certificate import BINS, GRID, PromiseLimits, choose, edge_bin, passing
 from shared.certification.gate import Gate
 from shared.certification.scores import Scored
 from shared.certification.system_tally import SYSTEM_LENGTH, SystemTally
-from shared.certification.tally import Tally
+from shared.certification.tally import ScoreTally
 from shared.errors import FederationError
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
-EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
+EASY = PromiseLimits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
 SOME = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0, float(GRID[1000]), math.nan])
 
 
@@ -50,8 +50,8 @@ def together(several: list[Scored]) -> Scored:
 def test_two_rounds_of_summed_counts_choose_the_very_gate_that_the_scores_together_would(
     devices: list[tuple[Scored, Scored]], system: float, weights: int
 ) -> None:
-    limits = Limits(EASY.escapes, EASY.overkill, system, EASY.delta)
-    edge = Tally.read(reduce(add, (Tally.of(*one).flat() for one in devices)))
+    limits = PromiseLimits(EASY.escapes, EASY.overkill, system, EASY.delta)
+    edge = ScoreTally.read(reduce(add, (ScoreTally.of(*one).flat() for one in devices)))
     defective, good = (together([one[kind] for one in devices]) for kind in (0, 1))
     wanted, found = choose(defective, good, limits, BEFORE, weights), edge.gate(limits)
     if wanted is None or found is None:

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from shared.certification.certificate import BINS, GRID, Limits, choose
+from shared.certification.certificate import BINS, GRID, PromiseLimits, choose
 from shared.certification.gate import Gate
 from shared.certification.ranking import auroc
 from shared.certification.scores import Scored
-from shared.certification.tally import LENGTH, Tally
+from shared.certification.tally import LENGTH, ScoreTally
 from shared.errors import FederationError
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
-EASY = Limits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
+EASY = PromiseLimits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
 
 
 @st.composite
@@ -47,7 +47,7 @@ def together(several: list[Scored]) -> Scored:
 def test_summed_counts_choose_the_very_gate_that_the_scores_together_would(
     devices: list[tuple[Scored, Scored]],
 ) -> None:
-    summed = Tally.read(reduce(add, (Tally.of(*one).flat() for one in devices)))
+    summed = ScoreTally.read(reduce(add, (ScoreTally.of(*one).flat() for one in devices)))
     defective, good = (together([one[kind] for one in devices]) for kind in (0, 1))
     wanted, found = choose(defective, good, EASY, BEFORE), summed.gate(EASY)
     if wanted is None or found is None:
@@ -68,7 +68,7 @@ def test_summed_counts_choose_the_very_gate_that_the_scores_together_would(
 def test_a_plain_gate_keeps_its_targets_on_the_parts_that_it_was_chosen_on(
     defective: Scored, good: Scored, escapes: float, overkill: float
 ) -> None:
-    gate = Tally.of(defective, good).plain_gate(BEFORE, escapes, overkill)
+    gate = ScoreTally.of(defective, good).plain_gate(BEFORE, escapes, overkill)
     assert defective.passed(gate, with_cloud=False) <= escapes * defective.parts + 1e-6
     assert good.rejected(gate, with_cloud=False) <= overkill * good.parts + 1e-6
     assert (gate.cloud_reject_from, gate.tail_weight) == (0.5, 0.75)
@@ -81,17 +81,17 @@ def test_the_auroc_of_counts_is_that_of_scores_but_for_ties_within_a_step(
     labels = np.arange(60) % 3 == 0
     bad, good = (Scored(np.arange(n.sum()), scores[n], scores[n]) for n in (labels, ~labels))
     steps = np.searchsorted(GRID, scores, side="right")
-    assert Tally.of(bad, good).auroc() == pytest.approx(auroc(steps.astype(float), labels))
+    assert ScoreTally.of(bad, good).auroc() == pytest.approx(auroc(steps.astype(float), labels))
 
 
 def test_counts_that_no_device_can_have_counted_are_refused() -> None:
-    sound = Tally.of(*[Scored(np.arange(3), np.full(3, 0.4), np.full(3, 0.4))] * 2).flat()
-    assert Tally.read(sound).pictures == 6
+    sound = ScoreTally.of(*[Scored(np.arange(3), np.full(3, 0.4), np.full(3, 0.4))] * 2).flat()
+    assert ScoreTally.read(sound).pictures == 6
     negative, moved, few = sound.copy(), sound.copy(), sound.copy()
     negative[5], moved[BINS + 1], few[-1] = -1, 7, 5
     for wrong in (negative, moved, few, sound[:-1]):
         with pytest.raises(FederationError, match="counts that came"):
-            Tally.read(wrong)
+            ScoreTally.read(wrong)
     assert sound.shape == (LENGTH,)
 
 
@@ -99,6 +99,6 @@ def test_a_gate_needs_both_kinds_of_parts() -> None:
     some = Scored(np.arange(3), np.full(3, 0.4), np.full(3, 0.4))
     none = Scored(np.zeros(0, np.intp), np.zeros(0), np.zeros(0))
     with pytest.raises(FederationError, match="3 good and 0 defective parts"):
-        Tally.of(none, some).plain_gate(BEFORE, 0.1, 0.1)
-    assert Tally.of(none, some).gate(EASY) is None
-    assert math.isnan(Tally.of(none, some).auroc())
+        ScoreTally.of(none, some).plain_gate(BEFORE, 0.1, 0.1)
+    assert ScoreTally.of(none, some).gate(EASY) is None
+    assert math.isnan(ScoreTally.of(none, some).auroc())

@@ -19,7 +19,7 @@ from shared.wire import (
     InspectionRow,
     Inspections,
     Receipt,
-    State,
+    StateMessage,
 )
 
 KINDS: tuple[type[AnyMessage], ...] = typing.get_args(AnyMessage)
@@ -139,7 +139,10 @@ def test_a_verdict_outside_the_vocabulary_is_refused(verdict: str) -> None:
 
 @pytest.mark.parametrize(
     ("message", "body"),
-    [(RECEIPT, bytes(wire.MAX_BODY + 1)), (State("online", "b", 1.0, bundle="x" * 61_440), b"")],
+    [
+        (RECEIPT, bytes(wire.MAX_BODY + 1)),
+        (StateMessage("online", "b", 1.0, bundle="x" * 61_440), b""),
+    ],
 )
 def test_a_message_beyond_the_limits_is_never_made(message: AnyMessage, body: bytes) -> None:
     with pytest.raises(WireError, match="can be sent"):

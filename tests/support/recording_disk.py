@@ -1,9 +1,9 @@
 """Files in memory that remember their writes, and what a power cut could leave of them.
 
-An `edge.updates.disk.Disk`: code that writes through one is recorded unchanged. Names and contents
-are separate, as on a disk: a file that was renamed before its content was flushed may be there
-under its new name, and empty. The names of all files are one value: file systems keep changes to
-them in order.
+An `edge.updates.disk.DurableFiles`: code that writes through one is recorded unchanged. Names and
+contents are separate, as on a disk: a file that was renamed before its content was flushed may
+be there under its new name, and empty. The names of all files are one value: file systems keep
+changes to them in order.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from tuf.api.exceptions import DownloadError
 
-from edge.updates.transfer.fetch import Door, Fetcher, open_pool
+from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
 from edge.updates.trust.releases import Payload, no_release
 from edge.updates.trust.tuf_client import Trust
 from shared.clock import SystemClock
@@ -72,10 +72,10 @@ def _is(raw: bytes, payload: Payload) -> bool:
     return (len(raw), hashlib.sha256(raw).hexdigest()) == (payload.length, payload.sha256)
 
 
-def _door(given: argparse.Namespace) -> Door:
+def _door(given: argparse.Namespace) -> GatewayEndpoint:
     # The suite's base URL is that of `targets` itself.
     base = (given.target_base_url or "").rstrip("/").removesuffix("/targets")
-    return Door(base, metadata_url=given.metadata_url)
+    return GatewayEndpoint(base, metadata_url=given.metadata_url)
 
 
 def _trust(given: argparse.Namespace) -> Trust:

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from fleet.rounds.candidates.candidate_store import Shelf
+from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import (
     LocalSettings,
@@ -24,10 +24,9 @@ from fleet.rounds.configuration.settings import (
     RoundSettings,
     ScopeSettings,
 )
-from fleet.rounds.coordination.coordinator import Coordinator
-from fleet.rounds.coordination.coordinator import Plan as RunPlan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.findings import RunFindings
 from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
@@ -58,7 +57,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def learned(home: FleetHome, folder: Path) -> tuple[Path, Findings]:
+def learned(home: FleetHome, folder: Path) -> tuple[Path, RunFindings]:
     """The present bundle, and the candidate that a round among its plants ended in."""
     base, present = make_present(folder)
     settings = RoundSettings(
@@ -106,7 +105,7 @@ def test_a_candidate_approved_with_a_rollout_is_live_on_every_box(
 ) -> None:
     home = FleetHome.found(tmp_path, SystemClock())
     present, findings = learned(home, tmp_path)
-    candidate = Shelf(home.folder / "candidates").bundle(findings.name)
+    candidate = CandidateStore(home.folder / "candidates").bundle(findings.name)
     devices = [line_of(name, tmp_path / "parts") for name in NAMES]
     about = {"name": "learned", "about": "three lines", "duration_s": 3600, "devices": devices}
     plan = tmp_path / "plan.yaml"

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from cloud.datasets.dataset import Dataset
-from cloud.evaluation.agreement import Row, compare
+from cloud.evaluation.agreement import AgreementRow, compare
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import HEAD, REQUIRED
 from shared.errors import TrainingError
@@ -42,7 +42,7 @@ def with_another_head(bundle: Bundle, folder: Path) -> Bundle:
     return write_bundle(folder / "other", manifest, files)
 
 
-def rows(bundle: Bundle, dataset: Dataset) -> dict[tuple[str, str], Row]:
+def rows(bundle: Bundle, dataset: Dataset) -> dict[tuple[str, str], AgreementRow]:
     return {(row.head, row.beside): row for row in compare(bundle, dataset, None)}
 
 

@@ -20,7 +20,7 @@ from cloud.evaluation.certification import Certified, certify, weights_compared
 from cloud.evaluation.certify_cli import certify as certify_command
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
-from shared.certification.certificate import Limits, most_allowed, upper_bound
+from shared.certification.certificate import PromiseLimits, most_allowed, upper_bound
 from shared.certification.gate import expit
 from shared.certification.shortage import offered
 from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError
@@ -28,7 +28,7 @@ from tests.bundles import make_bundle, picture
 from tests.shared.commands import splitsight
 from tests.training.makers import save
 
-LIMITS = Limits(escapes=0.05, overkill=0.05, system=0.1, delta=0.05)
+LIMITS = PromiseLimits(escapes=0.05, overkill=0.05, system=0.1, delta=0.05)
 PARTS = 60
 """Of each kind: with 59 and no error 5 % can be promised, with 93 and one."""
 
@@ -88,7 +88,7 @@ def calibrate(plant: Path) -> Dataset:
     return read(str(plant)).of("calibrate")
 
 
-def run(bundle: Bundle, dataset: Dataset, limits: Limits = LIMITS) -> Certified:
+def run(bundle: Bundle, dataset: Dataset, limits: PromiseLimits = LIMITS) -> Certified:
     return certify(
         bundle,
         dataset,

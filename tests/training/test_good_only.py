@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cloud.datasets.fingerprints import known
 from cloud.datasets.readers import read
 from cloud.training.good_only import METHOD, good_gate
-from cloud.training.model import Halves
+from cloud.training.model import HalfScores
 from shared.bundles.bundle import Bundle
 from shared.bundles.cli import verification
 from shared.bundles.manifest import TRAINED, TUNED
@@ -108,7 +108,7 @@ def test_a_gate_from_good_parts_passes_most_and_rejects_none_of_them(
     edge: list[float], seed: int, weight: float
 ) -> None:
     tail = np.random.default_rng(seed).uniform(0.01, 0.99, len(edge))
-    gate = good_gate(Halves(np.array(edge), tail), weight)
+    gate = good_gate(HalfScores(np.array(edge), tail), weight)
     decided = [gate.decide(score) for score in edge]
     assert 0.7 <= decided.count(Decision.PASS) / len(edge) <= 0.85
     assert decided.count(Decision.REJECT) == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from cloud.statistics.localisation import MOST_FALSE, Marked, enlarge, localise
+from cloud.statistics.localisation import MOST_FALSE, MarkedMap, enlarge, localise
 from cloud.statistics.metrics import auroc
 
 
@@ -36,7 +36,7 @@ sets = st.lists(cases(), min_size=1, max_size=3)
 def test_pixel_auroc_is_the_auroc_of_all_pixels(pictures: list[Case]) -> None:
     truth = np.concatenate([case.mask.ravel() for case in pictures])
     assume(truth.any() and not truth.all())
-    found = localise(Marked(*case) for case in pictures)
+    found = localise(MarkedMap(*case) for case in pictures)
     assert found is not None
     scores = np.concatenate([case.found.ravel() for case in pictures])
     assert found.pixel_auroc == pytest.approx(auroc(scores, truth))
@@ -62,7 +62,7 @@ def pro_by_definition(pictures: list[Case]) -> float:
 def test_pro_is_the_mean_overlap_of_regions_up_to_the_limit(pictures: list[Case]) -> None:
     truth = np.concatenate([case.mask.ravel() for case in pictures])
     assume(truth.any() and not truth.all())
-    found = localise(Marked(*case) for case in pictures)
+    found = localise(MarkedMap(*case) for case in pictures)
     assert found is not None
     assert found.pro == pytest.approx(pro_by_definition(pictures), abs=2e-3)
 
@@ -73,7 +73,7 @@ def test_a_small_region_counts_as_much_as_a_large_one() -> None:
     mask[36:38, 36:38] = True
     seen = np.full((40, 40), 0.01, np.float32)
     seen[2:30, 2:30] = 0.9
-    found = localise([Marked(seen, mask)])
+    found = localise([MarkedMap(seen, mask)])
     assert found is not None
     assert found.regions == 2
     # Half of the regions are found at once, the other half lies level with the good pixels.
@@ -84,8 +84,8 @@ def test_a_small_region_counts_as_much_as_a_large_one() -> None:
 def test_the_truth_itself_is_perfect_and_a_blank_map_is_chance() -> None:
     mask = np.zeros((32, 32), bool)
     mask[5:9, 5:20] = True
-    perfect = localise([Marked(mask.astype(np.float32), mask)])
-    blank = localise([Marked(np.full((4, 4), 0.3, np.float32), mask)])
+    perfect = localise([MarkedMap(mask.astype(np.float32), mask)])
+    blank = localise([MarkedMap(np.full((4, 4), 0.3, np.float32), mask)])
     assert perfect is not None
     assert blank is not None
     assert (perfect.pixel_auroc, perfect.pro) == pytest.approx((1.0, 1.0))
@@ -97,7 +97,7 @@ def test_a_coarse_map_is_compared_at_the_masks_own_size() -> None:
     seen[1, 2] = 0.9
     assert enlarge(seen, 64, 96).shape == (64, 96)
     mask = enlarge(seen, 64, 96) > 0.5
-    found = localise([Marked(seen, mask)])
+    found = localise([MarkedMap(seen, mask)])
     assert found is not None
     assert found.pixel_auroc == pytest.approx(1.0)
 
@@ -105,5 +105,5 @@ def test_a_coarse_map_is_compared_at_the_masks_own_size() -> None:
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_where_all_pixels_are_of_one_kind_nothing_can_be_said(everywhere: bool) -> None:
     seen = np.full((4, 4), 0.3, np.float32)
-    assert localise([Marked(seen, np.full((8, 8), everywhere))]) is None
+    assert localise([MarkedMap(seen, np.full((8, 8), everywhere))]) is None
     assert localise([]) is None

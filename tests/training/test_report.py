@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cloud.datasets.dataset import Dataset
-from cloud.evaluation.charts import DARK, LIGHT, Look, rate_chart, score_chart
+from cloud.evaluation.charts import DARK, LIGHT, ChartStyle, rate_chart, score_chart
 from cloud.evaluation.evaluation import Evaluated, evaluate
 from cloud.evaluation.judgements import judge
 from cloud.evaluation.rates import Point, Rates
@@ -204,7 +204,7 @@ def test_a_certificates_promise_stands_on_the_page(tiny: Bundle, tmp_path: Path)
 
 
 @pytest.mark.parametrize("look", [LIGHT, replace(DARK, narrow=True)])
-def test_charts_are_drawn_for_any_scores_and_gate(look: Look) -> None:
+def test_charts_are_drawn_for_any_scores_and_gate(look: ChartStyle) -> None:
     labels = np.array([True, False, True])
     rates_of_nothing = Rates([Point(1, 0.0, 0.5, 0.5), Point(2, 10.0, 1.0, 1.0)], None)
     for raw in (

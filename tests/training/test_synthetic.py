@@ -8,20 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.datasets.pictures import Pictures
+from cloud.datasets.pictures import PictureArrays
 from cloud.training.defect_synthesis import add_defects, cuttings, draw, lay
 from shared.splitnet.augmentation import Augmentation, augment
 
 STILL = Augmentation(exposure=0, turn=0, shift=0, scale=0, blur=0, synthetic=0)
 
 
-def one_defective(size: int = 64) -> Pictures:
+def one_defective(size: int = 64) -> PictureArrays:
     """A grey picture with a dark bar whose mask is known, and a good one."""
     inputs = np.full((2, 1, size, size), 120, np.uint8)
     inputs[0, 0, 18:22, 16:40] = 30
     masks = np.zeros((2, size // 8, size // 8), np.float32)
     masks[0, 2, 2:5] = 1
-    return Pictures(inputs, masks, np.ones(2, bool))
+    return PictureArrays(inputs, masks, np.ones(2, bool))
 
 
 def plain() -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import zstandard
 
 from edge.updates.base import Label
-from edge.updates.disk import Disk, RealDisk
+from edge.updates.disk import DurableFiles, RealDisk
 from edge.updates.hosts.restart import RestartHost
 from edge.updates.slots import FolderSlots, room_explained
 from shared.errors import UpdateError
@@ -37,7 +37,7 @@ NOTHING = Label("nothing", 0, "", 0)
 class AppSlots(FolderSlots):
     """`FolderSlots` that unpack what they hold."""
 
-    def __init__(self, disk: Disk, folder: Path) -> None:
+    def __init__(self, disk: DurableFiles, folder: Path) -> None:
         super().__init__(disk, folder, SUFFIX)
 
     def tree(self, slot: Slot) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.updates.base import Label, Stuff
-from edge.updates.disk import Disk
+from edge.updates.disk import DurableFiles
 from edge.updates.hosts.applications import NOTHING
 from edge.updates.hosts.restart import RestartHost
 from edge.updates.slots import FolderSlots, room_explained
@@ -27,7 +27,7 @@ REBOOT_S = 60.0
 
 
 class BlockFile:
-    """A partition, or a file that stands for one; a `shared.storage.disks.Disk`."""
+    """A partition, or a file that stands for one; a `shared.storage.disks.RawDisk`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class ImageSlots(FolderSlots):
     """`Slots` whose payloads lie on partitions."""
 
     def __init__(
-        self, disk: Disk, folder: Path, record: Path, partitions: dict[Slot, Path]
+        self, disk: DurableFiles, folder: Path, record: Path, partitions: dict[Slot, Path]
     ) -> None:
         """record: the partition with the boot record; folder: for all that is no payload"""
         super().__init__(disk, folder, SUFFIX, Twin(SectorPair(BlockFile(record), 0)))

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import msgspec
 
-from edge.inspection.model import Model
+from edge.inspection.model import LiveModel
 from edge.updates.base import Label, Opinion, Vitals
-from edge.updates.disk import Disk, replace
-from edge.updates.drift import Limits, Looked, against_trial, p99, psi
-from edge.updates.observation import Shadow, Watch
+from edge.updates.disk import DurableFiles, replace
+from edge.updates.drift import DriftLimits, Looked, against_trial, p99, psi
+from edge.updates.observation import ModelWatch, ShadowRun
 from edge.updates.slots import FolderSlots
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock
@@ -24,16 +24,16 @@ log = get_logger("updates")
 
 SUFFIX = ".zip"
 # Makes a model of a bundle that agrees with its golden outputs here, or raises SplitsightError.
-Opens = Callable[[Bundle], Model]
+Opens = Callable[[Bundle], LiveModel]
 
 
 class Swaps(Protocol):
     """What is needed of an agent; see `edge.agent.Agent`."""
 
-    def swap(self, model: Model) -> float: ...
+    def swap(self, model: LiveModel) -> float: ...
 
 
-def start_model(slots: FolderSlots, factory: Path, opens: Opens) -> tuple[Slot, Model]:
+def start_model(slots: FolderSlots, factory: Path, opens: Opens) -> tuple[Slot, LiveModel]:
     """The model to start with, and its slot; a trial has one try less when this returns.
 
     A bundle that can't be opened is not tried again: the live one starts, and where even that is
@@ -74,8 +74,8 @@ class ModelHost:
         slots: FolderSlots,
         factory: Path,
         opens: Opens,
-        watch: Watch,
-        limits: Limits,
+        watch: ModelWatch,
+        limits: DriftLimits,
         clock: Clock,
         started: Slot,
     ) -> None:
@@ -88,13 +88,13 @@ class ModelHost:
         self._clock = clock
         self._running = started
         self._agent: Swaps | None = None
-        self._ready: dict[Slot, Model] = {}
-        self._shadow: Shadow | None = None
-        self._memory = Memory(slots.disk, slots.folder / "before.json")
+        self._ready: dict[Slot, LiveModel] = {}
+        self._shadow: ShadowRun | None = None
+        self._memory = ModelHistory(slots.disk, slots.folder / "before.json")
         self._before = self._memory.read()
         self.gap_s = 0.0
 
-    def attach(self, agent: Swaps, model: Model) -> None:
+    def attach(self, agent: Swaps, model: LiveModel) -> None:
         """The agent that runs, and what it runs."""
         self._agent = agent
         self._ready[self._running] = model
@@ -115,7 +115,7 @@ class ModelHost:
 
     def shadow(self, slot: Slot, parts: int) -> None:
         candidate = self._model(slot).inspector
-        self._shadow = Shadow(candidate, parts, self._limits, self._clock)
+        self._shadow = ShadowRun(candidate, parts, self._limits, self._clock)
         self._shadow.start()
         self._watch.shade(self._shadow)
 
@@ -163,17 +163,17 @@ class ModelHost:
         running = self._ready.get(self._running)
         self._ready = {self._running: running} if running else {}
 
-    def _model(self, slot: Slot) -> Model:
+    def _model(self, slot: Slot) -> LiveModel:
         if slot not in self._ready:
             path = self._slots.payload(slot) if self._slots.held(slot) else self._factory
             self._ready[slot] = self._opens(Bundle.open(path))
         return self._ready[slot]
 
 
-class Memory:
+class ModelHistory:
     """What the model before did, on the disk: a trial is compared with it after a start as well."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: DurableFiles, path: Path) -> None:
         self._disk = disk
         self._path = path
 

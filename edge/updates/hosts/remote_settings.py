@@ -64,7 +64,7 @@ class WantedSettings:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSettings:
     """Settings to run with, and the slot that they come from."""
 
     settings: EdgeSettings
@@ -100,7 +100,7 @@ class SettingsFile:
         checked = validate(base, settings_model(), f"{self._path.name} with what the cloud wants")
         return resolve_paths(checked, self._path.resolve().parent)
 
-    def load(self, slots: FolderSlots) -> Loaded:
+    def load(self, slots: FolderSlots) -> LoadedSettings:
         """Settings to start with; a trial has one try less when this returns.
 
         What can't be used is not tried again, and where nothing can be used the file stands alone.
@@ -108,14 +108,14 @@ class SettingsFile:
         """
         slot = slots.booted()
         try:
-            return Loaded(self.under(read_values(slots, slot)), slot)
+            return LoadedSettings(self.under(read_values(slots, slot)), slot)
         except (SplitsightError, OSError) as error:
             log.warning("settings_unusable", slot=slot, error=str(error))
         record = slots.marked().record
         if record.trial is not None:
             slots.mark(record.returned())
             return self.load(slots)
-        return Loaded(self.alone(), slot)
+        return LoadedSettings(self.alone(), slot)
 
 
 class SettingsHost(RestartHost):

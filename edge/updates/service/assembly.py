@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.configuration.settings import EdgeSettings
-from edge.monitoring.health import Health
-from edge.updates.base import Host, Offers, Slots, Source, Vitals
+from edge.monitoring.health import BoxHealth
+from edge.updates.base import Host, Offers, PayloadSource, Slots, Vitals
 from edge.updates.disk import RealDisk
-from edge.updates.drift import Limits, against_trial, p99
+from edge.updates.drift import DriftLimits, against_trial, p99
 from edge.updates.hosts.applications import SLOT_VARIABLE, AppHost, AppSlots
 from edge.updates.hosts.images import ImageHost, ImageSlots, rebooting, running_slot
 from edge.updates.hosts.models import SUFFIX, ModelHost, Opens, Swaps, start_model
 from edge.updates.hosts.remote_settings import NAME, SettingsFile, SettingsHost, WantedSettings
 from edge.updates.hosts.restart import RestartHost
-from edge.updates.observation import Watch
+from edge.updates.observation import ModelWatch
 from edge.updates.progress import Memo
 from edge.updates.service.updater import DesiredMemory, Updater
 from edge.updates.settings import UpdateSettings
 from edge.updates.slots import FolderSlots
-from edge.updates.state_machine import Machine
+from edge.updates.state_machine import UpdateMachine
 from edge.updates.transfer.download import HttpSource
-from edge.updates.transfer.fetch import Door, open_pool
+from edge.updates.transfer.fetch import GatewayEndpoint, open_pool
 from edge.updates.trust.offers import TrustedOffers
 from edge.updates.trust.tuf_client import Trust
 from shared.clock import Clock
@@ -71,14 +71,14 @@ class Neighbours:
 
     agent: Inspects
     transport: Transport
-    health: Health
+    health: BoxHealth
     boot: str
     hold: Callable[[str], None]
     waiting: Callable[[], int]
     camera: Callable[[], str]
 
 
-class UpdateBay:
+class UpdateAssembly:
     """Made before the agent, since it knows which bundle to start with; `open` after it.
 
     restart_box, restart_process  ask for a start with what is live then; return at once
@@ -104,13 +104,13 @@ class UpdateBay:
         self._restart_process = restart_process
         self._reopening = reopening
         self._disk = RealDisk()
-        self._limits = Limits(budget_s=BUDGET_SHARE * settings.deadline_ms / 1000)
+        self._limits = DriftLimits(budget_s=BUDGET_SHARE * settings.deadline_ms / 1000)
         self._started = clock.monotonic()
         self._reached = False
         self._door = door_of(settings, updates)
         trusted = updates.folder / "trust"
         self._trust = Trust(trusted, self._door, root_of(updates), clock)
-        self.watch = Watch()
+        self.watch = ModelWatch()
         self._slots = FolderSlots(self._disk, updates.folder / "model", SUFFIX)
         slot, self.model = start_model(self._slots, settings.bundle, opens)
         self._host = ModelHost(
@@ -181,9 +181,9 @@ class UpdateBay:
         return kinds
 
     def _machine(
-        self, kind: str, slots: Slots, host: Host, offers: Offers, source: Source
-    ) -> Machine:
-        return Machine(
+        self, kind: str, slots: Slots, host: Host, offers: Offers, source: PayloadSource
+    ) -> UpdateMachine:
+        return UpdateMachine(
             kind,
             slots=slots,
             host=host,
@@ -222,14 +222,14 @@ class UpdateBay:
         return facts if temperature is None else facts | {"temperature_c": temperature}
 
 
-def door_of(settings: EdgeSettings, updates: UpdateSettings) -> Door:
+def door_of(settings: EdgeSettings, updates: UpdateSettings) -> GatewayEndpoint:
     """Where releases come from. Raises SettingsError where nothing says so."""
     identity, server, ca = settings.identity, updates.server, updates.ca
     if server is None and identity is not None:
         server = f"{identity.door}/releases"
     if server is None:
         raise SettingsError("updates.server is missing", fix="give it, or an identity with a door")
-    return Door(server, ca or (identity.ca if identity else None))
+    return GatewayEndpoint(server, ca or (identity.ca if identity else None))
 
 
 def root_of(updates: UpdateSettings) -> bytes:

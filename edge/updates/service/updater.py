@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from edge.updates.base import Phase, Progress, Wanted
-from edge.updates.disk import Disk, replace
+from edge.updates.base import Phase, UpdateProgress, Wanted
+from edge.updates.disk import DurableFiles, replace
 from edge.updates.hosts.remote_settings import NAME, WantedSettings
-from edge.updates.state_machine import Machine
+from edge.updates.state_machine import UpdateMachine
 from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
@@ -42,7 +42,7 @@ class Updater:
         address: Address,
         *,
         boot: str,
-        machines: Mapping[str, Machine],
+        machines: Mapping[str, UpdateMachine],
         settings: WantedSettings,
         memory: DesiredMemory,
         facts: Callable[[], dict[str, float]],
@@ -186,7 +186,7 @@ class Updater:
             versions=self._versions | {k: one.version for k, one in found.items() if one.version},
         )
 
-    def _problem(self, found: Mapping[str, Progress]) -> str:
+    def _problem(self, found: Mapping[str, UpdateProgress]) -> str:
         unknown = [
             kind for kind in (self._desired.targets if self._desired else {}) if kind not in found
         ]
@@ -220,7 +220,7 @@ class Updater:
 class DesiredMemory:
     """What the cloud wanted last, for a start without a broker."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: DurableFiles, path: Path) -> None:
         self._disk = disk
         self._path = path
 

@@ -25,7 +25,7 @@ CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class GatewayEndpoint:
     """Where releases come from.
 
     url   payloads lie below it in `targets`, metadata in `metadata`; https://cloud:8443/releases
@@ -45,7 +45,7 @@ class Door:
         return self.metadata_url or f"{self.url}/metadata"
 
 
-def open_pool(door: Door) -> urllib3.PoolManager:
+def open_pool(door: GatewayEndpoint) -> urllib3.PoolManager:
     """Connections to the door. Certificates are read anew for each connection."""
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),

@@ -22,7 +22,7 @@ from shared.errors import ReleaseError
 ABSENT = (403, 404)
 
 
-class Reason(NamedTuple):
+class DistrustReason(NamedTuple):
     """What a kind of error means, said of a door; and what to do."""
 
     kind: type[Exception]
@@ -31,32 +31,32 @@ class Reason(NamedTuple):
 
 
 REASONS = (
-    Reason(
+    DistrustReason(
         ExpiredMetadataError,
         "serves releases that are out of date",
         "check that the cloud runs, and this device's clock",
     ),
-    Reason(
+    DistrustReason(
         BadVersionNumberError,
         "serves older releases than this device has seen",
         "serve what was published last; somebody may be replaying old releases",
     ),
-    Reason(
+    DistrustReason(
         UnsignedMetadataError,
         "serves releases that too few of the trusted keys have signed",
         "sign with `splitsight fleet release sign`, or check that the door is yours",
     ),
-    Reason(
+    DistrustReason(
         LengthOrHashMismatchError,
         "serves a mixture of two states",
         "copy the repository again: take timestamp.json first, put it in place last",
     ),
-    Reason(
+    DistrustReason(
         DownloadLengthMismatchError,
         "serves more than was promised",
         "check that the door is yours",
     ),
-    Reason(
+    DistrustReason(
         RepositoryError,
         "serves something that can't be believed",
         "check the door's address",

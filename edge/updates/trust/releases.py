@@ -28,7 +28,7 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Payload):
+class SignedRelease(Payload):
     """A release that was signed, and what was signed of it."""
 
     facts: ReleaseFacts
@@ -40,10 +40,10 @@ class Trusts(Protocol):
     def refresh(self) -> None:
         """Fetch and check what is new. Raises ReleasesUnreachable or ReleaseError."""
 
-    def find(self, path: str) -> Found:
+    def find(self, path: str) -> SignedRelease:
         """The release at a target's path. Raises ReleaseError where there is none to believe."""
 
-    def delta(self, found: Found, base: str) -> Payload | None:
+    def delta(self, found: SignedRelease, base: str) -> Payload | None:
         """The patch to a release from the payload with sha256 `base`; None where there is none."""
 
     def url(self, payload: Payload) -> str:
@@ -59,7 +59,7 @@ class KnownReleases:
     def __init__(
         self,
         url: str,
-        releases: Mapping[str, Found],
+        releases: Mapping[str, SignedRelease],
         deltas: Mapping[str, Payload] | None = None,
     ) -> None:
         self._url = url
@@ -73,12 +73,12 @@ class KnownReleases:
             raise self.failure
         self.refreshed += 1
 
-    def find(self, path: str) -> Found:
+    def find(self, path: str) -> SignedRelease:
         if path not in self.releases:
             raise no_release(path)
         return self.releases[path]
 
-    def delta(self, found: Found, base: str) -> Payload | None:
+    def delta(self, found: SignedRelease, base: str) -> Payload | None:
         path = found.facts.deltas.get(base)
         return self.deltas.get(path) if path else None
 

@@ -17,9 +17,9 @@ from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from edge.updates.transfer.fetch import Door, Fetcher, open_pool
+from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
 from edge.updates.trust.reasons import explain
-from edge.updates.trust.releases import Found, Payload, no_release, target_url
+from edge.updates.trust.releases import Payload, SignedRelease, no_release, target_url
 from edge.updates.trust.time_floor import LowestTime
 from shared.clock import Clock
 from shared.errors import ReleaseError, UpdateError
@@ -41,7 +41,7 @@ class Trust:
     def __init__(
         self,
         folder: Path,
-        door: Door,
+        door: GatewayEndpoint,
         root: bytes,
         clock: Clock,
         fetcher: FetcherInterface | None = None,
@@ -68,14 +68,14 @@ class Trust:
             finally:
                 self._lowest.raise_to(min(now, self._updater.reach()))
 
-    def find(self, path: str) -> Found:
+    def find(self, path: str) -> SignedRelease:
         target = self._target(path)
         if target is None:
             raise no_release(path)
         facts = ReleaseFacts.of(path, target.custom)
-        return Found(path, target.length, _sha256(target), facts)
+        return SignedRelease(path, target.length, _sha256(target), facts)
 
-    def delta(self, found: Found, base: str) -> Payload | None:
+    def delta(self, found: SignedRelease, base: str) -> Payload | None:
         path = found.facts.deltas.get(base)
         return self.payload(path) if path else None
 

@@ -15,7 +15,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fleet.rounds.aggregation.updates import Bounds, Update, read_update, within
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.report.record import SetAside, TookPart
 from shared.errors import FederationError
 from shared.federation.protocol import (
@@ -26,14 +26,14 @@ from shared.federation.protocol import (
     METRICS,
     REASONS,
     VALUES,
-    Layout,
     Vector,
+    VectorLayout,
     narrow,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TrainingRequest:
     """A round's trainings.
 
     trainings   a strategy's messages, with our values as 16 bits in place of its own
@@ -42,7 +42,7 @@ class Ask:
     """
 
     round: int
-    layout: Layout
+    layout: VectorLayout
     values: Vector
     trainings: Sequence[Message]
     names: Mapping[int, str]
@@ -77,21 +77,21 @@ class Gatherer(Protocol):
         Raises FederationError where the run may not go on.
         """
 
-    def gather(self, ask: Ask) -> Gathered:
+    def gather(self, ask: TrainingRequest) -> Gathered:
         """Raises FederationError where nothing can be used; the round is void then."""
 
 
 class PlainGatherer:
     """The coordinator sees each update, checks it, and sets bad ones aside by name."""
 
-    def __init__(self, post: Post, bounds: Bounds | None = None) -> None:
+    def __init__(self, post: GridMessaging, bounds: Bounds | None = None) -> None:
         self._post = post
         self._bounds = bounds or Bounds()
 
     def allow(self, finished: int) -> float | None:  # noqa: ARG002 - it bounds nothing
         return None
 
-    def gather(self, ask: Ask) -> Gathered:
+    def gather(self, ask: TrainingRequest) -> Gathered:
         found = Gathered()
         sent = {training.metadata.dst_node_id: training for training in ask.trainings}
         updates: list[tuple[str, int, Update]] = []
@@ -128,7 +128,7 @@ def pack(trainings: Sequence[Message], values: Vector) -> list[Message]:
     return packed
 
 
-def answer_of(training: Message, ask: Ask, update: Update) -> Message:
+def answer_of(training: Message, ask: TrainingRequest, update: Update) -> Message:
     """An update as the strategy that ordered it expects it: values, in 64 bits."""
     arrays = ask.layout.named(ask.values + update.change)
     content = RecordDict(
@@ -148,7 +148,7 @@ def refusal_of(code: int, reason: str | None) -> str:
     return f"{known} ({reason})" if reason else known
 
 
-def _update(reply: Message, ask: Ask) -> Update:
+def _update(reply: Message, ask: TrainingRequest) -> Update:
     if reply.has_error():
         raise FederationError(refusal_of(reply.error.code, reply.error.reason))
     return read_update(reply.content, ask.layout, ask.round)

@@ -9,7 +9,13 @@ import numpy as np
 from flwr.app import RecordDict
 from numpy.typing import NDArray
 
-from fleet.rounds.aggregation.gatherer import Ask, Gathered, Gatherer, PlainGatherer, answer_of
+from fleet.rounds.aggregation.gatherer import (
+    Gathered,
+    Gatherer,
+    PlainGatherer,
+    TrainingRequest,
+    answer_of,
+)
 from fleet.rounds.aggregation.secure_sum import SecureOutcome, SecureSum, SecureTerms
 from fleet.rounds.aggregation.strategies import ROBUST
 from fleet.rounds.aggregation.updates import Bounds, Update
@@ -19,7 +25,7 @@ from fleet.rounds.configuration.privacy import (
     what_is_seen,
     with_noise,
 )
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.report.record import SetAside, TookPart
 from shared import log
 from shared.errors import FederationError
@@ -41,7 +47,7 @@ class PrivateGatherer:
 
     def __init__(
         self,
-        post: Post,
+        post: GridMessaging,
         settings: PrivacySettings,
         strategy: str,
         in_the_open: Gatherer | None = None,
@@ -61,7 +67,7 @@ class PrivateGatherer:
         accountant = self._settings.accountant
         return accountant.check(finished) if accountant else None
 
-    def gather(self, ask: Ask) -> Gathered:
+    def gather(self, ask: TrainingRequest) -> Gathered:
         """Raises FederationError where the round can't be as private as asked."""
         seen = what_is_seen(self._settings, len(ask.trainings))
         LOG.info("round_is_seen", round=ask.round, secure=seen.secure, why=seen.why)
@@ -71,7 +77,7 @@ class PrivateGatherer:
         found.seen = seen.why
         return found
 
-    def _summed(self, ask: Ask) -> Gathered:
+    def _summed(self, ask: TrainingRequest) -> Gathered:
         secure_sum = SecureSum(self._post, self._terms, lambda one: _name(ask, one))
         found = Gathered()
         try:
@@ -89,7 +95,7 @@ class PrivateGatherer:
         ]
         return found
 
-    def _fill(self, ask: Ask, found: Gathered, outcome: SecureOutcome) -> None:
+    def _fill(self, ask: TrainingRequest, found: Gathered, outcome: SecureOutcome) -> None:
         mean = np.asarray(outcome.mean.mean[: ask.layout.size], np.float64)
         names, numbers = sorted(self._terms.metrics), outcome.mean.mean[ask.layout.size :]
         metrics = dict(zip(names, numbers, strict=True))
@@ -101,7 +107,7 @@ class PrivateGatherer:
         found.answers = [answer_of(ask.trainings[0], ask, Update(mean, weight, found.loss))]
         found.took_part = [TookPart(name) for name in sorted(_name(ask, one) for one in devices)]
 
-    def _add_noise(self, ask: Ask, found: Gathered) -> None:
+    def _add_noise(self, ask: TrainingRequest, found: Gathered) -> None:
         """One answer instead of many: the mean of changes of equal weight, with noise on it."""
         if not found.answers:
             return
@@ -133,5 +139,5 @@ def _arrays(content: RecordDict) -> dict[str, NDArray[np.generic]]:
     return {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
 
 
-def _name(ask: Ask, node: int) -> str:
+def _name(ask: TrainingRequest, node: int) -> str:
     return ask.names.get(node, str(node))

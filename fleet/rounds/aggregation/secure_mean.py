@@ -16,8 +16,8 @@ from shared.federation.fixed_point import FixedPoint, Floats, Words, unpack
 from shared.federation.masking import (
     COMMITMENT_BYTES,
     FEWEST,
+    DevicePair,
     KeyPair,
-    Pair,
     commitment,
     is_key,
     neighbours,
@@ -28,11 +28,11 @@ from shared.federation.secure_aggregation import (
     PARCEL_BYTES,
     Advert,
     Deal,
-    Delivery,
     Invitation,
     Masked,
     Revealed,
     Roster,
+    SharesDelivery,
     Survivors,
 )
 from shared.federation.shamir import join
@@ -98,7 +98,7 @@ class Gathering:
             for one, around in self._around.items()
         }
 
-    def deliveries(self, deals: Mapping[int, Deal]) -> dict[int, Delivery]:
+    def deliveries(self, deals: Mapping[int, Deal]) -> dict[int, SharesDelivery]:
         """Each device's parcels from those neighbours that dealt."""
         for one in sorted(self._adverts):
             if one not in deals:
@@ -108,7 +108,7 @@ class Gathering:
             else:
                 self._deals[one] = deals[one]
         return {
-            one: Delivery(
+            one: SharesDelivery(
                 {o: self._deals[o].parcels[one] for o in self._around[one] if o in self._deals}
             )
             for one in self._deals
@@ -185,7 +185,7 @@ class Gathering:
         return join(shares, threshold(len(self._holders(owner))))
 
     def _pair_seed(self, gone: int, present: int, key: bytes) -> bytes:
-        pair = Pair(self.invitation.session, gone, present)
+        pair = DevicePair(self.invitation.session, gone, present)
         return pair.mask_seed(key, self._adverts[present].mask_key)
 
     def _holders(self, owner: int) -> set[int]:

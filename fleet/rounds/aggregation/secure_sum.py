@@ -44,7 +44,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 class Exchange(Protocol):
     """How messages reach devices and answers come back.
 
-    `fleet.rounds.grids.messaging.Post`, or any grid's `send_and_receive`.
+    `fleet.rounds.grids.messaging.GridMessaging`, or any grid's `send_and_receive`.
     """
 
     def __call__(

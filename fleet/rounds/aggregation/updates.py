@@ -25,8 +25,8 @@ from shared.federation.protocol import (
     LOSS,
     METRICS,
     ROUND,
-    Layout,
     Vector,
+    VectorLayout,
 )
 
 ENOUGH_FOR_A_MEDIAN = 3
@@ -57,7 +57,7 @@ class Bounds:
     times_median: float = math.inf
 
 
-def read_update(content: RecordDict, layout: Layout, round_: int) -> Update:
+def read_update(content: RecordDict, layout: VectorLayout, round_: int) -> Update:
     """The update in a device's answer. Raises FederationError where it is none."""
     config = content.config_records.get(CONFIG) or ConfigRecord()
     if config.get(LAYOUT) != layout.sha256:
@@ -98,7 +98,7 @@ def within(
     return kept, aside
 
 
-def _change(content: RecordDict, layout: Layout) -> Vector:
+def _change(content: RecordDict, layout: VectorLayout) -> Vector:
     arrays = content.array_records.get(ARRAYS) or ArrayRecord()
     if list(arrays) != [CHANGE]:
         found = ", ".join(arrays) or "nothing"

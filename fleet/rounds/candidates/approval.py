@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fleet.releases.drafts import Drafts
-from fleet.releases.release_builder import Adding, Word
-from fleet.releases.store import Store
-from fleet.rounds.candidates.candidate_store import Shelf
+from fleet.releases.release_builder import Adding, ReleaseNote
+from fleet.releases.store import ReleaseStore
+from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.configuration.settings import ReleaseSettings
 from fleet.rounds.report.findings import Record
 from shared.clock import SystemClock
@@ -17,7 +17,7 @@ from shared.releases import ANY_HARDWARE, ReleaseFacts
 POLICY = "policy: certified"
 
 
-def approve(shelf: Shelf, name: str, by: str, drafts: Drafts) -> ReleaseFacts:
+def approve(shelf: CandidateStore, name: str, by: str, drafts: Drafts) -> ReleaseFacts:
     """Add a candidate's bundle to the draft, and write down who wanted it.
 
     Raises FederationError where it may not go out or nobody said so, ReleaseError where the
@@ -27,7 +27,7 @@ def approve(shelf: Shelf, name: str, by: str, drafts: Drafts) -> ReleaseFacts:
     if not by.strip():
         raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
     bundle = shelf.bundle(name)
-    facts = Adding(drafts).add_model(bundle.path, Word((ANY_HARDWARE,), by.strip()))
+    facts = Adding(drafts).add_model(bundle.path, ReleaseNote((ANY_HARDWARE,), by.strip()))
     shelf.decide(name, "approved", by)
     return facts
 
@@ -41,11 +41,11 @@ def by_policy(record: Record, release: ReleaseSettings) -> str:
     if release.policy != "certified" or record.status != "candidate" or not sure:
         return ""
     drafts = drafts_of(release.candidates.parent)
-    return approve(Shelf(release.candidates), record.name, POLICY, drafts).path
+    return approve(CandidateStore(release.candidates), record.name, POLICY, drafts).path
 
 
 def drafts_of(folder: Path) -> Drafts:
     """Of the repository in a fleet's folder. Raises ReleaseError where there is none."""
-    store = Store(folder)
+    store = ReleaseStore(folder)
     store.require()
     return Drafts(store, SystemClock())

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.report.record import SetAside
 from shared.errors import FederationError
 from shared.features.codec import CodecTables, tables_from_counts
@@ -29,12 +29,12 @@ TABLE_PICTURES = 400
 
 @dataclass(frozen=True, slots=True)
 class FleetSeen:
-    """What devices see, as `shared.splitnet.calibration.Seen`.
+    """What devices see, as `shared.splitnet.calibration.CalibrationStatistics`.
 
     order   that names the network whose values devices are sent
     """
 
-    asking: Asking
+    asking: Questioning
     order: TrainOrder
 
     def moments(self, head: Head) -> Sequence[Tensor]:

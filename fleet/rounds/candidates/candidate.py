@@ -10,15 +10,15 @@ import torch
 
 from fleet.rounds.candidates import comparison as evaluation
 from fleet.rounds.candidates.calibration import FleetSeen
-from fleet.rounds.candidates.candidate_store import Shelf
+from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.candidates.certification import Gated, choose_gate, spec_of
 from fleet.rounds.candidates.comparison import Compared
 from fleet.rounds.candidates.run_findings import NEVER_CHOSEN, now, told_by_rounds
-from fleet.rounds.candidates.system_promise import Halves
+from fleet.rounds.candidates.system_promise import CandidateHalves
 from fleet.rounds.configuration.settings import ReleaseSettings
 from fleet.rounds.coordination.coordinator import Coordinator
-from fleet.rounds.coordination.questioning import Asking
-from fleet.rounds.report.findings import Findings, Record
+from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.report.findings import Record, RunFindings
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.golden import golden_outputs
 from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
@@ -70,7 +70,9 @@ def check_base(bundle: Bundle, base: BaseNetwork) -> None:
         )
 
 
-def make_candidate(coordinator: Coordinator, release: ReleaseSettings) -> tuple[Record, Findings]:
+def make_candidate(
+    coordinator: Coordinator, release: ReleaseSettings
+) -> tuple[Record, RunFindings]:
     """Ask the devices, write the bundle and the report, and put both on the shelf.
 
     What stands against the candidate is told in its record; only what makes a report impossible
@@ -99,7 +101,7 @@ class _Attempt:
         coordinator: Coordinator,
         release: ReleaseSettings,
         present: Bundle,
-        asking: Asking,
+        asking: Questioning,
     ) -> None:
         self._coordinator = coordinator
         self._release = release
@@ -110,7 +112,7 @@ class _Attempt:
         self._version = release.version or next_version(present.manifest.version)
         self._order = coordinator.order(max(1, coordinator.progress.round))
         self.name = f"{present.manifest.name}-{self._version}-{self._terms.run[:8]}"
-        self._shelf = Shelf(release.candidates)
+        self._shelf = CandidateStore(release.candidates)
         self._shelf.reserve(self.name)
         self._gated: Gated | None = None
         self._compared: Compared | None = None
@@ -145,12 +147,14 @@ class _Attempt:
         tail = export_tail(net) if order.scope.decoder else present.read(TAIL)
         return Made(head, head_float, tail, seen.tables(head, net.architecture.bottleneck))
 
-    def _halves(self, made: Made) -> Halves:
+    def _halves(self, made: Made) -> CandidateHalves:
         manifest = self._present.manifest
         # Nothing shows that the devices' parts did not choose the tail's weight when the bundle
         # was made: it knows pictures by the bytes of their files, and devices have no such files.
         compared = manifest.training.tail_weights
-        return Halves(made.head, made.tail, made.tables.to_json(), manifest.features, compared)
+        return CandidateHalves(
+            made.head, made.tail, made.tables.to_json(), manifest.features, compared
+        )
 
     def _bytes(self, made: Made) -> dict[str, bytes]:
         present = self._present
@@ -207,7 +211,7 @@ class _Attempt:
         check_head(bundle, open_runtime("onnx", bundle.read(HEAD)))
         check_tail(bundle, open_runtime("onnx", bundle.read(TAIL)))
 
-    def shelve(self, seconds: float) -> tuple[Record, Findings]:
+    def shelve(self, seconds: float) -> tuple[Record, RunFindings]:
         compared, gated = self._compared, self._gated
         so_far = told_by_rounds(self._coordinator)
         single = compared.single if compared else {}
@@ -276,7 +280,7 @@ def remarks_of(order: TrainOrder, *, private: bool) -> list[str]:
     return found
 
 
-def _network(coordinator: Coordinator, asking: Asking) -> SplitNet:
+def _network(coordinator: Coordinator, asking: Questioning) -> SplitNet:
     """As devices are sent it: with values in 16 bits."""
     base, learned = coordinator.base, coordinator.layout.named(asking.values)
     arrays = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from fleet.rounds.report.findings import Findings, Record, Status
+from fleet.rounds.report.findings import Record, RunFindings, Status
 from fleet.rounds.report.page import write_report
 from shared.bundles.bundle import Bundle
 from shared.errors import FederationError
@@ -18,7 +18,7 @@ RECORD, REPORT = "candidate.json", "report.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
-class Shelf:
+class CandidateStore:
     """Candidates by name."""
 
     def __init__(self, root: Path) -> None:
@@ -39,7 +39,7 @@ class Shelf:
                     f"{name} was {status} already", fix="give `release.version` a higher one"
                 )
 
-    def put(self, record: Record, findings: Findings) -> None:
+    def put(self, record: Record, findings: RunFindings) -> None:
         """Raises FederationError where the disk does not take it."""
         folder = self.folder(record.name)
         try:
@@ -68,11 +68,11 @@ class Shelf:
         except (OSError, msgspec.MsgspecError) as error:
             raise FederationError(f"{path} can't be read ({error})") from error
 
-    def findings(self, name: str) -> Findings:
+    def findings(self, name: str) -> RunFindings:
         """Raises FederationError where they can't be read."""
         path = self.folder(name) / REPORT
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Findings)
+            return msgspec.json.decode(path.read_bytes(), type=RunFindings)
         except (OSError, msgspec.MsgspecError) as error:
             raise FederationError(f"{path} can't be read ({error})") from error
 

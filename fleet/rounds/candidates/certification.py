@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleet.rounds.candidates.system_promise import Edge, Halves, Together, promise_together
+from fleet.rounds.candidates.system_promise import CandidateHalves, Edge, Together, promise_together
 from fleet.rounds.configuration.settings import PromiseSettings
-from fleet.rounds.coordination.questioning import Asking
-from shared.certification.certificate import METHOD, Limits
+from fleet.rounds.coordination.questioning import Questioning
+from shared.certification.certificate import METHOD, PromiseLimits
 from shared.certification.gate import Gate
 from shared.certification.promises import Certificate, GateSpec, Promise, describe
 from shared.certification.shortage import Erring, too_few
-from shared.certification.tally import LENGTH, Tally
+from shared.certification.tally import LENGTH, ScoreTally
 from shared.errors import FederationError
 from shared.federation.questions import Question
 
@@ -45,8 +45,8 @@ class Gated:
 
 
 def choose_gate(
-    asking: Asking,
-    halves: Halves,
+    asking: Questioning,
+    halves: CandidateHalves,
     before: Gate,
     promise: PromiseSettings,
     *,
@@ -59,7 +59,7 @@ def choose_gate(
     Raises FederationError where the edge's counts can't be had.
     """
     summed = asking.counted(Question("tally", "calibrate"), (halves.head,), LENGTH)
-    tally = Tally.read(np.asarray(summed.total, np.int64))
+    tally = ScoreTally.read(np.asarray(summed.total, np.int64))
     data_hash = hashlib.sha256(tally.flat().astype("<i8").tobytes()).hexdigest()
     limits = promise.limits
     found = tally.gate(limits)
@@ -104,7 +104,7 @@ def _chosen(together: Together) -> str:
     return "the edge's certified, the cloud's as in the present bundle"
 
 
-def _without(tally: Tally, before: Gate, limits: Limits, data_hash: str) -> Gated:
+def _without(tally: ScoreTally, before: Gate, limits: PromiseLimits, data_hash: str) -> Gated:
     lacking = too_few(
         Erring(tally.defective.parts, tally.defective.passed_by(before)),
         Erring(tally.good.parts, tally.good.rejected_by(before)),

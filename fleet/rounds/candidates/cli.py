@@ -19,8 +19,8 @@ from shared.releases import ReleaseFacts
 
 if TYPE_CHECKING:
     from fleet.releases.drafts import Drafts
-    from fleet.rollouts.plan import Plan
-    from fleet.rounds.candidates.candidate_store import Shelf
+    from fleet.rollouts.plan import RolloutPlan
+    from fleet.rounds.candidates.candidate_store import CandidateStore
 
 CANDIDATES = "candidates"
 
@@ -143,7 +143,9 @@ def _publish(drafts: Drafts, keys: list[Path]) -> None:
     Publisher(drafts.store, SystemClock()).publish(())
 
 
-def _wanted(plan: Path | None, canary: str | None, key: list[Path] | None, cloud: str) -> Plan:
+def _wanted(
+    plan: Path | None, canary: str | None, key: list[Path] | None, cloud: str
+) -> RolloutPlan:
     """Whatever speaks against a rollout, before anybody has decided anything."""
     from fleet.client.cloud_api import ask_cloud  # noqa: PLC0415
     from fleet.rollouts.plan import read_plan  # noqa: PLC0415
@@ -155,7 +157,7 @@ def _wanted(plan: Path | None, canary: str | None, key: list[Path] | None, cloud
     return wanted
 
 
-def _start(facts: ReleaseFacts, by: str, cloud: str, plan: Plan) -> Any:
+def _start(facts: ReleaseFacts, by: str, cloud: str, plan: RolloutPlan) -> Any:
     from fleet.client.cloud_api import tell_cloud  # noqa: PLC0415
 
     body = {"target": facts.path, "plan": plan.model_dump(mode="json"), "by": by}
@@ -181,7 +183,7 @@ def _said(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _shelf(folder: Path) -> Shelf:
-    from fleet.rounds.candidates.candidate_store import Shelf  # noqa: PLC0415
+def _shelf(folder: Path) -> CandidateStore:
+    from fleet.rounds.candidates.candidate_store import CandidateStore  # noqa: PLC0415
 
-    return Shelf(folder / CANDIDATES)
+    return CandidateStore(folder / CANDIDATES)

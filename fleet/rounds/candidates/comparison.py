@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleet.rounds.configuration.settings import ReleaseSettings
-from fleet.rounds.coordination.questioning import Asking
-from fleet.rounds.report.findings import Overall, Site
+from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.report.findings import Overall, SiteFindings
 from fleet.rounds.report.record import RoundRecord
 from shared.certification.certificate import binomial_tails
 from shared.certification.gate import Gate
 from shared.certification.promises import percent
-from shared.certification.tally import LENGTH, Tally
+from shared.certification.tally import LENGTH, ScoreTally
 from shared.federation.questions import Comparison, Question, Threshold
 
 
@@ -27,12 +27,12 @@ class Compared:
     single: Mapping[str, Comparison]
 
 
-def compare(asking: Asking, heads: tuple[bytes, bytes], gates: tuple[Gate, Gate]) -> Compared:
+def compare(asking: Questioning, heads: tuple[bytes, bytes], gates: tuple[Gate, Gate]) -> Compared:
     """The present head and its gate, then the candidate's. Raises FederationError."""
     summed = asking.counted(Question("tally", "test"), heads, 2 * LENGTH)
     halves = np.asarray(summed.total, np.int64).reshape(2, LENGTH)
     before, after = (
-        _overall(Tally.read(half), gate) for half, gate in zip(halves, gates, strict=True)
+        _overall(ScoreTally.read(half), gate) for half, gate in zip(halves, gates, strict=True)
     )
     thresholds = [Threshold(gate.pass_below, gate.reject_from) for gate in gates]
     single = asking.comparisons(Question("comparison", "test", gates=thresholds), heads)
@@ -43,11 +43,11 @@ def sites(
     single: Mapping[str, Comparison],
     rounds: Sequence[RoundRecord],
     release: ReleaseSettings | None = None,
-) -> list[Site]:
+) -> list[SiteFindings]:
     """Every device that took part or was compared, by name."""
     took = [one.device for record in rounds for one in record.took_part]
     return [
-        Site(
+        SiteFindings(
             name,
             took.count(name),
             single.get(name),
@@ -90,7 +90,7 @@ def _contradicts(erring: int, parts: int, limit: float, delta: float) -> bool:
     return erring > 0 and 1 - float(binomial_tails(parts, limit)[erring - 1]) < delta
 
 
-def _overall(tally: Tally, gate: Gate) -> Overall:
+def _overall(tally: ScoreTally, gate: Gate) -> Overall:
     value = tally.auroc()
     return Overall(
         auroc=value if np.isfinite(value) else None,

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 from fleet.rounds.candidates.comparison import sites
 from fleet.rounds.coordination.coordinator import Coordinator
-from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.findings import RunFindings
 
 NEVER_CHOSEN = "none: no gate was chosen"
 
 
-def told_by_rounds(coordinator: Coordinator) -> Findings:
+def told_by_rounds(coordinator: Coordinator) -> RunFindings:
     """The report of a run that made no candidate, or none yet."""
     terms, history = coordinator.progress.terms, coordinator.progress.history
-    return Findings(
+    return RunFindings(
         name=f"run {terms.run[:8]}",
         run=terms.run,
         strategy=terms.strategy,

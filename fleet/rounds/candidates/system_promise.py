@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.coordination.questioning import Questioning
 from shared.bundles.manifest import CODEC, HEAD, TAIL, FeatureSpec, pair_of
 from shared.certification.certificate import (
-    Limits,
+    PromiseLimits,
     Tested,
     edge_bin,
     interval,
@@ -19,13 +19,13 @@ from shared.certification.certificate import (
     paid_at_edge,
 )
 from shared.certification.gate import Gate
-from shared.certification.promises import Measured, Promise, SystemCertificate, percent
+from shared.certification.promises import MeasuredShare, Promise, SystemCertificate, percent
 from shared.certification.shortage import system_supported
 from shared.certification.system_tally import SYSTEM_LENGTH, SystemTally
-from shared.certification.tally import Tally
+from shared.certification.tally import ScoreTally
 from shared.errors import FederationError
 from shared.federation.parcels import MEBI, MOST
-from shared.federation.questions import MOST_MODEL_BYTES, Passage, Question, Threshold
+from shared.federation.questions import MOST_MODEL_BYTES, Question, Threshold, TransmissionTerms
 from shared.log import get_logger
 
 log = get_logger("rounds")
@@ -34,7 +34,7 @@ OPTION = "release.promise.system"
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class CandidateHalves:
     """A candidate's files that a promise of the system is about, as its bundle will hold them.
 
     features          of the present bundle; a candidate's are the same
@@ -64,9 +64,9 @@ class Halves:
 class Edge:
     """The edge's half of a gate, chosen by what `devices` counted together."""
 
-    tally: Tally
+    tally: ScoreTally
     gate: Gate
-    limits: Limits
+    limits: PromiseLimits
     devices: Collection[str]
 
     @property
@@ -98,7 +98,7 @@ class Together:
     doubt: str = ""
 
 
-def promise_together(asking: Asking, halves: Halves, edge: Edge) -> Together:
+def promise_together(asking: Questioning, halves: CandidateHalves, edge: Edge) -> Together:
     """Ask the devices with the tail; whatever stands against a promise is told, not raised."""
     gate, limits = edge.gate, edge.limits
     why = _hopeless(halves, edge)
@@ -119,7 +119,7 @@ def promise_together(asking: Asking, halves: Halves, edge: Edge) -> Together:
     return Together(chosen, certificate, told, _doubt(certificate, counts, edge))
 
 
-def _hopeless(halves: Halves, edge: Edge) -> str:
+def _hopeless(halves: CandidateHalves, edge: Edge) -> str:
     """Why no answer of the devices could make the promise; empty where one could."""
     limits = edge.limits
     allowed = most_allowed(edge.defective, limits.system, limits.delta / halves.weights_compared)
@@ -133,10 +133,10 @@ def _hopeless(halves: Halves, edge: Edge) -> str:
     return ""
 
 
-def _counted(asking: Asking, halves: Halves, edge: Edge) -> SystemTally:
+def _counted(asking: Questioning, halves: CandidateHalves, edge: Edge) -> SystemTally:
     """Raises FederationError where the counts are not those of the same parts."""
     gate = edge.gate
-    passage = Passage(
+    passage = TransmissionTerms(
         codec=halves.codec,
         shape=halves.features.shape,
         cap_bytes=halves.features.cap_bytes,
@@ -159,7 +159,7 @@ def _counted(asking: Asking, halves: Halves, edge: Edge) -> SystemTally:
 
 
 def _certificate(
-    halves: Halves, counts: SystemTally, tested: Tested, limits: Limits
+    halves: CandidateHalves, counts: SystemTally, tested: Tested, limits: PromiseLimits
 ) -> SystemCertificate:
     rejected = counts.rejected_by(tested.threshold)
     low, high = interval(rejected, counts.good, limits.delta)
@@ -170,7 +170,7 @@ def _certificate(
             counted=tested.counted,
             parts=counts.defective,
         ),
-        overkill=Measured(seen=rejected, parts=counts.good, low=low, high=high),
+        overkill=MeasuredShare(seen=rejected, parts=counts.good, low=low, high=high),
         pair=halves.pair,
         cap_bytes=halves.features.cap_bytes,
         weights_compared=halves.weights_compared,
@@ -198,7 +198,7 @@ def _doubt(certificate: SystemCertificate, counts: SystemTally, edge: Edge) -> s
     )
 
 
-def _unsupported(halves: Halves, edge: Edge) -> str:
+def _unsupported(halves: CandidateHalves, edge: Edge) -> str:
     least = system_supported(edge.defective, edge.limits, halves.weights_compared)
     return (
         f"nothing is promised: {edge.defective} defective parts can't show that at most "

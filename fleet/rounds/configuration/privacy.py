@@ -59,7 +59,7 @@ class PrivacySettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ServerView:
     """What the server sees of a round: `secure`: sums only; and why, in words for the report."""
 
     secure: bool
@@ -85,21 +85,23 @@ def check_strategy(settings: PrivacySettings, strategy: str, robust: tuple[str, 
         )
 
 
-def what_is_seen(settings: PrivacySettings, devices: int) -> Seen:
+def what_is_seen(settings: PrivacySettings, devices: int) -> ServerView:
     """Whether a round of so many devices is summed under masks.
 
     Raises FederationError where it has to be, and they are too few.
     """
     if not settings.secure:
-        return Seen(secure=False, why="secure aggregation is off: the server sees each update")
+        return ServerView(
+            secure=False, why="secure aggregation is off: the server sees each update"
+        )
     if devices >= FEWEST:
-        return Seen(secure=True, why=f"the server sees the sum of {devices} updates only")
+        return ServerView(secure=True, why=f"the server sees the sum of {devices} updates only")
     if settings.require_secure:
         raise FederationError(
             f"{devices} devices take part; {FEWEST} are needed to hide each other's updates",
             fix="label parts on more devices, or set `privacy.require_secure: false`",
         )
-    return Seen(
+    return ServerView(
         secure=False,
         why=f"with {devices} devices the server sees each update: {FEWEST} could hide each other",
     )

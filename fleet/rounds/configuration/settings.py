@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from fleet.rounds.configuration.privacy import PrivacySettings
 from shared.bundles.manifest import VERSION
-from shared.certification.certificate import Limits
+from shared.certification.certificate import PromiseLimits
 from shared.federation.protocol import Scope, Sharing
 from shared.settings import Settings
 from shared.transport.mqtt import BrokerSettings
@@ -92,9 +92,9 @@ class PromiseSettings(Settings):
         return system
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> PromiseLimits:
         system = 2 * self.escapes if self.system is None else self.system
-        return Limits(self.escapes, self.overkill, system, self.delta)
+        return PromiseLimits(self.escapes, self.overkill, system, self.delta)
 
 
 class ReleaseSettings(Settings):

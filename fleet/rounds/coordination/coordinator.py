@@ -14,7 +14,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.aggregation.gatherer import Ask, Gathered, Gatherer, pack
+from fleet.rounds.aggregation.gatherer import Gathered, Gatherer, TrainingRequest, pack
 from fleet.rounds.aggregation.private_gatherer import PrivateGatherer
 from fleet.rounds.aggregation.strategies import (
     StrategyName,
@@ -24,16 +24,16 @@ from fleet.rounds.aggregation.strategies import (
     scope_for,
 )
 from fleet.rounds.configuration.settings import RoundSettings
-from fleet.rounds.coordination.journal import Progress, RunJournal, Terms
-from fleet.rounds.coordination.participants import Chosen, RollCall
-from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.coordination.journal import RunJournal, RunProgress, Terms
+from fleet.rounds.coordination.participants import Participants, RoundParticipants
+from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.configuring import Configuring
-from fleet.rounds.grids.messaging import Post
-from fleet.rounds.report.record import Candidate, RoundRecord, SetAside
+from fleet.rounds.grids.messaging import GridMessaging
+from fleet.rounds.report.record import PossibleParticipant, RoundRecord, SetAside
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError
 from shared.federation.base_network import BaseNetwork
-from shared.federation.protocol import ORDER, Layout, TrainOrder, Vector, narrow
+from shared.federation.protocol import ORDER, TrainOrder, Vector, VectorLayout, narrow
 from shared.log import get_logger
 
 log = get_logger("rounds")
@@ -42,7 +42,7 @@ Watcher = Callable[[RoundRecord, Vector], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """What a run is to do.
 
     rounds   in all, counted from the run's first start
@@ -67,13 +67,13 @@ class Coordinator:
         self,
         grid: Grid,
         settings: RoundSettings,
-        plan: Plan,
+        plan: RunPlan,
         base: BaseNetwork,
         *,
-        gatherer: Callable[[Post], Gatherer] | None = None,
+        gatherer: Callable[[GridMessaging], Gatherer] | None = None,
         watch: Watcher = lambda _record, _values: None,
         clock: Clock | None = None,
-        post: Post | None = None,
+        post: GridMessaging | None = None,
     ) -> None:
         self._grid = grid
         self._settings = settings
@@ -81,15 +81,15 @@ class Coordinator:
         self._base = base
         self._watch = watch
         self._clock = clock or SystemClock()
-        self._post = post or Post(grid, clock=self._clock)
+        self._post = post or GridMessaging(grid, clock=self._clock)
         self._gatherer = (
             gatherer(self._post)
             if gatherer
             else PrivateGatherer(self._post, settings.privacy, plan.strategy)
         )
-        self._rolls = RollCall(grid, self._post, settings, base.sha256, self._clock)
+        self._rolls = Participants(grid, self._post, settings, base.sha256, self._clock)
         self._scope = scope_for(plan.strategy, settings)
-        self.layout = Layout.of(base.arrays, self._scope.travelling(base.arrays))
+        self.layout = VectorLayout.of(base.arrays, self._scope.travelling(base.arrays))
         self._strategy = make_strategy(plan.strategy, settings)
         self._journal = RunJournal(settings.folder)
         self.progress = self._resume()
@@ -120,7 +120,7 @@ class Coordinator:
     def clock(self) -> Clock:
         return self._clock
 
-    def asking(self) -> Asking:
+    def asking(self) -> Questioning:
         """Questions to all devices that can take part now, about the network as it stands.
 
         Raises FederationError where there are none.
@@ -132,16 +132,16 @@ class Coordinator:
                 "no device is there to be asked about the result",
                 fix="see `splitsight fleet federate --dry-run`; run it again when some are there",
             )
-        return Asking(
+        return Questioning(
             self._post, self._settings.privacy, names, self._settings.deadline_s,
             narrow(self.progress.values),
         )  # fmt: skip
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[PossibleParticipant]:
         """Who would take part now, and why others would not: nothing is trained."""
         return self._rolls.call()
 
-    def run(self) -> Progress:
+    def run(self) -> RunProgress:
         """The rounds that are left.
 
         Raises FederationError after `void_limit` void rounds in a row.
@@ -228,7 +228,7 @@ class Coordinator:
             summed_loss=None if reason else found.loss,
         )
 
-    def _train(self, number: int, chosen: Chosen) -> Gathered:
+    def _train(self, number: int, chosen: RoundParticipants) -> Gathered:
         arrays = self.layout.named(self.progress.values)
         trainings: Sequence[Message] = list(
             self._strategy.configure_train(
@@ -240,7 +240,7 @@ class Coordinator:
         )
         packed = pack(trainings, self.progress.values)
         return self._gatherer.gather(
-            Ask(
+            TrainingRequest(
                 number,
                 self.layout,
                 self.progress.values,
@@ -256,12 +256,12 @@ class Coordinator:
             raise FederationError(f"round {number} gave the strategy nothing to mix")
         self.progress.values = self.layout.flat({n: a.numpy() for n, a in arrays.items()})
 
-    def _resume(self) -> Progress:
+    def _resume(self) -> RunProgress:
         terms = self._terms()
         found = self._journal.read()
         if found is None:
             values = self.layout.flat(self._base.arrays)
-            return Progress(terms, values)
+            return RunProgress(terms, values)
         if found.terms != terms:
             raise FederationError(
                 f"{self._settings.folder} holds a run with other settings, strategy or base",

@@ -40,7 +40,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Progress:
+class RunProgress:
     """A run after its last finished round.
 
     values   what is shared, in 64 bits
@@ -69,7 +69,7 @@ class RunJournal:
         self._folder = folder
         self._path = folder / NAME
 
-    def read(self) -> Progress | None:
+    def read(self) -> RunProgress | None:
         """None where no round has finished. Raises FederationError for a file that is broken."""
         try:
             raw = self._path.read_bytes()
@@ -88,9 +88,9 @@ class RunJournal:
             raise FederationError(
                 f"{self._path} can't be read ({error})", fix="give the run another folder"
             ) from error
-        return Progress(header.terms, values, memory, header.history)
+        return RunProgress(header.terms, values, memory, header.history)
 
-    def keep(self, progress: Progress) -> None:
+    def keep(self, progress: RunProgress) -> None:
         """Returns when it is on disk. Raises FederationError where it can't be."""
         header = msgspec.json.encode(_Header(progress.terms, progress.history))
         arrays: dict[str, NDArray[np.generic]] = {

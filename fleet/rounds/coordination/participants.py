@@ -12,12 +12,12 @@ from flwr.serverapp.grid import Grid
 
 from fleet.rounds.aggregation.gatherer import refusal_of
 from fleet.rounds.configuration.settings import RoundSettings
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.grids.own import OwnGrid
-from fleet.rounds.report.record import Candidate, SetAside
+from fleet.rounds.report.record import PossibleParticipant, SetAside
 from shared.clock import Clock
 from shared.errors import WireError
-from shared.federation.protocol import CONFIG, COUNTS, OTHER_BASE, REASONS, Counts
+from shared.federation.protocol import CONFIG, COUNTS, OTHER_BASE, REASONS, LabelCounts
 from shared.log import get_logger
 
 log = get_logger("rounds")
@@ -28,7 +28,7 @@ ABSENT = "not there: it did not answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RoundParticipants:
     """A round's devices, in the order of their names.
 
     shortage   why there can't be a round; empty where there can
@@ -39,20 +39,20 @@ class Chosen:
     shortage: str
 
 
-class RollCall:
+class Participants:
     """Devices that have answered are known until they miss a deadline; only who is not known is
     asked again, so that a round among known devices costs one exchange.
     """
 
     def __init__(
-        self, grid: Grid, post: Post, settings: RoundSettings, base: str, clock: Clock
+        self, grid: Grid, post: GridMessaging, settings: RoundSettings, base: str, clock: Clock
     ) -> None:
         self._grid = grid
         self._clock = clock
         self._post = post
         self._settings = settings
         self._base = base
-        self._known: dict[int, Counts] = {}
+        self._known: dict[int, LabelCounts] = {}
         self._unfit: dict[int, str] = {}
         self._names: dict[int, str] = {}
 
@@ -65,7 +65,7 @@ class RollCall:
         for node in nodes:
             self._known.pop(node, None)
 
-    def call(self) -> list[Candidate]:
+    def call(self) -> list[PossibleParticipant]:
         """Everyone, by name."""
         self._known.clear()
         nodes = self._ask()
@@ -75,7 +75,7 @@ class RollCall:
         """Who can take part now, by node."""
         return {node: self.name(node) for node in self._ask() if not self._reason(node)}
 
-    def choose(self, seed: str) -> Chosen:
+    def choose(self, seed: str) -> RoundParticipants:
         """Devices for the next round: those that can, or a share of them drawn at random.
 
         Where they are too few, others are waited for, as long as `patience_s` says.
@@ -90,7 +90,7 @@ class RollCall:
             chosen = self._choose(random.Random(seed))  # noqa: S311
         return chosen
 
-    def _choose(self, draws: random.Random) -> Chosen:
+    def _choose(self, draws: random.Random) -> RoundParticipants:
         nodes = self._ask()
         reasons = {node: self._reason(node) for node in nodes}
         able = sorted((n for n in nodes if not reasons[n]), key=self.name)
@@ -99,7 +99,7 @@ class RollCall:
         if not shortage and wanted < len(able):
             able = sorted(draws.sample(able, wanted), key=self.name)
         aside = [SetAside(self.name(n), reason) for n, reason in reasons.items() if reason]
-        return Chosen(able, aside, shortage)
+        return RoundParticipants(able, aside, shortage)
 
     def shortage(self, devices: int) -> str:
         """Why so many are too few; empty where they are not."""
@@ -123,7 +123,7 @@ class RollCall:
             self._unfit[node] = refusal_of(reply.error.code, reply.error.reason)
             return
         try:
-            counts = Counts.decode(reply.content.config_records[CONFIG][COUNTS])
+            counts = LabelCounts.decode(reply.content.config_records[CONFIG][COUNTS])
         except (KeyError, WireError) as error:
             self._unfit[node] = f"its answer can't be read ({error})"
             return
@@ -150,10 +150,10 @@ class RollCall:
             return f"{counts.parts} labelled parts, at least {self._settings.least_parts} wanted"
         return ""
 
-    def _candidate(self, node: int) -> Candidate:
+    def _candidate(self, node: int) -> PossibleParticipant:
         reason, counts = self._reason(node), self._known.get(node)
         nothing: dict[str, int] = {}
-        return Candidate(
+        return PossibleParticipant(
             device=self.name(node),
             takes_part=not reason,
             reason=reason,

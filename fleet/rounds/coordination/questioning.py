@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fleet.rounds.aggregation.gatherer import refusal_of
 from fleet.rounds.aggregation.secure_sum import SecureSum, SecureTerms
 from fleet.rounds.configuration.privacy import PrivacySettings
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.report.record import SetAside
 from shared.errors import FederationError, WireError
 from shared.federation.fixed_point import MODULUS
@@ -56,7 +56,7 @@ class Summed:
 
 
 @dataclass(slots=True)
-class Asking:
+class Questioning:
     """Asks the devices of a run.
 
     names    of devices, by node
@@ -64,7 +64,7 @@ class Asking:
     seen     what the coordinator saw, a sentence a question
     """
 
-    post: Post
+    post: GridMessaging
     privacy: PrivacySettings
     names: Mapping[int, str]
     deadline_s: float

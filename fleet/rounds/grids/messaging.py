@@ -14,7 +14,7 @@ from shared.federation.flower_private import wire_bytes
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.002, 0.2
 
 
-class Post:
+class GridMessaging:
     """Sends and waits, with a wait that begins short: Flower's own grid sleeps 3 s at a time.
 
     bytes_down, bytes_up   since `weigh`, by node

@@ -33,8 +33,8 @@ from shared.wire import (
     RoundAsk,
     RoundMessage,
     RoundOver,
-    RoundPart,
-    State,
+    RoundPiece,
+    StateMessage,
     decode,
     encode,
 )
@@ -257,7 +257,7 @@ class MqttGrid(OwnGrid):
             raise WireError(f"{address.device} has never said that it is there")
         message, body = decode(delivery.payload, RoundMessage)
         match message:
-            case RoundPart():
+            case RoundPiece():
                 self._take(peer, message, body)
             case RoundAsk():
                 refused = peer.parcels.ask(message)
@@ -265,7 +265,7 @@ class MqttGrid(OwnGrid):
                     # Why, follows as a parcel of its own.
                     log.info("order_refused", device=address.device, reason=refused)
 
-    def _take(self, peer: _Peer, message: RoundPart, body: bytes) -> None:
+    def _take(self, peer: _Peer, message: RoundPiece, body: bytes) -> None:
         order = self._orders.get(message.about)
         theirs = order is not None and order.message.metadata.dst_node_id == peer.node
         if peer.parcels.is_new(message.parcel) and not theirs:
@@ -288,7 +288,7 @@ class MqttGrid(OwnGrid):
 
     def _state_changed(self, address: Address, payload: bytes) -> None:
         node = node_of(address.device)
-        state = decode(payload, State)[0] if payload else None
+        state = decode(payload, StateMessage)[0] if payload else None
         there = state is not None and state.state == "online"
         peer = self._peers.get(node)
         if peer is None or peer.address != address:
@@ -313,7 +313,7 @@ class MqttGrid(OwnGrid):
     def _new_peer(self, address: Address, node: int) -> _Peer:
         topic = address.topic("round")
 
-        def say(message: RoundPart | RoundAsk, body: bytes = b"") -> None:
+        def say(message: RoundPiece | RoundAsk, body: bytes = b"") -> None:
             self._transport.publish(topic, encode(message, body))
 
         parcels = Parcels(say, self._clock, ACCEPTS)

@@ -22,7 +22,7 @@ class Overall(msgspec.Struct, frozen=True):
     defective: int
 
 
-class Site(msgspec.Struct, frozen=True):
+class SiteFindings(msgspec.Struct, frozen=True):
     """One device's part in a run.
 
     rounds     that its update is in
@@ -36,7 +36,7 @@ class Site(msgspec.Struct, frozen=True):
     lost: str
 
 
-class Findings(msgspec.Struct, frozen=True):
+class RunFindings(msgspec.Struct, frozen=True):
     """bytes_down, bytes_up   of the device that cost most, the questions after the rounds included
     reasons       why there is no candidate, or why nobody may approve it
     certificate   what it promises, in a sentence; or why it promises nothing
@@ -54,7 +54,7 @@ class Findings(msgspec.Struct, frozen=True):
     parent: str
     bundle: str
     rounds: list[RoundRecord]
-    sites: list[Site]
+    sites: list[SiteFindings]
     before: Overall | None
     after: Overall | None
     aside: list[SetAside]
@@ -80,7 +80,7 @@ class RunReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
     run: str
     rounds: list[RoundRecord]
-    report: Findings | None = None
+    report: RunFindings | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.findings import RunFindings
 
 PAGE = "report.html"
 
 
-def write_report(folder: Path, findings: Findings) -> Path:
+def write_report(folder: Path, findings: RunFindings) -> Path:
     """Write `report.html`. Raises OSError where it can't be."""
     path = folder / PAGE
     path.write_text(render(findings), encoding="utf-8")
     return path
 
 
-def render(findings: Findings) -> str:
+def render(findings: RunFindings) -> str:
     environment = Environment(
         loader=PackageLoader("fleet.rounds.report"),
         autoescape=True,

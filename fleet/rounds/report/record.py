@@ -67,7 +67,7 @@ class RoundRecord(msgspec.Struct, frozen=True):
         return total / weight if weight else float("nan")
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class PossibleParticipant(msgspec.Struct, frozen=True):
     """Who would take part now: one row of `--dry-run`."""
 
     device: str

@@ -28,7 +28,7 @@ class Exposure(Settings):
     stops: float = Field(default=0.0, ge=-8, le=8, description="above 0: brighter")
     drift: float = Field(default=0.0, ge=-60, le=60, description="stops a minute from now on")
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:
         drifted = self.stops + self.drift * (seen.at - seen.since) / 60
         return optics.exposed(pixels, float(np.clip(drifted, -8, 8)))
 
@@ -39,7 +39,7 @@ class Defocus(Settings):
     kind: Literal["defocus"] = "defocus"
     radius_px: Pixel = 2.0
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:  # noqa: ARG002 - as its siblings
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:  # noqa: ARG002 - as its siblings
         return optics.defocused(pixels, self.radius_px)
 
 
@@ -49,7 +49,7 @@ class MotionBlur(Settings):
     kind: Literal["motion_blur"] = "motion_blur"
     length_px: Pixel = 5.0
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:  # noqa: ARG002 - as its siblings
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:  # noqa: ARG002 - as its siblings
         return optics.motion_blurred(pixels, self.length_px)
 
 
@@ -59,7 +59,7 @@ class Vibration(Settings):
     kind: Literal["vibration"] = "vibration"
     amplitude_px: Pixel = 3.0
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:
         return optics.shaken(pixels, self.amplitude_px, seen.seed, seen.part)
 
 
@@ -69,7 +69,7 @@ class Dust(Settings):
     kind: Literal["dust"] = "dust"
     spots: int = Field(default=12, ge=0, le=500)
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:
         return optics.dusty(pixels, self.spots, seen.seed)
 
 
@@ -79,7 +79,7 @@ class HotPixels(Settings):
     kind: Literal["hot_pixels"] = "hot_pixels"
     count: int = Field(default=40, ge=0, le=100_000)
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:
         return optics.with_hot_pixels(pixels, self.count, seen.seed)
 
 
@@ -90,7 +90,7 @@ class Flicker(Settings):
     depth: Share = Field(default=0.3, description="how much darker at the darkest")
     hz: float = Field(default=100.0, gt=0, le=1000, description="of the light: twice the mains")
 
-    def on(self, pixels: Pixels, seen: Seen) -> Pixels:
+    def on(self, pixels: Pixels, seen: EffectContext) -> Pixels:
         return optics.flickered(pixels, self.depth, self.hz, seen.at)
 
 
@@ -139,7 +139,7 @@ class _Wrapped(Settings):
     effect: Effect
 
 
-class Seen(NamedTuple):
+class EffectContext(NamedTuple):
     """What a distortion may depend on. `at`, `since`: monotonic s, now and when it was set."""
 
     part: int
@@ -216,7 +216,7 @@ class CameraFaults:
         for kind in _ORDER:
             effect, since = effects.get(kind, (None, 0.0))
             if isinstance(effect, Distortion):
-                pixels = effect.on(pixels, Seen(part, at, since, self._seed))
+                pixels = effect.on(pixels, EffectContext(part, at, since, self._seed))
         self._last = Shot(pixels, part)
         return self._last
 

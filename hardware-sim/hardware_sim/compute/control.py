@@ -27,7 +27,9 @@ PATH_BYTES = 107
 MOST_C = 200.0
 
 
-class Look(msgspec.Struct, frozen=True, tag="state", tag_field="do", forbid_unknown_fields=True):
+class StateRequest(
+    msgspec.Struct, frozen=True, tag="state", tag_field="do", forbid_unknown_fields=True
+):
     """How is it?"""
 
 
@@ -45,7 +47,7 @@ class Ambient(
     celsius: float
 
 
-Request = Look | Reset | Ambient
+Request = StateRequest | Reset | Ambient
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,7 +125,7 @@ class ControlServer:
                 if not -MOST_C <= celsius <= MOST_C:
                     return Answer(error=f"the air can't have {celsius} °C")
                 self._device.ambient(celsius)
-            case Look():
+            case StateRequest():
                 pass
         return Answer(self._device.state)
 
@@ -139,7 +141,7 @@ class ComputeRemote:
         _require_short(path)
 
     def state(self) -> ComputeState:
-        return self._ask(Look())
+        return self._ask(StateRequest())
 
     def reset(self, for_s: float | None = None) -> ComputeState:
         """Reset the driver; None: for as long as the profile says."""

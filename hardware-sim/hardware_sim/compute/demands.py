@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hardware_sim.compute.onnx_file import Graph, Node, read_graph
-from hardware_sim.compute.profiles import Profile
+from hardware_sim.compute.profiles import DeviceProfile
 from shared.errors import RuntimeUnavailable
 
 QUANTISE, DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
@@ -20,7 +20,7 @@ MEGA = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class GraphOperator:
     """One node as a device's compiler sees it.
 
     macs   multiply-accumulates of one inference
@@ -36,14 +36,14 @@ class Operator:
 class Demands:
     """memory_bytes: weights, and input and output of the layer with the largest ones"""
 
-    operators: tuple[Operator, ...]
+    operators: tuple[GraphOperator, ...]
     memory_bytes: int
 
     def macs(self, kind: Literal["int8", "float32"]) -> int:
         """Multiply-accumulates of one inference in this type."""
         return sum(operator.macs for operator in self.operators if operator.type == kind)
 
-    def latency_s(self, profile: Profile, batch: int = 1) -> float:
+    def latency_s(self, profile: DeviceProfile, batch: int = 1) -> float:
         """Seconds on a cool device for so many pictures at once."""
         int8_s = self.macs("int8") / (profile.int8_gmacs.value * 1e9)
         float_s = self.macs("float32") / (profile.float_gmacs.value * 1e9)
@@ -72,13 +72,13 @@ def demands_of(model: bytes) -> Demands:
         macs[name] += _macs(operation, kind)
         sizes[name] = max(sizes[name], _layer_bytes(operation, narrow=types.get(name) == "int8"))
     operators = tuple(
-        Operator(node.name, node.kind, types[node.name], macs[node.name]) for node in computing
+        GraphOperator(node.name, node.kind, types[node.name], macs[node.name]) for node in computing
     )
     largest = max((sizes[node.name] for node in computing), default=0)
     return Demands(operators, weights + largest)
 
 
-def require_honourable(demands: Demands, profile: Profile) -> None:
+def require_honourable(demands: Demands, profile: DeviceProfile) -> None:
     """Raises RuntimeUnavailable, as the device's compiler would, for a model that can't run."""
     memory = profile.memory_mb.value * MEGA
     if demands.memory_bytes > memory:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from hardware_sim.compute.heat import Heat
-from hardware_sim.compute.profiles import Profile
+from hardware_sim.compute.profiles import DeviceProfile
 from shared.clock import Clock
 from shared.log import get_logger
 
@@ -45,7 +45,7 @@ class ComputeState(msgspec.Struct, frozen=True, kw_only=True):
 class SimulatedDevice:
     """One device with its clock, heat and driver. Control comes from other threads."""
 
-    def __init__(self, profile: Profile, clock: Clock, wait: Callable[[float], None]) -> None:
+    def __init__(self, profile: DeviceProfile, clock: Clock, wait: Callable[[float], None]) -> None:
         """wait: returns after so many seconds of `clock`"""
         self.profile = profile
         self._clock = clock

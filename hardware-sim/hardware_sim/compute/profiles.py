@@ -75,7 +75,7 @@ class Driver(Settings):
     error: str = Field(min_length=12, description="what the real runtime raises meanwhile")
 
 
-class Profile(Settings):
+class DeviceProfile(Settings):
     """One kind of device that the head could run on."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
@@ -95,16 +95,16 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str) -> DeviceProfile:
     """A shipped profile by its name, or any by its YAML file.
 
     Raises SettingsError, for mistakes in the file with their lines.
     """
     if Path(name).suffix in SUFFIXES:
-        return load_settings(Path(name), Profile)
+        return load_settings(Path(name), DeviceProfile)
     if name not in profile_names():
         raise SettingsError(
             f"{name!r} is no device profile",
             fix=f"use one of {', '.join(profile_names())}, or a YAML file",
         )
-    return load_settings(SHIPPED / f"{name}.yaml", Profile)
+    return load_settings(SHIPPED / f"{name}.yaml", DeviceProfile)

@@ -18,7 +18,7 @@ from pathlib import Path
 from hardware_sim.compute.control import SOCKET, ControlServer
 from hardware_sim.compute.demands import demands_of, require_honourable
 from hardware_sim.compute.device import ComputeState, SimulatedDevice
-from hardware_sim.compute.profiles import Profile, load_profile, profile_names
+from hardware_sim.compute.profiles import DeviceProfile, load_profile, profile_names
 from shared.clock import SystemClock
 from shared.errors import RuntimeUnavailable
 from shared.runtime.base import Array, Runtime, RuntimeOptions, open_runtime
@@ -97,7 +97,7 @@ def _fastest_s(runtime: Runtime, inputs: Array) -> float:
     return min(times)
 
 
-def _backend(model: bytes, profile: Profile, threads: int) -> Runtime:
+def _backend(model: bytes, profile: DeviceProfile, threads: int) -> Runtime:
     options = RuntimeOptions(profile.backend.device, threads)
     return open_runtime(profile.backend.name, model, options)
 

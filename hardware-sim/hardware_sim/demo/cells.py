@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.datasets.elpv_wheel import Cell, elpv_cells
+from cloud.datasets.elpv_wheel import SolarCell, elpv_cells
 from shared.errors import DataError
 
 TEST_CELLS = "elpv-test.txt"
@@ -16,9 +16,9 @@ class Lane:
     """One device's cells, in the order in which they come by; part 1 is the first."""
 
     device: str
-    cells: tuple[Cell, ...]
+    cells: tuple[SolarCell, ...]
 
-    def cell(self, part: int) -> Cell:
+    def cell(self, part: int) -> SolarCell:
         """The cell behind a part number; the lane repeats for ever."""
         return self.cells[(part - 1) % len(self.cells)]
 

@@ -26,7 +26,7 @@ class VerdictCounts(msgspec.Struct, rename={"passed": "pass"}):
     reject: int = 0
 
 
-class Verdicts(msgspec.Struct):
+class DecidedVerdicts(msgspec.Struct):
     """Parts by who decided."""
 
     edge: VerdictCounts
@@ -56,7 +56,7 @@ class DemoSummary(msgspec.Struct):
     parts: int
     lost: int
     duplicates: int
-    verdicts: Verdicts
+    verdicts: DecidedVerdicts
     escapes: int
     overkill: int
     defects: int
@@ -91,7 +91,7 @@ def summarise(
         parts=len(seen),
         lost=sum(expected.values()) - len(seen),
         duplicates=len(rows) - len(seen),
-        verdicts=Verdicts(
+        verdicts=DecidedVerdicts(
             **{
                 who: VerdictCounts(counts[who, "pass"], counts[who, "reject"])
                 for who in ("edge", "cloud", "deadline")

@@ -6,7 +6,7 @@ import numpy as np
 
 from hardware_sim.drawing.surface import (
     MISPRINTS,
-    Change,
+    ArtworkDefect,
     Field,
     Pixels,
     Shade,
@@ -49,7 +49,7 @@ class Circuit:
         self._chip = (rng.uniform(0.3, 0.38), rng.uniform(0.24, 0.28))
         self._text = f"U{rng.integers(2, 9)} R{rng.integers(10, 99)}"
 
-    def artwork(self, change: Change | None = None) -> Pixels:
+    def artwork(self, change: ArtworkDefect | None = None) -> Pixels:
         canvas = np.empty((self._height, self._width, 3), np.uint8)
         canvas[:] = np.array(MASK, np.uint8)
         missing = change.which if change and change.what == "missing" else None

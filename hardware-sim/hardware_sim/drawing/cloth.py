@@ -7,7 +7,7 @@ import numpy as np
 
 from hardware_sim.drawing.surface import (
     MISPRINTS,
-    Change,
+    ArtworkDefect,
     Field,
     Pixels,
     Shade,
@@ -35,7 +35,7 @@ class Cloth:
         self._angle = rng.uniform(0, np.pi / 2)
         self._shade = rng.uniform(172, 200)
 
-    def artwork(self, change: Change | None = None) -> Pixels:
+    def artwork(self, change: ArtworkDefect | None = None) -> Pixels:
         missing = change.which if change and change.what == "missing" else None
         weave = self._weave(missing) * self._ink(change)
         return np.asarray(np.clip(weave * self._shade, 0, 255), np.uint8)
@@ -66,7 +66,7 @@ class Cloth:
             top = np.where(gone, left, top)
         return np.asarray(0.3 + 0.7 * top, np.float32)
 
-    def _ink(self, change: Change | None) -> Field:
+    def _ink(self, change: ArtworkDefect | None) -> Field:
         """A factor: a grid of printed diamonds, one of which a misprint turns, moves or blots."""
         layer = np.zeros((self._height, self._width), np.uint8)
         wrong = change.which if change and change.what == "misprint" else None

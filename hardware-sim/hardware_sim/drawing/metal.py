@@ -7,7 +7,7 @@ import numpy as np
 
 from hardware_sim.drawing.surface import (
     MISPRINTS,
-    Change,
+    ArtworkDefect,
     Field,
     Pixels,
     Shade,
@@ -43,7 +43,7 @@ class Metal:
         self._slot = rng.uniform(0.62, 0.7)
         self._text = f"{rng.choice(list('ABCEHK'))}{rng.integers(10, 99)}-{rng.integers(100, 999)}"
 
-    def artwork(self, change: Change | None = None) -> Pixels:
+    def artwork(self, change: ArtworkDefect | None = None) -> Pixels:
         canvas = np.full((self._height, self._width), BELT[0], np.uint8)
         patch(canvas, self._at(box(0.5, 0.5, 0.955, 0.955)), RIM)
         patch(canvas, self._at(box(0.5, 0.5, 0.93, 0.93)), BODY)

@@ -18,7 +18,7 @@ from hardware_sim.drawing.cloth import Cloth
 from hardware_sim.drawing.defects import DefectKind, lay, paint, severity
 from hardware_sim.drawing.metal import Metal
 from hardware_sim.drawing.spread import Constant, LogNormal, Normal, Spread
-from hardware_sim.drawing.surface import MISPRINTS, Change, Pixels, Surface, SurfaceName
+from hardware_sim.drawing.surface import MISPRINTS, ArtworkDefect, Pixels, Surface, SurfaceName
 from shared.settings import Settings
 
 GOOD = "good"
@@ -34,7 +34,7 @@ _GRAIN, _DEFECT, _RATE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DrawnPart:
     """One part as it lies under the camera, and the truth about it.
 
     number    on its line, from 1
@@ -69,7 +69,7 @@ class PartSource(Protocol):
     @property
     def count(self) -> int | None: ...
 
-    def part(self, number: int, *, rate: float | None = None) -> Part:
+    def part(self, number: int, *, rate: float | None = None) -> DrawnPart:
         """Part `number`, from 1: the same each time, whatever was asked for before.
 
         rate   share of defective parts, 0–1, instead of the source's own
@@ -138,7 +138,7 @@ class DrawnParts:
         self._surface = _SURFACES[settings.surface](seed, settings.height, settings.width)
         self._artwork = lru_cache(maxsize=4 * MISPRINTS)(self._surface.artwork)
 
-    def part(self, number: int, *, rate: float | None = None) -> Part:
+    def part(self, number: int, *, rate: float | None = None) -> DrawnPart:
         rng = np.random.default_rng([self._seed, _DEFECT, number])
         defective = rng.random() < (self._rate_of(number) if rate is None else rate)
         blank = self._blank(number)
@@ -154,9 +154,9 @@ class DrawnParts:
 
     def _part(
         self, number: int, pixels: Pixels, mask: NDArray[np.bool_], defect: str, severe: float
-    ) -> Part:
+    ) -> DrawnPart:
         source = f"{self._settings.surface} {number}"
-        return Part(number, pixels, mask, defect, severe, self._seed, source)
+        return DrawnPart(number, pixels, mask, defect, severe, self._seed, source)
 
     def _rate_of(self, number: int) -> float:
         rng = np.random.default_rng([self._seed, _RATE, (number - 1) // LOT])
@@ -183,9 +183,9 @@ class DrawnParts:
         contrast = self._settings.defects.contrast.draw(rng)
         match kind:
             case "missing_feature":
-                change = Change("missing", int(rng.integers(self._surface.features)))
+                change = ArtworkDefect("missing", int(rng.integers(self._surface.features)))
             case "wrong_print":
-                change = Change("misprint", int(rng.integers(MISPRINTS)))
+                change = ArtworkDefect("misprint", int(rng.integers(MISPRINTS)))
             case _:
                 drawn = paint(kind, rng, clean.shape[0], clean.shape[1], size)
                 return lay(clean, drawn, contrast, self._surface.dark, self._surface.light)

@@ -18,7 +18,7 @@ MISPRINTS = 8
 _SHIFT = 4
 
 
-class Change(NamedTuple):
+class ArtworkDefect(NamedTuple):
     """What is wrong with the artwork: feature `which` is missing, or print `which` is wrong."""
 
     what: Literal["missing", "misprint"]
@@ -36,7 +36,7 @@ class Surface(Protocol):
     dark: Shade
     light: Shade
 
-    def artwork(self, change: Change | None = None) -> Pixels:
+    def artwork(self, change: ArtworkDefect | None = None) -> Pixels:
         """The product as designed, uint8 (h, w) or (h, w, 3) BGR."""
 
     def grain(self, rng: np.random.Generator) -> Field:

@@ -20,13 +20,13 @@ from pydantic import Field
 from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
 from edge.camera.grabber import BACKOFF_S
 from hardware_sim.line.messages import (
+    CommandRefused,
     Ended,
     FromLine,
     Hello,
     Missing,
     Picture,
-    Refused,
-    Watch,
+    WatchCamera,
     from_line,
     receive,
     send,
@@ -158,7 +158,7 @@ class LineCamera:
         stream.settimeout(SILENT_S)
         try:
             stream.connect(str(self._path))
-            send(stream, Watch())
+            send(stream, WatchCamera())
         except OSError as error:
             stream.close()
             raise CameraError(
@@ -179,7 +179,7 @@ class LineCamera:
             ) from error
         if heard is None:
             raise CameraError(f"the line at {self._path} is gone", fix=_START)
-        if isinstance(heard[0], Refused):
+        if isinstance(heard[0], CommandRefused):
             raise CameraError(heard[0].message, fix=heard[0].fix)
         return heard
 

@@ -9,15 +9,15 @@ from typing import Self
 from hardware_sim.camera.faults import Effect
 from hardware_sim.line.messages import (
     Actuate,
-    Ask,
     Burst,
     ChangeSpeed,
     ClearEffect,
-    Done,
+    CommandDone,
+    CommandRefused,
     FromLine,
     LineState,
-    Refused,
     SetEffect,
+    StateQuery,
     ToLine,
     from_line,
     receive,
@@ -73,7 +73,7 @@ class LineControl:
 
     def state(self) -> LineState:
         """How the line is, with its truth table so far."""
-        answer = self._ask(Ask())
+        answer = self._ask(StateQuery())
         if not isinstance(answer, LineState):
             raise self._away(f"it answered with {type(answer).__name__}")
         return answer
@@ -83,7 +83,7 @@ class LineControl:
 
     def _do(self, message: ToLine) -> None:
         answer = self._ask(message)
-        if not isinstance(answer, Done):
+        if not isinstance(answer, CommandDone):
             raise self._away(f"it answered with {type(answer).__name__}")
 
     def _ask(self, message: ToLine) -> FromLine:
@@ -94,7 +94,7 @@ class LineControl:
             raise self._away(error) from error
         if heard is None:
             raise self._away("it has ended")
-        if isinstance(heard[0], Refused):
+        if isinstance(heard[0], CommandRefused):
             raise SettingsError(heard[0].message, fix=heard[0].fix)
         return heard[0]
 

@@ -56,7 +56,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class EjectorPassage:
     """A part passes the ejector; seconds on the monotonic clock.
 
     shown      number of the part whose picture was given as this one's; None: none was given
@@ -76,10 +76,10 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PartOutcome:
     """What became of a part. `diverted`: it left the line; `verdict`: None where none came."""
 
-    passage: Passage
+    passage: EjectorPassage
     cell: Cell
     verdict: Verdict | None
     diverted: bool
@@ -139,7 +139,7 @@ class Ejector:
                 self._count -= len(oldest)
                 self._table.stray += len(oldest)
 
-    def meet(self, passage: Passage) -> Outcome:
+    def meet(self, passage: EjectorPassage) -> PartOutcome:
         """A part passes; call with rising part numbers, once nothing more can arrive in time."""
         with self._lock:
             self._last = passage.part
@@ -149,11 +149,11 @@ class Ejector:
             obeyed = max(in_time, key=lambda command: command.arrived, default=None)
             verdict = obeyed.verdict if obeyed else None
             diverted = (verdict or self.settings.without_verdict) == "reject"
-            outcome = Outcome(passage, _cell(passage, obeyed), verdict, diverted)
+            outcome = PartOutcome(passage, _cell(passage, obeyed), verdict, diverted)
             self._enter(outcome)
             return outcome
 
-    def _take(self, passage: Passage) -> list[Command]:
+    def _take(self, passage: EjectorPassage) -> list[Command]:
         """The commands that this passage uses up."""
         if self.settings.aim == "number":
             taken = self._pending.pop(passage.part, [])
@@ -175,7 +175,7 @@ class Ejector:
             taken = [c for c in taken if c.aimed >= passage.at - passage.window]
         return taken
 
-    def _enter(self, outcome: Outcome) -> None:
+    def _enter(self, outcome: PartOutcome) -> None:
         table, cell = self._table, outcome.cell
         table.parts += 1
         setattr(table, cell, getattr(table, cell) + 1)
@@ -183,7 +183,7 @@ class Ejector:
         table.goods_diverted += outcome.diverted and not outcome.passage.defective
 
 
-def _cell(passage: Passage, obeyed: Command | None) -> Cell:
+def _cell(passage: EjectorPassage, obeyed: Command | None) -> Cell:
     if obeyed is None:
         return "no_verdict"
     about_another = obeyed.part != passage.part or obeyed.arrived < passage.triggered

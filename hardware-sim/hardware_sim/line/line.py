@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hardware_sim.camera.faults import CameraFaults, Shot
-from hardware_sim.drawing.parts import Part, PartSource
+from hardware_sim.drawing.parts import DrawnPart, PartSource
 from hardware_sim.line.conveyor import Conveyor
-from hardware_sim.line.ejector import Command, Ejector, Outcome, Passage
+from hardware_sim.line.ejector import Command, Ejector, EjectorPassage, PartOutcome
 from shared.clock import Clock
 
 
@@ -32,14 +32,14 @@ class Settled:
 
     defect: str
     severity: float
-    outcome: Outcome
+    outcome: PartOutcome
 
 
 # Hands a part's shots, 0 to 2, to whoever watches.
 Deliver = Callable[[Sight, Sequence[Shot]], None]
 
 
-class Line:
+class SimulatedLine:
     """Moves when `step` is called, by its clock alone; other methods from any thread.
 
     `changed` is set when waiting for the next event must begin anew.
@@ -69,8 +69,8 @@ class Line:
         ends += [] if source.count is None else [source.count]
         self._last = min(ends, default=None)
         self._to_photograph = self._to_eject = first_part
-        self._ahead: Part | None = None
-        self._passing: dict[int, tuple[Part, float, int | None]] = {}
+        self._ahead: DrawnPart | None = None
+        self._passing: dict[int, tuple[DrawnPart, float, int | None]] = {}
         self._burst = (0, 0.0)
         self._lock = threading.RLock()
 
@@ -139,7 +139,7 @@ class Line:
             coming.append((self.conveyor.ejects(self._to_eject), False))
         return min(coming, default=None)
 
-    def _draw(self) -> Part | None:
+    def _draw(self) -> DrawnPart | None:
         if self._ahead is None and (self._last is None or self._to_photograph <= self._last):
             left, rate = self._burst
             self._ahead = self._source.part(self._to_photograph, rate=rate if left else None)
@@ -162,7 +162,7 @@ class Line:
         number = self._to_eject
         part, triggered, shown = self._passing.pop(number)
         self._to_eject += 1
-        passage = Passage(
+        passage = EjectorPassage(
             part=number,
             defective=part.defective,
             shown=shown,

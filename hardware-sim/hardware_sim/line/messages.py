@@ -95,18 +95,18 @@ class LineState(_Said, frozen=True):
     table: TruthTable
 
 
-class Done(_Said, frozen=True):
+class CommandDone(_Said, frozen=True):
     """What was asked for is done."""
 
 
-class Refused(_Said, frozen=True):
+class CommandRefused(_Said, frozen=True):
     """What was asked for can't be done."""
 
     message: str
     fix: str
 
 
-class Watch(_Said, frozen=True):
+class WatchCamera(_Said, frozen=True):
     """A camera: send me the parts from now on."""
 
 
@@ -143,12 +143,12 @@ class Actuate(_Said, frozen=True):
     in_ms: float = 0.0
 
 
-class Ask(_Said, frozen=True):
+class StateQuery(_Said, frozen=True):
     """How are you? The answer is a LineState."""
 
 
-FromLine = Hello | Picture | Missing | Beat | Ended | LineState | Done | Refused
-ToLine = Watch | SetEffect | ClearEffect | Burst | ChangeSpeed | Actuate | Ask
+FromLine = Hello | Picture | Missing | Beat | Ended | LineState | CommandDone | CommandRefused
+ToLine = WatchCamera | SetEffect | ClearEffect | Burst | ChangeSpeed | Actuate | StateQuery
 M = TypeVar("M", FromLine, ToLine)
 
 from_line: msgspec.msgpack.Decoder[FromLine] = msgspec.msgpack.Decoder(FromLine)

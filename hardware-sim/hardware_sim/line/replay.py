@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_sim.drawing.defects import severity
-from hardware_sim.drawing.parts import GOOD, Part
+from hardware_sim.drawing.parts import GOOD, DrawnPart
 from hardware_sim.drawing.surface import Pixels
 from shared.errors import DataError, MissingExtra
 
@@ -41,14 +41,14 @@ class ReplayedParts:
     def count(self) -> int | None:
         return len(self._samples) if self._once else None
 
-    def part(self, number: int, *, rate: float | None = None) -> Part:
+    def part(self, number: int, *, rate: float | None = None) -> DrawnPart:
         """As in `PartSource`. Raises DataError for a picture that can't be read."""
         sample = self._samples[self._index(number) if rate is None else self._among(number, rate)]
         pixels = _read(sample)
         mask = np.zeros(pixels.shape[:2], np.bool_)
         if sample.mask is not None:
             mask = _mask(sample, pixels.shape[:2])
-        return Part(
+        return DrawnPart(
             number,
             pixels,
             mask,

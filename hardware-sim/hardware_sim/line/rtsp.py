@@ -20,7 +20,7 @@ import numpy as np
 
 from hardware_sim.camera.faults import Shot
 from hardware_sim.camera.optics import Pixels
-from hardware_sim.line.line import Line, Sight
+from hardware_sim.line.line import Sight, SimulatedLine
 from shared.clock import Clock
 from shared.log import get_logger
 from shared.loopback import bind
@@ -56,7 +56,7 @@ class RtspServer:
         self.watched = threading.Event()
         self._host, self._port = address
         self._clock = clock
-        self._line: Line | None = None
+        self._line: SimulatedLine | None = None
         self._shown: Pixels = np.zeros((1, 1, 3), np.uint8)
         self._listener: socket.socket | None = None
         self._peers: set[socket.socket] = set()
@@ -66,7 +66,7 @@ class RtspServer:
     def url(self) -> str:
         return f"rtsp://{self._host}:{self._port}/line"
 
-    def start(self, line: Line, first: Pixels) -> None:
+    def start(self, line: SimulatedLine, first: Pixels) -> None:
         """Listen. Raises ProcessError where the port is taken.
 
         first   shown before the first part; later pictures get its size

@@ -15,7 +15,7 @@ from hardware_sim.camera.faults import CameraFaults, Shot
 from hardware_sim.drawing.parts import DrawingSettings, DrawnParts, PartSource
 from hardware_sim.line.conveyor import Conveyor, LineSettings
 from hardware_sim.line.ejector import Ejector, EjectorSettings, TruthTable, parse_command
-from hardware_sim.line.line import Line, Settled, Sight
+from hardware_sim.line.line import Settled, Sight, SimulatedLine
 from hardware_sim.line.replay import replay
 from hardware_sim.line.rtsp import RtspServer
 from hardware_sim.line.server import LineServer
@@ -103,7 +103,7 @@ class LineRun:
         if transport is None and settings.commands is not None:
             self._transport = MqttTransport(settings.commands.broker, "")
         self._stopped = threading.Event()
-        self._line: Line | None = None
+        self._line: SimulatedLine | None = None
         self._started = clock.monotonic()
 
     def settled(self, *, await_camera: bool = False) -> Iterator[Settled]:
@@ -154,7 +154,7 @@ class LineRun:
             return
         self._ejector.tell(command)
 
-    def _built(self) -> Line:
+    def _built(self) -> SimulatedLine:
         settings = self.settings
         conveyor = Conveyor(
             settings.line,
@@ -162,7 +162,7 @@ class LineRun:
             started=self._clock.monotonic() + LEAD_S,
             first_part=settings.first_part,
         )
-        return Line(
+        return SimulatedLine(
             conveyor=conveyor,
             source=self._source,
             faults=CameraFaults(settings.seed),
@@ -173,7 +173,7 @@ class LineRun:
             parts=settings.parts,
         )
 
-    def _open(self, line: Line) -> None:
+    def _open(self, line: SimulatedLine) -> None:
         if self._transport is not None:
             topic = self.settings.commands.topic if self.settings.commands else DEFAULT_TOPIC
             self._transport.subscribe(topic, self.hear)
@@ -194,7 +194,7 @@ class LineRun:
         for eye in self._eyes:
             eye.deliver(sight, shots)
 
-    def _start_belt(self, line: Line) -> None:
+    def _start_belt(self, line: SimulatedLine) -> None:
         self._started = self._clock.monotonic()
         line.conveyor.start(self._started + LEAD_S)
 

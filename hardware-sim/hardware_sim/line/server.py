@@ -12,26 +12,26 @@ from pathlib import Path
 
 from hardware_sim.camera.faults import Shot, parse_effect
 from hardware_sim.line.ejector import Command
-from hardware_sim.line.line import Line, Sight
+from hardware_sim.line.line import Sight, SimulatedLine
 from hardware_sim.line.messages import (
     BEAT_S,
     Actuate,
-    Ask,
     Beat,
     Burst,
     ChangeSpeed,
     ClearEffect,
-    Done,
+    CommandDone,
+    CommandRefused,
     Ended,
     FromLine,
     Hello,
     LineState,
     Missing,
     Picture,
-    Refused,
     SetEffect,
+    StateQuery,
     ToLine,
-    Watch,
+    WatchCamera,
     receive,
     send,
     to_line,
@@ -92,14 +92,14 @@ class LineServer:
         self.watched = threading.Event()
         self._path = path
         self._clock = clock
-        self._line: Line | None = None
+        self._line: SimulatedLine | None = None
         self._watchers: list[Watcher] = []
         self._unread = 0
         self._ended = False
         self._listener: socket.socket | None = None
         self._lock = threading.Lock()
 
-    def start(self, line: Line) -> None:
+    def start(self, line: SimulatedLine) -> None:
         """Listen. Raises ProcessError where the socket can't be had."""
         self._line = line
         self._listener = _listening(self._path)
@@ -162,14 +162,14 @@ class LineServer:
         with stream, contextlib.suppress(OSError):
             try:
                 while (heard := receive(stream, to_line)) is not None:
-                    if isinstance(heard[0], Watch):
+                    if isinstance(heard[0], WatchCamera):
                         stream.settimeout(SEND_TIMEOUT_S)
                         self._feed(stream)
                         return
                     send(stream, self._answer(heard[0]))
             except WireError as error:
                 log.warning("line_peer_refused", error=str(error))
-                send(stream, Refused(error.message, error.fix))
+                send(stream, CommandRefused(error.message, error.fix))
 
     def _feed(self, stream: socket.socket) -> None:
         """Send parts to a box until it or the line goes."""
@@ -196,13 +196,13 @@ class LineServer:
 
     def _answer(self, asked: ToLine) -> FromLine:
         if self._line is None:
-            return Refused("the line has not started", "wait until it has")
+            return CommandRefused("the line has not started", "wait until it has")
         try:
             return self._do(asked, self._line)
         except SplitsightError as error:
-            return Refused(error.message, error.fix)
+            return CommandRefused(error.message, error.fix)
 
-    def _do(self, asked: ToLine, line: Line) -> FromLine:
+    def _do(self, asked: ToLine, line: SimulatedLine) -> FromLine:
         match asked:
             case SetEffect(effect):
                 line.faults.set(parse_effect(effect), self._clock.monotonic())
@@ -218,13 +218,13 @@ class LineServer:
             case Actuate(part, verdict, in_ms):
                 now = self._clock.monotonic()
                 line.tell(Command(part, verdict, now, now + in_ms / 1000))
-            case Ask():
+            case StateQuery():
                 return self._state(line)
-            case Watch():
+            case WatchCamera():
                 raise AssertionError("a camera is fed, not answered")
-        return Done()
+        return CommandDone()
 
-    def _state(self, line: Line) -> LineState:
+    def _state(self, line: SimulatedLine) -> LineState:
         return LineState(
             run=self.run,
             speed=line.conveyor.speed,

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from hardware_sim.network.conditions import Conditions, LinkConditions
-from hardware_sim.network.packets import Framer, Piece, is_puback, is_publish_qos_1
+from hardware_sim.network.packets import Framer, StreamPiece, is_puback, is_publish_qos_1
 
 CHUNK = 1 << 16
 # As much as a fast sender may have under way, as in the buffers of a real path.
@@ -123,7 +123,7 @@ class Direction:
         self._sent = sent
         self._received = received
         self._framer = Framer(openings, self._wants)
-        self._queue: deque[tuple[float, Piece | None]] = deque()
+        self._queue: deque[tuple[float, StreamPiece | None]] = deque()
         self._queued_bytes = 0
         self._changed = asyncio.Condition()
         self._late: list[tuple[float, int, bytes]] = []
@@ -166,10 +166,10 @@ class Direction:
             pass
         held = self._framer.rest()
         if held:
-            await self._put(Piece(held, whole=False, ends=False))
+            await self._put(StreamPiece(held, whole=False, ends=False))
         await self._put(None)
 
-    async def _put(self, piece: Piece | None) -> None:
+    async def _put(self, piece: StreamPiece | None) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: self._queued_bytes < WINDOW_BYTES)
             link = self._link
@@ -209,13 +209,13 @@ class Direction:
             return False
         return True
 
-    async def _taken(self, piece: Piece | None) -> None:
+    async def _taken(self, piece: StreamPiece | None) -> None:
         async with self._changed:
             self._queue.popleft()
             self._queued_bytes -= len(piece.data) if piece else 0
             self._changed.notify_all()
 
-    async def _deliver(self, piece: Piece) -> None:
+    async def _deliver(self, piece: StreamPiece) -> None:
         packet_id = piece.packet_id
         if packet_id is None:
             return await self._send(piece.data)

@@ -29,7 +29,7 @@ def is_puback(first: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StreamPiece:
     """Some bytes of the stream, in order.
 
     whole   they are one packet that was asked for, complete
@@ -79,7 +79,7 @@ class Framer:
         self._missing: int | None = None
         self._between = True
 
-    def feed(self, data: bytes) -> Iterator[Piece]:
+    def feed(self, data: bytes) -> Iterator[StreamPiece]:
         """The pieces of the next bytes; together they are those bytes and what was held."""
         if not self._begun and data:
             self._begun = True
@@ -89,7 +89,7 @@ class Framer:
             if self._between:
                 collects = self._wants(data[at])
                 if collects and at > start:
-                    yield Piece(data[start:at], whole=False, ends=True)
+                    yield StreamPiece(data[start:at], whole=False, ends=True)
                     start = at
                 self._begin(collecting=collects)
                 at += 1
@@ -105,7 +105,7 @@ class Framer:
                 self.packets += 1
                 if self._collecting:
                     self._held += data[start:at]
-                    yield Piece(bytes(self._held), whole=True, ends=True)
+                    yield StreamPiece(bytes(self._held), whole=True, ends=True)
                     self._held.clear()
                     start = at
                     self._collecting = False
@@ -131,11 +131,11 @@ class Framer:
         elif self._length_bytes == LENGTH_BYTES:
             self.opaque = True
 
-    def _left(self, data: bytes) -> Iterator[Piece]:
+    def _left(self, data: bytes) -> Iterator[StreamPiece]:
         if self._collecting and not self.opaque:
             self._held += data
         elif data or self._held:
-            yield Piece(self.rest() + data, whole=False, ends=self._between)
+            yield StreamPiece(self.rest() + data, whole=False, ends=self._between)
 
 
 def _body_start(packet: bytes) -> int:

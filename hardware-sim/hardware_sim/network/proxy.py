@@ -32,7 +32,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class ProxyCounters:
     """What a proxy has seen since its start.
 
     up, down    traffic from the devices and to them
@@ -120,7 +120,7 @@ class NetworkProxy:
         return self._call(self._reset())
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> ProxyCounters:
         return self._call(self._count())
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
@@ -152,9 +152,9 @@ class NetworkProxy:
         else:
             self._weather.passable.set()
 
-    async def _count(self) -> Counters:
+    async def _count(self) -> ProxyCounters:
         traffic = self._weather.traffic
-        return Counters(
+        return ProxyCounters(
             replace(traffic["up"]),
             replace(traffic["down"]),
             self._accepted,

@@ -18,7 +18,7 @@ Steps = Generator[simpy.Event, object, None]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CellMachines:
     """Machines of a cell; `*_speed` against a core of the measuring machine."""
 
     brokers: int = 1
@@ -32,7 +32,7 @@ class Layout:
 
 
 @dataclass(slots=True)
-class Sample:
+class SpanSample:
     """What came of a simulated span.
 
     busy            share of the time that each station worked
@@ -71,7 +71,7 @@ class _Station:
 class _Worker:
     """One intake worker: a core of Python and a writer that stores all that waits at once."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: PlantCell) -> None:
         self._cell = cell
         self.python = _Station(cell.env, 1, cell.layout.worker_speed)
         # Rows that wait, and who wants to hear that they are stored.
@@ -100,19 +100,19 @@ class _Worker:
                     cell.env.process(cell.send(self))
 
 
-class Cell:
+class PlantCell:
     """A share of a plant that is served apart from the rest.
 
     Parts come as a Poisson process: many devices with phases of their own add up to one (Palm
     1943, Khintchine 1960). A part's messages follow as the agent times them.
     """
 
-    def __init__(self, load: Load, costs: Costs, layout: Layout, seed: int = 0) -> None:
+    def __init__(self, load: Load, costs: Costs, layout: CellMachines, seed: int = 0) -> None:
         self.env = simpy.Environment()
         self.load = load
         self.costs = costs
         self.layout = layout
-        self.sample = Sample()
+        self.sample = SpanSample()
         self.broker = _Station(self.env, layout.brokers, layout.broker_speed)
         self.tail = _Station(self.env, layout.tails, layout.tail_speed)
         self.database = _Station(self.env, layout.databases, layout.database_speed)
@@ -121,11 +121,11 @@ class Cell:
         self._turns = itertools.cycle(self._workers)
         self._random = random.Random(seed)  # noqa: S311 - arrivals of a model
 
-    def run(self, parts: int) -> Sample:
+    def run(self, parts: int) -> SpanSample:
         """Let so many parts come by, on average, once the first have had all their messages."""
         self.env.process(self._arrivals())
         self.env.run(until=WARM_UP_S)
-        self.sample = Sample()
+        self.sample = SpanSample()
         before = self._worked()
         elapsed = parts / self.load.parts_per_s
         self.env.run(until=WARM_UP_S + elapsed)

@@ -13,7 +13,7 @@ from shared.console import Format, err, out, print_json, print_table
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
-    from hardware_sim.plan.report import Plan
+    from hardware_sim.plan.report import CapacityPlan
 
 MOST = 10**9
 
@@ -60,7 +60,7 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-def _show(made: Plan) -> None:
+def _show(made: CapacityPlan) -> None:
     rows = [
         {
             "station": row.station,
@@ -78,7 +78,7 @@ def _show(made: Plan) -> None:
         out.print(line, highlight=False)
 
 
-def _lines(made: Plan) -> Iterator[str]:
+def _lines(made: CapacityPlan) -> Iterator[str]:
     cell, currency = made.cell, made.currency
     yield f"first to saturate: {made.saturates_first}, one is full at {made.saturates_at} devices"
     yield (

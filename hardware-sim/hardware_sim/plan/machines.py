@@ -13,19 +13,21 @@ SHIPPED = Path(__file__).with_name("machines.yaml")
 TailKind = Literal["cpu", "gpu"]
 
 
-class Figure(Settings):
+class SourcedFigure(Settings):
     """A number and where it comes from."""
 
     value: float = Field(gt=0)
     source: str = Field(min_length=1, description="a measurement, a page, or `assumed`")
 
 
-class Machine(Settings):
+class MachineType(Settings):
     """One kind of machine."""
 
-    cores: Figure = Field(description="how many things it does at once")
-    speed: Figure = Field(description="of one of them, against a core of the measuring machine")
-    price_per_hour: Figure
+    cores: SourcedFigure = Field(description="how many things it does at once")
+    speed: SourcedFigure = Field(
+        description="of one of them, against a core of the measuring machine"
+    )
+    price_per_hour: SourcedFigure
 
 
 class Machines(Settings):
@@ -35,12 +37,12 @@ class Machines(Settings):
     busy_at_most: float = Field(
         0.7, gt=0, lt=1, description="share of a machine's time that a plan may use"
     )
-    broker: Machine
-    worker: Machine = Field(description="runs intake; one core of Python")
-    tails: dict[TailKind, Machine] = Field(min_length=1)
-    database: Machine = Field(description="cores: commits that wait for its disk at once")
-    storage_per_gb_month: Figure
-    keep_days: Figure = Field(description="how long a part's record is kept")
+    broker: MachineType
+    worker: MachineType = Field(description="runs intake; one core of Python")
+    tails: dict[TailKind, MachineType] = Field(min_length=1)
+    database: MachineType = Field(description="cores: commits that wait for its disk at once")
+    storage_per_gb_month: SourcedFigure
+    keep_days: SourcedFigure = Field(description="how long a part's record is kept")
 
 
 def load_machines(path: Path | None) -> Machines:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from hardware_sim.plan.cell import Cell, Layout
+from hardware_sim.plan.cell import CellMachines, PlantCell
 from hardware_sim.plan.demand import Costs, Load, best_of, commits_per_part, load_of
 from hardware_sim.plan.machines import Machines, TailKind
 from hardware_sim.plan.sizing import (
@@ -63,7 +63,7 @@ class Difference(msgspec.Struct, frozen=True):
     difference: float
 
 
-class Plan(msgspec.Struct, frozen=True):
+class CapacityPlan(msgspec.Struct, frozen=True):
     """Machines and money for a load.
 
     saturates_first   of one machine of each kind, at `saturates_at` devices
@@ -93,7 +93,7 @@ def make_plan(
     *,
     sample: int,
     seed: int = 0,
-) -> Plan:
+) -> CapacityPlan:
     """Size a load, simulate one cell of it and check the model against what was measured.
 
     sample   parts that the simulation lets come by
@@ -102,12 +102,12 @@ def make_plan(
     costs = best_of(rows)
     sizing = size(load, costs, machines, tail)
     cells, cell_load, layout = one_cell(sizing)
-    found = Cell(cell_load, costs, layout, seed).run(sample)
+    found = PlantCell(cell_load, costs, layout, seed).run(sample)
     trips = np.asarray(found.round_trips_s) * 1000
     p50, p99 = np.percentile(trips, [50, 99]) if len(trips) else (None, None)
     machine_money, storage_money = money_per_million_parts(sizing, costs, machines)
     first = sizing.first_to_saturate
-    return Plan(
+    return CapacityPlan(
         devices=load.devices,
         parts_per_minute=60 / load.every_s,
         escalated=load.escalated,
@@ -127,7 +127,7 @@ def make_plan(
     )
 
 
-def one_cell(sizing: Sizing) -> tuple[int, Load, Layout]:
+def one_cell(sizing: Sizing) -> tuple[int, Load, CellMachines]:
     """How many like cells a plan falls into, and one of them.
 
     As many as the kind with the fewest machines has, so that each cell has whole machines of
@@ -144,7 +144,7 @@ def one_cell(sizing: Sizing) -> tuple[int, Load, Layout]:
     def speed(name: str) -> float:
         return sizing.station(name).machine.speed.value
 
-    layout = Layout(
+    layout = CellMachines(
         *(servers(name) for name in ("broker", "worker", "tail", "database")),
         *(speed(name) for name in ("broker", "worker", "tail", "database")),
     )
@@ -160,7 +160,7 @@ def check(rows: Sequence[FleetRow], *, seed: int = 0) -> list[Difference]:
     for known, row in itertools.pairwise(rows):
         costs, load = Costs.of(known), load_of(row)
         parts = max(200, round(load.parts_per_s * row.seconds))
-        found = Cell(load, costs, Layout(), seed).run(parts)
+        found = PlantCell(load, costs, CellMachines(), seed).run(parts)
         worked = sum(found.busy[name] for name in ("broker", "worker", "tail"))
         pairs = {
             "cpu_ms_per_part": (row.per_device.cpu_ms_per_part, worked * 1000 / load.parts_per_s),
@@ -175,7 +175,7 @@ def check(rows: Sequence[FleetRow], *, seed: int = 0) -> list[Difference]:
     return differences
 
 
-def utilisations(load: Load, costs: Costs, layout: Layout) -> dict[str, float]:
+def utilisations(load: Load, costs: Costs, layout: CellMachines) -> dict[str, float]:
     """Rate × service time of each station of a cell."""
     commits = commits_per_part(load, layout.workers, costs.commit_s)
     needed = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardware_sim.plan.demand import Costs, Load, commits_per_part
-from hardware_sim.plan.machines import Machine, Machines, TailKind
+from hardware_sim.plan.machines import Machines, MachineType, TailKind
 from shared.errors import SettingsError
 
 MOST_MACHINES = 1 << 20
@@ -19,7 +19,7 @@ Busy = Callable[[Load, int], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Station:
+class MachineStation:
     """One kind of machine in a plan.
 
     busy       share of its time that it works, analytically
@@ -28,7 +28,7 @@ class Station:
     """
 
     name: str
-    machine: Machine
+    machine: MachineType
     machines: int
     busy: float
     carries: int
@@ -39,13 +39,13 @@ class Sizing:
     """Machines for a load; `stations` are broker, worker, tail, database."""
 
     load: Load
-    stations: tuple[Station, ...]
+    stations: tuple[MachineStation, ...]
 
-    def station(self, name: str) -> Station:
+    def station(self, name: str) -> MachineStation:
         return next(station for station in self.stations if station.name == name)
 
     @property
-    def first_to_saturate(self) -> Station:
+    def first_to_saturate(self) -> MachineStation:
         """Of one machine of each kind, the one that the fewest devices fill."""
         return min(self.stations, key=lambda station: station.carries)
 
@@ -67,11 +67,11 @@ def size(load: Load, costs: Costs, machines: Machines, tail: TailKind) -> Sizing
         commits = load.parts_per_s * commits_per_part(load, workers_for(load), costs.commit_s)
         return commits * costs.disk_s / _power(machines.database, count)
 
-    def even(demand: Callable[[Load], float], machine: Machine) -> Busy:
+    def even(demand: Callable[[Load], float], machine: MachineType) -> Busy:
         return lambda load, count: load.parts_per_s * demand(load) / _power(machine, count)
 
     tails = machines.tails[tail]
-    asked: dict[str, tuple[Machine, Busy]] = {
+    asked: dict[str, tuple[MachineType, Busy]] = {
         "broker": (machines.broker, even(costs.broker_per_part, machines.broker)),
         "worker": (machines.worker, lambda load, n: _worker_busy(load, costs, machines.worker, n)),
         "tail": (tails, even(costs.tail_per_part, tails)),
@@ -102,25 +102,25 @@ def stored_bytes_per_part(load: Load, costs: Costs) -> float:
 
 def _station(
     name: str,
-    machine: Machine,
+    machine: MachineType,
     load: Load,
     machines: Machines,
     busy: Busy,
-) -> Station:
+) -> MachineStation:
     count = _least(lambda n: busy(load, n), machines)
     if busy(load, count) > machines.busy_at_most:
         raise SettingsError(
             f"{MOST_MACHINES} machines are too few for the {name}",
             fix="plan for fewer devices or parts, or for faster machines",
         )
-    return Station(name, machine, count, busy(load, count), _carried(load, busy))
+    return MachineStation(name, machine, count, busy(load, count), _carried(load, busy))
 
 
-def _worker_busy(load: Load, costs: Costs, worker: Machine, count: int) -> float:
+def _worker_busy(load: Load, costs: Costs, worker: MachineType, count: int) -> float:
     return load.parts_per_s * costs.intake_per_part(load, count) / _power(worker, count)
 
 
-def _power(machine: Machine, count: int) -> float:
+def _power(machine: MachineType, count: int) -> float:
     """Core seconds of the measuring machine that so many do in a second."""
     return count * machine.cores.value * machine.speed.value
 

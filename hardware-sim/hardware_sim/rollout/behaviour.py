@@ -26,7 +26,7 @@ class ProcessDied(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class SimulatedFindings:
     """What a good head finds, by part number.
 
     escalated   share of parts, 0–1
@@ -54,7 +54,7 @@ class BehavingHead:
             what it looks at in a shadow run is counted apart
     """
 
-    def __init__(self, findings: Findings, behaviour: Behaviour, lives: int) -> None:
+    def __init__(self, findings: SimulatedFindings, behaviour: Behaviour, lives: int) -> None:
         self._findings = findings
         self._behaviour = behaviour
         self._lives = lives

@@ -13,25 +13,25 @@ from typing import Any
 
 from paho.mqtt import client as paho
 
-from edge.inspection.model import Model
-from edge.updates.base import Label, Source
+from edge.inspection.model import LiveModel
+from edge.updates.base import Label, PayloadSource
 from edge.updates.disk import RealDisk
-from edge.updates.drift import Limits
+from edge.updates.drift import DriftLimits
 from edge.updates.hosts.models import ModelHost, start_model
 from edge.updates.hosts.remote_settings import WantedSettings
-from edge.updates.observation import Watch
+from edge.updates.observation import ModelWatch
 from edge.updates.progress import Memo
 from edge.updates.service.updater import DesiredMemory, Updater
 from edge.updates.slots import FolderSlots
-from edge.updates.state_machine import Machine
+from edge.updates.state_machine import UpdateMachine
 from edge.updates.trust.offers import TrustedOffers
 from edge.updates.trust.releases import Trusts
 from hardware_sim.rollout.behaviour import (
     CRASHES_AFTER,
     BehavingHead,
     Behaviour,
-    Findings,
     ProcessDied,
+    SimulatedFindings,
 )
 from hardware_sim.scale.device import DEADLINE_S, Floor, LightDevice
 from hardware_sim.scale.sockets import SocketLoop
@@ -69,7 +69,7 @@ class OneClient:
             self._loop.cut(self._client)
 
 
-class Mail:
+class UpdateMessages:
     """A `Transport` for a thread that the connection does not belong to: what it says is carried
     later.
     """
@@ -133,7 +133,7 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class BoxParts:
     """What the boxes of one worker share.
 
     behaves   how the release with a bundle id behaves on a device
@@ -146,18 +146,18 @@ class Kit:
     behaves: Callable[[str, str], Behaviour]
 
 
-class Box:
+class SimulatedBox:
     """One device with its disk. `step` is called by one thread, all else by the schedule's."""
 
     def __init__(
         self,
         address: Address,
-        kit: Kit,
+        kit: BoxParts,
         *,
         folder: Path,
-        findings: Findings,
+        findings: SimulatedFindings,
         trust: Callable[[], Trusts],
-        source: Source,
+        source: PayloadSource,
     ) -> None:
         """folder: its data disk; trust: opens its metadata, once a process"""
         self.address = address
@@ -242,12 +242,12 @@ class Process:
     def __init__(
         self,
         address: Address,
-        kit: Kit,
+        kit: BoxParts,
         *,
         folder: Path,
-        findings: Findings,
+        findings: SimulatedFindings,
         trust: Callable[[], Trusts],
-        source: Source,
+        source: PayloadSource,
         lives: int,
     ) -> None:
         """lives: parts that a crashing model survives as the live one"""
@@ -262,21 +262,21 @@ class Process:
         self._transport = MqttTransport(kit.broker, client_id, self._loop)
         self._lives = lives
         slot, model = start_model(self._slots, kit.factory, self._opened)
-        watch = Watch()
+        watch = ModelWatch()
         self.device = LightDevice(address, self._transport, model.inspector, kit.floor, watch)
         self._host = ModelHost(
             slots=self._slots,
             factory=kit.factory,
             opens=self._opened,
             watch=watch,
-            limits=Limits(budget_s=DEADLINE_S),
+            limits=DriftLimits(budget_s=DEADLINE_S),
             clock=clock,
             started=slot,
         )
         self._host.attach(self, model)
         self._heads: dict[str, BehavingHead] = {}
         self.swap(model)
-        machine = Machine(
+        machine = UpdateMachine(
             "model",
             slots=self._slots,
             host=self._host,
@@ -287,7 +287,7 @@ class Process:
             reserve=RESERVE,
         )
         self.due = 0.0
-        self.mail = Mail(self._transport)
+        self.mail = UpdateMessages(self._transport)
         self._began = clock.monotonic()
         self.updater = Updater(
             self.mail,
@@ -310,7 +310,7 @@ class Process:
         held = self._slots.held(self._host.running())
         return held.path if held else ""
 
-    def swap(self, model: Model) -> float:
+    def swap(self, model: LiveModel) -> float:
         """As the agent's, and the heads know which of them is live."""
         before = self.device.agent.model.inspector
         for head in (before, model.inspector):
@@ -329,10 +329,10 @@ class Process:
             "inspected": float(self.device.agent.inspected),
         }
 
-    def _opened(self, bundle: Bundle) -> Model:
+    def _opened(self, bundle: Bundle) -> LiveModel:
         behaviour = self._behaves(self._address.device, bundle.id)
         head = BehavingHead(self._findings, behaviour, self._lives)
-        return Model.of(bundle, head, "recorded findings")
+        return LiveModel.of(bundle, head, "recorded findings")
 
 
 def install(folder: Path, payload: Path, label: Label) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from fleet.identity.authority import Authority
 from fleet.releases.creation import found_repository
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.clock import Clock
 from shared.loopback import free_port
 
@@ -25,7 +25,7 @@ class FleetHome:
     """
 
     folder: Path
-    store: Store
+    store: ReleaseStore
     keys: Path
     ca: Path
     root: Path
@@ -36,7 +36,7 @@ class FleetHome:
         """In a folder that has none yet. Raises what making a fleet raises."""
         home, keys = folder / "fleet", folder / "keys"
         authority = Authority.create(home, [HOST], clock)
-        store = Store(home)
+        store = ReleaseStore(home)
         found_repository(store, keys, clock)
         root = store.metadata / "1.root.json"
         return cls(home, store, keys, authority.files.certificate, root, free_port())

@@ -12,7 +12,7 @@ from edge.updates.base import Label
 from fleet.releases.drafts import Drafts
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
-from fleet.releases.release_builder import Adding, Word
+from fleet.releases.release_builder import Adding, ReleaseNote
 from fleet.releases.roles import MODELS
 from hardware_sim.rollout.home import FleetHome
 from shared.bundles.bundle import Bundle, amend_bundle
@@ -21,7 +21,7 @@ from shared.releases import ANY_HARDWARE, ReleaseFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class FleetSite:
     """What was made.
 
     base      the payload that every device runs at first, and what its slot says of it
@@ -35,12 +35,12 @@ class Site:
     new: ReleaseFacts
 
 
-def make_site(folder: Path, bundle: Bundle, clock: Clock) -> Site:
+def make_site(folder: Path, bundle: Bundle, clock: Clock) -> FleetSite:
     """Raises what making and signing releases raises."""
     home = FleetHome.found(folder, clock)
     store = home.store
     drafts = Drafts(store, clock)
-    adding, word = Adding(drafts), Word((ANY_HARDWARE,), approved_by="the simulator")
+    adding, word = Adding(drafts), ReleaseNote((ANY_HARDWARE,), approved_by="the simulator")
     old = adding.add_model(bundle.path, word, without_tail=True)
     version = _next(bundle.manifest.version)
     newer = amend_bundle(bundle, {"version": version}, folder / "newer")
@@ -49,7 +49,7 @@ def make_site(folder: Path, bundle: Bundle, clock: Clock) -> Site:
     # The cloud serves the pair from its configuration, so the payloads need no tail.
     Publisher(store, clock).publish([bundle.manifest.pair])
     target = store.published(MODELS, Targets).signed.targets[old.path]
-    return Site(home, store.payload(target), _label(old, target), old, new)
+    return FleetSite(home, store.payload(target), _label(old, target), old, new)
 
 
 def label_fields(label: Label) -> dict[str, str | int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from hardware_sim.rollout.box import Box
+from hardware_sim.rollout.box import SimulatedBox
 from shared.clock import Clock
 
 LOOK_EVERY_S = 0.05
@@ -16,11 +16,11 @@ class Stepper:
 
     def __init__(self, name: str, clock: Clock) -> None:
         self._clock = clock
-        self._boxes: Sequence[Box] = ()
+        self._boxes: Sequence[SimulatedBox] = ()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start(self, boxes: Sequence[Box]) -> None:
+    def start(self, boxes: Sequence[SimulatedBox]) -> None:
         self._boxes = boxes
         self._thread.start()
 

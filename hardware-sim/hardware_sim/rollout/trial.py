@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from cloud.broker.embedded import EmbeddedBroker
-from fleet.rollouts.plan import Plan, Ring
+from fleet.rollouts.plan import Ring, RolloutPlan
 from fleet.rollouts.roster import lot
 from hardware_sim.processes.child import Child, stop_all
 from hardware_sim.processes.cloud import CloudProcess
@@ -69,9 +69,9 @@ class RolloutOptions:
     port: int = 0
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> RolloutPlan:
         """One device, 5 %, 25 %, all."""
-        return Plan(
+        return RolloutPlan(
             rings=(
                 Ring(name="canary", devices=1, soak_s=self.soak_s),
                 Ring(name="5 %", share=0.05, soak_s=self.soak_s),

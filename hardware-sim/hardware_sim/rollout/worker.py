@@ -14,10 +14,10 @@ import msgspec
 
 from edge.updates.base import Label
 from edge.updates.transfer.download import HttpSource
-from edge.updates.transfer.fetch import Door, Fetcher, open_pool
+from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
 from edge.updates.trust.tuf_client import Trust
-from hardware_sim.rollout.behaviour import Behaviour, Findings
-from hardware_sim.rollout.box import Box, Kit, install
+from hardware_sim.rollout.behaviour import Behaviour, SimulatedFindings
+from hardware_sim.rollout.box import BoxParts, SimulatedBox, install
 from hardware_sim.rollout.orders import STOP, BoxOrders, BoxOutcome, BoxProgress, BoxStory, Stop
 from hardware_sim.rollout.stepper import Stepper
 from hardware_sim.scale import orders as files
@@ -25,7 +25,7 @@ from hardware_sim.scale.device import Floor
 from hardware_sim.scale.recording import Recording
 from hardware_sim.scale.schedule import Schedule
 from hardware_sim.scale.sockets import SocketLoop
-from hardware_sim.scale.stopwatch import Tally
+from hardware_sim.scale.stopwatch import EscalationTally
 from hardware_sim.scale.worker import CONNECT_EVERY_S, LINE, LONGEST_WAIT_S, SITE, device_name
 from shared import log
 from shared.bundles.bundle import Bundle
@@ -49,8 +49,8 @@ class BoxWorker:
         self._loop = SocketLoop(clock, self._schedule)
         self._stopped = False
         base = Path(wanted.base)
-        self._kit = Kit(
-            Floor(Bundle.open(base), clock, self._schedule, Tally()),
+        self._kit = BoxParts(
+            Floor(Bundle.open(base), clock, self._schedule, EscalationTally()),
             self._loop,
             BrokerSettings.model_validate({"port": wanted.broker_port}),
             base,
@@ -59,8 +59,8 @@ class BoxWorker:
         recording = Recording.load(Path(wanted.recording))
         numbers = range(*wanted.devices)
         groups = [numbers[n : n + BOXES_A_THREAD] for n in range(0, len(numbers), BOXES_A_THREAD)]
-        self._boxes: list[Box] = []
-        self._steppers: list[tuple[Stepper, list[Box]]] = []
+        self._boxes: list[SimulatedBox] = []
+        self._steppers: list[tuple[Stepper, list[SimulatedBox]]] = []
         for group in groups:
             boxes = self._make(group, recording)
             self._boxes += boxes
@@ -86,10 +86,10 @@ class BoxWorker:
         """May be called from a signal handler."""
         self._stopped = True
 
-    def _make(self, numbers: range, recording: Recording) -> list[Box]:
+    def _make(self, numbers: range, recording: Recording) -> list[SimulatedBox]:
         """Boxes that share one thread, and with it the connections to the door."""
         wanted = self._orders
-        door = Door(wanted.door, Path(wanted.ca))
+        door = GatewayEndpoint(wanted.door, Path(wanted.ca))
         pool = open_pool(door)
         fetcher, source = Fetcher(pool), HttpSource(pool)
         label = msgspec.convert(wanted.label, Label)
@@ -101,10 +101,12 @@ class BoxWorker:
             trust = partial(
                 Trust, disk / "trust", door, Path(wanted.root).read_bytes(), self._clock, fetcher
             )
-            findings = Findings(recording, wanted.escalated, wanted.seed + number)
+            findings = SimulatedFindings(recording, wanted.escalated, wanted.seed + number)
             address = Address(SITE, LINE, name)
             boxes.append(
-                Box(address, self._kit, folder=disk, findings=findings, trust=trust, source=source)
+                SimulatedBox(
+                    address, self._kit, folder=disk, findings=findings, trust=trust, source=source
+                )
             )
         return boxes
 
@@ -112,7 +114,7 @@ class BoxWorker:
         spared = device in self._orders.spared
         return "good" if spared else self._orders.behaves.get(bundle, "good")
 
-    def _part(self, box: Box, due: float) -> None:
+    def _part(self, box: SimulatedBox, due: float) -> None:
         box.part(due)
         self._schedule.at(due + self._orders.every_s, partial(self._part, box))
 

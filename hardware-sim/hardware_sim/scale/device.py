@@ -8,15 +8,15 @@ import numpy as np
 
 from edge.camera.scripted import ScriptedCamera
 from edge.inspection.inspector import Looks
-from edge.inspection.model import Model, Observes
+from edge.inspection.model import LiveModel, Observes
 from edge.journal.picture_ring import RingPolicy
 from edge.link.outbox import BATCH_S
 from edge.link.presence import EVERY_S, Snapshot
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from edge.wiring import Around, wire
 from hardware_sim.scale.journal import MemoryJournal
 from hardware_sim.scale.schedule import Schedule
-from hardware_sim.scale.stopwatch import Stopwatch, Tally
+from hardware_sim.scale.stopwatch import EscalationTally, Stopwatch
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock
 from shared.contracts import Frame
@@ -37,7 +37,7 @@ class Floor:
     bundle: Bundle
     clock: Clock
     schedule: Schedule
-    tally: Tally
+    tally: EscalationTally
 
 
 class LightDevice:
@@ -54,7 +54,7 @@ class LightDevice:
         """observer: of what its model does, where the model may be replaced"""
         bundle, clock = floor.bundle, floor.clock
         self.address = address
-        self.health = Health()
+        self.health = BoxHealth()
         self.journal = MemoryJournal(address.device)
         self.stopwatch = Stopwatch(findings, clock, floor.tally)
         self._transport = transport
@@ -67,7 +67,7 @@ class LightDevice:
         wired = wire(
             Around(
                 address=address,
-                model=Model.of(bundle, self.stopwatch, "recorded findings"),
+                model=LiveModel.of(bundle, self.stopwatch, "recorded findings"),
                 transport=transport,
                 camera=ScriptedCamera([]),
                 journal=self.journal,

@@ -14,7 +14,7 @@ from hardware_sim.scale.options import (
 from hardware_sim.scale.orders import RECORDING
 from hardware_sim.scale.recording import record
 from hardware_sim.scale.records import writing_cost
-from hardware_sim.scale.report import FleetRow, Parts
+from hardware_sim.scale.report import FleetRow, PartCost
 from hardware_sim.scale.trial import Tend, Trial
 from shared.bundles.bundle import Bundle
 from shared.errors import SettingsError
@@ -51,7 +51,7 @@ class Fleet:
         Raises ProcessError where a process fails. Nothing is left running.
         """
         writing = writing_cost(self._folder)
-        one_part = Parts(
+        one_part = PartCost(
             head_ms=round(self._cost.head_ms, 3),
             tail_ms=round(self._cost.tail_ms, 3),
             escalation_bytes=round(self._cost.escalation_bytes, 1),

@@ -38,7 +38,7 @@ class Go(msgspec.Struct, frozen=True):
     at: float
 
 
-class Progress(msgspec.Struct, frozen=True):
+class WorkerProgress(msgspec.Struct, frozen=True):
     """How far a worker is."""
 
     stage: Stage = "connecting"
@@ -47,7 +47,7 @@ class Progress(msgspec.Struct, frozen=True):
     waiting: int = 0
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class WorkerOutcome(msgspec.Struct, frozen=True):
     """What a worker's devices came to.
 
     inspected          parts by device

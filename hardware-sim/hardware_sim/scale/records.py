@@ -12,7 +12,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from cloud.records.database import Database
-from cloud.records.store import Store
+from cloud.records.store import RecordStore
 from cloud.records.tables import InspectionRecord
 
 COMMITS = 30
@@ -63,7 +63,7 @@ def writing_cost(folder: Path) -> WritingCost:
     database = Database(f"sqlite:///{path}")
     try:
         database.migrate()
-        store = Store(database)
+        store = RecordStore(database)
         _timed(store, "first", 1)
         single = np.median([_timed(store, f"one-{n}", 1) for n in range(COMMITS)], axis=0)
         many = np.median([_timed(store, f"many-{n}", ROWS) for n in range(COMMITS)], axis=0)
@@ -75,7 +75,7 @@ def writing_cost(folder: Path) -> WritingCost:
     return WritingCost(float(single[0]), float(single[1]), row_ms, path.stat().st_size / rows)
 
 
-def _timed(store: Store, boot: str, rows: int) -> tuple[float, float]:
+def _timed(store: RecordStore, boot: str, rows: int) -> tuple[float, float]:
     """Milliseconds of one commit, by the clock and by this thread's processor time."""
     records = [_record(boot, sequence) for sequence in range(1, rows + 1)]
     started, worked = time.perf_counter(), time.thread_time()

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 
-class Escalation(msgspec.Struct, frozen=True):
+class EscalationLatency(msgspec.Struct, frozen=True):
     """Escalation → actuated verdict, milliseconds. One without an answer in time counts with the
     time until its deadline's verdict. None where none was measured.
     """
@@ -32,7 +32,7 @@ class PerDevice(msgspec.Struct, frozen=True):
     bytes_per_part: float
 
 
-class Service(msgspec.Struct, frozen=True):
+class ServiceUsage(msgspec.Struct, frozen=True):
     """Broker or cloud.
 
     idle_cores       cores in use before the first device connected
@@ -58,7 +58,7 @@ class Simulator(msgspec.Struct, frozen=True):
     late_ms_p99: float | None
 
 
-class Parts(msgspec.Struct, frozen=True):
+class PartCost(msgspec.Struct, frozen=True):
     """What one part needs, measured apart and on one core, milliseconds.
 
     head_ms, tail_ms  the network's halves, one part at a time
@@ -99,12 +99,12 @@ class FleetRow(msgspec.Struct, frozen=True):
     duplicates: int
     without_verdict: int
     deadlines_missed: int
-    escalation_ms: Escalation
+    escalation_ms: EscalationLatency
     per_device: PerDevice
-    broker: Service
-    cloud: Service
+    broker: ServiceUsage
+    cloud: ServiceUsage
     simulator: Simulator
-    one_part: Parts
+    one_part: PartCost
     seconds: float
     every_s: float
     escalated: float
@@ -115,11 +115,11 @@ class FleetRow(msgspec.Struct, frozen=True):
     growth_exponent: float | None = None
 
 
-def percentiles(times_ms: Sequence[float]) -> Escalation:
+def percentiles(times_ms: Sequence[float]) -> EscalationLatency:
     if not times_ms:
-        return Escalation(0, None, None)
+        return EscalationLatency(0, None, None)
     p50, p99 = np.percentile(np.asarray(times_ms), [50, 99])
-    return Escalation(len(times_ms), round(float(p50), 2), round(float(p99), 2))
+    return EscalationLatency(len(times_ms), round(float(p50), 2), round(float(p99), 2))
 
 
 def growth_exponent(devices: Sequence[int], costs: Sequence[float]) -> float | None:

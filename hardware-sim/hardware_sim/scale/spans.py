@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from hardware_sim.scale.report import Escalation, Service, Simulator
+from hardware_sim.scale.report import EscalationLatency, ServiceUsage, Simulator
 from hardware_sim.scale.usage import Usage
 
 LEAST_S = 0.1
@@ -36,19 +36,19 @@ class Spans(NamedTuple):
     first: Moment
     last: Moment
 
-    def service(self, which: Callable[[Moment], Usage], parts: int) -> Service:
+    def service(self, which: Callable[[Moment], Usage], parts: int) -> ServiceUsage:
         idle_s = self.idle_to.at - self.idle_from.at
         idle = which(self.idle_to).cpu_since(which(self.idle_from)) / max(idle_s, LEAST_S)
         spent = which(self.last).cpu_since(which(self.first))
         above = spent - idle * (self.last.at - self.first.at)
-        return Service(
+        return ServiceUsage(
             idle_cores=round(idle, 5),
             cpu_ms_per_part=round(above * 1000 / max(1, parts), 4),
             memory_kb=round(which(self.last).memory_kb, 1),
             connections=which(self.last).connections,
         )
 
-    def simulator(self, parts: int, late: Escalation) -> Simulator:
+    def simulator(self, parts: int, late: EscalationLatency) -> Simulator:
         own = Usage.of(os.getpid())
         pairs = zip(self.first.workers, self.last.workers, strict=False)
         spent = sum(last.cpu_since(first) for first, last in pairs)

@@ -10,7 +10,7 @@ from shared.contracts import Decision, Finding, Frame, Verdict
 
 
 @dataclass(slots=True)
-class Tally:
+class EscalationTally:
     """What a worker's devices have seen of the measured span.
 
     span            seconds on the monotonic clock, from and to
@@ -34,7 +34,7 @@ class Stopwatch:
     actuated   verdicts that were carried out
     """
 
-    def __init__(self, findings: Looks, clock: Clock, tally: Tally) -> None:
+    def __init__(self, findings: Looks, clock: Clock, tally: EscalationTally) -> None:
         self._findings = findings
         self._clock = clock
         self._tally = tally

@@ -21,9 +21,9 @@ from hardware_sim.processes.child import Child, stop_all
 from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.scale import orders
 from hardware_sim.scale.options import FleetOptions
-from hardware_sim.scale.orders import GO, Go, Orders, Outcome, Progress
+from hardware_sim.scale.orders import GO, Go, Orders, WorkerOutcome, WorkerProgress
 from hardware_sim.scale.records import count
-from hardware_sim.scale.report import FleetRow, Parts, PerDevice, percentiles
+from hardware_sim.scale.report import FleetRow, PartCost, PerDevice, percentiles
 from hardware_sim.scale.spans import Moment, Spans
 from shared.errors import ProcessError
 from shared.loopback import free_port
@@ -57,7 +57,7 @@ class Trial:
         self.workers = [self._worker(n, part) for n, part in enumerate(self._shares(), start=1)]
         self._go_at = math.inf
 
-    def run(self, tend: Tend, one_part: Parts) -> FleetRow:
+    def run(self, tend: Tend, one_part: PartCost) -> FleetRow:
         """Start, measure and count. Raises ProcessError where a process fails; call `stop` then.
 
         one_part   goes into the row as it is
@@ -97,7 +97,7 @@ class Trial:
         self._go_at = time.monotonic() + LEAD_S
         orders.write(self.folder / GO, Go(self._go_at))
 
-    def finish(self, tend: Tend) -> list[Outcome]:
+    def finish(self, tend: Tend) -> list[WorkerOutcome]:
         """Wait until every part is stored or the workers give up; what they came to."""
         self._wait_for(
             lambda: all(worker.exit_code == 0 for worker in self.workers),
@@ -113,18 +113,18 @@ class Trial:
         stop_all([self.cloud.child])
         self.broker.stop()
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[WorkerProgress]:
         """How far each worker is."""
         paths = [orders.progress_of(self.folder, worker.name) for worker in self.workers]
-        return [orders.read(path, Progress) or Progress() for path in paths]
+        return [orders.read(path, WorkerProgress) or WorkerProgress() for path in paths]
 
     @property
     def _ends_at(self) -> float:
         return self._go_at + self.options.settle_s + self.options.seconds
 
-    def _outcomes(self) -> Iterator[Outcome]:
+    def _outcomes(self) -> Iterator[WorkerOutcome]:
         for worker in self.workers:
-            outcome = orders.read(orders.outcome_of(self.folder, worker.name), Outcome)
+            outcome = orders.read(orders.outcome_of(self.folder, worker.name), WorkerOutcome)
             if outcome is None:
                 raise ProcessError(
                     f"{worker.name} ended without a result; its last words: {worker.last_words()}",
@@ -187,7 +187,7 @@ class Trial:
         command = [sys.executable, "-m", "hardware_sim.scale.worker", str(path)]
         return Child(name, command, self.folder / f"{name}.log")
 
-    def _row(self, spans: Spans, outcomes: list[Outcome], one_part: Parts) -> FleetRow:
+    def _row(self, spans: Spans, outcomes: list[WorkerOutcome], one_part: PartCost) -> FleetRow:
         inspected = {name: n for one in outcomes for name, n in one.inspected.items()}
         counts: Counter[str] = Counter()
         for one in outcomes:

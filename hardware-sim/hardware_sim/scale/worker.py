@@ -15,11 +15,19 @@ import msgspec
 
 from hardware_sim.scale import orders
 from hardware_sim.scale.device import Floor, LightDevice
-from hardware_sim.scale.orders import GO, RECORDING, Go, Orders, Outcome, Progress, Stage
+from hardware_sim.scale.orders import (
+    GO,
+    RECORDING,
+    Go,
+    Orders,
+    Stage,
+    WorkerOutcome,
+    WorkerProgress,
+)
 from hardware_sim.scale.recording import RecordedFindings, Recording
 from hardware_sim.scale.schedule import Action, Schedule
 from hardware_sim.scale.sockets import SocketLoop
-from hardware_sim.scale.stopwatch import Tally
+from hardware_sim.scale.stopwatch import EscalationTally
 from shared import log
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock, SystemClock
@@ -51,7 +59,7 @@ class Worker:
         self._clock = clock
         self._schedule = Schedule()
         self._loop = SocketLoop(clock, self._schedule)
-        self._tally = Tally()
+        self._tally = EscalationTally()
         self._stage: Stage = "connecting"
         self._bytes = [0, 0]
         self._random = random.Random(f"{wanted.seed} {wanted.name}")  # noqa: S311 - phases of a load
@@ -141,7 +149,7 @@ class Worker:
         self._schedule.at(due + REPORT_EVERY_S, self._report)
 
     def _tell(self) -> None:
-        now = Progress(
+        now = WorkerProgress(
             stage=self._stage,
             connected=sum(device.connected for device in self._devices),
             inspected=sum(device.agent.inspected for device in self._devices),
@@ -153,7 +161,7 @@ class Worker:
         counts: Counter[str] = Counter()
         for device in self._devices:
             counts.update(device.health.counts)
-        outcome = Outcome(
+        outcome = WorkerOutcome(
             inspected={d.address.device: d.agent.inspected for d in self._devices},
             actuated=sum(device.stopwatch.actuated for device in self._devices),
             measured=self._tally.parts,

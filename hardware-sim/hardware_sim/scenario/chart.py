@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from hardware_sim.scenario.records import Kept
-from hardware_sim.scenario.run import Look, Observed
+from hardware_sim.scenario.records import RecordedParts
+from hardware_sim.scenario.run import DeviceSnapshot, Observed
 
 # (what it is called, marker, colour): shapes differ, so that colours are not the only signal.
 CELLS = {
@@ -27,7 +27,7 @@ FAULT = "#c6282822"
 LINES = ("-", "--", ":", "-.")
 
 
-def chart(observed: Observed, found: Kept) -> str:
+def chart(observed: Observed, found: RecordedParts) -> str:
     """The picture as SVG text."""
     warm = any(look.temperature_c is not None for look in observed.looks)
     rows = 5 if warm else 4
@@ -68,7 +68,7 @@ def _verdicts(axis: Axes, observed: Observed) -> None:
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
 
 
-def _latency(axis: Axes, observed: Observed, found: Kept) -> None:
+def _latency(axis: Axes, observed: Observed, found: RecordedParts) -> None:
     for name, parts in observed.passed.items():
         points = [
             (part.at - observed.started, found.by_part[name, part.part])
@@ -82,7 +82,7 @@ def _latency(axis: Axes, observed: Observed, found: Kept) -> None:
 
 
 def _by_device(
-    axis: Axes, observed: Observed, label: str, value: Callable[[Look], float | None]
+    axis: Axes, observed: Observed, label: str, value: Callable[[DeviceSnapshot], float | None]
 ) -> None:
     for name, style in zip(observed.passed, LINES * len(observed.passed), strict=False):
         looks = [look for look in observed.looks if look.device == name]
@@ -108,7 +108,7 @@ def _rates(axis: Axes, observed: Observed) -> None:
     axis.set_ylabel("sent, kB/s")
 
 
-def _rate(earlier: Look, later: Look) -> float:
+def _rate(earlier: DeviceSnapshot, later: DeviceSnapshot) -> float:
     seconds = max(later.at - earlier.at, 1e-3)
     return (later.bytes_up - earlier.bytes_up) / seconds / 1000
 

@@ -34,7 +34,7 @@ _fault: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ScenarioElements:
     """What a scenario is made of, each fault with its place on the timeline.
 
     duration_s   infinite where it can't be read
@@ -45,19 +45,19 @@ class Parts:
     faults: Sequence[tuple[int, Fault]]
 
 
-def readable(values: Mapping[str, object]) -> Parts:
+def readable(values: Mapping[str, object]) -> ScenarioElements:
     """The parts of a scenario with mistakes, as far as they can be read."""
     seconds = values.get("duration_s")
     known = isinstance(seconds, int | float) and seconds > 0
     faults = ((index, _fault_of(raw)) for index, raw in enumerate(_list(values, "timeline")))
-    return Parts(
+    return ScenarioElements(
         float(seconds) if known and isinstance(seconds, int | float) else math.inf,
         [_device_of(raw) for raw in _list(values, "devices")],
         [(index, fault) for index, fault in faults if fault is not None],
     )
 
 
-def problems(parts: Parts) -> Iterator[Problem]:
+def problems(parts: ScenarioElements) -> Iterator[Problem]:
     """(where, what is wrong there)."""
     for index in range(len(parts.devices)):
         yield from _of_device(parts, index)
@@ -69,7 +69,7 @@ def problems(parts: Parts) -> Iterator[Problem]:
     yield from _of_overlaps(parts)
 
 
-def _of_device(parts: Parts, index: int) -> Iterator[Problem]:
+def _of_device(parts: ScenarioElements, index: int) -> Iterator[Problem]:
     device, where = parts.devices[index], ("devices", index)
     if device.deadline_ms < 1:
         left = f"leaves the box no time: the line gives it {device.given_ms:.0f} ms"
@@ -84,7 +84,7 @@ def _of_device(parts: Parts, index: int) -> Iterator[Problem]:
     yield from _never_ends(parts, index)
 
 
-def _of_aims(parts: Parts) -> Iterator[Problem]:
+def _of_aims(parts: ScenarioElements) -> Iterator[Problem]:
     names = Counter(device.name for device in parts.devices)
     profiles = {device.name: device.profile for device in parts.devices}
     for index, fault in parts.faults:
@@ -97,7 +97,7 @@ def _of_aims(parts: Parts) -> Iterator[Problem]:
             yield ("timeline", index, "device"), what
 
 
-def _of_overlaps(parts: Parts) -> Iterator[Problem]:
+def _of_overlaps(parts: ScenarioElements) -> Iterator[Problem]:
     """The end of one fault would end another of its kind, too."""
     for place, (index, fault) in enumerate(parts.faults):
         for earlier, other in parts.faults[:place]:
@@ -118,7 +118,7 @@ def _knob(fault: Fault) -> tuple[type[Fault], str]:
     return type(fault), fault.effect.kind if isinstance(fault, CameraFault) else ""
 
 
-def _never_ends(parts: Parts, index: int) -> Iterator[Problem]:
+def _never_ends(parts: ScenarioElements, index: int) -> Iterator[Problem]:
     device, limit = parts.devices[index], parts.duration_s + LATE_S
     if not math.isfinite(limit):
         return

@@ -19,7 +19,7 @@ from hardware_sim.scenario.faults import (
     SpeedFault,
 )
 from hardware_sim.scenario.plant import Plant
-from hardware_sim.scenario.station import Station
+from hardware_sim.scenario.station import DeviceStation
 
 Undo = Callable[[], object]
 
@@ -109,7 +109,7 @@ def _(fault: SpeedFault, plant: Plant) -> list[Undo]:
     return []
 
 
-def _clear(station: Station, kind: str) -> None:
+def _clear(station: DeviceStation, kind: str) -> None:
     # A line that has seen its last part off has no knobs any more.
     if station.line.running:
         with station.knobs() as knobs:

@@ -65,7 +65,7 @@ class Desk(Protocol):
 Truth = Callable[[Doubtful], bool | None]
 
 
-class Operator:
+class SimulatedInspector:
     """Looks at every doubtful part once, `delay_s` after it was first seen waiting; and at some of
     the others, as an inspector downstream would.
     """

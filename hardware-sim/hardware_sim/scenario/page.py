@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hardware_sim.scenario.chart import CELLS, chart
-from hardware_sim.scenario.records import Kept
+from hardware_sim.scenario.records import RecordedParts
 from hardware_sim.scenario.run import Observed
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.verdict import ScenarioReport
@@ -17,7 +17,11 @@ from shared.errors import DataError
 
 
 def write_report(
-    folder: Path, scenario: Scenario, observed: Observed, found: Kept, report: ScenarioReport
+    folder: Path,
+    scenario: Scenario,
+    observed: Observed,
+    found: RecordedParts,
+    report: ScenarioReport,
 ) -> Path:
     """Write report.html and report.json; returns the page's path. Raises DataError."""
     environment = Environment(

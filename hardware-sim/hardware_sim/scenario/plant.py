@@ -12,7 +12,7 @@ from hardware_sim.processes.child import stop_all
 from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.rollout.home import FleetHome
 from hardware_sim.scenario.settings import Scenario
-from hardware_sim.scenario.station import Station
+from hardware_sim.scenario.station import DeviceStation
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
 from shared.errors import ProcessError
@@ -57,7 +57,7 @@ class Plant:
             services=home.service if home else None,
         )
         self.stations = [
-            Station(
+            DeviceStation(
                 device,
                 scenario,
                 bundle,
@@ -116,7 +116,7 @@ class Plant:
             if code is not None and code > 0:
                 raise child.failure()
 
-    def aimed(self, device: str) -> list[Station]:
+    def aimed(self, device: str) -> list[DeviceStation]:
         """The stations that a fault is aimed at."""
         names = self.scenario.named(device)
         return [station for station in self.stations if station.name in names]

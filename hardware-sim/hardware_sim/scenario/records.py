@@ -11,11 +11,11 @@ from sqlmodel import Session, select
 
 from cloud.records.database import Database
 from cloud.records.tables import InspectionRecord
-from hardware_sim.scenario.station import Passed
+from hardware_sim.scenario.station import PassedPart
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RecordedParts:
     """What the cloud's records say.
 
     lost            parts of which the ejector heard a verdict and the cloud has no record
@@ -37,7 +37,7 @@ class Kept:
         return float(np.percentile(self.latency_ms, 99)) if self.latency_ms else None
 
 
-def kept(database: str, passed: Mapping[str, Sequence[Passed]]) -> Kept:
+def kept(database: str, passed: Mapping[str, Sequence[PassedPart]]) -> RecordedParts:
     """Read a run's records, once the cloud has ended."""
     opened = Database(database)
     try:
@@ -47,7 +47,7 @@ def kept(database: str, passed: Mapping[str, Sequence[Passed]]) -> Kept:
         opened.close()
     stored = Counter((row.device, row.part) for row in rows)
     heard = {(name, one.part) for name, parts in passed.items() for one in parts if one.verdict}
-    return Kept(
+    return RecordedParts(
         inspected=len(stored),
         lost=len(heard - stored.keys()),
         duplicates=sum(count - 1 for count in stored.values()),

@@ -11,9 +11,9 @@ from typing import Any
 from hardware_sim.processes.session import StopSignal
 from hardware_sim.scenario.fault_effects import Undo, befall
 from hardware_sim.scenario.faults import AnyFault, SpeedFault, aimed_at
-from hardware_sim.scenario.inspector import Doubtful, HttpDesk, Operator
+from hardware_sim.scenario.inspector import Doubtful, HttpDesk, SimulatedInspector
 from hardware_sim.scenario.plant import Plant
-from hardware_sim.scenario.station import Passed, Station
+from hardware_sim.scenario.station import DeviceStation, PassedPart
 from shared.clock import Clock
 from shared.errors import ProcessError
 
@@ -30,7 +30,7 @@ TROUBLED = ("frozen", "retrying")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DeviceSnapshot:
     """How a device is at an instant, seconds after the start; None where nobody knows.
 
     online         the cloud has heard so, and lately
@@ -70,8 +70,8 @@ class Observed:
     """
 
     started: float
-    passed: dict[str, list[Passed]]
-    looks: list[Look] = field(default_factory=list)
+    passed: dict[str, list[PassedPart]]
+    looks: list[DeviceSnapshot] = field(default_factory=list)
     happened: list[Happened] = field(default_factory=list)
     reviewed: int = 0
     ended_s: float = 0.0
@@ -154,10 +154,10 @@ class Run:
         if self._operator is not None and known:
             self._operator.step()
 
-    def _look_at(self, station: Station, said: dict[str, Any] | None) -> Look:
+    def _look_at(self, station: DeviceStation, said: dict[str, Any] | None) -> DeviceSnapshot:
         compute, counters = station.compute_state(), station.proxy.counters
         said = still_true(said, self._clock.utc(), self._stale_s(station))
-        return Look(
+        return DeviceSnapshot(
             at=self._now,
             device=station.name,
             online=said is not None and said["state"] == "online" and station.box.running,
@@ -170,7 +170,7 @@ class Run:
             overrun_share=compute.overruns / compute.runs if compute and compute.runs else None,
         )
 
-    def _stale_s(self, station: Station) -> float:
+    def _stale_s(self, station: DeviceStation) -> float:
         """After so long without a word nobody knows how a device is."""
         line, timeline = station.settings.line.line, self._plant.scenario.timeline
         changes = [fault.speed for fault in timeline if isinstance(fault, SpeedFault)]
@@ -196,11 +196,13 @@ class Run:
                     )
                 self._stop.wait(STEP_S)
 
-    def _hired(self) -> Operator | None:
+    def _hired(self) -> SimulatedInspector | None:
         settings = self._plant.scenario.operator
         if settings is None:
             return None
-        return Operator(HttpDesk(self._plant.cloud.url), self._truth, settings, self._clock)
+        return SimulatedInspector(
+            HttpDesk(self._plant.cloud.url), self._truth, settings, self._clock
+        )
 
     def _truth(self, one: Doubtful) -> bool | None:
         for passed in reversed(self._observed.passed.get(one.device, [])):

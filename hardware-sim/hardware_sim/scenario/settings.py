@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from hardware_sim.scenario.coherence import Parts, problems, readable
+from hardware_sim.scenario.coherence import ScenarioElements, problems, readable
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.faults import ALL, AnyFault
 from hardware_sim.scenario.inspector import OperatorSettings
@@ -73,7 +73,9 @@ class Scenario(Settings):
         try:
             scenario = handler(values)
             mistakes = []
-            parts = Parts(scenario.duration_s, scenario.devices, list(enumerate(scenario.timeline)))
+            parts = ScenarioElements(
+                scenario.duration_s, scenario.devices, list(enumerate(scenario.timeline))
+            )
         except ValidationError as error:
             if not isinstance(values, Mapping):
                 raise

@@ -26,7 +26,7 @@ from shared.errors import ProcessError
 SITE, LINE = "sim", "line"
 
 
-class Passed(msgspec.Struct, frozen=True):
+class PassedPart(msgspec.Struct, frozen=True):
     """A part that has passed the ejector, as the line's process wrote it down."""
 
     part: int
@@ -39,7 +39,7 @@ class Passed(msgspec.Struct, frozen=True):
     cell: str
 
 
-class Station:
+class DeviceStation:
     """A device with all that belongs to it. `folder` keeps its files."""
 
     def __init__(
@@ -117,13 +117,13 @@ class Station:
         """The link's conditions; None: as they are when nothing is wrong."""
         self.proxy.apply(conditions or self.settings.network)
 
-    def passed(self) -> list[Passed]:
+    def passed(self) -> list[PassedPart]:
         """Parts that have passed the ejector since the last call."""
         with self._outcomes.open("rb") as stream:
             stream.seek(self._read_to)
             whole, newline, _ = stream.read().rpartition(b"\n")
         self._read_to += len(whole) + len(newline)
-        return [msgspec.json.decode(row, type=Passed) for row in whole.splitlines()]
+        return [msgspec.json.decode(row, type=PassedPart) for row in whole.splitlines()]
 
     @property
     def _box_config(self) -> Path:

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 
 from hardware_sim.line.ejector import CELLS
-from hardware_sim.scenario.records import Kept
-from hardware_sim.scenario.run import Look, Observed
+from hardware_sim.scenario.records import RecordedParts
+from hardware_sim.scenario.run import DeviceSnapshot, Observed
 from hardware_sim.scenario.settings import Expectations, Scenario
-from hardware_sim.scenario.station import Passed
+from hardware_sim.scenario.station import PassedPart
 
 MOST_TOLD = 3
 ONLINE_WAITING = 10
@@ -76,7 +76,7 @@ class ScenarioReport(msgspec.Struct, frozen=True):
     reviewed: int
 
 
-def report(scenario: Scenario, observed: Observed, found: Kept) -> ScenarioReport:
+def report(scenario: Scenario, observed: Observed, found: RecordedParts) -> ScenarioReport:
     """Judge a run."""
     devices = [_device(name, parts, observed) for name, parts in observed.passed.items()]
     recovered = recovery_s(observed)
@@ -129,11 +129,11 @@ def recovery_s(observed: Observed) -> float | None:
     return since
 
 
-def _well(look: Look) -> bool:
+def _well(look: DeviceSnapshot) -> bool:
     return look.online and look.waiting is not None and look.waiting <= ONLINE_WAITING
 
 
-def _device(name: str, parts: list[Passed], observed: Observed) -> DeviceReport:
+def _device(name: str, parts: list[PassedPart], observed: Observed) -> DeviceReport:
     shares = [look.overrun_share for look in observed.looks if look.device == name]
     known = [share for share in shares if share is not None]
     cells = Counter(part.cell for part in parts)
@@ -153,7 +153,7 @@ def _checks(
     wanted: Expectations,
     devices: list[DeviceReport],
     observed: Observed,
-    found: Kept,
+    found: RecordedParts,
     recovered: float | None,
 ) -> Iterator[Check]:
     def total(cell: str) -> int:
@@ -178,7 +178,9 @@ def _checks(
     yield from _seen(wanted, observed)
 
 
-def _shares(wanted: Expectations, devices: list[DeviceReport], found: Kept) -> Iterator[Check]:
+def _shares(
+    wanted: Expectations, devices: list[DeviceReport], found: RecordedParts
+) -> Iterator[Check]:
     parts = sum(device.parts for device in devices)
     defects = sum(device.defects for device in devices)
     if wanted.escapes is not None:
@@ -215,5 +217,5 @@ def _share(name: str, wanted: float, count: int, of: int) -> Check:
     return Check(name, f"≤ {wanted:.1%}", f"{share:.1%} ({count} of {of})", share <= wanted)
 
 
-def _last(observed: Observed, device: str) -> Look:
+def _last(observed: Observed, device: str) -> DeviceSnapshot:
     return next(look for look in reversed(observed.looks) if look.device == device)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.learner.device import LearningDevice, Refused
+from edge.learner.device import LearningDevice, LearningRefused
 from edge.learner.local_state import LocalState
 from shared.errors import FederationError
 from shared.federation.base_network import BaseNetwork
@@ -17,9 +17,9 @@ from shared.federation.protocol import (
     ONE_CLASS,
     OTHER_BASE,
     OTHER_LAYOUT,
-    Layout,
     Scope,
     TrainOrder,
+    VectorLayout,
 )
 from tests.fleet.rounds.tiny import TINY, Parts, TinyStudent, tiny_base, tiny_device
 
@@ -31,7 +31,7 @@ class Room:
         self.path = tiny_base(folder)
         self.base = BaseNetwork.read(self.path)
         self.device = tiny_device(parts or Parts("box"), self.path, folder / "state")
-        self.layout = Layout.of(self.base.arrays, scope.travelling(self.base.arrays))
+        self.layout = VectorLayout.of(self.base.arrays, scope.travelling(self.base.arrays))
         self.values = self.layout.flat(self.base.arrays)
         self.order = TrainOrder(
             "run", self.base.sha256, self.layout.sha256, scope, rate=0.05, block_share=1.0
@@ -87,21 +87,21 @@ def test_what_is_local_goes_on_from_the_rounds_before(tmp_path: Path) -> None:
     ],
 )
 def test_without_labels_of_both_classes_it_refuses(tmp_path: Path, parts: Parts, code: int) -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(LearningRefused) as refusal:
         Room(tmp_path, parts).train()
     assert refusal.value.code == code
 
 
 def test_values_of_another_base_or_layout_are_refused(room: Room) -> None:
     order = TrainOrder("run", "0" * 64, room.layout.sha256, TINY)
-    with pytest.raises(Refused, match="has the base") as refusal:
+    with pytest.raises(LearningRefused, match="has the base") as refusal:
         room.device.train(order, room.values, 1)
     assert refusal.value.code == OTHER_BASE
     order = TrainOrder("run", room.base.sha256, "0" * 64, TINY)
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(LearningRefused) as refusal:
         room.device.train(order, room.values, 1)
     assert refusal.value.code == OTHER_LAYOUT
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(LearningRefused) as refusal:
         room.device.train(room.order, room.values[:-1], 1)
     assert refusal.value.code == OTHER_LAYOUT
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.learner.folder import PictureFile, PictureFiles, read_domains
-from edge.learning.labelled_parts import Labelled, counts_of, use_of
+from edge.learning.labelled_parts import LabelledPicture, counts_of, use_of
 from shared.errors import DataError
 from tests.training.makers import part, save
 
@@ -31,7 +31,7 @@ def test_uses_come_in_the_shares_that_training_takes() -> None:
 
 def test_counts_are_of_parts_and_one_bad_picture_makes_a_part_defective(tmp_path: Path) -> None:
     def labelled(part_: str, bad: bool, use: str = "train") -> PictureFile:
-        label = Labelled(part_, bad, "blot" if bad else "good", "a", use)  # type: ignore[arg-type]
+        label = LabelledPicture(part_, bad, "blot" if bad else "good", "a", use)  # type: ignore[arg-type]
         return PictureFile(label, tmp_path / "none.png", None)
 
     files = [labelled("1", bad=False), labelled("1", bad=True), labelled("2", bad=False),

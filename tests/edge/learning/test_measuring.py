@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.learner.device import LearningDevice, Refused
+from edge.learner.device import LearningDevice, LearningRefused
 from edge.learner.local_state import LocalState
 from edge.learner.measurement import Asked, answer, compare
 from edge.learning.labelled_parts import Use
@@ -18,11 +18,17 @@ from shared.bundles.manifest import CODEC, HEAD, TAIL
 from shared.certification.certificate import GRID
 from shared.certification.gate import expit
 from shared.certification.system_tally import SYSTEM_LENGTH, SystemTally
-from shared.certification.tally import Tally
+from shared.certification.tally import ScoreTally
 from shared.errors import CodecError, RuntimeUnavailable, WireError
 from shared.federation.base_network import BaseNetwork
-from shared.federation.protocol import Layout, Scope, TrainOrder
-from shared.federation.questions import Comparison, Passage, Question, Standing, Threshold
+from shared.federation.protocol import Scope, TrainOrder, VectorLayout
+from shared.federation.questions import (
+    Comparison,
+    ModelStanding,
+    Question,
+    Threshold,
+    TransmissionTerms,
+)
 from tests.bundles import make_bundle, picture
 from tests.fleet.rounds.plants import SIZE, Plant
 
@@ -58,7 +64,7 @@ def test_a_tally_counts_parts_by_their_lowest_and_highest_picture(
 ) -> None:
     asked = Asked(Question("tally", "calibrate"), [bundle.read(HEAD)], NOTHING)
     found = answer(device(Shades(60, 100, 127, 200), tmp_path), asked)
-    tally = Tally.read(found.vector.astype(np.int64))
+    tally = ScoreTally.read(found.vector.astype(np.int64))
     assert (tally.good.parts, tally.defective.parts, tally.pictures) == (3, 1, 8)
     at = int(np.searchsorted(GRID, 0.45))
     assert (tally.good.passing()[at], tally.defective.passing()[at]) == (2, 0)
@@ -71,7 +77,7 @@ GATE = Threshold(0.2, 0.8)
 
 def whole(bundle: Bundle, **changes: Any) -> Asked:
     """A question about head and tail together."""
-    passage = Passage(bundle.read(CODEC), bundle.manifest.features.shape, 4096, 1.0, 0)
+    passage = TransmissionTerms(bundle.read(CODEC), bundle.manifest.features.shape, 4096, 1.0, 0)
     changed = msgspec.structs.replace(passage, **changes)
     about = Question("system", "calibrate", gates=[GATE], passage=changed)
     return Asked(about, [bundle.read(HEAD), bundle.read(TAIL)], NOTHING)
@@ -189,14 +195,14 @@ def test_a_device_compares_two_models_on_its_own_parts(bundle: Bundle, tmp_path:
     asked = Asked(Question("comparison", "test", gates=gates), [bundle.read(HEAD)] * 2, NOTHING)
     found = compare(device(Shades(60, 124, 155, 200, use="test"), tmp_path), asked)
     assert (found.good, found.defective, found.pictures) == (2, 2, 8)
-    assert found.before == Standing(auroc=1.0, escapes=0, overkill=0, escalated=2)
+    assert found.before == ModelStanding(auroc=1.0, escapes=0, overkill=0, escalated=2)
     # Of the part between, one picture scores 0.43 and one 0.45.
-    assert found.after == Standing(auroc=1.0, escapes=0, overkill=1, escalated=1)
+    assert found.after == ModelStanding(auroc=1.0, escapes=0, overkill=1, escalated=1)
 
 
 def test_a_device_without_such_parts_refuses_by_name(bundle: Bundle, tmp_path: Path) -> None:
     asked = Asked(Question("symbols", "train", limit=8), [bundle.read(HEAD)], NOTHING)
-    with pytest.raises(Refused, match="shades has no parts for this"):
+    with pytest.raises(LearningRefused, match="shades has no parts for this"):
         answer(device(Shades(60, use="test"), tmp_path), asked)
 
 
@@ -210,14 +216,14 @@ def test_no_more_pictures_are_looked_at_than_asked_for(bundle: Bundle, tmp_path:
 
 def test_values_of_another_base_or_other_layers_are_refused(tmp_path: Path) -> None:
     here = device(Shades(60, 200, use="train"), tmp_path)
-    layout = Layout.of(here.base.arrays, here.base.arrays)
+    layout = VectorLayout.of(here.base.arrays, here.base.arrays)
     scope = Scope(from_block=7)
     for order, said in (
         (TrainOrder("r", "c" * 64, layout.sha256, scope), "not cccc"),
         (TrainOrder("r", "b" * 64, "other", scope), "other layers"),
     ):
         asked = Asked(Question("moments", "train", order=order), [], np.zeros(3, np.float16))
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(LearningRefused, match=said):
             answer(here, asked)
 
 
@@ -228,6 +234,6 @@ def test_what_is_no_question_or_comparison_is_refused() -> None:
         Question.decode("text")
     with pytest.raises(WireError, match="no comparison"):
         Comparison.decode(None)
-    good = Comparison(1, 1, 2, Standing(0.5, 0, 0, 0), Standing(1.5, 0, 0, 0))
+    good = Comparison(1, 1, 2, ModelStanding(0.5, 0, 0, 0), ModelStanding(1.5, 0, 0, 0))
     with pytest.raises(WireError, match="contradicts itself"):
         Comparison.decode(good.encode())

@@ -19,7 +19,7 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from edge.learner.secure_aggregation import Session
+from edge.learner.secure_aggregation import SecureSession
 from edge.learner.secure_mod import add_secure_steps, secure_mod
 from fleet.rounds.aggregation.secure_mean import Gathering
 from shared.federation.secure_aggregation import (
@@ -74,8 +74,8 @@ class Box:
         return self.ask(kind, RecordDict({RECORD: ConfigRecord({BODY: written(told)})}))
 
     @property
-    def session(self) -> Session:
-        return read(self.context.state.config_records[RECORD][BODY], Session)
+    def session(self) -> SecureSession:
+        return read(self.context.state.config_records[RECORD][BODY], SecureSession)
 
 
 T = TypeVar("T", bound=msgspec.Struct)

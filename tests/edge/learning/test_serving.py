@@ -12,11 +12,11 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from edge.journal.store import Store
+from edge.journal.store import JournalStore
 from edge.learner.server import Served, serve
 from edge.learning.journal_parts import JournalParts
 from edge.learning.labelled_parts import counts_of
-from edge.learning.learner_process import Done, Task
+from edge.learning.learner_process import Task, TaskDone
 from shared.errors import DataError, FederationError, JournalError
 from shared.federation.flower_private import message_from_bytes, message_to_bytes
 from shared.wire import LabelRow
@@ -71,7 +71,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def answered(done: Done) -> tuple[int, str]:
+def answered(done: TaskDone) -> tuple[int, str]:
     assert not done.problem
     content = message_from_bytes(Path(done.answer).read_bytes()).content.config_records
     return int(str(content["n"]["n"])), str(content["b"]["b"])
@@ -108,7 +108,7 @@ def test_tasks_come_over_a_socket_until_it_is_closed(bench: Bench) -> None:
     learner.start()
     with ours, ours.makefile("rb") as lines:
         ours.sendall(msgspec.json.encode(bench.task(1)) + b"\n")
-        assert answered(msgspec.json.decode(lines.readline(), type=Done)) == (1, "one")
+        assert answered(msgspec.json.decode(lines.readline(), type=TaskDone)) == (1, "one")
     ours.close()
     learner.join(10)
     assert not learner.is_alive()
@@ -132,7 +132,7 @@ def test_labels_and_pictures_come_from_the_journal_while_it_is_written(tmp_path:
     assert counts.held_out + counts.parts == PARTS
     assert set(counts.good) == set(counts.defective) == {"hall"}
     journal = open_journal(tmp_path, "box")
-    store: Store = journal._store
+    store: JournalStore = journal._store
     store.connection.execute("DELETE FROM labelled WHERE id = 1")
     with pytest.raises(DataError, match="box/1 is gone"):
         parts.picture(0)

@@ -12,10 +12,10 @@ from edge.learner.device import LearningDevice
 from edge.learner.feature_cache import prepare_lessons
 from edge.learner.local_state import LocalState
 from edge.learner.trainable import SplitStudent
-from edge.learning.labelled_parts import Labelled
+from edge.learning.labelled_parts import LabelledPicture
 from shared.errors import FederationError
 from shared.federation.base_network import BaseNetwork
-from shared.federation.protocol import Layout, Scope, TrainOrder
+from shared.federation.protocol import Scope, TrainOrder, VectorLayout
 from shared.splitnet.base_network import export_base, restore
 from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.objective import Weights, bottleneck_losses, decode_loss
@@ -29,8 +29,8 @@ class Plant:
 
     device = "plant"
 
-    def index(self) -> list[Labelled]:
-        return [Labelled(str(n), n % 2 == 1, "blot" if n % 2 else "good", "a", "train")
+    def index(self) -> list[LabelledPicture]:
+        return [LabelledPicture(str(n), n % 2 == 1, "blot" if n % 2 else "good", "a", "train")
                 for n in range(10)]  # fmt: skip
 
     def picture(self, place: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_only_what_the_scope_names_changes(base: BaseNetwork, scope: Scope, tmp_
         return made[-1]
 
     device = LearningDevice(Plant(), base, LocalState(tmp_path), maker=maker)
-    layout = Layout.of(base.arrays, scope.travelling(base.arrays))
+    layout = VectorLayout.of(base.arrays, scope.travelling(base.arrays))
     order = TrainOrder("run", base.sha256, layout.sha256, scope, batch=5, versions=2)
     device.train(order, layout.flat(base.arrays), 1)
     state = made[0].module.state_dict()

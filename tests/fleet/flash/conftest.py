@@ -11,7 +11,7 @@ import pytest
 
 from fleet.flash.image import Kernel, assemble
 from fleet.flash.manifest import (
-    Manifest,
+    ImageManifest,
     bmap_path,
     load_or_make_key,
     load_public_key,
@@ -36,7 +36,7 @@ class Built:
     """An image with its manifest, and the keys that signed it."""
 
     path: Path
-    manifest: Manifest
+    manifest: ImageManifest
     key: Path
 
     @property

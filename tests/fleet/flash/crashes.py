@@ -23,11 +23,11 @@ from shared.storage.disks import (
     RECORD_LABEL,
     ROOT_LABELS,
     SECTOR,
-    Disk,
+    RawDisk,
     SectorPair,
 )
 from shared.storage.slots import SLOTS, Slot, SlotRecord, other
-from shared.storage.twin import Pair, Twin
+from shared.storage.twin import Twin, TwinCopies
 from tests.support.block_device import RecordingDevice
 
 MIB = 1 << 20
@@ -144,7 +144,7 @@ class ReadOnly:
 class Forgetful:
     """A mutant: a disk whose flushes do nothing."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: RawDisk) -> None:
         self.size, self.read, self.write = disk.size, disk.read, disk.write
 
     def flush(self) -> None:
@@ -154,7 +154,7 @@ class Forgetful:
 class InPlace:
     """A mutant: a record that is rewritten where it lies."""
 
-    def __init__(self, disk: Disk, start: int) -> None:
+    def __init__(self, disk: RawDisk, start: int) -> None:
         self._pair = SectorPair(disk, start)
 
     def read(self, place: int) -> bytes:
@@ -165,13 +165,13 @@ class InPlace:
         self._pair.write(0, raw)
 
 
-PairOf = Callable[[Disk, int], Pair]
+PairOf = Callable[[RawDisk, int], TwinCopies]
 
 
 class Window(BlockFile):
     """A partition of a disk, in place of a device file."""
 
-    def __init__(self, disk: Disk, partition: Partition) -> None:
+    def __init__(self, disk: RawDisk, partition: Partition) -> None:
         super().__init__(Path(partition.label))
         self._disk = disk
         self._partition = partition
@@ -193,7 +193,7 @@ class Window(BlockFile):
 class DiskSlots(ImageSlots):
     """The device's own slots, over partitions of a disk in memory."""
 
-    def __init__(self, disk: Disk, layout: Table, pair: PairOf = SectorPair) -> None:
+    def __init__(self, disk: RawDisk, layout: Table, pair: PairOf = SectorPair) -> None:
         record = layout.named(RECORD_LABEL).start
         FolderSlots.__init__(self, MemoryDisk(), Path("/updates"), SUFFIX, Twin(pair(disk, record)))
         self._partitions = {slot: Window(disk, layout.named(ROOT_LABELS[slot])) for slot in SLOTS}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fleet.flash.flasher import Flasher, card_state
-from shared.storage.disks import Disk, SectorPair
+from shared.storage.disks import RawDisk, SectorPair
 from tests.fleet.flash.crashes import (
     DiskSlots,
     Forgetful,
@@ -39,7 +39,7 @@ NOTHING = "nothing"
 Record = Callable[[str, object], None]
 
 
-def flash(disk: Disk, system: System, folder: Path, shift: int = 0) -> None:
+def flash(disk: RawDisk, system: System, folder: Path, shift: int = 0) -> None:
     Flasher(disk, card(system, folder, shift), lambda _report: None, note_every=2048).flash()
 
 
@@ -119,7 +119,7 @@ def test_a_run_that_goes_on_is_as_safe_as_one_from_the_start(
 def updated(
     folder: Path,
     *,
-    disk_of: Callable[[RecordingDevice], Disk] = lambda device: device,
+    disk_of: Callable[[RecordingDevice], RawDisk] = lambda device: device,
     pair: PairOf = SectorPair,
 ) -> RecordingDevice:
     """A device through two updates, so that each slot was live once."""

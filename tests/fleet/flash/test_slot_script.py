@@ -49,7 +49,7 @@ copies = st.one_of(whole, torn, flipped, other_things)
 
 @dataclass
 class Raw:
-    """A record's partition as a file; a `shared.storage.twin.Pair`."""
+    """A record's partition as a file; a `shared.storage.twin.TwinCopies`."""
 
     path: Path
 

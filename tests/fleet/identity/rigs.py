@@ -16,11 +16,11 @@ from cryptography.x509.oid import NameOID
 from edge.identity.est import EstClient
 from edge.identity.folder import Credential, IdentityFolder
 from edge.identity.renewal import Keeper
-from edge.identity.settings import IdentitySettings
-from edge.monitoring.health import Health
+from edge.identity.settings import DeviceIdentitySettings
+from edge.monitoring.health import BoxHealth
 from fleet.configuration.settings import DoorSettings
 from fleet.identity.authority import Authority
-from fleet.identity.device_gateway import Door
+from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
 from fleet.identity.requests import DeviceRequest, read_request
 from fleet.storage.database import FleetDatabase
@@ -89,7 +89,7 @@ def open_office(folder: Path, clock: Clock, days: float = DAYS) -> Iterator[Offi
 def open_door(office: Office) -> Iterator[str]:
     """The address of its door."""
     settings = DoorSettings(port=0)
-    door = Door(settings, office.registrar, office.folder / "repository", office.clock)
+    door = DeviceGateway(settings, office.registrar, office.folder / "repository", office.clock)
     door.start()
     try:
         yield f"https://127.0.0.1:{door.port}"
@@ -140,8 +140,8 @@ class Box:
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.health = Health()
-        self.settings = IdentitySettings.model_validate(
+        self.health = BoxHealth()
+        self.settings = DeviceIdentitySettings.model_validate(
             {"folder": folder, "door": door, "ca": office.ca, "claim": claim}
         )
         self.files = IdentityFolder(folder)

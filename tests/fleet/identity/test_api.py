@@ -10,15 +10,15 @@ import pytest
 from fastapi import FastAPI
 
 from cloud.web.problems import handle_problems
-from fleet.configuration.settings import DoorSettings, FleetSettings, IdentitySettings
-from fleet.identity.device_gateway import Door
-from fleet.identity.service import TWO_PLACES, IdentityPart, open_identity
+from fleet.configuration.settings import DoorSettings, FleetIdentitySettings, FleetSettings
+from fleet.identity.device_gateway import DeviceGateway
+from fleet.identity.service import TWO_PLACES, IdentityService, open_identity
 from shared.clock import ManualClock
 from shared.errors import IdentityError
 from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
-from shared.wire import State, encode
+from shared.wire import StateMessage, encode
 from tests.cloud.caller import Caller
 from tests.fleet.identity.rigs import BOX, Office, asked
 
@@ -42,7 +42,7 @@ class NoTails:
 @dataclass
 class Desk:
     office: Office
-    part: IdentityPart
+    part: IdentityService
     caller: Caller
     broker: MemoryBroker
 
@@ -50,7 +50,7 @@ class Desk:
         return str(self.caller.get("/api/fleet/identities").json()[0]["standing"])
 
     def say(self, device: MemoryTransport, boot: str) -> None:
-        device.publish(BOX.topic("state"), encode(State("online", boot, 0.0)), retain=True)
+        device.publish(BOX.topic("state"), encode(StateMessage("online", boot, 0.0)), retain=True)
 
 
 def surroundings(broker: MemoryBroker, clock: ManualClock) -> Surroundings:
@@ -61,8 +61,10 @@ def surroundings(broker: MemoryBroker, clock: ManualClock) -> Surroundings:
 def desk(office: Office, clock: ManualClock) -> Iterator[Desk]:
     broker = MemoryBroker()
     around = surroundings(broker, clock)
-    door = Door(DoorSettings(port=0), office.registrar, office.folder / "repository", clock)
-    part = IdentityPart(office.registrar, door, around)
+    door = DeviceGateway(
+        DoorSettings(port=0), office.registrar, office.folder / "repository", clock
+    )
+    part = IdentityService(office.registrar, door, around)
     part.start()
     around.transport.start()
     app = FastAPI()
@@ -176,7 +178,7 @@ def test_what_is_no_state_is_left_to_the_intake(desk: Desk) -> None:
     device.start()
     for payload in (b"", b"nonsense"):
         device.publish(BOX.topic("state"), payload)
-    device.publish(Address("s", "l", "d").topic("state"), encode(State("online", "b", 0.0)))
+    device.publish(Address("s", "l", "d").topic("state"), encode(StateMessage("online", "b", 0.0)))
     assert desk.caller.get("/api/fleet/identities").json() == []
 
 
@@ -194,7 +196,7 @@ def test_a_passphrase_file_without_a_phrase_is_named(
     phrase = office.folder / "phrase"
     if text is not None:
         phrase.write_text(text)
-    identity = IdentitySettings(passphrase_file=phrase)
+    identity = FleetIdentitySettings(passphrase_file=phrase)
     settings = FleetSettings(folder=office.folder, identity=identity)
     with pytest.raises(IdentityError, match="phrase"):
         open_identity(settings, surroundings(MemoryBroker(), clock), office.database)

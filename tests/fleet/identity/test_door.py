@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from fleet.configuration.settings import DoorSettings
-from fleet.identity.admission import REFUSALS, WINDOW_S, Turnstile
-from fleet.identity.device_gateway import Door
+from fleet.identity.admission import REFUSALS, WINDOW_S, RefusalLimiter
+from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.est import MAX_BODY
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ClaimRefused, IdentityError, ProcessError, TransportError
@@ -221,7 +221,7 @@ def test_who_guesses_tokens_has_to_wait(real_office: Office, door: str) -> None:
 
 
 def test_a_turnstile_opens_again_and_remembers_few(clock: ManualClock) -> None:
-    turnstile = Turnstile(clock)
+    turnstile = RefusalLimiter(clock)
     for _ in range(REFUSALS):
         assert turnstile.wait_s("one") == 0
         turnstile.refused("one")
@@ -250,7 +250,7 @@ def test_releases_are_served_by_ranges_and_nothing_else_is(real_office: Office, 
 def test_a_taken_port_is_said_at_once(real_office: Office) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = DoorSettings(port=taken.getsockname()[1])
-        door = Door(settings, real_office.registrar, real_office.folder, SystemClock())
+        door = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
         with pytest.raises(ProcessError, match=r"is taken by another process.*fleet\.door"):
             door.start()
         door.stop()
@@ -259,7 +259,7 @@ def test_a_taken_port_is_said_at_once(real_office: Office) -> None:
 @pytest.mark.parametrize("said", [b"", b"POST /.well-known/est/simple", b"GET / HTTP/1.1\r\nhost:"])
 def test_who_says_nothing_whole_is_hung_up_on(real_office: Office, said: bytes) -> None:
     settings = DoorSettings(port=0, patience_s=0.2)
-    door = Door(settings, real_office.registrar, real_office.folder, SystemClock())
+    door = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
     door.start()
     context = ssl.create_default_context(cafile=str(real_office.ca))
     with (
@@ -274,7 +274,7 @@ def test_who_says_nothing_whole_is_hung_up_on(real_office: Office, said: bytes) 
 def test_an_open_door_shows_a_renewed_certificate(tmp_path: Path) -> None:
     clock = ManualClock(utc=SystemClock().utc() - 4.9 * 365 * 86400)
     with open_office(tmp_path / "fleet", clock) as office:
-        door = Door(DoorSettings(port=0), office.registrar, office.folder, clock)
+        door = DeviceGateway(DoorSettings(port=0), office.registrar, office.folder, clock)
         door.start()
         address = ("127.0.0.1", door.port)
         before = ssl.get_server_certificate(address, ca_certs=str(office.ca))
@@ -288,6 +288,8 @@ def test_an_open_door_shows_a_renewed_certificate(tmp_path: Path) -> None:
 
 def test_a_door_without_its_certificate_does_not_open(real_office: Office) -> None:
     real_office.authority.files.server_key.unlink()
-    door = Door(DoorSettings(port=0), real_office.registrar, real_office.folder, SystemClock())
+    door = DeviceGateway(
+        DoorSettings(port=0), real_office.registrar, real_office.folder, SystemClock()
+    )
     with pytest.raises(IdentityError, match=r"the server's certificate .* can't be used"):
         door.start()

@@ -9,8 +9,8 @@ import pytest
 
 from edge.identity.folder import NEXT_KEY, Credential, IdentityFolder
 from edge.identity.renewal import LOOK_S, REFUSED_S, RETRY_S, Keeper, renewal_due
-from edge.identity.settings import IdentitySettings
-from edge.monitoring.health import Health
+from edge.identity.settings import DeviceIdentitySettings
+from edge.monitoring.health import BoxHealth
 from fleet.identity.requests import read_request
 from shared.clock import ManualClock
 from shared.errors import ClaimRefused, IdentityError, TransportError
@@ -25,7 +25,7 @@ class Rig:
     def __init__(self, folder: Path, office: Office, clock: ManualClock) -> None:
         self.office, self.clock = office, clock
         self.claim_file = folder / "claim"
-        self.settings = IdentitySettings.model_validate(
+        self.settings = DeviceIdentitySettings.model_validate(
             {
                 "folder": folder / "identity",
                 "door": "https://cloud:8443",
@@ -35,7 +35,7 @@ class Rig:
         )
         self.files = IdentityFolder(folder / "identity")
         self.counter = Counter(office)
-        self.health = Health()
+        self.health = BoxHealth()
         self.keeper = self.restarted()
 
     def restarted(self, device: str = BOX.device) -> Keeper:

@@ -16,12 +16,12 @@ from cloud.broker.embedded import EmbeddedBroker
 from cloud.broker.programs import Mosquitto
 from cloud.configuration.settings import SecureListenerSettings
 from edge.actuator.base import RecordingActuator
-from edge.box import Box
+from edge.box import CameraBox
 from edge.configuration.settings import EdgeSettings, settings_model
 from edge.identity.transport import CertifiedTransport
 from fleet.configuration.settings import DoorSettings
-from fleet.identity.device_gateway import Door
-from fleet.identity.service import IdentityPart
+from fleet.identity.device_gateway import DeviceGateway
+from fleet.identity.service import IdentityService
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.loopback import free_port
@@ -95,7 +95,7 @@ class Site:
     folder: Path
     bundle: Bundle
     office: Office
-    part: IdentityPart
+    part: IdentityService
     cloud: Answering
     port: int
 
@@ -145,8 +145,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
             transport = MqttTransport(BrokerSettings.model_validate({"port": broker.port}), "cloud")
             cloud = Answering(transport)
             around = Surroundings(transport, clock, EveryTail(), None, threading.Event())  # type: ignore[arg-type]
-            door = Door(DoorSettings(port=0), office.registrar, tmp_path / "repository", clock)
-            part = IdentityPart(office.registrar, door, around)
+            door = DeviceGateway(
+                DoorSettings(port=0), office.registrar, tmp_path / "repository", clock
+            )
+            part = IdentityService(office.registrar, door, around)
             part.start()
             transport.start()
             assert transport.wait_until_connected(PATIENCE_S)
@@ -161,7 +163,7 @@ class Running:
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.actuator = RecordingActuator()
-        self.box = Box(settings, SystemClock(), actuator=self.actuator)
+        self.box = CameraBox(settings, SystemClock(), actuator=self.actuator)
         self._thread = threading.Thread(target=self.box.run)
         self._thread.start()
 

@@ -15,15 +15,15 @@ from fleet.releases.creation import found_repository
 from fleet.releases.drafts import Drafts, successor
 from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
-from fleet.releases.release_builder import Adding, Word
-from fleet.releases.store import Store
+from fleet.releases.release_builder import Adding, ReleaseNote
+from fleet.releases.store import ReleaseStore
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import ManualClock
 from shared.releases import ReleaseFacts
 from tests.bundles import make_bundle
 
 DAY = 86_400.0
-EVERYWHERE = Word(("any",), approved_by="A. Rossi")
+EVERYWHERE = ReleaseNote(("any",), approved_by="A. Rossi")
 
 
 class Yard:
@@ -33,7 +33,7 @@ class Yard:
         self.folder = folder / "fleet"
         self.keys = folder / "stick"
         self.clock = ManualClock()
-        self.store = Store(self.folder)
+        self.store = ReleaseStore(self.folder)
         self.drafts = Drafts(self.store, self.clock)
         self.publisher = Publisher(self.store, self.clock)
         self.adding = Adding(self.drafts)
@@ -54,7 +54,7 @@ class Yard:
         return amend_bundle(made, {"version": version})
 
     def add(
-        self, version: str = "1.0.0", word: Word = EVERYWHERE, *, without_tail: bool = False
+        self, version: str = "1.0.0", word: ReleaseNote = EVERYWHERE, *, without_tail: bool = False
     ) -> ReleaseFacts:
         path = self.bundle(version).path
         return self.adding.add_model(path, word, without_tail=without_tail)
@@ -63,7 +63,7 @@ class Yard:
         self.drafts.sign([self.key(name) for name in keys])
         return self.publisher.publish()
 
-    def release(self, version: str = "1.0.0", word: Word = EVERYWHERE) -> ReleaseFacts:
+    def release(self, version: str = "1.0.0", word: ReleaseNote = EVERYWHERE) -> ReleaseFacts:
         """Add, sign and publish a model."""
         facts = self.add(version, word)
         self.publish("models")

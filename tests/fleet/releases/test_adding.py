@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge.updates.patch import apply_patch
 from fleet.releases.deltas import make_delta
-from fleet.releases.release_builder import Adding, Word
+from fleet.releases.release_builder import Adding, ReleaseNote
 from shared.bundles.bundle import Bundle, amend_bundle, pack_bundle
 from shared.bundles.manifest import TAIL
 from shared.errors import BundleError, BundleMismatch, ReleaseError
@@ -53,7 +53,7 @@ def test_a_models_facts_come_from_its_manifest(yard: Yard) -> None:
         round=7,
         approved_by="A. Rossi",
     )
-    said = Word(("any",), parent="c0c", round=0)
+    said = ReleaseNote(("any",), parent="c0c", round=0)
     bundle = amend_bundle(bundle, {"version": "1.1.0"})
     facts = yard.adding.add_model(bundle.path, said)
     assert (facts.parent, facts.round) == ("c0c", 0)
@@ -113,7 +113,7 @@ def test_a_file_of_another_kind_is_refused(yard: Yard, tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"hsqs" + b"x" * 100)
     with pytest.raises(ReleaseError, match="is not a tar packed with zstd"):
         yard.adding.add_file("app", tmp_path / "plain", "agent", "1.0", EVERYWHERE)
-    image = yard.adding.add_file("image", tmp_path / "plain", "box", "1.0", Word(("arm64",)))
+    image = yard.adding.add_file("image", tmp_path / "plain", "box", "1.0", ReleaseNote(("arm64",)))
     assert (image.path, image.hardware) == ("firmware/image/box/1.0.sqfs", ("arm64",))
     with pytest.raises(ReleaseError, match="can't be read"):
         yard.adding.add_file("app", tmp_path / "none", "agent", "1.0", EVERYWHERE)

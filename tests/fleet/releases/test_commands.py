@@ -10,7 +10,7 @@ import pytest
 
 from fleet.releases.cli import app
 from fleet.releases.creation import found_repository
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.bundles.bundle import amend_bundle
 from shared.clock import SystemClock
 from shared.errors import SplitsightError
@@ -101,7 +101,7 @@ def test_releases_are_removed_and_roles_renewed(desk: Desk) -> None:
 def test_a_mistake_is_answered_with_what_to_do(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    found_repository(Store(tmp_path), tmp_path / "stick", SystemClock())
+    found_repository(ReleaseStore(tmp_path), tmp_path / "stick", SystemClock())
     with pytest.raises(SplitsightError, match=said) as refused:
         app([*arguments, "--folder", str(tmp_path)], standalone_mode=False)
     assert refused.value.fix

@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI
 
 from cloud.configuration.settings import TailSettings
-from cloud.inference.registry import Rack
+from cloud.inference.registry import TailRegistry
 from fleet.configuration.settings import FleetSettings
-from fleet.releases.release_builder import Word
-from fleet.releases.service import ReleasesPart, open_releases
+from fleet.releases.release_builder import ReleaseNote
+from fleet.releases.service import ReleasesService, open_releases
 from fleet.releases.tails import RunningModels
 from fleet.rollouts.service import published
 from fleet.storage.database import FleetDatabase
@@ -23,7 +23,7 @@ from shared.bundles.manifest import GOLDEN
 from shared.plugins.services import Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker
-from shared.wire import State, encode
+from shared.wire import StateMessage, encode
 from tests.bundles import make_bundle
 from tests.cloud.caller import Caller
 from tests.fleet.releases.rigs import DAY, EVERYWHERE, Yard
@@ -34,9 +34,9 @@ class Cloud:
     """A part in a cloud that serves one tail of its own configuration, `configured`."""
 
     yard: Yard
-    rack: Rack
+    rack: TailRegistry
     configured: str
-    part: ReleasesPart
+    part: ReleasesService
     caller: Caller
     running: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ def yard(tmp_path: Path) -> Yard:
 @pytest.fixture
 def cloud(tmp_path: Path, yard: Yard) -> Iterator[Cloud]:
     own = make_bundle(tmp_path / "own", height=32, width=32, name="own")
-    rack = Rack([own.path], TailSettings.model_validate({"runtime": "onnx"}))
+    rack = TailRegistry([own.path], TailSettings.model_validate({"runtime": "onnx"}))
     running: dict[str, str] = {}
     transport = MemoryBroker().transport()
     around = Surroundings(transport, yard.clock, rack, None, threading.Event())
@@ -202,7 +202,7 @@ def test_the_page_loads_and_runs_nothing_that_the_policy_forbids(cloud: Cloud) -
 
 
 def test_what_people_write_is_text_on_the_page(cloud: Cloud) -> None:
-    cloud.yard.release("1.0.0", Word(("any",), approved_by="<b>me</b>"))
+    cloud.yard.release("1.0.0", ReleaseNote(("any",), approved_by="<b>me</b>"))
     assert "&lt;b&gt;me&lt;/b&gt;" in cloud.caller.get("/fleet/releases").text
 
 
@@ -211,7 +211,7 @@ def test_a_cloud_without_releases_says_how_to_start(tmp_path: Path, yard: Yard) 
     around = Surroundings(
         transport,
         yard.clock,
-        Rack([], TailSettings.model_validate({"runtime": "onnx"})),
+        TailRegistry([], TailSettings.model_validate({"runtime": "onnx"})),
         None,
         threading.Event(),
     )
@@ -239,7 +239,7 @@ def test_what_devices_run_is_what_they_last_said() -> None:
     topic = Address("plant", "line", "box-1").topic("state")
 
     def say(state: str, bundle: str) -> None:
-        message = State(state=state, boot="b", at=1.0, bundle=bundle)  # type: ignore[arg-type]
+        message = StateMessage(state=state, boot="b", at=1.0, bundle=bundle)  # type: ignore[arg-type]
         device.publish(topic, encode(message), retain=True)
 
     say("online", "aaaa")

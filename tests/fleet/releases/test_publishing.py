@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata
 
-from edge.updates.transfer.fetch import Door
+from edge.updates.transfer.fetch import GatewayEndpoint
 from edge.updates.trust.tuf_client import Trust
 from fleet.releases.creation import found_repository
 from fleet.releases.drafts import sign_copy
 from fleet.releases.keys import load_key, make_key
 from fleet.releases.publisher import Publisher
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from shared.errors import ReleaseError
 from tests.fleet.releases.mirror import files_of, mirror_of
 from tests.fleet.releases.rigs import DAY, Yard
@@ -215,7 +215,7 @@ def test_old_versions_are_swept_but_roots_stay(yard: Yard) -> None:
 # What devices see in between
 
 
-class Watched(Store):
+class Watched(ReleaseStore):
     """Keeps a copy of what a host serves after each file that is written."""
 
     def __init__(self, folder: Path, copies: Path) -> None:
@@ -239,7 +239,7 @@ def test_whoever_reads_during_a_publication_finds_the_old_or_the_new(
     yard.drafts.renew("targets")
     yard.drafts.sign([yard.key(name) for name in ("root-1", "root-2", "targets", "models")])
     with mirror_of(yard.folder / "repository") as mirror:
-        Trust(tmp_path / "old", Door(mirror.url), yard.root, yard.clock).find(MODEL)
+        Trust(tmp_path / "old", GatewayEndpoint(mirror.url), yard.root, yard.clock).find(MODEL)
         Publisher(watched, yard.clock).publish()
         assert [path.name.partition("-")[2] for path in watched.states] == [
             *("targets", "models", "snapshot", "root", "timestamp")
@@ -250,14 +250,14 @@ def test_whoever_reads_during_a_publication_finds_the_old_or_the_new(
             folder = tmp_path / f"device-{number}"
             shutil.copytree(tmp_path / "old", folder, symlinks=True)
             for device in (folder, tmp_path / f"new-{number}"):
-                trust = Trust(device, Door(mirror.url), yard.root, yard.clock)
+                trust = Trust(device, GatewayEndpoint(mirror.url), yard.root, yard.clock)
                 assert trust.find(MODEL).facts.version == "1.0.0"
             newest.append(bool(trust.payload("models/tiny/1.1.0.zip")))
     assert newest == [False, False, False, False, True]
 
 
 def test_a_publication_that_was_cut_off_is_made_again(yard: Yard, tmp_path: Path) -> None:
-    class Cut(Store):
+    class Cut(ReleaseStore):
         def serve(self, role: str, metadata: Metadata[Any]) -> None:
             if role == "timestamp":
                 raise KeyboardInterrupt
@@ -270,7 +270,9 @@ def test_a_publication_that_was_cut_off_is_made_again(yard: Yard, tmp_path: Path
     assert [entry.stage for entry in yard.catalogue.entries()] == ["draft"]
     assert yard.publisher.publish() == ["models"]
     with mirror_of(yard.folder / "repository") as mirror:
-        assert Trust(tmp_path / "device", Door(mirror.url), yard.root, yard.clock).find(MODEL)
+        assert Trust(tmp_path / "device", GatewayEndpoint(mirror.url), yard.root, yard.clock).find(
+            MODEL
+        )
 
 
 def test_a_mirror_that_takes_the_timestamp_first_and_places_it_last_is_always_whole(
@@ -296,6 +298,6 @@ def test_a_mirror_that_takes_the_timestamp_first_and_places_it_last_is_always_wh
     for number, _ in enumerate(copying()):
         yard.release(f"1.{number + 1}.0")
     with mirror_of(mirror_folder) as mirror:
-        trust = Trust(tmp_path / "device", Door(mirror.url), yard.root, yard.clock)
+        trust = Trust(tmp_path / "device", GatewayEndpoint(mirror.url), yard.root, yard.clock)
         assert trust.find(MODEL)
         assert trust.payload("models/tiny/1.1.0.zip") is None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from fleet.rollouts.controller import Conductor
-from fleet.rollouts.plan import Plan, Ring
+from fleet.rollouts.controller import RolloutController
+from fleet.rollouts.plan import Ring, RolloutPlan
 from fleet.rollouts.shadows import Shadows
 from fleet.storage.database import FleetDatabase
 from shared.clock import ManualClock
@@ -19,10 +19,10 @@ from shared.releases import ReleaseFacts
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import Desired, Reported, State, decode, encode
+from shared.wire import Desired, Reported, StateMessage, decode, encode
 
 OLD, NEW = "models/m/1.zip", "models/m/2.zip"
-QUICK = Plan(
+QUICK = RolloutPlan(
     rings=(
         Ring(name="canary", devices=1),
         Ring(name="25 %", share=0.25),
@@ -93,7 +93,7 @@ class Device:
 
     def say_state(self, word: str) -> None:
         state = msgspec.convert(
-            {"state": word, "boot": self.boot, "at": self.clock.utc()}, State, strict=False
+            {"state": word, "boot": self.boot, "at": self.clock.utc()}, StateMessage, strict=False
         )
         self.transport.publish(self.address.topic("state"), encode(state), retain=True)
 
@@ -149,13 +149,13 @@ class Plant:
         }
         self.conductor = self.open()
 
-    def open(self) -> Conductor:
+    def open(self) -> RolloutController:
         """A cloud that starts: with the database as it was left."""
         self.transport = self.broker.transport()
         database = FleetDatabase.in_folder(self.folder)
         database.migrate()
         shadows = Shadows(database, self.transport, self.clock)
-        self.conductor = Conductor(
+        self.conductor = RolloutController(
             database=database,
             shadows=shadows,
             releases=self.releases,

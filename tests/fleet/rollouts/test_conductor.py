@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fleet.rollouts.plan import Plan, Ring
+from fleet.rollouts.plan import Ring, RolloutPlan
 from shared.errors import ReleaseError, RolloutError, SettingsError
 from tests.fleet.rollouts.plant import NEW, OLD, QUICK, Device, Plant
 
-ALL = Plan(rings=(Ring(name="all", share=1.0),))
+ALL = RolloutPlan(rings=(Ring(name="all", share=1.0),))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_two_rollouts_at_once_on_the_same_devices_are_refused(plant: Plant) -> N
 def test_two_rollouts_on_different_lines_go_side_by_side(plant: Plant) -> None:
     for line, target in (("line-1", NEW), ("line-2", "models/m/3.zip")):
         rings = (Ring(name=line, groups=(f"plant/{line}/*",)),)
-        plant.conductor.begin(target, Plan(rings=rings), "ada")
+        plant.conductor.begin(target, RolloutPlan(rings=rings), "ada")
     plant.rounds(3)
     assert [plant.conductor.find(n).rollout.state for n in (1, 2)] == ["done", "done"]
     assert running(plant) == [NEW, "models/m/3.zip"] * 4
@@ -174,7 +174,7 @@ def test_a_rollout_pauses_where_its_tail_is_dropped_on_the_way(plant: Plant) -> 
 def test_a_group_that_no_device_is_in_is_refused(plant: Plant) -> None:
     rings = (Ring(name="canary", groups=("plant/line-7/*",)), Ring(name="all", share=1.0))
     with pytest.raises(RolloutError, match="no device is in plant/line-7"):
-        plant.conductor.begin(NEW, Plan(rings=rings), "ada")
+        plant.conductor.begin(NEW, RolloutPlan(rings=rings), "ada")
 
 
 def test_approving_where_nothing_waits_and_resuming_what_was_aborted_are_refused(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.rollouts.plan import Plan, Ring, divide, matches
+from fleet.rollouts.plan import Ring, RolloutPlan, divide, matches
 from shared.errors import SettingsError
 from shared.settings import load_settings, validate
 from shared.topics import Address
@@ -19,19 +19,19 @@ def devices(count: int, line: str = "line-1") -> list[Address]:
 
 
 def test_the_default_is_a_canary_then_five_per_cent_a_quarter_and_all() -> None:
-    ring_of, unmatched = divide(Plan(), devices(200))
+    ring_of, unmatched = divide(RolloutPlan(), devices(200))
     counts = [sum(ring == number for ring in ring_of.values()) for number in range(4)]
     assert counts == [1, 9, 40, 150]
     assert unmatched == []
 
 
 def test_in_a_small_fleet_a_share_that_the_canary_covers_takes_nobody_else() -> None:
-    ring_of, _ = divide(Plan(), devices(20))
+    ring_of, _ = divide(RolloutPlan(), devices(20))
     assert [list(ring_of.values()).count(n) for n in range(4)] == [1, 0, 4, 15]
 
 
 def test_groups_are_globs_of_the_whole_address() -> None:
-    plan = Plan(
+    plan = RolloutPlan(
         rings=(
             Ring(name="canary", groups=("plant/line-1/box-3",)),
             Ring(name="line 2", groups=("*/line-2/*",)),
@@ -46,7 +46,7 @@ def test_groups_are_globs_of_the_whole_address() -> None:
 
 
 def test_a_group_that_names_no_device_is_told() -> None:
-    plan = Plan(rings=(Ring(name="canary", groups=("plant/line-9/*", "plant/line-1/*")),))
+    plan = RolloutPlan(rings=(Ring(name="canary", groups=("plant/line-9/*", "plant/line-1/*")),))
     assert divide(plan, devices(3))[1] == ["plant/line-9/*"]
 
 
@@ -55,7 +55,7 @@ def test_no_ring_takes_more_than_its_share_and_no_device_is_in_two(
     count: int, shares: list[float]
 ) -> None:
     shares = sorted(shares)
-    plan = Plan(rings=tuple(Ring(name=f"{n}", share=s) for n, s in enumerate(shares)))
+    plan = RolloutPlan(rings=tuple(Ring(name=f"{n}", share=s) for n, s in enumerate(shares)))
     ring_of, _ = divide(plan, devices(count))
     for number, share in enumerate(shares):
         taken = sum(ring <= number for ring in ring_of.values())
@@ -84,7 +84,7 @@ def test_a_plan_that_makes_no_sense_is_refused_in_words(
     path = tmp_path / "plan.yaml"
     path.write_text(said)
     with pytest.raises(SettingsError, match=told):
-        load_settings(path, Plan)
+        load_settings(path, RolloutPlan)
 
 
 @given(st.floats(0.001, 50), st.integers(0, 500))

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.rollouts.reports import read_reported, read_state
-from fleet.rollouts.shadow import LOST, STOPPED, Shadow, health_of
+from fleet.rollouts.shadow import LOST, STOPPED, DeviceShadow, health_of
 from shared.errors import SettingsError, WireError
 from shared.topics import Address
 from shared.transport.base import Delivery
-from shared.wire import Reported, State, encode
+from shared.wire import Reported, StateMessage, encode
 from tests.fleet.rollouts.plant import Plant
 
 BOX = Address("plant", "line-1", "box-1")
 NOW = 1_800_000_000.0
 
 
-def state(word: str, at: float = NOW, boot: str = "b1", **more: object) -> State:
+def state(word: str, at: float = NOW, boot: str = "b1", **more: object) -> StateMessage:
     fields = {"state": word, "boot": boot, "at": at, **more}
-    return msgspec.convert(fields, State, strict=False)
+    return msgspec.convert(fields, StateMessage, strict=False)
 
 
 def report(**fields: object) -> Delivery:
@@ -103,7 +103,7 @@ def test_noise_on_the_broker_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_device_that_vanished_is_told_from_one_that_was_stopped() -> None:
-    began = Shadow(BOX).heard_state(state("online", NOW + 60), NOW + 60, live=True)
+    began = DeviceShadow(BOX).heard_state(state("online", NOW + 60), NOW + 60, live=True)
     assert began.gone(NOW + 61) == ""
     # The will was made when it connected, before all that it said since.
     lost = began.heard_state(state("offline", NOW), NOW + 90, live=True)
@@ -116,19 +116,19 @@ def test_a_device_that_vanished_is_told_from_one_that_was_stopped() -> None:
 
 
 def test_a_device_that_says_nothing_is_told_from_one_that_is_gone() -> None:
-    shadow = Shadow(BOX).heard_state(state("online"), NOW, live=True)
+    shadow = DeviceShadow(BOX).heard_state(state("online"), NOW, live=True)
     assert shadow.gone(NOW + 200) == ""
     assert shadow.gone(NOW + 600) == "nothing was heard for 10 min"
-    assert Shadow(BOX).gone(NOW) == "it was never heard of"
+    assert DeviceShadow(BOX).gone(NOW) == "it was never heard of"
 
 
 def test_the_will_of_an_earlier_start_does_not_make_a_device_offline() -> None:
-    shadow = Shadow(BOX).heard_state(state("online", boot="b2"), NOW, live=True)
+    shadow = DeviceShadow(BOX).heard_state(state("online", boot="b2"), NOW, live=True)
     assert shadow.heard_state(state("offline", boot="b1"), NOW, live=False) is shadow
 
 
 def test_what_a_device_last_said_is_kept_while_it_is_offline() -> None:
-    shadow = Shadow(BOX).heard_state(state("online", NOW, bundle="elpv"), NOW, live=True)
+    shadow = DeviceShadow(BOX).heard_state(state("online", NOW, bundle="elpv"), NOW, live=True)
     gone = shadow.heard_state(state("offline", NOW - 5), NOW + 9, live=True)
     assert gone.state is not None
     assert (gone.state.state, gone.state.bundle) == ("offline", "elpv")
@@ -138,7 +138,7 @@ def test_what_a_device_last_said_is_kept_while_it_is_offline() -> None:
 
 
 def test_the_clock_is_compared_only_with_what_was_said_just_now() -> None:
-    old = Shadow(BOX).heard_state(state("online", NOW - 86_400), NOW, live=False)
+    old = DeviceShadow(BOX).heard_state(state("online", NOW - 86_400), NOW, live=False)
     assert old.skew_s is None
     assert old.seen_at == NOW - 86_400
     live = old.heard_state(state("online", NOW - 90), NOW, live=True)
@@ -156,7 +156,7 @@ def test_health_says_what_a_device_told_of_itself() -> None:
         facts=facts,
         versions={"hardware": "arm64", "agent": "0.1.0"},
     )
-    shadow = Shadow(BOX).heard_reported(said, NOW + 1, live=True)
+    shadow = DeviceShadow(BOX).heard_reported(said, NOW + 1, live=True)
     shadow = shadow.heard_state(
         state("online", waiting=9, problems=("camera: dark",)), NOW, live=True
     )
@@ -164,7 +164,7 @@ def test_health_says_what_a_device_told_of_itself() -> None:
     assert (health.temperature_c, health.disk_free_bytes, health.queue) == (61.5, 4e9, 7.0)
     assert (health.hardware, health.versions["agent"]) == ("arm64", "0.1.0")
     assert health.problems == ["camera: dark"]
-    assert health_of(Shadow(BOX), NOW).temperature_c is None
+    assert health_of(DeviceShadow(BOX), NOW).temperature_c is None
 
 
 def test_shadows_survive_a_kill(tmp_path: Path) -> None:

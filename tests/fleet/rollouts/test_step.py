@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.rollouts.plan import Plan, Ring, divide
+from fleet.rollouts.plan import Ring, RolloutPlan, divide
 from fleet.rollouts.rollout import Member, Rollout, abort, approve, pause, resume
-from fleet.rollouts.step import Ask, Sighting, Step, step
+from fleet.rollouts.step import RolloutStep, Sighting, TargetRequest, step
 from shared.errors import RolloutError
 from shared.topics import Address
 
 OLD, NEW = "models/m/1.zip", "models/m/2.zip"
-QUICK = Plan(
+QUICK = RolloutPlan(
     rings=(
         Ring(name="canary", devices=1),
         Ring(name="10 %", share=0.1),
@@ -32,7 +32,7 @@ def addresses(count: int) -> list[Address]:
     return [Address("plant", "line", f"box-{n}") for n in range(count)]
 
 
-def started(plan: Plan, count: int, now: float = 0.0) -> Rollout:
+def started(plan: RolloutPlan, count: int, now: float = 0.0) -> Rollout:
     ring_of, _ = divide(plan, addresses(count))
     members = {a: Member(a, ring_of[a]) for a in addresses(count) if a in ring_of}
     return Rollout(1, "model", NEW, plan, members=members).entered(0, now)
@@ -44,7 +44,7 @@ class Plant:
 
     seen: dict[Address, Sighting]
     asked: dict[Address, str] = field(default_factory=dict)
-    log: list[Ask] = field(default_factory=list)
+    log: list[TargetRequest] = field(default_factory=list)
     now: float = 0.0
 
     @classmethod
@@ -53,7 +53,7 @@ class Plant:
 
     def step(self, rollout: Rollout, after_s: float = 1.0) -> Rollout:
         self.now += after_s
-        made: Step = step(rollout, self.seen, self.now)
+        made: RolloutStep = step(rollout, self.seen, self.now)
         for ask in made.asks:
             self.log.append(ask)
             self.asked[ask.address] = ask.target
@@ -95,7 +95,7 @@ def test_a_failure_in_the_canary_stops_it_and_the_canary_goes_back() -> None:
     rollout = plant.step(rollout)
     assert rollout.state == "returning"
     assert "parity" in rollout.reason
-    assert plant.log[-1] == Ask(plant.log[0].address, OLD)
+    assert plant.log[-1] == TargetRequest(plant.log[0].address, OLD)
     plant.obey()
     rollout = plant.step(plant.step(rollout))
     assert rollout.state == "stopped"
@@ -309,7 +309,7 @@ def test_a_device_that_was_away_is_asked_when_it_is_back_even_after_the_end() ->
     assert "365 days" in rollout.members[away].reason
     plant.see(away, aside="")
     rollout = plant.step(plant.step(rollout))
-    assert plant.log[-1] == Ask(away, NEW)
+    assert plant.log[-1] == TargetRequest(away, NEW)
     plant.obey()
     rollout = plant.step(rollout)
     assert rollout.members[away].phase == "committed"
@@ -340,7 +340,7 @@ BEHAVIOURS = ("obeys", "refuses", "hangs", "vanishes", "slow", "never reads", "r
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Plan:
+def plans(draw: st.DrawFn) -> RolloutPlan:
     shares = sorted(draw(st.sets(st.sampled_from([0.05, 0.1, 0.3, 0.6, 1.0]), min_size=1)))
     rings = [
         Ring(
@@ -353,7 +353,7 @@ def plans(draw: st.DrawFn) -> Plan:
         for share in shares
     ]
     at_once = draw(st.sampled_from([0.05, 0.3, 1.0]))
-    return Plan(rings=tuple(rings), at_once=at_once, patience_s=60, silent_s=20)
+    return RolloutPlan(rings=tuple(rings), at_once=at_once, patience_s=60, silent_s=20)
 
 
 @settings(max_examples=150)
@@ -363,7 +363,7 @@ def plans(draw: st.DrawFn) -> Plan:
     st.integers(0, 2**32),
 )
 def test_every_rollout_ends_and_keeps_its_promises(
-    plan: Plan, behaviours: list[str], seed: int
+    plan: RolloutPlan, behaviours: list[str], seed: int
 ) -> None:
     count, dice = len(behaviours), random.Random(seed)  # noqa: S311 - behaviour of a simulated fleet
     plant, rollout = Plant.of(count), started(plan, count)
@@ -376,7 +376,7 @@ def test_every_rollout_ends_and_keeps_its_promises(
         asks = plant.log[asked_before:]
         again = step(rollout, plant.seen, plant.now)
         if not asks and rollout.state == state_before:
-            assert again == Step(rollout)
+            assert again == RolloutStep(rollout)
         stopped = stopped or rollout.state in {"returning", "stopped"}
         _require_asks(rollout, asks, stopped=stopped)
         assert rollout.count("asked") <= most
@@ -389,7 +389,7 @@ def test_every_rollout_ends_and_keeps_its_promises(
     _require_end(plant, rollout)
 
 
-def _require_asks(rollout: Rollout, asks: list[Ask], *, stopped: bool) -> None:
+def _require_asks(rollout: Rollout, asks: list[TargetRequest], *, stopped: bool) -> None:
     for ask in asks:
         member = rollout.members[ask.address]
         if ask.target == NEW:
@@ -444,5 +444,5 @@ def _behave(plant: Plant, address: Address, how: str, dice: random.Random) -> No
 def test_a_step_with_nothing_new_changes_nothing() -> None:
     plant, rollout = Plant.of(20), started(QUICK, 20)
     rollout = plant.step(rollout)
-    assert step(rollout, plant.seen, plant.now) == Step(rollout)
+    assert step(rollout, plant.seen, plant.now) == RolloutStep(rollout)
     assert replace(rollout) == rollout

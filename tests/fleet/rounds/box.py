@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 
 from edge.journal.journal import Journal
-from edge.learning.admission import Limits
+from edge.learning.admission import LearningLimits
 from edge.learning.journal_parts import JournalParts
 from edge.learning.labelled_parts import counts_of
 from edge.learning.learner_process import LearnerProcess, learner_command
 from edge.learning.rounds import Rounds
 from edge.learning.throttle import Throttle
 from edge.link.presence import Presence, Snapshot
-from edge.monitoring.health import Health
+from edge.monitoring.health import BoxHealth
 from shared import log
 from shared.clock import SystemClock
 from shared.contracts import Decision, Inspection, Verdict
-from shared.federation.protocol import Counts
+from shared.federation.protocol import LabelCounts
 from shared.topics import Address
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import LabelRow
@@ -43,7 +43,7 @@ def open_journal(folder: Path, name: str) -> Journal:
         ring_bytes=16 * MIB,
         label_bytes=16 * MIB,
         device=name,
-        health=Health(),
+        health=BoxHealth(),
     )
 
 
@@ -73,7 +73,7 @@ def fill(folder: Path, name: str, seed: int, *, parts: int = PARTS) -> None:
 
 def main(folder: Path, name: str, port: int) -> None:
     log.configure(level=30)
-    clock, health = SystemClock(), Health()
+    clock, health = SystemClock(), BoxHealth()
     journal = open_journal(folder, name)
     address = Address("plant", "line", name)
     transport = MqttTransport(BrokerSettings(port=port), f"box-{name}")  # type: ignore[call-arg]
@@ -90,13 +90,13 @@ def main(folder: Path, name: str, port: int) -> None:
     command = learner_command(folder / f"{name}.db", name, folder / f"{name}-state")
     command[command.index("edge.learner")] = "tests.fleet.rounds.tiny_learner"
 
-    def count(base: str) -> Counts:
+    def count(base: str) -> LabelCounts:
         return counts_of(JournalParts(folder / f"{name}.db", name), base)
 
     rounds = Rounds(
         transport,
         address,
-        Limits(enabled=True, memory_bytes=2048 * MIB, min_labels=4, folder=folder / name),
+        LearningLimits(enabled=True, memory_bytes=2048 * MIB, min_labels=4, folder=folder / name),
         count=count,
         open=partial(LearnerProcess, command, priority="normal"),
         ready=lambda: None,

@@ -12,7 +12,7 @@ from flwr.serverapp.grid import Grid
 
 from fleet.rounds.aggregation.gatherer import PlainGatherer
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import tiny_base
@@ -31,7 +31,7 @@ def open_rounds(base: Path, tmp_path: Path) -> Open:
 
     def open_(
         apps: Mapping[str, ClientApp],
-        plan: Plan | None = None,
+        plan: RunPlan | None = None,
         *,
         folder: str = "run",
         more: Mapping[str, Any] | None = None,
@@ -48,7 +48,7 @@ def open_rounds(base: Path, tmp_path: Path) -> Open:
         return Coordinator(
             grid(apps),
             chosen,
-            plan or Plan("fedavg", 3),
+            plan or RunPlan("fedavg", 3),
             BaseNetwork.read(base),
             **{"gatherer": PlainGatherer, **(more or {})},
         )

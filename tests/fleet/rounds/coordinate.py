@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleet.rounds.aggregation.gatherer import PlainGatherer
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.mqtt import MqttGrid
 from fleet.rounds.report.record import RoundRecord
 from shared import log
@@ -48,7 +48,7 @@ def coordinator(
     return Coordinator(
         grid,
         settings,
-        Plan("fedavg", rounds),
+        RunPlan("fedavg", rounds),
         BaseNetwork.read(base),
         gatherer=PlainGatherer,
         watch=lambda record, _values: watch(record),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fleet.rounds.aggregation.gatherer import PlainGatherer
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.record import RoundRecord
 from shared import log
@@ -26,7 +26,7 @@ def open_killable(folder: Path, base: Path, rounds: int) -> Coordinator:
     )
     grid = InProcessGrid(tiny_apps(DEVICES, base, folder / "state"))
     # FedBN and FedAdam are those that remember: here devices, there the coordinator.
-    plan = Plan("fedbn", rounds)
+    plan = RunPlan("fedbn", rounds)
     network = BaseNetwork.read(base)
     return Coordinator(grid, settings, plan, network, gatherer=PlainGatherer, watch=say)
 

@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import message_to_proto
 
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from shared.clock import ManualClock
 from shared.federation.protocol import node_of
 
@@ -27,7 +27,7 @@ class LossyGrid(InProcessGrid):
         self.heard: dict[tuple[int, str], bytes] = {}
         self._open: set[str] = set()
         self.clock = ManualClock()
-        self.post = Post(self, clock=self.clock, sleep=self._sleep)
+        self.post = GridMessaging(self, clock=self.clock, sleep=self._sleep)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         ids = []

@@ -10,21 +10,21 @@ from flwr.app import Message
 from flwr.clientapp import ClientApp
 
 from edge.learner.server import Served
-from edge.learning.admission import Limits
-from edge.learning.learner_process import Done, Gone, Heard, Task
+from edge.learning.admission import LearningLimits
+from edge.learning.learner_process import Gone, Heard, Task, TaskDone
 from edge.learning.rounds import Rounds
 from edge.learning.throttle import Throttle
-from edge.monitoring.health import Health
-from fleet.rounds.grids.messaging import Post
+from edge.monitoring.health import BoxHealth
+from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.grids.mqtt import MqttGrid
 from shared.clock import ManualClock
 from shared.contracts import DeviceState
 from shared.errors import TransportError
-from shared.federation.protocol import Counts, node_of
+from shared.federation.protocol import LabelCounts, node_of
 from shared.topics import Address
 from shared.transport.base import Will
 from shared.transport.memory import MemoryBroker, MemoryTransport
-from shared.wire import State, encode
+from shared.wire import StateMessage, encode
 
 MIB = 1 << 20
 
@@ -66,7 +66,7 @@ class DirectLearner:
         self._heard(Gone("SIGSEGV"))
 
     def fail(self, problem: str) -> None:
-        self._heard(Done(self.tasks.pop(0).id, problem=problem))
+        self._heard(TaskDone(self.tasks.pop(0).id, problem=problem))
 
 
 class Device:
@@ -78,7 +78,7 @@ class Device:
         self.name = name
         self.address = Address("plant", "line", name)
         self.transport: MemoryTransport = broker.transport()
-        self.health = Health()
+        self.health = BoxHealth()
         self.idle = False
         self.learners: list[DirectLearner] = []
         self.labelled = 40
@@ -93,11 +93,13 @@ class Device:
 
     def start(self, boot: str = "b1") -> None:
         self.boot = boot
-        self.transport.start(Will(self.address.topic("state"), encode(State("offline", boot, 0))))
+        self.transport.start(
+            Will(self.address.topic("state"), encode(StateMessage("offline", boot, 0)))
+        )
         self.tell("online")
 
     def tell(self, state: DeviceState) -> None:
-        payload = encode(State(state, self.boot, self._clock.utc()))
+        payload = encode(StateMessage(state, self.boot, self._clock.utc()))
         self.transport.publish(self.address.topic("state"), payload, retain=True)
 
     def killed(self) -> None:
@@ -125,7 +127,7 @@ class Device:
         rounds = Rounds(
             self.transport,
             self.address,
-            Limits(
+            LearningLimits(
                 enabled=self.enabled,
                 memory_bytes=1024 * MIB,
                 min_labels=4,
@@ -146,9 +148,9 @@ class Device:
         if self.missing is not None:
             raise self.missing
 
-    def _count(self, base: str) -> Counts:
+    def _count(self, base: str) -> LabelCounts:
         half = self.labelled // 2
-        return Counts(self.name, base, {"d": half}, {"d": self.labelled - half}, 3)
+        return LabelCounts(self.name, base, {"d": half}, {"d": self.labelled - half}, 3)
 
     def _open(self, heard: Callable[[Heard], None]) -> DirectLearner:
         self.learners.append(DirectLearner(self._app, self.name, heard))
@@ -180,8 +182,8 @@ class Plant:
         grid.work()
         return grid
 
-    def post(self) -> Post:
-        return Post(self.grid, clock=self.clock, sleep=lambda _seconds: self.move())
+    def post(self) -> GridMessaging:
+        return GridMessaging(self.grid, clock=self.clock, sleep=lambda _seconds: self.move())
 
     def send(self, messages: Iterable[Message], timeout: float = 60.0) -> list[Message]:
         return self.post()(messages, timeout=timeout)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.learner.client_app import client_app
 from edge.learner.device import LearningDevice
 from edge.learner.local_state import LocalState
-from edge.learning.labelled_parts import GOOD, USES, Labelled, Use
+from edge.learning.labelled_parts import GOOD, USES, LabelledPicture, Use
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.golden import golden_inputs, golden_outputs
 from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
@@ -38,12 +38,12 @@ class Plant:
     def __init__(self, device: str, parts: int = 24, *, uses: Sequence[Use] = TURNS) -> None:
         self._device = device
         seed = int(hashlib.sha256(device.encode()).hexdigest()[:6], 16)
-        self._labels: list[Labelled] = []
+        self._labels: list[LabelledPicture] = []
         self.pictures: list[NDArray[np.uint8]] = []
         for number in range(parts):
             bad = number % 2 == 1
             use = uses[number // 2 % len(uses)]
-            label = Labelled(f"{device}/{number}", bad, "blot" if bad else GOOD, device, use)
+            label = LabelledPicture(f"{device}/{number}", bad, "blot" if bad else GOOD, device, use)
             self._labels.append(label)
             self.pictures.append(part(seed + number, defective=bad, size=SIZE))
 
@@ -51,7 +51,7 @@ class Plant:
     def device(self) -> str:
         return self._device
 
-    def index(self) -> Sequence[Labelled]:
+    def index(self) -> Sequence[LabelledPicture]:
         return self._labels
 
     def picture(self, place: int) -> NDArray[np.uint8]:

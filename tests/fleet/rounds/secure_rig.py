@@ -47,7 +47,7 @@ class Round:
     cap: int = 64
     limit: float = 0.5
     seen: dict[str, dict[int, bytes]] = field(default_factory=dict)
-    sessions: dict[int, device.Session] = field(default_factory=dict)
+    sessions: dict[int, device.SecureSession] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.length = len(next(iter(self.plants.values())).values)

@@ -26,19 +26,19 @@ from edge.learner.secure_mod import add_secure_steps, secure_mod
 from fleet.rounds.candidates.calibration import merged_ranges
 from fleet.rounds.candidates.certification import choose_gate
 from fleet.rounds.candidates.comparison import loss
-from fleet.rounds.candidates.system_promise import Halves
+from fleet.rounds.candidates.system_promise import CandidateHalves
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import PromiseSettings, ReleaseSettings
-from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.report.record import SetAside
 from shared.bundles.manifest import FeatureSpec
 from shared.certification.gate import Gate
 from shared.certification.tally import LENGTH
 from shared.errors import FederationError
 from shared.federation.protocol import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS, node_of
-from shared.federation.questions import COMPARED, Comparison, Question, Standing
+from shared.federation.questions import COMPARED, Comparison, ModelStanding, Question
 from tests.fleet.rounds.mqtt_rig import Plant
 
 SYMBOLS = Question("symbols", "train")
@@ -66,10 +66,10 @@ def app(answer: RecordDict) -> ClientApp:
     return made
 
 
-def asking(answers: Mapping[str, RecordDict], *, secure: bool = True) -> Asking:
+def asking(answers: Mapping[str, RecordDict], *, secure: bool = True) -> Questioning:
     grid = InProcessGrid({name: app(answer) for name, answer in answers.items()})
-    return Asking(
-        Post(grid),
+    return Questioning(
+        GridMessaging(grid),
         PrivacySettings(secure=secure),
         {node_of(name): name for name in answers},
         5.0,
@@ -109,9 +109,9 @@ def test_counts_are_summed_under_masks_over_the_fleets_mqtt_too(tmp_path: Path) 
     apps = {name: app(numbers(row)) for name, row in zip(names, counts, strict=True)}
     plant = Plant(tmp_path, apps)
     assert len(list(plant.grid.get_node_ids())) == 3
-    post = Post(plant.grid, clock=plant.clock, sleep=lambda _seconds: plant.move(0.5))
+    post = GridMessaging(plant.grid, clock=plant.clock, sleep=lambda _seconds: plant.move(0.5))
     nodes = {node_of(name): name for name in names}
-    some = Asking(post, PrivacySettings(), nodes, 60.0, np.zeros(0, np.float16))
+    some = Questioning(post, PrivacySettings(), nodes, 60.0, np.zeros(0, np.float16))
     summed = some.counted(SYMBOLS, (), 20)
     assert summed.devices == ("d0", "d1", "d2")
     np.testing.assert_array_equal(summed.total, counts.sum(axis=0))
@@ -159,7 +159,7 @@ def test_counts_that_contradict_each_other_choose_no_gate() -> None:
     lie[7] = 5
     some = asking({f"d{n}": numbers(lie) for n in range(3)})
     features = FeatureSpec(channels=1, height=1, width=1)
-    halves = Halves(b"", b"", b"", features, 4)
+    halves = CandidateHalves(b"", b"", b"", features, 4)
     with pytest.raises(FederationError, match="contradict each other"):
         choose_gate(some, halves, Gate(0.2, 0.8, 0.5), PromiseSettings(), created="", run="r")
 
@@ -177,13 +177,13 @@ def test_ranges_are_merged_and_impossible_ones_set_aside() -> None:
         merged_ranges({"upside": found["upside"]}, aside)
 
 
-def compared(before: Standing, after: Standing) -> Comparison:
+def compared(before: ModelStanding, after: ModelStanding) -> Comparison:
     return Comparison(good=10, defective=10, pictures=20, before=before, after=after)
 
 
 def test_a_comparison_that_contradicts_itself_is_set_aside() -> None:
-    sound = compared(Standing(0.9, 1, 1, 5), Standing(0.95, 0, 1, 5))
-    wrong = compared(Standing(0.9, 1, 1, 5), Standing(0.95, 11, 1, 5))
+    sound = compared(ModelStanding(0.9, 1, 1, 5), ModelStanding(0.95, 0, 1, 5))
+    wrong = compared(ModelStanding(0.9, 1, 1, 5), ModelStanding(0.95, 11, 1, 5))
     answers = {
         name: RecordDict({CONFIG: ConfigRecord({COMPARED: one.encode()})})
         for name, one in (("sound", sound), ("wrong", wrong))
@@ -193,8 +193,8 @@ def test_a_comparison_that_contradicts_itself_is_set_aside() -> None:
     assert [one.device for one in some.aside] == ["wrong"]
 
 
-def at(auroc: float | None, escapes: int = 0, overkill: int = 0) -> Standing:
-    return Standing(auroc, escapes, overkill, 0)
+def at(auroc: float | None, escapes: int = 0, overkill: int = 0) -> ModelStanding:
+    return ModelStanding(auroc, escapes, overkill, 0)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def at(auroc: float | None, escapes: int = 0, overkill: int = 0) -> Standing:
     ],
 )
 def test_a_device_loses_by_its_ranking_or_by_more_errors_than_were_promised(
-    before: Standing, after: Standing, said: str
+    before: ModelStanding, after: ModelStanding, said: str
 ) -> None:
     promise = PromiseSettings(escapes=0.1, overkill=0.1)
     release = ReleaseSettings(bundle=Path("b"), margin=0.02, promise=promise)

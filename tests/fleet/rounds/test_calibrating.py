@@ -14,12 +14,12 @@ from onnx import numpy_helper
 
 from fleet.rounds.candidates.calibration import FleetSeen
 from fleet.rounds.configuration.privacy import PrivacySettings
-from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from shared.certification.gate import logit
 from shared.federation.base_network import BaseNetwork
-from shared.federation.protocol import Layout, Scope, TrainOrder, narrow, node_of
+from shared.federation.protocol import Scope, TrainOrder, VectorLayout, narrow, node_of
 from shared.runtime.base import open_runtime
 from shared.splitnet.base_network import export_base, restore
 from shared.splitnet.calibration import OwnPictures
@@ -55,9 +55,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> BaseNetwork:
 
 def seen(plants: list[Plant], base: BaseNetwork, folder: Path, *, secure: bool) -> FleetSeen:
     export_base(restore(base), folder / "base.npz")
-    layout = Layout.of(base.arrays, SCOPE.travelling(base.arrays))
-    asking = Asking(
-        Post(InProcessGrid(plant_apps(plants, folder / "base.npz", folder))),
+    layout = VectorLayout.of(base.arrays, SCOPE.travelling(base.arrays))
+    asking = Questioning(
+        GridMessaging(InProcessGrid(plant_apps(plants, folder / "base.npz", folder))),
         PrivacySettings(secure=secure),
         {node_of(one.device): one.device for one in plants},
         60.0,

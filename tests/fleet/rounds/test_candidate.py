@@ -18,10 +18,10 @@ from flwr.app import Message
 from flwr.clientapp import ClientApp
 
 from fleet.releases.creation import found_repository
-from fleet.releases.store import Store
+from fleet.releases.store import ReleaseStore
 from fleet.rounds.candidates.approval import POLICY, by_policy
 from fleet.rounds.candidates.candidate import check_base, next_version
-from fleet.rounds.candidates.candidate_store import Shelf
+from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import (
     LocalSettings,
@@ -30,9 +30,9 @@ from fleet.rounds.configuration.settings import (
     RoundSettings,
     ScopeSettings,
 )
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.report.findings import Findings
+from fleet.rounds.report.findings import RunFindings
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TAIL, TRAINED, TUNED
 from shared.bundles.parity import check_head
@@ -70,8 +70,8 @@ class Present(NamedTuple):
 
 
 class Ran(NamedTuple):
-    findings: Findings
-    shelf: Shelf
+    findings: RunFindings
+    shelf: CandidateStore
     left: list[tuple[str, bytes]]
     folder: Path
     plants: list[Plant]
@@ -115,10 +115,10 @@ def run_among(
     )
     grid = Recording(plant_apps(plants, present.base, folder / "devices"))
     base = BaseNetwork.read(present.base)
-    coordinator = Coordinator(grid, settings, Plan("fedavg", rounds), base)
+    coordinator = Coordinator(grid, settings, RunPlan("fedavg", rounds), base)
     coordinator.run()
     findings = conclude(coordinator)
-    return Ran(findings, Shelf(release.candidates), grid.left, folder, plants)
+    return Ran(findings, CandidateStore(release.candidates), grid.left, folder, plants)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +334,7 @@ def test_the_command_ends_with_a_candidate_and_its_report(present: Present, tmp_
     config.write_text(CONFIG.format(base=present.base, bundle=present.bundle.path))
     ended = splitsight("fleet", "federate", "--config", config, "--rounds", "1")
     assert ended.code == 0, ended.stderr
-    (name,) = Shelf(tmp_path / "fleet/candidates").names()
+    (name,) = CandidateStore(tmp_path / "fleet/candidates").names()
     assert f"splitsight fleet candidate approve {name}" in ended.stdout.replace("\n", " ")
     assert "too few to promise" in ended.stdout
     assert (tmp_path / "run/report.html").exists()
@@ -358,7 +358,7 @@ class Desk:
         self.fleet, self.stick = folder / "fleet", folder / "stick"
         self.fleet.mkdir()
         shutil.copytree(ran.folder / "fleet/candidates", self.fleet / "candidates")
-        found_repository(Store(self.fleet), self.stick, SystemClock(), None)
+        found_repository(ReleaseStore(self.fleet), self.stick, SystemClock(), None)
 
     def run(self, command: str, *words: str | Path) -> Any:
         return splitsight("fleet", "candidate", command, *words, "--folder", self.fleet)
@@ -400,7 +400,7 @@ def test_a_key_publishes_at_once(desk: Desk) -> None:
 
 
 def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: Desk) -> None:
-    shelf = Shelf(desk.fleet / "candidates")
+    shelf = CandidateStore(desk.fleet / "candidates")
     # Its drawn tail rejects more good parts than before, which is for a person to see.
     record = msgspec.structs.replace(shelf.get(desk.name), doubt="")
     release = ReleaseSettings(bundle=desk.fleet, candidates=desk.fleet / "candidates")
@@ -435,7 +435,7 @@ def test_nobody_cannot_approve(desk: Desk) -> None:
 
 
 def test_a_candidate_that_a_device_loses_by_may_not_go_out(ran: Ran, desk: Desk) -> None:
-    shelf = Shelf(desk.fleet / "candidates")
+    shelf = CandidateStore(desk.fleet / "candidates")
     record = ran.shelf.get(desk.name)
     reasons = ["north: AUROC falls from 0.900 to 0.700"]
     changed = msgspec.structs.replace(record, status="refused", reasons=reasons)

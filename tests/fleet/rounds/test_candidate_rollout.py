@@ -12,8 +12,8 @@ import pytest
 
 from cloud.web.http_server import HttpServer
 from fleet.releases.creation import found_repository
-from fleet.releases.store import Store
-from fleet.rounds.candidates.candidate_store import RECORD, Shelf
+from fleet.releases.store import ReleaseStore
+from fleet.rounds.candidates.candidate_store import RECORD, CandidateStore
 from fleet.rounds.report.findings import Record
 from shared.clock import SystemClock
 from shared.loopback import free_port
@@ -30,8 +30,8 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.fleet, self.key = folder / "fleet", folder / "stick/models.pem"
-        found_repository(Store(self.fleet), folder / "stick", SystemClock())
-        self.shelf = Shelf(self.fleet / "candidates")
+        found_repository(ReleaseStore(self.fleet), folder / "stick", SystemClock())
+        self.shelf = CandidateStore(self.fleet / "candidates")
         make_bundle(self.shelf.folder(NAME) / "bundle")
         record = Record(NAME, "candidate", "bundle", "2026-01-01T00:00:00Z", "0123")
         (self.shelf.folder(NAME) / RECORD).write_bytes(msgspec.json.encode(record))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fleet.rounds.configuration.settings import PromiseSettings
-from shared.certification.certificate import Limits
+from shared.certification.certificate import PromiseLimits
 from shared.federation.base_network import BaseNetwork
 from shared.loopback import free_port
 from shared.splitnet.base_network import export_base
@@ -146,7 +146,7 @@ def test_a_wrong_setting_is_named_with_its_line(config: Path, line: str, wanted:
 def test_the_system_may_let_through_twice_what_the_edge_may_unless_said() -> None:
     assert PromiseSettings().limits.system == 0.04
     assert PromiseSettings(escapes=0.3).limits.system == 0.6
-    assert PromiseSettings(escapes=0.3, system=0.4).limits == Limits(0.3, 0.05, 0.4, 0.05)
+    assert PromiseSettings(escapes=0.3, system=0.4).limits == PromiseLimits(0.3, 0.05, 0.4, 0.05)
 
 
 def test_a_base_that_is_none_and_data_that_is_none_are_refused_by_name(config: Path) -> None:

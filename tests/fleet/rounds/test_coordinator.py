@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 
 from edge.learner.client_app import client_app
 from fleet.rounds.aggregation.strategies import STRATEGIES, StrategyName
-from fleet.rounds.coordination.coordinator import Plan
+from fleet.rounds.coordination.coordinator import RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.record import RoundRecord
 from shared.certification.ranking import auroc
@@ -71,7 +71,7 @@ def test_every_strategy_lowers_the_loss(
     strategy: StrategyName, open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     apps = tiny_apps(4, base, tmp_path / "state")
-    run = open_rounds(apps, Plan(strategy, 8), adam_rate=0.05)
+    run = open_rounds(apps, RunPlan(strategy, 8), adam_rate=0.05)
     history = run.run().history
     assert [record.outcome for record in history] == ["finished"] * 8
     assert history[-1].loss < history[0].loss
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
 ) -> None:
     def ended(name: str, seed: int) -> np.ndarray:
         apps = tiny_apps(4, base, tmp_path / f"state-{name}")
-        return open_rounds(apps, Plan(strategy, 3, seed), folder=name).run().values
+        return open_rounds(apps, RunPlan(strategy, 3, seed), folder=name).run().values
 
     first = ended("first", 1)
     assert np.array_equal(first, ended("again", 1))
@@ -97,7 +97,7 @@ def test_a_network_learned_together_tells_parts_of_every_device_apart(
         tiny_device(Parts(f"d{n}", good=40, defective=40, grey=70 + 20 * n, seed=n), base, tmp_path)
         for n in range(3)
     ]
-    run = open_rounds({d.name: client_app(d) for d in devices}, Plan("fedavg", 30))
+    run = open_rounds({d.name: client_app(d) for d in devices}, RunPlan("fedavg", 30))
     before = [d.judge(run.order(1), run.progress.values, 0) for d in devices]
     run.run()
     after = [d.judge(run.order(30), run.progress.values, 30) for d in devices]
@@ -112,7 +112,7 @@ def test_normalisation_that_is_local_never_travels_and_stays_on_the_device(
 ) -> None:
     parts = [Parts("dark", grey=60), Parts("bright", grey=160, seed=1)]
     devices = [tiny_device(one, base, tmp_path / "state") for one in parts]
-    run = open_rounds({d.name: client_app(d) for d in devices}, Plan("fedbn", 3))
+    run = open_rounds({d.name: client_app(d) for d in devices}, RunPlan("fedbn", 3))
     assert run.layout.size == TINY_VALUES - 4 * 6
     assert not any(name.startswith("head.blocks.1.1.") for name in run.layout.shapes)
     run.run()
@@ -149,7 +149,7 @@ def test_devices_that_cant_take_part_are_set_aside_by_name(
     )
     other = tiny_base(tmp_path, seed=9)
     old = tiny_device(Parts("old", seed=3), other, tmp_path / "state")
-    run = open_rounds({**apps, "old": client_app(old)}, Plan("fedavg", 1))
+    run = open_rounds({**apps, "old": client_app(old)}, RunPlan("fedavg", 1))
     record = run.run().history[0]
     assert took_part(record) == ["d00", "d01"]
     reasons = aside(record)
@@ -186,11 +186,11 @@ def test_an_update_that_cant_be_used_is_set_aside_and_changes_nothing(
     apps = tiny_apps(3, base, tmp_path / "state")
     broken = client_app(tiny_device(Parts("broken", seed=8), base, tmp_path / "state"))
     with_it = {**apps, "broken": Altered(broken, change)}
-    run = open_rounds(with_it, Plan("fedavg", 1))
+    run = open_rounds(with_it, RunPlan("fedavg", 1))
     record = run.run().history[0]
     assert reason in aside(record)["broken"]
     without = open_rounds(
-        tiny_apps(3, base, tmp_path / "state-2"), Plan("fedavg", 1), folder="without"
+        tiny_apps(3, base, tmp_path / "state-2"), RunPlan("fedavg", 1), folder="without"
     )
     assert np.array_equal(run.progress.values, without.run().values)
 
@@ -223,7 +223,7 @@ class Arriving(InProcessGrid):
 def test_a_round_waits_for_devices_that_it_lacks(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
-    run = open_rounds(tiny_apps(2, base, tmp_path / "state"), Plan("fedavg", 1), grid=Arriving)
+    run = open_rounds(tiny_apps(2, base, tmp_path / "state"), RunPlan("fedavg", 1), grid=Arriving)
     record = run.step()
     assert (record.outcome, len(record.took_part)) == ("finished", 2)
     assert isinstance(run.grid, Arriving)
@@ -234,7 +234,7 @@ def test_a_round_that_may_not_wait_is_void_at_once(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     apps = tiny_apps(2, base, tmp_path / "state")
-    run = open_rounds(apps, Plan("fedavg", 1), grid=Arriving, patience_s=0.0)
+    run = open_rounds(apps, RunPlan("fedavg", 1), grid=Arriving, patience_s=0.0)
     record = run.step()
     assert (record.outcome, record.reason) == ("void", "1 of at least 2 devices took part")
 
@@ -250,7 +250,9 @@ def test_a_device_that_stalls_costs_its_deadline_and_its_late_update_is_not_mixe
         if record.round == 2:
             stalling.go_on.set()
 
-    run = open_rounds(apps, Plan("fedavg", 40), deadline_s=3.0, answer_s=0.5, more={"watch": watch})
+    run = open_rounds(
+        apps, RunPlan("fedavg", 40), deadline_s=3.0, answer_s=0.5, more={"watch": watch}
+    )
     run.run()
     assert aside(records[0]) == {"slow": "no answer within 3 s"}
     assert 3.0 <= records[0].seconds <= 3.0 + 10
@@ -272,7 +274,7 @@ def test_a_run_goes_on_after_its_last_round_with_the_same_bits(
         if record.round == 2:
             raise Stop
 
-    plan = Plan("fedadam", 5)
+    plan = RunPlan("fedadam", 5)
     halted = open_rounds(tiny_apps(3, base, tmp_path / "a"), plan, more={"watch": stop})
     with pytest.raises(Stop):
         halted.run()
@@ -288,11 +290,11 @@ def test_a_run_is_not_gone_on_with_under_other_settings(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     apps = tiny_apps(2, base, tmp_path / "state")
-    open_rounds(apps, Plan("fedavg", 1)).run()
+    open_rounds(apps, RunPlan("fedavg", 1)).run()
     with pytest.raises(FederationError, match="other settings, strategy or base"):
-        open_rounds(apps, Plan("median", 1))
+        open_rounds(apps, RunPlan("median", 1))
     with pytest.raises(FederationError, match="other settings, strategy or base"):
-        open_rounds(apps, Plan("fedavg", 1), proximal=0.5)
+        open_rounds(apps, RunPlan("fedavg", 1), proximal=0.5)
 
 
 def test_two_devices_of_one_name_are_not_both_heard(
@@ -300,7 +302,7 @@ def test_two_devices_of_one_name_are_not_both_heard(
 ) -> None:
     apps = tiny_apps(2, base, tmp_path / "state")
     twin = client_app(tiny_device(Parts("d00", seed=7), base, tmp_path / "twin"))
-    record = open_rounds({**apps, "twin": twin}, Plan("fedavg", 1)).run().history[0]
+    record = open_rounds({**apps, "twin": twin}, RunPlan("fedavg", 1)).run().history[0]
     assert len(record.took_part) == 2
     assert [one.reason for one in record.aside] == ["another device is called d00 too"]
 
@@ -315,7 +317,7 @@ def test_a_device_that_raises_is_set_aside_with_what_it_said(
         raise RuntimeError(f"out of memory in {message.metadata.message_type}")
 
     apps = {**tiny_apps(2, base, tmp_path / "state"), "broken": broken}
-    record = open_rounds(apps, Plan("fedavg", 1)).run().history[0]
+    record = open_rounds(apps, RunPlan("fedavg", 1)).run().history[0]
     assert list(aside(record).values()) == [
         "its training failed (RuntimeError: out of memory in query)"
     ]
@@ -326,6 +328,8 @@ def test_fifty_devices_take_part_in_one_process(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     """How long it takes is `python -m tests.bench federate`."""
-    history = open_rounds(tiny_apps(50, base, tmp_path / "state"), Plan("fedavg", 2)).run().history
+    history = (
+        open_rounds(tiny_apps(50, base, tmp_path / "state"), RunPlan("fedavg", 2)).run().history
+    )
     assert [len(record.took_part) for record in history] == [50, 50]
     assert [record.aside for record in history] == [[], []]

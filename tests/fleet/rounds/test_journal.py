@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleet.rounds.coordination.journal import NAME, Progress, RunJournal, Terms
+from fleet.rounds.coordination.journal import NAME, RunJournal, RunProgress, Terms
 from fleet.rounds.report.record import RoundRecord, SetAside, TookPart
 from shared.errors import FederationError
 
 TERMS = Terms("run", "fedadam", 5, 0, "base", "layout", "settings")
 
 
-def progress() -> Progress:
+def progress() -> RunProgress:
     record = RoundRecord(
         round=3,
         outcome="finished",
@@ -26,7 +26,7 @@ def progress() -> Progress:
         seconds=1.5,
     )
     memory = {"m/a": np.array([0.25]), "v/a": np.array([1e-300])}
-    return Progress(TERMS, np.array([1.0, 2.0**-60]), memory, [record])
+    return RunProgress(TERMS, np.array([1.0, 2.0**-60]), memory, [record])
 
 
 def test_what_was_kept_is_read_again_to_the_last_bit(tmp_path: Path) -> None:

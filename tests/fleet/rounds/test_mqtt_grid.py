@@ -23,7 +23,7 @@ from edge.learning.rounds import LATE_S
 from edge.learning.supervision import LINGER_S
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from shared.errors import MissingExtra
 from shared.federation.base_network import BaseNetwork
@@ -36,10 +36,10 @@ from shared.federation.protocol import (
     NO_LEARNER,
     NOT_NOW,
     REASONS,
-    Counts,
+    LabelCounts,
     node_of,
 )
-from shared.wire import RoundPart, encode
+from shared.wire import RoundPiece, encode
 from tests.fleet.rounds.mqtt_rig import MIB, Plant
 from tests.fleet.rounds.tiny import tiny_apps, tiny_base
 
@@ -111,7 +111,7 @@ def test_a_device_says_what_labels_it_has_without_starting_a_learner(
     plant: Plant, tmp_path: Path
 ) -> None:
     (reply,) = plant.send([Message(RecordDict(), node_of("b"), "query")])
-    counts = Counts.decode(reply.content.config_records[CONFIG][COUNTS])
+    counts = LabelCounts.decode(reply.content.config_records[CONFIG][COUNTS])
     assert (counts.device, counts.good, counts.defective) == ("b", {"d": 20}, {"d": 20})
     assert not plant.devices["b"].learners
 
@@ -123,7 +123,7 @@ def test_a_base_network_is_fetched_once_and_before_labels_are_counted(tmp_path: 
     plant = Plant(tmp_path, {"a": doubling()}, tmp_path / "base.npz")
     for _ in range(2):
         (reply,) = plant.send([Message(RecordDict(), node_of("a"), "query")])
-        assert Counts.decode(reply.content.config_records[CONFIG][COUNTS]).base == name
+        assert LabelCounts.decode(reply.content.config_records[CONFIG][COUNTS]).base == name
         assert plant.send([order("a")])
     assert (tmp_path / "devices" / "a" / "bases" / f"{name}.npz").read_bytes() == raw
     sent = plant.grid.traffic()["a"][0]
@@ -333,7 +333,7 @@ def test_a_device_can_answer_for_nobody_but_itself(plant: Plant) -> None:
     victim.idle = True
     (id_,) = plant.grid.push_messages([order("a")])
     plant.move()
-    forged = RoundPart("f", "answer", 0, STEP, 1, hashlib.sha256(b"x").hexdigest(), about=id_)
+    forged = RoundPiece("f", "answer", 0, STEP, 1, hashlib.sha256(b"x").hexdigest(), about=id_)
     rogue.transport.publish(rogue.address.topic("answer"), encode(forged, b"x"))
     plant.move()
     assert plant.grid.pull_messages([id_]) == []
@@ -385,7 +385,7 @@ def test_three_rounds_over_mqtt_end_in_the_same_bits_as_in_process(
         coordinator = Coordinator(
             grid,
             settings,
-            Plan("fedavg", 3, run="same"),
+            RunPlan("fedavg", 3, run="same"),
             BaseNetwork.read(base),
             post=plant.post() if plant else None,
         )

@@ -12,7 +12,7 @@ import torch
 from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from shared.certification.ranking import auroc
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.lossy import LossyGrid
@@ -54,7 +54,7 @@ class Plants:
         coordinator = Coordinator(
             grid,
             settings,
-            Plan(strategy, ROUNDS),
+            RunPlan(strategy, ROUNDS),
             BaseNetwork.read(self._base),
             clock=grid.clock,
             post=grid.post,

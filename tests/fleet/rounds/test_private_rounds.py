@@ -19,7 +19,7 @@ from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.accountant import BudgetSpent
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from shared.errors import FederationError, SettingsError
 from shared.federation.base_network import BaseNetwork
 from shared.federation.fixed_point import FixedPoint, unpack
@@ -63,7 +63,7 @@ class Runs:
         return Coordinator(
             grid,
             settings,
-            Plan(strategy, rounds),
+            RunPlan(strategy, rounds),
             BaseNetwork.read(self.base),
             clock=grid.clock,
             post=grid.post,

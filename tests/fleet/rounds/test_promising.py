@@ -19,14 +19,14 @@ from edge.learner.client_app import client_app
 from edge.learner.device import LearningDevice
 from edge.learner.folder import PictureFiles, read_domains
 from edge.learner.local_state import LocalState
-from edge.learning.labelled_parts import Labelled
+from edge.learning.labelled_parts import LabelledPicture
 from fleet.rounds.candidates.certification import Gated, choose_gate
-from fleet.rounds.candidates.system_promise import Halves
+from fleet.rounds.candidates.system_promise import CandidateHalves
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import PromiseSettings
-from fleet.rounds.coordination.questioning import Asking
+from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.grids.messaging import GridMessaging
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, HEAD, TAIL, TRAINED
 from shared.certification.gate import Gate
@@ -101,9 +101,9 @@ def central(folder: Path, bundle: Bundle) -> Certified:
     )
 
 
-def halves_of(bundle: Bundle) -> Halves:
+def halves_of(bundle: Bundle) -> CandidateHalves:
     manifest = bundle.manifest
-    return Halves(
+    return CandidateHalves(
         bundle.read(HEAD),
         bundle.read(TAIL),
         bundle.read(CODEC),
@@ -114,7 +114,7 @@ def halves_of(bundle: Bundle) -> Halves:
 
 @dataclass
 class Asked:
-    asking: Asking
+    asking: Questioning
     gated: Gated
 
 
@@ -122,14 +122,14 @@ def ask(
     apps: Mapping[str, ClientApp],
     bundle: Bundle,
     *,
-    halves: Halves | None = None,
+    halves: CandidateHalves | None = None,
     promise: PromiseSettings = PROMISE,
     secure: bool = True,
-    post: Post | None = None,
+    post: GridMessaging | None = None,
     before: Gate | None = None,
 ) -> Asked:
-    asking = Asking(
-        post or Post(InProcessGrid(apps)),
+    asking = Questioning(
+        post or GridMessaging(InProcessGrid(apps)),
         PrivacySettings(secure=secure),
         {node_of(name): name for name in apps},
         30.0,
@@ -202,7 +202,7 @@ def test_the_tail_goes_to_each_device_once_and_the_report_says_how_large_it_is(
     assert laden.gated.system.endswith("the tail, 0.40 MB, went to each device once")
 
 
-def padded(halves: Halves) -> Halves:
+def padded(halves: CandidateHalves) -> CandidateHalves:
     """With a large tail: after the model bytes that no runtime reads, a field unknown to ONNX."""
     size, length = 400_000, b""
     while size:
@@ -215,7 +215,7 @@ def test_the_tail_travels_over_the_fleets_mqtt_in_pieces_and_no_picture_comes_ba
     apps: Mapping[str, ClientApp], bundle: Bundle, central: Certified, folder: Path, tmp_path: Path
 ) -> None:
     plant = Plant(tmp_path, dict(apps))
-    post = Post(plant.grid, clock=plant.clock, sleep=lambda _seconds: plant.move(0.5))
+    post = GridMessaging(plant.grid, clock=plant.clock, sleep=lambda _seconds: plant.move(0.5))
     large = padded(halves_of(bundle))
     asked = ask(apps, bundle, halves=large, post=post)
     certificate, wanted = asked.gated.certificate, central.certificate
@@ -284,7 +284,7 @@ class Leaving:
     def device(self) -> str:
         return self._parts.device
 
-    def index(self) -> Sequence[Labelled]:
+    def index(self) -> Sequence[LabelledPicture]:
         self._asked += 1
         labels = self._parts.index()
         return labels[:-1] if self._whole and self._asked > 1 else labels

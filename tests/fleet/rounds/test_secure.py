@@ -15,7 +15,14 @@ from edge.learner import secure_aggregation as device
 from shared.errors import FederationError
 from shared.federation.fixed_point import unpack
 from shared.federation.masking import threshold
-from shared.federation.secure_aggregation import Delivery, Masked, Revealed, Roster, Survivors, read
+from shared.federation.secure_aggregation import (
+    Masked,
+    Revealed,
+    Roster,
+    SharesDelivery,
+    Survivors,
+    read,
+)
 from tests.fleet.rounds.secure_rig import Plant, Round, Until
 
 LENGTH = 12
@@ -165,7 +172,9 @@ def test_what_the_server_sees_beside_masked_words_does_not_depend_on_the_updates
     assert updates[unchanged] == updates_again[unchanged]
 
 
-def begun(count: int = 4) -> tuple[Round, dict[int, device.Session], dict[int, Delivery]]:
+def begun(
+    count: int = 4,
+) -> tuple[Round, dict[int, device.SecureSession], dict[int, SharesDelivery]]:
     """A round up to the delivery of parcels."""
     round_ = Round(plants([Until.ALL] * count))
     sessions, adverts = {}, {}

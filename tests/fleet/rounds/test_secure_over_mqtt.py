@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edge.learning.supervision import LINGER_S
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
-from fleet.rounds.coordination.coordinator import Coordinator, Plan
-from fleet.rounds.grids.messaging import Post
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
+from fleet.rounds.grids.messaging import GridMessaging
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.mqtt_rig import Plant
 from tests.fleet.rounds.tiny import tiny_apps, tiny_base
@@ -33,10 +33,10 @@ def test_a_learner_that_keeps_an_update_waits_for_the_slowest_and_then_goes(
             folder=tmp_path / "run",
             scope=ScopeSettings(from_block=1, encoder=False),
         ),
-        Plan("fedavg", 1),
+        RunPlan("fedavg", 1),
         BaseNetwork.read(base),
         clock=plant.clock,
-        post=Post(plant.grid, clock=plant.clock, sleep=sleep),
+        post=GridMessaging(plant.grid, clock=plant.clock, sleep=sleep),
     )
     (record,) = coordinator.run().history
     assert record.seen == "the server sees the sum of 3 updates only"

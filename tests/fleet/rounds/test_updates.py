@@ -20,10 +20,10 @@ from shared.federation.protocol import (
     LOSS,
     METRICS,
     ROUND,
-    Layout,
+    VectorLayout,
 )
 
-LAYOUT_ = Layout({"weight": (2, 3), "bias": (2,)})
+LAYOUT_ = VectorLayout({"weight": (2, 3), "bias": (2,)})
 GOOD = np.arange(8, dtype=np.float16)
 
 

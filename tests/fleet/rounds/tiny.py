@@ -16,11 +16,11 @@ from edge.learner.client_app import client_app
 from edge.learner.device import LearningDevice
 from edge.learner.local_state import LocalState
 from edge.learner.trainable import InputSize, Kept
-from edge.learning.labelled_parts import GOOD, Labelled, use_of
+from edge.learning.labelled_parts import GOOD, LabelledPicture, use_of
 from shared.federation.base_network import BaseNetwork, write_base
 from shared.federation.protocol import Scope
 from shared.splitnet.network import block_unit
-from shared.splitnet.objective import Batch
+from shared.splitnet.objective import TrainingBatch
 
 SIZE = 16
 
@@ -64,7 +64,7 @@ class TinyStudent:
         with torch.no_grad():
             return [self._first.eval()((pictures - 127) / 128)]
 
-    def loss(self, kept: Kept, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(self, kept: Kept, batch: TrainingBatch, generator: torch.Generator) -> Tensor:
         del generator
         self._second.train()
         return functional.binary_cross_entropy_with_logits(self._judge(kept), batch.target)
@@ -106,7 +106,7 @@ class Parts:
     ) -> None:
         self._device = device
         draws = np.random.default_rng(seed)
-        self._labels: list[Labelled] = []
+        self._labels: list[LabelledPicture] = []
         self._pictures: list[NDArray[np.uint8]] = []
         for number in range(good + defective):
             bad = number >= good
@@ -116,14 +116,14 @@ class Parts:
                 picture[y : y + 5, x : x + 5] += 90
             part = f"{device}-{seed}-{number}"
             kind = "spot" if bad else GOOD
-            self._labels.append(Labelled(part, bad, kind, device, use_of(part)))
+            self._labels.append(LabelledPicture(part, bad, kind, device, use_of(part)))
             self._pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
 
     @property
     def device(self) -> str:
         return self._device
 
-    def index(self) -> Sequence[Labelled]:
+    def index(self) -> Sequence[LabelledPicture]:
         return list(self._labels)
 
     def picture(self, place: int) -> NDArray[np.uint8]:
