@@ -8,7 +8,7 @@ from cloud.evaluation.agreement_cli import parity
 from cloud.evaluation.certify_cli import certify
 from cloud.evaluation.evaluate_cli import evaluate
 from cloud.leakage.cli import leakage
-from cloud.serve import serve
+from cloud.server import serve
 from cloud.training import cli as training
 from cloud.training.base_cli import base
 

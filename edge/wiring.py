@@ -14,7 +14,7 @@ from edge.journal.journal import Journals
 from edge.journal.picture_ring import RingPolicy
 from edge.link.outbox import Outbox, UnsentInspections
 from edge.link.presence import Presence, Snapshot
-from edge.link.publisher import Publisher
+from edge.link.publisher import LinkPublisher
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
@@ -57,7 +57,7 @@ class Wired:
     uplink: Uplink
     outbox: Outbox
     presence: Presence
-    courier: Publisher
+    courier: LinkPublisher
 
 
 def wire(around: Around) -> Wired:
@@ -92,4 +92,4 @@ def wire(around: Around) -> Wired:
     )
     presence.listen()
     agent.on_swap(lambda live: presence.changed(live.bundle, live.runtime))
-    return Wired(agent, uplink, outbox, presence, Publisher(outbox, presence))
+    return Wired(agent, uplink, outbox, presence, LinkPublisher(outbox, presence))

@@ -12,7 +12,7 @@ from shared.log import get_logger
 log = get_logger("courier")
 
 
-class Publisher:
+class LinkPublisher:
     """Ticks the outbox and the presence until it is stopped; then they are the caller's again."""
 
     def __init__(self, outbox: Outbox, presence: Presence, pulse: Watchdog | None = None) -> None:

@@ -27,8 +27,8 @@ from fleet.rounds.configuration.settings import RoundSettings
 from fleet.rounds.coordination.journal import RunJournal, RunProgress, Terms
 from fleet.rounds.coordination.participants import Participants, RoundParticipants
 from fleet.rounds.coordination.questioning import Questioning
-from fleet.rounds.grids.configuring import Configuring
 from fleet.rounds.grids.messaging import GridMessaging
+from fleet.rounds.grids.strategy_view import Configuring
 from fleet.rounds.report.record import PossibleParticipant, RoundRecord, SetAside
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError

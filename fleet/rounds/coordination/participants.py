@@ -12,8 +12,8 @@ from flwr.serverapp.grid import Grid
 
 from fleet.rounds.aggregation.gatherer import refusal_of
 from fleet.rounds.configuration.settings import RoundSettings
+from fleet.rounds.grids.base_grid import OwnGrid
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.grids.own import OwnGrid
 from fleet.rounds.report.record import PossibleParticipant, SetAside
 from shared.clock import Clock
 from shared.errors import WireError

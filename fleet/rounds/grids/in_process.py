@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fleet.rounds.grids.own import OwnGrid
+from fleet.rounds.grids.base_grid import OwnGrid
 from shared.clock import Clock, SystemClock
 from shared.federation.protocol import FAILED, node_of
 from shared.log import get_logger

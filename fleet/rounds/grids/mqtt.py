@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 
-from fleet.rounds.grids.own import OwnGrid
+from fleet.rounds.grids.base_grid import OwnGrid
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError, SplitsightError, WireError
 from shared.federation.flower_private import message_from_bytes, message_to_bytes

@@ -14,7 +14,7 @@ from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
 from fleet.releases.release_builder import Adding, ReleaseNote
 from fleet.releases.roles import MODELS
-from hardware_sim.rollout.home import FleetHome
+from hardware_sim.rollout.fleet_folder import FleetHome
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import Clock
 from shared.releases import ANY_HARDWARE, ReleaseFacts
