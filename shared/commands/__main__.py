@@ -1,4 +1,4 @@
-"""`python -m shared` is the command `splitsight`."""
+"""`python -m shared.commands` is the command `splitsight`."""
 
 from shared.commands.root import main
 

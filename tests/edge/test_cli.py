@@ -45,7 +45,7 @@ def config(tmp_path: Path, bundle: Bundle) -> Path:
 
 
 def splitsight(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shared", "edge", *arguments]
+    command = [sys.executable, "-m", "shared.commands", "edge", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -78,7 +78,7 @@ def test_bench_prints_json_alone_on_standard_output(bundle: Bundle) -> None:
 
 
 def test_run_ends_cleanly_on_sigterm_and_keeps_what_it_decided(config: Path) -> None:
-    command = [sys.executable, "-m", "shared", "edge", "run", "--config", str(config)]
+    command = [sys.executable, "-m", "shared.commands", "edge", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as agent:
         assert agent.stderr is not None
         for line in agent.stderr:

@@ -118,7 +118,7 @@ def test_an_application_that_does_not_start_here_is_not_proven(app: AppSlots) ->
 def test_the_launcher_starts_what_the_record_names_and_takes_the_try(app: AppSlots) -> None:
     config = Path("box.yaml")
     command, environment = launched(app.folder.parent, config)
-    assert command[:3] == [sys.executable, "-m", "shared"]
+    assert command[:3] == [sys.executable, "-m", "shared.commands"]
     assert environment[SLOT_VARIABLE] == "a"
     put(app, "b", "2")
     app.mark(SlotRecord("a").tried("b", 2))

@@ -124,7 +124,7 @@ def test_a_run_that_waits_for_a_camera_can_be_stopped(tmp_path: Path) -> None:
 
 
 def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "shared", "sim", "line", *options]
+    return [sys.executable, "-m", "shared.commands", "sim", "line", *options]
 
 
 def test_the_command_prints_the_truth_table_and_a_row_a_part(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ POLL_S = 1.0
 def command(*words: object) -> Any:
     """Run one of our commands to its end; what it printed as JSON, if it did."""
     done = subprocess.run(
-        [sys.executable, "-m", "shared", *map(str, words)],
+        [sys.executable, "-m", "shared.commands", *map(str, words)],
         cwd=ROOT,
         capture_output=True,
         text=True,

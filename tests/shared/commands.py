@@ -26,7 +26,7 @@ def splitsight(*arguments: str | Path, path: Path | None = None) -> Ended:
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     done = subprocess.run(
-        [sys.executable, "-m", "shared", *map(str, arguments)],
+        [sys.executable, "-m", "shared.commands", *map(str, arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,

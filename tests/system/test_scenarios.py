@@ -35,7 +35,17 @@ def written(folder: Path, **scenario: Any) -> Path:
 
 
 def command(path: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "shared", "sim", "run", str(path), "--format", "json", *more]
+    return [
+        sys.executable,
+        "-m",
+        "shared.commands",
+        "sim",
+        "run",
+        str(path),
+        "--format",
+        "json",
+        *more,
+    ]
 
 
 def carried_out(path: Path, *more: str) -> tuple[int, dict[str, Any]]:

@@ -87,7 +87,7 @@ class Agent:
     def _supervise(self) -> None:
         while not self._stopping.is_set():
             with self.log.open("ab") as log, self._lock:
-                command = [sys.executable, "-m", "shared", "edge", self.command]
+                command = [sys.executable, "-m", "shared.commands", "edge", self.command]
                 command += ["--config", str(self.config)]
                 self._process = subprocess.Popen(command, stdout=log, stderr=log)
             self.exits.append(self._process.wait())
@@ -317,7 +317,7 @@ def application(tmp_path: Path, version: str, script: str) -> Path:
     return packed
 
 
-GOOD_PROGRAM = f'exec {sys.executable} -m shared "$@"'
+GOOD_PROGRAM = f'exec {sys.executable} -m shared.commands "$@"'
 # Answers when it is asked what it can do, and ends as soon as it should work.
 BAD_PROGRAM = f'[ "$2" = run ] && exit 9\n{GOOD_PROGRAM}'
 

@@ -73,7 +73,7 @@ def tiny(**more: Any) -> Options:
 def killed(line_start: str, *arguments: str) -> int:
     """Run the command until it says so, kill it, and return its exit code."""
     with subprocess.Popen(
-        [sys.executable, "-m", "shared", *arguments],
+        [sys.executable, "-m", "shared.commands", *arguments],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "400"},
         stderr=subprocess.PIPE,

@@ -40,5 +40,5 @@ def _program(slots: AppSlots, slot: Slot) -> Path | None:
 
 
 def _command(program: Path | None, config: Path) -> list[str]:
-    start = [str(program)] if program else [sys.executable, "-m", "shared"]
+    start = [str(program)] if program else [sys.executable, "-m", "shared.commands"]
     return [*start, "edge", "run", "--config", str(config)]

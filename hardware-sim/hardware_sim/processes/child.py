@@ -19,7 +19,7 @@ LAST_LINES = 5
 
 def splitsight(*arguments: str) -> list[str]:
     """The command line of our own program, in this very installation."""
-    return [sys.executable, "-m", "shared", *arguments]
+    return [sys.executable, "-m", "shared.commands", *arguments]
 
 
 @dataclass

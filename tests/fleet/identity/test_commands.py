@@ -30,7 +30,7 @@ HERE = CloudAddress("http://cloud.example:8765")
 def splitsight(*words: object, code: int = 0) -> Any:
     """Run a command; its JSON, or what it said on standard error where it failed."""
     done = subprocess.run(
-        [sys.executable, "-m", "shared", *map(str, words)],
+        [sys.executable, "-m", "shared.commands", *map(str, words)],
         cwd=ROOT,
         env={**os.environ, "SPLITSIGHT_TOKEN": TOKEN, "COLUMNS": "300"},
         capture_output=True,
@@ -47,7 +47,7 @@ def splitsight(*words: object, code: int = 0) -> Any:
 @contextmanager
 def served(config: Path) -> Iterator[str]:
     """The address of a cloud that runs."""
-    command = [sys.executable, "-m", "shared", "cloud", "serve", "--config", str(config)]
+    command = [sys.executable, "-m", "shared.commands", "cloud", "serve", "--config", str(config)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         seen = []
