@@ -13,7 +13,7 @@ from shared.openmp import OWN, SPINS, yield_early
 SHOWN = """
 import os, sys
 import typer
-from shared import cli
+from shared.commands import root as cli
 @cli.app.command()
 def environment():
     assert "torch" not in sys.modules
