@@ -13,7 +13,7 @@ demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
 
 # They start processes and wait for them: half of the time, less of the processor's.
-WAITING := tests/system tests/hardware_sim tests/training
+WAITING := tests/system tests/hardware_sim tests/cloud/training tests/cloud/evaluation tests/cloud/leakage
 
 test: $(VENV)/.dev system ## every test, in two processes beside each other
 	$(MAKE) --jobs=2 --output-sync=target test-waiting test-others

@@ -33,7 +33,7 @@ from shared.federation.flower_telemetry import keep_flower_quiet
 from shared.loopback import free_port
 from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
-from tests.training.makers import part, save
+from tests.cloud.datasets.makers import part, save
 
 ROUNDS = 2
 PATIENCE_S = 400.0

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from cloud.evaluation.evaluation import evaluate
 from cloud.evaluation.report import write_report
 from tests.bundles import make_bundle
-from tests.training.judged import line_of_parts, pixels_model
+from tests.cloud.evaluation.judged import line_of_parts, pixels_model
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ from shared.bundles.bundle import Bundle
 from shared.errors import STOPPED_EXIT, BundleError, ProcessError, SettingsError
 from tests.bundles import make_bundle
 from tests.cloud.makers import inspection
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 PATIENCE_S = 60.0
 DEVICES = 20

@@ -19,7 +19,7 @@ from hardware_sim.plan.report import check, make_plan, one_cell, utilisations
 from hardware_sim.plan.sizing import money_per_million_parts, size
 from hardware_sim.scale.report import FleetRow
 from shared.errors import DataError, SettingsError
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 ROWS = read_measured(None)
 MACHINES = load_machines(None)

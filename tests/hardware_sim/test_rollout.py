@@ -22,7 +22,7 @@ from shared.bundles.bundle import Bundle
 from shared.contracts import Decision, Frame
 from shared.transport.memory import MemoryBroker
 from tests.bundles import make_bundle
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 DEVICES = 20
 OLD, NEW = "models/m/1.zip", "models/m/2.zip"

@@ -20,7 +20,7 @@ from hardware_sim.scenario.settings import Scenario, load_scenario
 from hardware_sim.scenario.station import PassedPart
 from hardware_sim.scenario.verdict import recovery_s, report
 from shared.errors import BundleError, RuntimeUnavailable, SettingsError
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 SHIPPED = Path(__file__).parents[2] / "hardware-sim" / "hardware_sim" / "scenarios"
 PROFILES = SHIPPED.parent / "profiles"

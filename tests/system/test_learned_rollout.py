@@ -32,10 +32,10 @@ from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
 from shared.clock import SystemClock
 from shared.federation.base_network import BaseNetwork
+from tests.cloud.datasets.makers import save
 from tests.fleet.rounds.plants import Plant as Labels
 from tests.fleet.rounds.plants import make_present, plant_apps
-from tests.shared.commands import splitsight
-from tests.training.makers import save
+from tests.support.commands import splitsight
 
 NAMES = ("north", "south", "west")
 PATIENCE_S = 90.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge.learner.folder import PictureFile, PictureFiles, read_domains
 from edge.learning.labelled_parts import LabelledPicture, counts_of, use_of
 from shared.errors import DataError
-from tests.training.makers import part, save
+from tests.cloud.datasets.makers import part, save
 
 HEADER = "image,mask,defect,domain,part,split\n"
 

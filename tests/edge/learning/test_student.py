@@ -19,7 +19,7 @@ from shared.federation.protocol import Scope, TrainOrder, VectorLayout
 from shared.splitnet.base_network import export_base, restore
 from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.objective import Weights, bottleneck_losses, decode_loss
-from tests.training.makers import part
+from tests.cloud.datasets.makers import part
 
 SIZE = 64
 

@@ -24,7 +24,7 @@ from shared.clock import ManualClock
 from shared.errors import DeviceRefused, FlashError, ImageError, SettingsError
 from shared.storage.disks import BOOT_LABEL, DATA_LABEL, ROOT_LABELS, SECTOR
 from tests.fleet.flash.conftest import SITE, Built
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 SIZE = 1 << 30
 

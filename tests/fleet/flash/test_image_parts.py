@@ -16,7 +16,7 @@ from fleet.flash.tools import find_tool, run_tool
 from fleet.flash.tree import TreeWriter
 from shared.errors import ImageError, SettingsError
 from tests.fleet.flash.conftest import require_tools
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 
 def test_an_unknown_profile_is_told_with_the_nearest(tmp_path: Path) -> None:

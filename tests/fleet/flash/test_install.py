@@ -11,7 +11,7 @@ import pytest
 from fleet.flash.install import HOME, UNIT, Place, carry_out, install_steps, unit_text
 from shared.errors import SettingsError
 from tests.fleet.flash.conftest import SITE
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 
 def test_installing_twice_changes_nothing_the_second_time(site: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
 from shared.wire import StateMessage, encode
-from tests.cloud.caller import Caller
+from tests.cloud.web.caller import Caller
 from tests.fleet.identity.rigs import BOX, Office, asked
 
 CLAIM = {"site": BOX.site, "line": BOX.line, "device": BOX.device}

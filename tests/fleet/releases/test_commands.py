@@ -15,7 +15,7 @@ from shared.bundles.bundle import amend_bundle
 from shared.clock import SystemClock
 from shared.errors import SplitsightError
 from tests.bundles import make_bundle
-from tests.shared.commands import Ended, splitsight
+from tests.support.commands import Ended, splitsight
 
 
 class Desk:

@@ -25,7 +25,7 @@ from shared.topics import Address
 from shared.transport.memory import MemoryBroker
 from shared.wire import StateMessage, encode
 from tests.bundles import make_bundle
-from tests.cloud.caller import Caller
+from tests.cloud.web.caller import Caller
 from tests.fleet.releases.rigs import DAY, EVERYWHERE, Yard
 
 

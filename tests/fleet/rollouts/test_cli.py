@@ -11,7 +11,7 @@ import pytest
 from cloud.web.http_server import HttpServer
 from tests.fleet.rollouts.plant import NEW, Plant
 from tests.fleet.rollouts.test_routes import app_of
-from tests.shared.commands import Ended, splitsight
+from tests.support.commands import Ended, splitsight
 
 Fleet = Callable[..., Ended]
 

@@ -18,7 +18,7 @@ from fleet.rollouts.routes import device_routes, rollout_routes
 from fleet.storage.database import FleetDatabase
 from fleet.storage.tables import FleetTable
 from shared.errors import RolloutError, SettingsError
-from tests.cloud.caller import Caller
+from tests.cloud.web.caller import Caller
 from tests.fleet.rollouts.plant import NEW, Plant
 
 TOKEN = "secret of the plant"  # noqa: S105

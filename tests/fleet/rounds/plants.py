@@ -25,7 +25,7 @@ from shared.splitnet.base_network import export_base
 from shared.splitnet.export import export_head, export_int8_head, export_tail
 from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.objective import SYMBOL_LIMIT
-from tests.training.makers import part
+from tests.cloud.datasets.makers import part
 
 SIZE = 64
 SHAPE = Architecture(height=SIZE, width=SIZE)

@@ -43,10 +43,10 @@ from shared.federation.base_network import BaseNetwork
 from shared.federation.flower_private import message_to_bytes
 from shared.runtime.base import open_runtime
 from shared.splitnet.base_network import export_base
+from tests.cloud.datasets.makers import save
 from tests.fleet.rounds.plants import SIZE, Plant, lively_net, make_present, plant_apps
 from tests.fleet.rounds.watching import Watch
-from tests.shared.commands import splitsight
-from tests.training.makers import save
+from tests.support.commands import splitsight
 
 NAMES = ("north", "south", "west")
 

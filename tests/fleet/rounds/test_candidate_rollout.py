@@ -20,7 +20,7 @@ from shared.loopback import free_port
 from tests.bundles import make_bundle
 from tests.fleet.rollouts.plant import Plant
 from tests.fleet.rollouts.test_routes import app_of
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 NAME = "tiny-1.0.0-0123"
 

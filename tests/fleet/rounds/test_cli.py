@@ -17,8 +17,8 @@ from shared.federation.base_network import BaseNetwork
 from shared.loopback import free_port
 from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
-from tests.shared.commands import splitsight
-from tests.training.makers import part, save
+from tests.cloud.datasets.makers import part, save
+from tests.support.commands import splitsight
 
 CONFIG = """\
 base: base.npz

@@ -36,9 +36,9 @@ from shared.federation.parcels import MOST
 from shared.federation.protocol import node_of
 from shared.wire import MAX_PAYLOAD
 from tests.bundles import make_bundle
+from tests.cloud.datasets.makers import save
 from tests.fleet.rounds.mqtt_rig import Plant
 from tests.fleet.rounds.watching import Watch
-from tests.training.makers import save
 
 SITES = ("east", "north", "south", "west")
 PARTS = 66

@@ -1,0 +1,78 @@
+"""The cloud's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cloud.configuration.settings import json_schema, load_cloud_settings
+from shared.errors import SettingsError
+from shared.plugins.services import service_kinds
+
+ROOT = Path(__file__).parents[3]
+SECURE = "secure: {ca: a, certificate: b, key: c, crl: d}"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "cloud.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_paths_start_at_the_file(tmp_path: Path) -> None:
+    settings = load_cloud_settings(written(tmp_path, "bundles: [a, /b/c]"))
+    assert settings.bundles == [tmp_path / "a", Path("/b/c")]
+    assert settings.database == f"sqlite:///{tmp_path / 'splitsight.db'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bundles: []", "cloud.yaml:1: bundles"),
+        ("bundles: [a]\napi: {host: 0.0.0.0}", "api.token must be set"),
+        ("bundles: [a]\napi: {host: plant.example}", "openssl rand"),
+        ("bundles: [a]\napi: {token: short}", "16 characters"),
+        ("bundles: [a]\nbroker: {host: 10.0.0.1}", "open to everyone"),
+        ("bundles: [a]\ndatabase: mysql://u:secret@h/d", "mysql://…"),
+        ("bundles: [a]\ntail: {max_bach: 4}", "did you mean max_batch?"),
+        (f"bundles: [a]\nembedded_broker: {{kind: iotcore, {SECURE}}}", "iotcore can't refuse"),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_cloud_settings(written(tmp_path, text))
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_secure_listener_may_be_reached_from_elsewhere(tmp_path: Path) -> None:
+    files = "ca: ca.pem, certificate: c.pem, key: c.key, crl: /etc/crl.pem"
+    text = f"bundles: [a]\nembedded_broker: {{secure: {{host: 0.0.0.0, {files}}}}}"
+    secure = load_cloud_settings(written(tmp_path, text)).embedded_broker.secure
+    assert secure is not None
+    assert (secure.ca, secure.crl) == (tmp_path / "ca.pem", Path("/etc/crl.pem"))
+
+
+def test_another_host_is_fine_with_a_token(tmp_path: Path) -> None:
+    text = "bundles: [a]\napi: {host: 0.0.0.0, token: 0123456789abcdef}"
+    assert "0123456789abcdef" not in repr(load_cloud_settings(written(tmp_path, text)))
+
+
+def test_the_example_is_valid_and_shows_the_defaults() -> None:
+    example = load_cloud_settings(ROOT / "docs/examples/cloud.yaml")
+    plain = example.model_validate({"bundles": example.bundles, "database": example.database})
+    assert example == plain
+
+
+def test_the_schema_describes_every_setting() -> None:
+    assert set(json_schema()["properties"]) == {
+        "bundles",
+        "broker",
+        "embedded_broker",
+        "database",
+        "tail",
+        "api",
+        "keep_maps",
+        *service_kinds(),
+    }

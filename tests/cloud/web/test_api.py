@@ -1,0 +1,299 @@
+"""The HTTP API, its token, and the pages without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from cloud.health.monitor import BrokerHealth, DatabaseHealth, QueueHealth, ServiceHealth
+from cloud.records.database import Database
+from cloud.records.queries import Records
+from cloud.records.store import RecordStore
+from cloud.web.app import Backstage, create_app, openapi
+from cloud.web.live import LiveFragments
+from cloud.web.pages import changes, local
+from shared.clock import ManualClock
+from tests.cloud.makers import NOON, device, inspection, tail
+from tests.cloud.web.caller import Caller
+
+TOKEN = "correct horse battery"  # noqa: S105
+BASE = "http://127.0.0.1"
+
+
+def healthy() -> ServiceHealth:
+    return ServiceHealth(
+        ok=True,
+        problems=[],
+        broker=BrokerHealth(connected=True, address="127.0.0.1:1883", embedded=True),
+        database=DatabaseHealth(answers=True, url="sqlite://", waiting=0, let_go=0),
+        tails=[],
+        queue=QueueHealth(waiting=0, dropped=0),
+        counts={},
+    )
+
+
+def ailing() -> ServiceHealth:
+    return healthy().model_copy(update={"ok": False, "problems": ["The broker is away."]})
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(utc=NOON + 60)
+
+
+@pytest.fixture
+def client(database: Database, clock: ManualClock) -> Caller:
+    return Caller(create_app(Backstage(database, healthy, clock=clock)), BASE)
+
+
+@pytest.fixture
+def guarded(database: Database) -> Caller:
+    app = create_app(Backstage(database, healthy, token=TOKEN))
+    return Caller(app, "http://plant.example")
+
+
+@pytest.fixture
+def stocked(database: Database) -> None:
+    sent = {"decision": "escalate", "verdict": "reject", "decided_by": "cloud"}
+    rows = [inspection(1), inspection(2, escalated_bytes=400, **sent), inspection(3)]
+    RecordStore(database).save(rows, [tail(2)], [device()])
+
+
+@pytest.mark.usefixtures("stocked")
+def test_inspections_come_in_pages(client: Caller) -> None:
+    first = client.get("/api/inspections", params={"limit": 2}).json()
+    assert [row["part"] for row in first["inspections"]] == [3, 2]
+    assert first["inspections"][1]["tail"]["verdict"] == "reject"
+    rest = client.get("/api/inspections", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [row["part"] for row in rest["inspections"]] == [1]
+    assert rest["next"] is None
+    chosen = client.get("/api/inspections", params={"verdict": "reject", "part_from": 2}).json()
+    assert [row["part"] for row in chosen["inspections"]] == [2]
+
+
+@pytest.mark.usefixtures("stocked")
+def test_one_inspection_and_its_defect_map(client: Caller) -> None:
+    assert client.get("/api/inspections/box-1/b1/2").json()["decided_by"] == "cloud"
+    picture = client.get("/api/inspections/box-1/b1/2/map.png")
+    assert picture.headers["content-type"] == "image/png"
+    pixels = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    assert pixels.shape == (320, 320, 3)
+
+
+@pytest.mark.usefixtures("stocked")
+def test_devices_counts_summary_and_health(client: Caller) -> None:
+    assert [found["device"] for found in client.get("/api/devices").json()] == ["box-1"]
+    counts = client.get("/api/counts", params={"minutes": 5}).json()
+    assert len(counts["minutes"]) == 5
+    assert sum(minute["edge"] for minute in counts["minutes"]) == 2
+    assert client.get("/api/summary").json()["escalated_bytes"] == 400
+    assert client.get("/api/health").json()["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/api/inspections/box-1/b1/99", 404, "there is no inspection"),
+        ("/api/inspections/box-1/b1/1/map.png", 404, "there is no defect map"),
+        ("/api/inspections/box-1/b1/zero", 422, "sequence"),
+        ("/api/inspections?verdict=maybe", 422, "verdict"),
+        ("/api/inspections?cursor=abc", 422, "none of ours"),
+        ("/api/nothing", 404, "/api/nothing"),
+    ],
+)
+def test_a_wrong_request_is_told_what_to_do(
+    client: Caller, path: str, status: int, said: str
+) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "fix"}
+    assert said in answer.json()["error"]
+    assert answer.json()["fix"]
+
+
+def test_without_its_tables_the_database_is_named_as_the_problem() -> None:
+    client = Caller(create_app(Backstage(Database("sqlite://"), healthy)), BASE)
+    answer = client.get("/api/devices")
+    assert answer.status_code == 503
+    assert "database" in answer.json()["error"]
+    assert "Records can&#39;t be read" in client.get("/").text
+
+
+def test_ill_health_is_a_503_and_on_the_page(database: Database) -> None:
+    client = Caller(create_app(Backstage(database, ailing)), BASE)
+    assert client.get("/api/health").status_code == 503
+    assert "Needs attention" in client.get("/").text
+
+
+PROTECTED = ("/", "/events", "/api/inspections", "/api/openapi.json", "/inspections/a/b/1")
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic x", "Bearer ", f"bearer {TOKEN}x"])
+def test_nothing_is_read_without_the_token(guarded: Caller, path: str, given: str | None) -> None:
+    headers = {"cookie": f"splitsight={'0' * 64}"}
+    answer = guarded.get(path, headers=headers | ({"authorization": given} if given else {}))
+    assert answer.status_code == 401
+    assert "api.token" in answer.json()["fix"]
+
+
+def test_a_program_signs_in_with_the_token(guarded: Caller) -> None:
+    answer = guarded.get("/api/devices", headers={"authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+
+
+def test_a_person_signs_in_with_the_form(guarded: Caller) -> None:
+    sent_away = guarded.get("/inspections/a/b/1", headers={"accept": "text/html"})
+    assert (sent_away.status_code, sent_away.headers["location"]) == (
+        303,
+        "/sign-in?to=/inspections/a/b/1",
+    )
+    assert guarded.post("/sign-in", data={"token": "wrong"}).status_code == 401
+    welcome = guarded.post("/sign-in?to=/", data={"token": TOKEN})
+    cookie = welcome.headers["set-cookie"]
+    assert welcome.headers["location"] == "/"
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert TOKEN not in cookie
+    assert guarded.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "https://evil.example", "/\\evil.example", ""])
+def test_signing_in_never_leads_to_another_site(to: str) -> None:
+    assert local(to) == "/"
+
+
+def test_another_name_for_this_machine_is_refused_without_a_token(client: Caller) -> None:
+    assert client.get("/api/devices", headers={"host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/api/devices", "/static/live.js"])
+def test_every_answer_forbids_inline_and_foreign_code(client: Caller, path: str) -> None:
+    policy = client.get(path).headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_an_empty_plant_says_what_to_do(client: Caller) -> None:
+    page = client.get("/").text
+    assert "start an edge agent" in page
+    assert "Waiting for the first device" in page
+
+
+@pytest.mark.usefixtures("stocked")
+def test_the_detail_page_tells_how_the_part_was_decided(client: Caller) -> None:
+    page = client.get("/inspections/box-1/b1/2").text
+    assert "The head was not sure" in page
+    assert "Decided by the cloud, in time" in page
+    assert client.get("/inspections/box-1/b1/99").status_code == 404
+
+
+def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
+    client: Caller, database: Database
+) -> None:
+    sent = {"decision": "escalate", "verdict": "reject", "decided_by": "cloud"}
+    answer = tail(1, kind="crack", kind_probability=0.934, coarseness=4)
+    RecordStore(database).save([inspection(1, **sent), inspection(2, **sent)], [answer, tail(2)])
+    told = client.get("/api/inspections/box-1/b1/1").json()["tail"]
+    assert (told["kind"], told["kind_probability"], told["coarseness"]) == ("crack", 0.934, 4)
+    detail = client.get("/inspections/box-1/b1/1").text
+    assert "crack, 0.93" in detail
+    assert "sent coarser ×4" in detail
+    assert client.get("/").text.count("crack, 0.93") == 1
+    plain = client.get("/inspections/box-1/b1/2").text
+    assert "Kind of defect" not in plain
+    assert "coarser" not in plain
+
+
+def test_a_name_from_a_device_can_not_become_code(client: Caller, database: Database) -> None:
+    RecordStore(database).save(
+        [inspection(1, verdict="reject", source="<script>alert(1)</script>")]
+    )
+    assert "<script>alert" not in client.get("/inspections/box-1/b1/1").text
+
+
+def test_the_stream_sends_each_fragment_again_only_when_it_has_changed(
+    database: Database, clock: ManualClock
+) -> None:
+    RecordStore(database).save([inspection(1)], devices=[device()])
+    live = LiveFragments(Records(database), database, healthy, clock)
+    stopping = threading.Event()
+
+    async def names() -> list[str]:
+        stream = changes(live, stopping, pause_s=0)
+        first = [(await anext(stream)).event for _ in range(5)]
+        RecordStore(database).save(devices=[device(problems="lens dirty")])
+        clock.advance(1.5)
+        second = [(await anext(stream)).event for _ in range(2)]
+        stopping.set()
+        assert [event async for event in stream] == []
+        return [str(name) for name in (*first, "–", *second)]
+
+    expected = ["state", "tiles", "chart", "devices", "defects", "–", "state", "devices"]
+    assert asyncio.run(names()) == expected
+
+
+def test_the_api_description_names_every_route() -> None:
+    assert set(openapi()["paths"]) == {
+        "/api/inspections",
+        "/api/inspections/{device}/{boot}/{sequence}",
+        "/api/inspections/{device}/{boot}/{sequence}/map.png",
+        "/api/inspections/{device}/{boot}/{sequence}/review",
+        "/api/devices",
+        "/api/counts",
+        "/api/summary",
+        "/api/health",
+    }
+
+
+@pytest.mark.usefixtures("stocked")
+def test_an_inspector_says_what_a_part_was(client: Caller) -> None:
+    said = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
+    answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
+    assert answer.status_code == 200
+    undelivered = {"delivered_at": None, "has_picture": None}
+    assert answer.json()["review"] == {**said, "reviewed_at": NOON + 60, **undelivered}
+    assert answer.json()["verdict"] == "pass"
+    waiting = client.get("/api/inspections", params={"doubtful": True, "reviewed": False}).json()
+    assert [row["part"] for row in waiting["inspections"]] == [2]
+    client.put("/api/inspections/box-1/b1/2/review", json={**said, "kind": None})
+    waiting = client.get("/api/inspections", params={"doubtful": True, "reviewed": False}).json()
+    assert waiting["inspections"] == []
+
+
+@pytest.mark.usefixtures("stocked")
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"verdict": "maybe", "inspector": "schulz"}, "verdict"),
+        ({"verdict": "pass"}, "inspector"),
+        ({"verdict": "pass", "inspector": ""}, "inspector"),
+        ({"verdict": "pass", "inspector": "schulz", "kind": "crack"}, "leave out `kind`"),
+        ({"verdict": "pass", "inspector": "schulz", "note": "x"}, "note"),
+    ],
+)
+def test_a_review_that_cannot_be_meant_is_refused(
+    client: Caller, said: dict[str, str], why: str
+) -> None:
+    answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
+    assert answer.status_code == 422
+    assert why in answer.json()["error"]
+    assert client.get("/api/inspections/box-1/b1/1").json()["review"] is None
+
+
+@pytest.mark.usefixtures("stocked")
+def test_a_review_of_a_part_that_nobody_inspected_is_refused(client: Caller) -> None:
+    said = {"verdict": "pass", "inspector": "schulz"}
+    answer = client.put("/api/inspections/box-1/b1/77/review", json=said)
+    assert answer.status_code == 404
+    assert "there is no inspection box-1/b1/77" in answer.json()["error"]
+
+
+def test_a_review_needs_the_token(guarded: Caller) -> None:
+    said = {"verdict": "pass", "inspector": "schulz"}
+    assert guarded.put("/api/inspections/box-1/b1/1/review", json=said).status_code == 401
