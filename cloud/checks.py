@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cloud.broker.programs import PROGRAMS
 from shared.commands.doctor import DoctorRow, row
-from shared.runtime.base import runtime_names
+from shared.runtime.base import RUNTIMES
 
 POSTGRESQL = Path("/usr/lib/postgresql")
 INSTALL = "pip install 'splitsight[cloud]'"
@@ -19,7 +19,7 @@ def checks() -> list[DoctorRow]:
     kinds = [program.name for program in PROGRAMS if program.found()]
     driver = importlib.util.find_spec("psycopg") is not None
     server = shutil.which("postgres") is not None or any(POSTGRESQL.glob("*/bin/postgres"))
-    runtimes = runtime_names()
+    runtimes = RUNTIMES.names()
     return [
         row(
             "embedded broker",

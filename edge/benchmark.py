@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 
 import numpy as np
 
@@ -15,7 +14,14 @@ from shared.bundles.parity import measure_head
 from shared.clock import Clock
 from shared.errors import RuntimeUnavailable, SplitsightError
 from shared.log import get_logger
-from shared.runtime.base import GROUP, Precision, Runtime, RuntimeOptions, open_runtime
+from shared.runtime.base import (
+    RUNTIMES,
+    Precision,
+    Runtime,
+    RuntimeFactory,
+    RuntimeOptions,
+    open_runtime,
+)
 
 log = get_logger("bench")
 
@@ -80,17 +86,20 @@ def bench(bundle: Bundle, *, seconds: float, threads: int, clock: Clock) -> list
 
 def candidates() -> Iterator[tuple[str, str]]:
     """Every installed runtime with each device that it says it has, else with `CPU`."""
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+    for loaded in RUNTIMES.load_all():
+        if loaded.kind is None:
+            log.info("backend_left_out", runtime=loaded.name, error=loaded.error)
+            continue
         try:
-            yield from ((entry.name, device) for device in devices_of(entry.module))
-        except ImportError as error:
-            log.info("backend_left_out", runtime=entry.name, error=str(error))
+            yield from ((loaded.name, device) for device in devices_of(loaded.kind))
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            log.info("backend_left_out", runtime=loaded.name, error=str(error))
 
 
-def devices_of(module: str) -> list[str]:
-    """What the runtime's module lists in `devices()`. Raises ImportError."""
+def devices_of(runtime: RuntimeFactory) -> list[str]:
+    """What `devices()` lists in the module that a runtime is written in. Raises what that does."""
     listing: Callable[[], list[str]] | None = getattr(
-        importlib.import_module(module), "devices", None
+        sys.modules[runtime.__module__], "devices", None
     )
     return listing() if listing is not None else ["CPU"]
 

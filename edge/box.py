@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 import cv2
 
-from edge.actuator.base import Actuator, ActuatorKind
-from edge.camera.base import Camera, CameraKind
+from edge.actuator.base import ACTUATORS, Actuator
+from edge.camera.base import CAMERAS, Camera
 from edge.camera.freeze_detection import FrozenGuard
-from edge.configuration.plugins import LoadedKind, actuator_kinds, camera_kinds
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
 from edge.inspection.inspector import Inspector, load_head
@@ -24,7 +23,6 @@ from edge.updates.service.assembly import Neighbours, Reopening, UpdateAssembly
 from edge.wiring import Around, wire
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock
-from shared.errors import SettingsError
 from shared.log import get_logger
 from shared.settings import Settings
 from shared.transport.base import Transport
@@ -253,28 +251,18 @@ def open_journal(settings: EdgeSettings, health: BoxHealth) -> Journal:
 
 def open_camera(settings: Settings, clock: Clock) -> Camera:
     """The camera that these settings belong to."""
-    kind: CameraKind[Any] = _kind_of(settings, camera_kinds())
-    return kind.open(settings, clock)
+    opened: Camera = CAMERAS.opened(settings, clock)
+    return opened
 
 
 def open_watched_camera(settings: EdgeSettings, clock: Clock) -> Camera:
     """The same, guarded against a picture that stands still where the camera is a real one."""
     camera = open_camera(settings.camera, clock)
-    kind: CameraKind[Any] = _kind_of(settings.camera, camera_kinds())
-    watched = settings.frozen_after > 0 and not kind.replays
+    watched = settings.frozen_after > 0 and not CAMERAS.of(settings.camera).replays
     return FrozenGuard(camera, settings.frozen_after) if watched else camera
 
 
 def open_actuator(settings: Settings, clock: Clock) -> Actuator:
     """The actuator that these settings belong to."""
-    kind: ActuatorKind[Any] = _kind_of(settings, actuator_kinds())
-    return kind.open(settings, clock)
-
-
-def _kind_of(settings: Settings, kinds: list[LoadedKind[Any]]) -> Any:
-    for loaded in kinds:
-        if loaded.kind is not None and type(settings) is loaded.kind.settings:
-            return loaded.kind
-    raise SettingsError(
-        f"no installed kind takes {type(settings).__name__}", fix="see `splitsight doctor`"
-    )
+    opened: Actuator = ACTUATORS.opened(settings, clock)
+    return opened

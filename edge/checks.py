@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from edge.actuator.base import ACTUATORS
 from edge.benchmark import devices_of
-from edge.configuration.plugins import LoadedKind, actuator_kinds, camera_kinds
+from edge.camera.base import CAMERAS
 from edge.identity.folder import IdentityFolder
 from edge.identity.settings import DeviceIdentitySettings
 from shared.clock import Clock, SystemClock
-from shared.commands.doctor import DoctorRow, row
+from shared.commands.doctor import DoctorRow, plugin_row, plugin_rows, row
 from shared.errors import IdentityError
-from shared.runtime.base import GROUP
+from shared.plugins.group import LoadedPlugin
+from shared.runtime.base import RUNTIMES, RuntimeFactory
 from shared.settings import resolve_paths, validate
 
 EXTRA_OF = {"torch": "train"}
@@ -24,11 +23,10 @@ EXTRA_OF = {"torch": "train"}
 
 def checks() -> list[DoctorRow]:
     """Rows {check, ok, found, wanted, fix}: each runtime with its devices, each plug-in."""
-    runtimes = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     return [
-        *(_runtime(entry) for entry in runtimes),
-        *_kinds("camera", camera_kinds()),
-        *_kinds("actuator", actuator_kinds()),
+        *(_runtime(loaded) for loaded in RUNTIMES.load_all()),
+        *plugin_rows(CAMERAS),
+        *plugin_rows(ACTUATORS),
     ]
 
 
@@ -61,35 +59,13 @@ def _identity(settings: DeviceIdentitySettings, device: str, clock: Clock) -> Do
     return row(what, ok=days > 14, found=found, wanted=wanted, fix=fix)
 
 
-def _runtime(entry: EntryPoint) -> DoctorRow:
-    wanted = "a backend that can be loaded"
+def _runtime(loaded: LoadedPlugin[RuntimeFactory]) -> DoctorRow:
+    if loaded.kind is None:
+        extra = EXTRA_OF.get(loaded.name, "edge")
+        return plugin_row("runtime", loaded, f"pip install 'splitsight[{extra}]', or use another")
     try:
-        devices = devices_of(entry.module)
-    except ImportError as error:
-        return row(
-            f"runtime {entry.name}",
-            ok=False,
-            found=str(error),
-            wanted=wanted,
-            fix=f"pip install 'splitsight[{EXTRA_OF.get(entry.name, 'edge')}]', or use another",
-        )
+        devices = devices_of(loaded.kind)
     except Exception as error:  # noqa: BLE001 - a driver may raise anything
-        return row(
-            f"runtime {entry.name}",
-            ok=False,
-            found=f"{type(error).__name__}: {error}",
-            wanted=wanted,
-            fix="check the driver of its device",
-        )
-    return row(f"runtime {entry.name}", ok=True, found=", ".join(devices) or "loads", wanted=wanted)
-
-
-def _kinds(what: str, kinds: Sequence[LoadedKind[Any]]) -> Iterator[DoctorRow]:
-    for loaded in kinds:
-        yield row(
-            f"{what} {loaded.name}",
-            ok=loaded.kind is not None,
-            found=loaded.error or "loads",
-            wanted="a plug-in that can be loaded",
-            fix="" if loaded.kind else "install what it needs, or remove the package",
-        )
+        failed = LoadedPlugin[RuntimeFactory](loaded.name, None, f"{type(error).__name__}: {error}")
+        return plugin_row("runtime", failed, "check the driver of its device")
+    return plugin_row("runtime", loaded, found=", ".join(devices) or "loads")

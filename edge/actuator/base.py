@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from shared.clock import Clock
 from shared.contracts import Verdict
+from shared.plugins.group import PluginGroup
 from shared.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -66,3 +67,8 @@ class ActuatorKind(Generic[S]):
     name: str
     settings: type[S]
     open: Callable[[S, Clock], Actuator]
+
+
+ACTUATORS: PluginGroup[ActuatorKind[Any]] = PluginGroup(
+    "splitsight.actuators", "actuator", ActuatorKind, Actuator, tagged=True
+)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.log import redact
+from shared.plugins.group import PluginGroup
 from shared.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -87,3 +88,8 @@ class CameraKind(Generic[S]):
     settings: type[S]
     open: Callable[[S, Clock], Camera]
     replays: bool = False
+
+
+CAMERAS: PluginGroup[CameraKind[Any]] = PluginGroup(
+    "splitsight.cameras", "camera", CameraKind, Camera, tagged=True
+)

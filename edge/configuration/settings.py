@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache, reduce
-from operator import or_
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from edge.configuration.plugins import ACTUATORS, CAMERAS, actuator_kinds, camera_kinds
+from edge.actuator.base import ACTUATORS
+from edge.camera.base import CAMERAS
 from edge.identity.settings import DeviceIdentitySettings
 from edge.updates.settings import UpdateSettings
 from shared.bundles.runtime_choice import AUTO
 from shared.certification.promises import GateSpec
-from shared.errors import SettingsError
-from shared.runtime.base import RuntimeOptions, runtime_names
+from shared.runtime.base import RUNTIMES, RuntimeOptions
 from shared.settings import Settings, load_settings, resolve_paths
 from shared.topics import NAME, Address
 from shared.transport.mqtt import BrokerSettings
@@ -34,7 +33,7 @@ class RuntimeSettings(Settings):
     @field_validator("name")
     @classmethod
     def _is_installed(cls, name: str) -> str:
-        known = [AUTO, *runtime_names()]
+        known = [AUTO, *RUNTIMES.names()]
         if name not in known:
             raise ValueError(f"is not one of {', '.join(known)}")
         return name
@@ -153,8 +152,8 @@ def settings_model() -> type[EdgeSettings]:
         "EdgeSettings",
         __base__=EdgeSettings,
         __doc__=EdgeSettings.__doc__,
-        camera=_union([k.kind.settings for k in camera_kinds() if k.kind], CAMERAS),
-        actuator=_union([k.kind.settings for k in actuator_kinds() if k.kind], ACTUATORS),
+        camera=(CAMERAS.settings(), ...),
+        actuator=(ACTUATORS.settings(), ...),
     )
 
 
@@ -166,14 +165,3 @@ def load_edge_settings(path: Path) -> EdgeSettings:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of an edge configuration, with every installed kind."""
     return settings_model().model_json_schema()
-
-
-def _union(models: list[type[Settings]], group: str) -> Any:
-    if not models:
-        raise SettingsError(
-            f"no kind of {group} can be loaded", fix="see `splitsight doctor` for the reasons"
-        )
-    if len(models) == 1:
-        return (models[0], ...)
-    # The members are known only at run time, so the union can't be written as an annotation.
-    return (Annotated[reduce(or_, models), Field(discriminator="kind")], ...)

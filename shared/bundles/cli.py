@@ -24,7 +24,7 @@ from shared.bundles.parity import (
 from shared.certification.promises import describe
 from shared.console import Format, out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
-from shared.runtime.base import Runtime, RuntimeOptions, open_runtime, runtime_names
+from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
 
 TAIL_ONLY = frozenset({"torch"})
 MEASURES = ((HEAD, measure_head), (HEAD_FLOAT, measure_float_head), (TAIL, measure_tail))
@@ -91,7 +91,7 @@ def verification(bundle: Bundle) -> list[dict[str, object]]:
     rows.append(_row("codec", partial(_codec, bundle)))
     rows.append(_row("int8 against float", partial(_quantisation, bundle)))
     for model, measure in MEASURES:
-        for name in runtime_names():
+        for name in RUNTIMES.names():
             if name in TAIL_ONLY and model != TAIL:
                 continue
             check = f"parity of {model} on {name}"

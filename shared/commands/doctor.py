@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import typer
 import yaml
@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from shared.console import Format, out, print_json
 from shared.errors import SettingsError, SplitsightError
+from shared.plugins.group import LoadedPlugin, PluginGroup
 from shared.settings import resolve_paths, validate
 from shared.transport.mqtt import BrokerSettings, tls_context
 
@@ -38,6 +39,27 @@ class DoctorRow(TypedDict):
 def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> DoctorRow:
     """A row, without its `fix` where all is well."""
     return {"check": check, "ok": ok, "found": found, "wanted": wanted, "fix": "" if ok else fix}
+
+
+def plugin_rows(group: PluginGroup[Any]) -> list[DoctorRow]:
+    """A row for each plug-in of a group: that it can be used, or why not."""
+    return [plugin_row(group.noun, loaded) for loaded in group.load_all()]
+
+
+def plugin_row(
+    noun: str,
+    loaded: LoadedPlugin[Any],
+    fix: str = "install what it needs, mend it, or remove its package",
+    found: str = "loads",
+) -> DoctorRow:
+    """found: what is said of one that can be used"""
+    return row(
+        f"{noun} {loaded.name}",
+        ok=loaded.kind is not None,
+        found=loaded.error or found,
+        wanted="a plug-in that can be loaded",
+        fix=fix,
+    )
 
 
 def doctor(

@@ -9,18 +9,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from shared.clock import Clock
 from shared.log import get_logger
+from shared.plugins.group import PluginGroup
 from shared.settings import Settings
 from shared.transport.base import Transport
 
 log = get_logger("services")
 
-GROUP = "splitsight.services"
 S = TypeVar("S", bound=Settings)
 
 
@@ -97,12 +96,17 @@ class ServiceKind(Generic[S]):
     open: Callable[[S, Surroundings], Service]
 
 
+SERVICES: PluginGroup[ServiceKind[Any]] = PluginGroup(
+    "splitsight.services", "service", ServiceKind, Service
+)
+
+
 def service_kinds() -> dict[str, ServiceKind[Any]]:
     """Every service that can be plugged in here, by its key in the configuration."""
     kinds: dict[str, ServiceKind[Any]] = {}
-    for entry in entry_points(group=GROUP):
-        try:
-            kinds[entry.name] = entry.load()
-        except ImportError as error:
-            log.info("service_not_installed", service=entry.name, error=str(error))
+    for loaded in SERVICES.load_all():
+        if loaded.kind is not None:
+            kinds[loaded.name] = loaded.kind
+        else:
+            log.info("service_not_usable", service=loaded.name, error=loaded.error)
     return kinds

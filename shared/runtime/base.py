@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import RuntimeUnavailable, SplitsightError
+from shared.plugins.group import PluginGroup, lacks
 
-GROUP = "splitsight.runtimes"
 Precision = Literal["int8", "float32", "bfloat16", "float16"]
 Array = NDArray[np.generic]
 
@@ -38,11 +37,7 @@ class Runtime(Protocol):
 
 # A runtime's entry point: (model bytes, options) → Runtime.
 RuntimeFactory = Callable[[bytes, RuntimeOptions], Runtime]
-
-
-def runtime_names() -> list[str]:
-    """The kinds of runtime that are installed, the simulator's and users' own among them."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+RUNTIMES: PluginGroup[RuntimeFactory] = PluginGroup("splitsight.runtimes", "runtime", makes=Runtime)
 
 
 def open_runtime(name: str, model: bytes, options: RuntimeOptions | None = None) -> Runtime:
@@ -50,21 +45,20 @@ def open_runtime(name: str, model: bytes, options: RuntimeOptions | None = None)
 
     Raises RuntimeUnavailable where the backend is not installed or can't run the model here.
     """
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
-    if not found:
+    known = RUNTIMES.names()
+    if name not in known:
         raise RuntimeUnavailable(
-            f"there is no runtime {name!r}", fix=f"use one of {', '.join(runtime_names())}"
+            f"there is no runtime {name!r}", fix=f"use one of {', '.join(known)}"
         )
+    loaded = RUNTIMES.load(name)
+    if loaded.kind is None:
+        raise _unusable(name, loaded.error)
     try:
-        factory: RuntimeFactory = found[0].load()
-        return factory(model, options or RuntimeOptions())
+        runtime = loaded.kind(model, options or RuntimeOptions())
     except SplitsightError:
         raise
     except ImportError as error:
-        raise RuntimeUnavailable(
-            f"the runtime {name} is not installed ({error})",
-            fix="pip install 'splitsight[edge]', or choose another runtime",
-        ) from error
+        raise _unusable(name, str(error)) from error
     except Exception as error:
         # Each backend has exceptions of its own; what they share is that the model won't run.
         raise RuntimeUnavailable(
@@ -72,6 +66,16 @@ def open_runtime(name: str, model: bytes, options: RuntimeOptions | None = None)
             f"{_reason(error)}",
             fix="see `splitsight doctor` for the devices here, or choose another runtime",
         ) from error
+    if lacking := lacks(runtime, Runtime):
+        raise _unusable(name, f"{type(runtime).__name__} lacks {', '.join(lacking)}")
+    return runtime
+
+
+def _unusable(name: str, why: str) -> RuntimeUnavailable:
+    return RuntimeUnavailable(
+        f"the runtime {name} can't be used here ({why})",
+        fix="pip install 'splitsight[edge]', or choose another runtime",
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -188,7 +188,7 @@ def test_a_camera_of_no_installed_kind_is_refused(tmp_path: Path, bundle: Bundle
         pass
 
     settings = settings_for(tmp_path, bundle).model_copy(update={"camera": Strange(path=tmp_path)})
-    with pytest.raises(SettingsError, match="no installed kind takes Strange"):
+    with pytest.raises(SettingsError, match="no installed camera takes Strange"):
         CameraBox(settings, SystemClock(), transport=MemoryBroker().transport())
 
 

@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from edge.actuator.mqtt import MqttActuatorSettings
-from edge.camera.base import CameraKind
+from edge.camera.base import CAMERAS
 from edge.camera.folder import KIND, FolderSettings
-from edge.configuration.plugins import CAMERAS, load_kinds
 from edge.configuration.settings import json_schema, load_edge_settings
 from shared.errors import SettingsError
 
@@ -133,12 +132,12 @@ def test_the_example_in_the_docs_is_valid() -> None:
 
 def test_a_plug_in_that_can_not_be_loaded_fails_alone() -> None:
     entries = [
-        EntryPoint("gone", "no_such_module:KIND", CAMERAS),
-        EntryPoint("folder", "edge.camera.folder:KIND", CAMERAS),
-        EntryPoint("odd", "edge.camera.folder:SUFFIXES", CAMERAS),
-        EntryPoint("typo", "edge.camera.folder:KINDS", CAMERAS),
+        EntryPoint("gone", "no_such_module:KIND", CAMERAS.name),
+        EntryPoint("folder", "edge.camera.folder:KIND", CAMERAS.name),
+        EntryPoint("odd", "edge.camera.folder:SUFFIXES", CAMERAS.name),
+        EntryPoint("typo", "edge.camera.folder:KINDS", CAMERAS.name),
     ]
-    loaded = {entry.name: entry for entry in load_kinds(CameraKind, CAMERAS, entries)}
+    loaded = {entry.name: entry for entry in CAMERAS.load_all(entries)}
     assert loaded["folder"].kind is KIND
     assert "no_such_module" in loaded["gone"].error
     assert "not a CameraKind" in loaded["odd"].error

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.camera.base import CameraEvent, MissedFrame
-from edge.configuration.plugins import camera_kinds
+from edge.camera.base import CAMERAS, CameraEvent, MissedFrame
 from hardware_sim.camera.faults import CameraFaults, Defocus, Disconnect, Drops, Duplicates, Shot
 from hardware_sim.line.camera import KIND, MAX_GAP, LineCamera, LineCameraSettings
 from hardware_sim.line.control import LineControl
@@ -133,7 +132,7 @@ def summary(events: list[CameraEvent]) -> list[tuple[str, int]]:
 
 
 def test_the_agent_finds_the_camera_by_its_kind() -> None:
-    kinds = {loaded.name: loaded.kind for loaded in camera_kinds()}
+    kinds = {loaded.name: loaded.kind for loaded in CAMERAS.load_all()}
     assert kinds["line"] is KIND
 
 

@@ -18,7 +18,7 @@ from shared.bundles.cli import verification
 from shared.bundles.manifest import CODEC, HEAD, MANIFEST, REQUIRED, TAIL
 from shared.commands.root import run
 from shared.errors import BundleMismatch, CheckFailed, SettingsError, SplitsightError
-from shared.runtime.base import runtime_names
+from shared.runtime.base import RUNTIMES
 from tests.support.commands import splitsight
 
 
@@ -145,7 +145,7 @@ def test_verify_prints_a_row_a_check_and_ends_well(tiny: Bundle) -> None:
     rows = json.loads(ended.stdout)
     checks = {row["check"]: row["ok"] for row in rows}
     # torch runs tails alone, and only those that splitsight exported; this one was made by hand.
-    assert len(checks) == len(REQUIRED) + 2 + 3 * len(runtime_names()) - 2
+    assert len(checks) == len(REQUIRED) + 2 + 3 * len(RUNTIMES.names()) - 2
     assert checks["int8 against float"] is True
     assert checks["codec"] is True
     assert checks[f"parity of {HEAD} on onnx"] is True

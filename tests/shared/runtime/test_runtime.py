@@ -14,7 +14,7 @@ from shared.bundles.manifest import HEAD, TAIL
 from shared.bundles.runtime_choice import PREFERENCE, choose_runtime
 from shared.errors import RuntimeUnavailable
 from shared.runtime import onnx, openvino
-from shared.runtime.base import RuntimeOptions, open_runtime, runtime_names
+from shared.runtime.base import RUNTIMES, RuntimeOptions, open_runtime
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
@@ -40,8 +40,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(RuntimeUnavailable) as caught:
         open_runtime("tensorrt", b"")
     assert "'tensorrt'" in str(caught.value)
-    assert ", ".join(runtime_names()) in str(caught.value)
-    assert {"onnx", "openvino", "torch"} <= set(runtime_names())
+    assert ", ".join(RUNTIMES.names()) in str(caught.value)
+    assert {"onnx", "openvino", "torch"} <= set(RUNTIMES.names())
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
