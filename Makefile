@@ -48,7 +48,7 @@ scenarios: $(VENV)/.dev system ## every shipped scenario, one after the other (a
 
 soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, thousands of crash states
 	$(BIN)/splitsight sim run $(SCENARIOS)/soak/network-cut-10.yaml
-	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/test_blocks_journal.py
+	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/power/test_blocks_journal.py
 	SPLITSIGHT_CRASH_SAMPLES=14000 $(BIN)/python -m pytest -q tests/fleet/flash/test_crash_states.py
 
 docs: $(VENV)/.dev ## regenerate docs/reference

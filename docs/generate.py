@@ -29,9 +29,9 @@ from fleet.rounds.report.record import PossibleParticipant
 from fleet.service import open_fleet
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.line.run import LineReport
-from hardware_sim.plan.report import CapacityPlan
-from hardware_sim.rollout.report import RolloutReport
-from hardware_sim.scale.report import FleetRow
+from hardware_sim.scale.fleet.report import FleetRow
+from hardware_sim.scale.plan.report import CapacityPlan
+from hardware_sim.scale.rollout.report import RolloutReport
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.verdict import ScenarioReport
 from shared import wire

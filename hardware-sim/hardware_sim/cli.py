@@ -14,10 +14,10 @@ from rich.table import Table
 from hardware_sim.demo.demo import POLL_S, Demo, DemoOptions
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.line.cli import line
-from hardware_sim.plan.cli import plan
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
-from hardware_sim.rollout.cli import rollout
-from hardware_sim.scale.cli import fleet
+from hardware_sim.scale.fleet.cli import fleet
+from hardware_sim.scale.plan.cli import plan
+from hardware_sim.scale.rollout.cli import rollout
 from hardware_sim.scenario.cli import run
 from shared.console import Format, err, out, print_json
 

@@ -9,8 +9,8 @@ from typing import get_args
 import cv2
 import numpy as np
 
-from hardware_sim.drawing.parts import DrawingSettings, DrawnParts
-from hardware_sim.drawing.surface import SurfaceName
+from hardware_sim.line.drawing.parts import DrawingSettings, DrawnParts
+from hardware_sim.line.drawing.surface import SurfaceName
 
 ROUNDS, PARTS = 9, 40
 SIDE = 256

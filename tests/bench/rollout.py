@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardware_sim.rollout.behaviour import Behaviour
-from hardware_sim.rollout.trial import RolloutOptions, RolloutTrial
+from hardware_sim.scale.rollout.behaviour import Behaviour
+from hardware_sim.scale.rollout.trial import RolloutOptions, RolloutTrial
 
 DEVICES = 200
 # The last two get past their first devices: the one that crashes is taken back from one that kept

@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from hardware_sim.drawing.sheet import write_sheet
+from hardware_sim.line.drawing.sheet import write_sheet
 from hardware_sim.line.line import Settled
 from hardware_sim.line.run import LineReport, LineRun, LineRunSettings, part_source
 from shared.clock import SystemClock

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hardware_sim.camera.faults import CameraFaults, Shot
-from hardware_sim.drawing.parts import DrawnPart, PartSource
 from hardware_sim.line.conveyor import Conveyor
+from hardware_sim.line.drawing.parts import DrawnPart, PartSource
 from hardware_sim.line.ejector import Command, Ejector, EjectorPassage, PartOutcome
 from shared.clock import Clock
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_sim.drawing.defects import severity
-from hardware_sim.drawing.parts import GOOD, DrawnPart
-from hardware_sim.drawing.surface import Pixels
+from hardware_sim.line.drawing.defects import severity
+from hardware_sim.line.drawing.parts import GOOD, DrawnPart
+from hardware_sim.line.drawing.surface import Pixels
 from shared.errors import DataError, MissingExtra
 
 if TYPE_CHECKING:

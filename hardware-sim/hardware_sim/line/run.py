@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from hardware_sim.camera.faults import CameraFaults, Shot
-from hardware_sim.drawing.parts import DrawingSettings, DrawnParts, PartSource
 from hardware_sim.line.conveyor import Conveyor, LineSettings
+from hardware_sim.line.drawing.parts import DrawingSettings, DrawnParts, PartSource
 from hardware_sim.line.ejector import Ejector, EjectorSettings, TruthTable, parse_command
 from hardware_sim.line.line import Settled, Sight, SimulatedLine
 from hardware_sim.line.replay import replay

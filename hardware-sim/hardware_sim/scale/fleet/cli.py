@@ -1,0 +1,116 @@
+"""`splitsight sim fleet`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.status import Status
+
+from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
+from hardware_sim.scale.fleet.fleet import Fleet
+from hardware_sim.scale.fleet.options import FleetOptions, device_counts
+from hardware_sim.scale.fleet.report import FleetRow, with_growth
+from hardware_sim.scale.fleet.trial import Trial
+from shared.console import Format, err, out, print_json, print_table
+
+
+def fleet(
+    devices: Annotated[
+        str, typer.Option(help="How many, each number measured alone: 10,100,1000.")
+    ] = "10,100",
+    every: Annotated[
+        float, typer.Option(min=0.01, max=3600, help="Seconds between a device's parts.")
+    ] = 10.0,
+    escalated: Annotated[float, typer.Option(min=0, max=1, help="Share of parts, 0–1.")] = 0.1,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="To measure, a number.")] = 60.0,
+    settle: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=600,
+            help="Seconds that nobody is there, then seconds of parts, unmeasured.",
+        ),
+    ] = 5.0,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that play the devices.")
+    ] = 2,
+    bundle: Annotated[Path, typer.Option(help="The model that is served.")] = SHIPPED_BUNDLE,
+    runtime: Annotated[str, typer.Option(help="auto, openvino or onnx.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of findings and of when parts come by.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the cloud's page; 0: any free one.")
+    ] = 0,
+    broker_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the broker; 0: any free one.")
+    ] = 0,
+    keep: Annotated[Path | None, typer.Option(help="Keep logs and records in this folder.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+) -> None:
+    """Measure what a device costs broker and cloud, with many light devices on this machine."""
+    stop = StopSignal()
+    counts = device_counts(devices)
+    rows: list[FleetRow] = []
+    with work_folder(keep) as folder:
+        options = FleetOptions(
+            counts,
+            bundle,
+            every_s=every,
+            escalated=escalated,
+            seconds=seconds,
+            settle_s=settle,
+            workers=workers,
+            runtime=runtime,
+            seed=seed,
+            port=port,
+            broker_port=broker_port,
+        )
+        with err.status("recording what the head finds") as status:
+            measuring = Fleet(options, folder)
+            try:
+                rows.extend(measuring.rows(lambda trial: _watch(trial, stop, status)))
+            except typer.Abort:
+                # What was measured until then is worth having.
+                _show(rows, format_)
+                raise
+    _show(rows, format_)
+
+
+def _watch(trial: Trial, stop: StopSignal, status: Status) -> None:
+    if stop.given:
+        raise typer.Abort
+    progress = trial.progress()
+    stages = "/".join(sorted({one.stage for one in progress}))
+    status.update(
+        f"{trial.devices} devices: {stages}, {sum(p.connected for p in progress)} connected, "
+        f"{sum(p.inspected for p in progress)} parts"
+    )
+
+
+def _show(rows: Sequence[FleetRow], format_: Format) -> None:
+    grown = with_growth(rows)
+    if format_ == "json":
+        print_json(grown)
+    elif grown:
+        print_table("what a device costs broker and cloud", [_shown(row) for row in grown])
+        exponent = grown[-1].growth_exponent
+        if exponent is not None:
+            out.print(f"cpu a part grows as devices to the {exponent:g}", highlight=False)
+
+
+def _shown(row: FleetRow) -> dict[str, object]:
+    return {
+        "devices": row.devices,
+        "parts": row.parts,
+        "lost": row.lost,
+        "duplicates": row.duplicates,
+        "missed": row.deadlines_missed,
+        "p50_ms": row.escalation_ms.p50,
+        "p99_ms": row.escalation_ms.p99,
+        "cpu_ms_a_part": row.per_device.cpu_ms_per_part,
+        "kB_a_device": row.per_device.memory_kb,
+        "B_a_part": row.per_device.bytes_per_part,
+        "simulator_MiB": row.simulator.memory_kb / 1024,
+    }
