@@ -29,6 +29,10 @@ class HttpServer:
         self.host, self.port = host, int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             app,
+            # Fixed, or what is installed beside us (flwr brings some) would decide.
+            loop="asyncio",
+            http="h11",
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -160,6 +160,7 @@ def _show_server(context: ssl.SSLContext, files: AuthorityFiles) -> None:
 def _config(app: Starlette, context: ssl.SSLContext, patience_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        loop="asyncio",
         http=partial(PeerProtocol, patience_s=patience_s),  # type: ignore[arg-type]
         ws="none",
         ssl_context_factory=lambda _config, _default: context,

@@ -1,7 +1,7 @@
 """Rounds on Flower's own engine: an app's folder for `flwr run`, with the same coordinator and
 the same learner, and so the same result to the last bit.
 
-What differs is the way there: two ports more, 222 MB an idle node, about 6 s an exchange, and a
+What differs is the way there: a port more, 260 MB an idle node, a process for each message, and a
 coordinator that Flower does not start again. The run's journal is the same, though: `flwr run`
 once more goes on at the last finished round.
 """

@@ -123,13 +123,12 @@ def _on_superlink(folder: Path) -> tuple[BaseNetwork, float]:
 @contextmanager
 def _engine(folder: Path) -> Iterator[dict[str, str]]:
     """A SuperLink with TLS that knows its two nodes by their keys, and these nodes."""
-    control, serverapp, fleet = free_port(), free_port(), free_port()
+    address = f"127.0.0.1:{free_port()}"
     home = folder / "flower"
     home.mkdir()
     _certificates(folder)
     (home / "config.toml").write_text(
-        f'[superlink.bench]\naddress = "127.0.0.1:{control}"\n'
-        f'root-certificates = "{folder / "ca.pem"}"\n'
+        f'[superlink.bench]\naddress = "{address}"\nroot-certificates = "{folder / "ca.pem"}"\n'
     )
     programs = Path(sys.executable).parent
     # Flower starts programs of its own by their bare names.
@@ -143,9 +142,7 @@ def _engine(folder: Path) -> Iterator[dict[str, str]]:
             *("--ssl-certfile", str(folder / "server.pem")),
             *("--ssl-keyfile", str(folder / "server.key")),
             "--enable-supernode-auth",
-            *("--control-api-address", f"127.0.0.1:{control}"),
-            *("--serverappio-api-address", f"127.0.0.1:{serverapp}"),
-            *("--fleet-api-address", f"127.0.0.1:{fleet}"),
+            *("--port", address.rpartition(":")[2]),
         ],
         folder / "superlink.log",
         environment=environment,
@@ -168,8 +165,8 @@ def _engine(folder: Path) -> Iterator[dict[str, str]]:
                 [
                     str(programs / "flower-supernode"),
                     *("--root-certificates", str(folder / "ca.pem")),
-                    *("--superlink", f"127.0.0.1:{fleet}"),
-                    *("--clientappio-api-address", f"127.0.0.1:{free_port()}"),
+                    *("--superlink", address),
+                    *("--port", str(free_port())),
                     *("--auth-supernode-private-key", str(folder / f"{plant}.key")),
                     *("--node-config", " ".join(f"{k}='{v}'" for k, v in config.items())),
                 ],

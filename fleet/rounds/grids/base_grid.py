@@ -8,15 +8,22 @@ from collections.abc import Iterable
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp.grid import Grid
-from flwr.supercore.run import Run
 
-from shared.federation.flower_private import SERVER_NODE, Stamp, empty_run, stamp
+from shared.federation.flower_private import (
+    SERVER_NODE,
+    Run,
+    Stamp,
+    empty_run,
+    stamp,
+    take_identity,
+)
 
 
 class OwnGrid(Grid):
     """A grid that carries messages by itself."""
 
     def __init__(self) -> None:
+        take_identity()
         self._run_id = uuid.uuid4().int & (2**62 - 1)
 
     def set_run(self, run: Run) -> None:
