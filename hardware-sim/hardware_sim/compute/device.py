@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 from hardware_sim.compute.heat import Heat
 from hardware_sim.compute.profiles import DeviceProfile
+from hardware_sim.processes.unix_socket import SocketMessage
 from shared.clock import Clock
 from shared.log import get_logger
 
@@ -18,7 +17,7 @@ log = get_logger("compute")
 T = TypeVar("T")
 
 
-class ComputeState(msgspec.Struct, frozen=True, kw_only=True):
+class ComputeState(SocketMessage, frozen=True, kw_only=True):
     """How a device is.
 
     profile        its name

@@ -15,11 +15,13 @@ SHIPPED = Path(__file__).parents[1] / "profiles"
 SUFFIXES = {".yaml", ".yml"}
 
 
-class Figure(Settings):
-    """A number and its source."""
+class SourcedFigure(Settings):
+    """A number and where it comes from."""
 
     value: float = Field(gt=0, le=1e9)
-    source: str = Field(min_length=12, description="datasheet or benchmark, in words")
+    source: str = Field(
+        min_length=1, description="a datasheet, a benchmark, a measurement, or `assumed`"
+    )
     estimate: bool = Field(default=False, description="derived or guessed, not published as it is")
 
 
@@ -36,7 +38,7 @@ class Operators(Settings):
     float_kinds: list[str] = Field(
         description="ONNX operators that may stay in float and run on the host; no others"
     )
-    float_share: Figure = Field(description="of the multiply-accumulates, that may, at most")
+    float_share: SourcedFigure = Field(description="of the multiply-accumulates, that may, at most")
 
     @model_validator(mode="after")
     def _is_a_share(self) -> Operators:
@@ -48,14 +50,14 @@ class Operators(Settings):
 class HeatFigures(Settings):
     """A body with one temperature, heated by its losses and cooled by the air around it."""
 
-    ambient_c: Figure = Field(description="of the air, °C")
-    idle_w: Figure
-    busy_w: Figure
-    resistance_c_per_w: Figure = Field(description="from the chip to the air, °C a watt")
-    time_constant_s: Figure = Field(description="after which 63 % of a change has happened")
-    throttle_c: Figure = Field(description="it slows down from here on, °C")
-    recover_c: Figure = Field(description="and is fast again from here down, °C")
-    slow_down: Figure = Field(description="how many times slower it is meanwhile")
+    ambient_c: SourcedFigure = Field(description="of the air, °C")
+    idle_w: SourcedFigure
+    busy_w: SourcedFigure
+    resistance_c_per_w: SourcedFigure = Field(description="from the chip to the air, °C a watt")
+    time_constant_s: SourcedFigure = Field(description="after which 63 % of a change has happened")
+    throttle_c: SourcedFigure = Field(description="it slows down from here on, °C")
+    recover_c: SourcedFigure = Field(description="and is fast again from here down, °C")
+    slow_down: SourcedFigure = Field(description="how many times slower it is meanwhile")
 
     @model_validator(mode="after")
     def _in_order(self) -> HeatFigures:
@@ -71,7 +73,7 @@ class HeatFigures(Settings):
 class Driver(Settings):
     """How the device's driver behaves when it is reset."""
 
-    reset_s: Figure = Field(description="seconds without inference")
+    reset_s: SourcedFigure = Field(description="seconds without inference")
     error: str = Field(min_length=12, description="what the real runtime raises meanwhile")
 
 
@@ -81,10 +83,14 @@ class DeviceProfile(Settings):
     name: str = Field(pattern=f"^{NAME.pattern}$")
     about: str
     backend: Backend = Backend()
-    overhead_ms: Figure = Field(description="of each inference, whatever the model")
-    int8_gmacs: Figure = Field(description="thousand million multiply-accumulates a second, int8")
-    float_gmacs: Figure = Field(description="the same in float32; on the host where there is one")
-    memory_mb: Figure = Field(description="for weights and the largest layer, 10⁶ B")
+    overhead_ms: SourcedFigure = Field(description="of each inference, whatever the model")
+    int8_gmacs: SourcedFigure = Field(
+        description="thousand million multiply-accumulates a second, int8"
+    )
+    float_gmacs: SourcedFigure = Field(
+        description="the same in float32; on the host where there is one"
+    )
+    memory_mb: SourcedFigure = Field(description="for weights and the largest layer, 10⁶ B")
     operators: Operators | None = Field(default=None, description="none: everything runs")
     heat: HeatFigures
     driver: Driver

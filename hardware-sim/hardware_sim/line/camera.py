@@ -7,7 +7,6 @@ monotonic clock: the times need no translation, and mean nothing over a network.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from pydantic import Field
 from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
 from edge.camera.grabber import BACKOFF_S
 from hardware_sim.line.messages import (
-    CommandRefused,
     Ended,
     FromLine,
     Hello,
@@ -28,9 +26,8 @@ from hardware_sim.line.messages import (
     Picture,
     WatchCamera,
     from_line,
-    receive,
-    send,
 )
+from hardware_sim.processes.unix_socket import RequestRefused, connect, hang_up, receive, send
 from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError, WireError
@@ -91,8 +88,7 @@ class LineCamera:
         stream = self._stream
         if stream is not None:
             # Wakes the thread that waits for the next part.
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
+            hang_up(stream)
 
     def _watch(self, stream: socket.socket, deadline_s: float) -> Iterator[CameraEvent]:
         """Parts of one connection, until the line ends. Raises CameraError where it is lost."""
@@ -154,13 +150,10 @@ class LineCamera:
             self._state = CameraState("live")
 
     def _watching(self) -> socket.socket:
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        stream.settimeout(SILENT_S)
         try:
-            stream.connect(str(self._path))
+            stream = connect(self._path, SILENT_S)
             send(stream, WatchCamera())
         except OSError as error:
-            stream.close()
             raise CameraError(
                 f"no line answers at {self._path} ({error.strerror or error})", fix=_START
             ) from error
@@ -179,7 +172,7 @@ class LineCamera:
             ) from error
         if heard is None:
             raise CameraError(f"the line at {self._path} is gone", fix=_START)
-        if isinstance(heard[0], CommandRefused):
+        if isinstance(heard[0], RequestRefused):
             raise CameraError(heard[0].message, fix=heard[0].fix)
         return heard
 

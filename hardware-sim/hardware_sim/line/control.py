@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
-from typing import Self
 
 from hardware_sim.camera.faults import Effect
 from hardware_sim.line.messages import (
@@ -13,43 +11,25 @@ from hardware_sim.line.messages import (
     ChangeSpeed,
     ClearEffect,
     CommandDone,
-    CommandRefused,
-    FromLine,
     LineState,
     SetEffect,
     StateQuery,
     ToLine,
     from_line,
-    receive,
-    send,
 )
+from hardware_sim.processes.unix_socket import SocketClient
 from shared.contracts import Verdict
-from shared.errors import ProcessError, SettingsError, WireError
-
-TIMEOUT_S = 5.0
 
 
 class LineControl:
-    """One connection; each call waits for the line's answer.
+    """Each call waits for the line's answer.
 
     Raises ProcessError where the line is away or silent, SettingsError for what it refuses.
     """
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        self._path = path
-        self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._stream.settimeout(timeout_s)
-        try:
-            self._stream.connect(str(path))
-        except OSError as error:
-            self._stream.close()
-            raise self._away(error) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __init__(self, path: Path) -> None:
+        fix = "check that `splitsight sim line --socket` runs with this path"
+        self._client = SocketClient(path, from_line, server="the line", fix=fix)
 
     def set(self, effect: Effect) -> None:
         """Switch an effect on, or change the one of its kind."""
@@ -73,33 +53,7 @@ class LineControl:
 
     def state(self) -> LineState:
         """How the line is, with its truth table so far."""
-        answer = self._ask(StateQuery())
-        if not isinstance(answer, LineState):
-            raise self._away(f"it answered with {type(answer).__name__}")
-        return answer
-
-    def close(self) -> None:
-        self._stream.close()
+        return self._client.ask(StateQuery(), LineState)
 
     def _do(self, message: ToLine) -> None:
-        answer = self._ask(message)
-        if not isinstance(answer, CommandDone):
-            raise self._away(f"it answered with {type(answer).__name__}")
-
-    def _ask(self, message: ToLine) -> FromLine:
-        try:
-            send(self._stream, message)
-            heard = receive(self._stream, from_line)
-        except (OSError, WireError) as error:
-            raise self._away(error) from error
-        if heard is None:
-            raise self._away("it has ended")
-        if isinstance(heard[0], CommandRefused):
-            raise SettingsError(heard[0].message, fix=heard[0].fix)
-        return heard[0]
-
-    def _away(self, why: object) -> ProcessError:
-        return ProcessError(
-            f"the line at {self._path} does not answer ({why})",
-            fix="check that `splitsight sim line --socket` runs with this path",
-        )
+        self._client.ask(message, CommandDone)

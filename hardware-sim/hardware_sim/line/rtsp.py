@@ -21,6 +21,7 @@ import numpy as np
 from hardware_sim.camera.faults import Shot
 from hardware_sim.camera.optics import Pixels
 from hardware_sim.line.line import Sight, SimulatedLine
+from hardware_sim.processes.unix_socket import hang_up
 from shared.clock import Clock
 from shared.log import get_logger
 from shared.loopback import bind
@@ -82,7 +83,7 @@ class RtspServer:
         self._ended.set()
         for stream in (self._listener, *self._peers):
             if stream is not None:
-                _hang_up(stream)
+                hang_up(stream)
         if self._listener is not None:
             self._listener.close()
 
@@ -189,7 +190,7 @@ class RtspServer:
                 due = max(due + 1 / FPS, self._clock.monotonic())
                 self._ended.wait(due - self._clock.monotonic())
         # A camera that is gone ends its stream; nobody is there to say so to a player that is.
-        _hang_up(stream)
+        hang_up(stream)
 
     @property
     def _is_gone(self) -> bool:
@@ -260,11 +261,6 @@ def _colour(pixels: Pixels) -> Pixels:
     if pixels.ndim == 3:
         return pixels
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
-
-
-def _hang_up(stream: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        stream.shutdown(socket.SHUT_RDWR)
 
 
 _OK = "200 OK"

@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hardware_sim.camera.faults import Shot, parse_effect
@@ -21,7 +22,6 @@ from hardware_sim.line.messages import (
     ChangeSpeed,
     ClearEffect,
     CommandDone,
-    CommandRefused,
     Ended,
     FromLine,
     Hello,
@@ -32,21 +32,15 @@ from hardware_sim.line.messages import (
     StateQuery,
     ToLine,
     WatchCamera,
-    receive,
-    send,
     to_line,
 )
+from hardware_sim.processes.unix_socket import SocketServer, hang_up, send
 from shared.clock import Clock
-from shared.errors import ProcessError, SplitsightError, WireError
-from shared.log import get_logger
-
-log = get_logger("line")
 
 UNREAD = 8
 """Frames kept for a box that does not read; then the oldest goes, as in a camera's buffer."""
 SEND_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
-MAX_PATH = 100
 Note = tuple[FromLine, bytes]
 
 
@@ -73,8 +67,7 @@ class Watcher:
 
     def hang_up(self) -> None:
         """The box notices at once."""
-        with contextlib.suppress(OSError):
-            self._stream.shutdown(socket.SHUT_RDWR)
+        hang_up(self._stream)
 
     def next(self) -> Note:
         """The next note; a beat where there is none for a while."""
@@ -96,14 +89,15 @@ class LineServer:
         self._watchers: list[Watcher] = []
         self._unread = 0
         self._ended = False
-        self._listener: socket.socket | None = None
+        self._server: SocketServer[ToLine] | None = None
         self._lock = threading.Lock()
 
     def start(self, line: SimulatedLine) -> None:
         """Listen. Raises ProcessError where the socket can't be had."""
         self._line = line
-        self._listener = _listening(self._path)
-        threading.Thread(target=self._accept, name="line-socket", daemon=True).start()
+        self._server = SocketServer(
+            self._path, to_line, partial(self._answer, line), setting="--socket"
+        )
 
     def stop(self) -> None:
         """Tell the boxes that it is over, and close. May be called twice."""
@@ -113,13 +107,8 @@ class LineServer:
             watcher.offer((Ended(), b""))
         for watcher in watchers:
             watcher.thread.join(STOP_TIMEOUT_S)
-        if self._listener is not None:
-            # Closing alone would leave a thread that waits in accept() where it is.
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
-            self._path.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
 
     def deliver(self, sight: Sight, shots: Sequence[Shot]) -> None:
         """Hand a part's shots to every box that watches."""
@@ -147,32 +136,9 @@ class LineServer:
             notes.append((header, shot.pixels.tobytes()))
         return notes
 
-    def _accept(self) -> None:
-        listener = self._listener
-        while listener is not None and not self._ended:
-            try:
-                stream, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(
-                target=self._serve, args=(stream,), name="line-peer", daemon=True
-            ).start()
-
-    def _serve(self, stream: socket.socket) -> None:
-        with stream, contextlib.suppress(OSError):
-            try:
-                while (heard := receive(stream, to_line)) is not None:
-                    if isinstance(heard[0], WatchCamera):
-                        stream.settimeout(SEND_TIMEOUT_S)
-                        self._feed(stream)
-                        return
-                    send(stream, self._answer(heard[0]))
-            except WireError as error:
-                log.warning("line_peer_refused", error=str(error))
-                send(stream, CommandRefused(error.message, error.fix))
-
     def _feed(self, stream: socket.socket) -> None:
         """Send parts to a box until it or the line goes."""
+        stream.settimeout(SEND_TIMEOUT_S)
         if self._is_dark:
             return
         watcher = Watcher(stream)
@@ -194,16 +160,11 @@ class LineServer:
                 if watcher in self._watchers:
                     self._watchers.remove(watcher)
 
-    def _answer(self, asked: ToLine) -> FromLine:
-        if self._line is None:
-            return CommandRefused("the line has not started", "wait until it has")
-        try:
-            return self._do(asked, self._line)
-        except SplitsightError as error:
-            return CommandRefused(error.message, error.fix)
-
-    def _do(self, asked: ToLine, line: SimulatedLine) -> FromLine:
+    def _answer(self, line: SimulatedLine, asked: ToLine, stream: socket.socket) -> FromLine | None:
         match asked:
+            case WatchCamera():
+                self._feed(stream)
+                return None
             case SetEffect(effect):
                 line.faults.set(parse_effect(effect), self._clock.monotonic())
                 if self._is_dark:
@@ -220,8 +181,6 @@ class LineServer:
                 line.tell(Command(part, verdict, now, now + in_ms / 1000))
             case StateQuery():
                 return self._state(line)
-            case WatchCamera():
-                raise AssertionError("a camera is fed, not answered")
         return CommandDone()
 
     def _state(self, line: SimulatedLine) -> LineState:
@@ -254,38 +213,3 @@ class LineServer:
         with self._lock:
             taken, self._watchers = self._watchers, []
         return taken
-
-
-def _listening(path: Path) -> socket.socket:
-    if len(str(path).encode()) > MAX_PATH:
-        raise ProcessError(
-            f"the socket's path has {len(str(path).encode())} B, the system takes {MAX_PATH}",
-            fix="give --socket a shorter path",
-        )
-    if path.is_socket() and _answers(path):
-        raise ProcessError(
-            f"another line already serves {path}", fix="end it, or give another --socket"
-        )
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.is_socket():
-            path.unlink()  # left behind by a line that was killed
-        listener.bind(str(path))
-        listener.listen(16)
-    except OSError as error:
-        listener.close()
-        raise ProcessError(
-            f"the socket {path} can't be made ({error.strerror or error})",
-            fix="give --socket a path in a folder that is there and can be written",
-        ) from error
-    return listener
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True

@@ -64,8 +64,7 @@ def _(_fault: CloudFault, plant: Plant) -> list[Undo]:
 def _(fault: CameraFault, plant: Plant) -> list[Undo]:
     aimed = plant.aimed(fault.device)
     for station in aimed:
-        with station.knobs() as knobs:
-            knobs.set(fault.effect)
+        station.line_control.set(fault.effect)
     return [partial(_clear, station, fault.effect.kind) for station in aimed]
 
 
@@ -96,21 +95,18 @@ def _(fault: AmbientFault, plant: Plant) -> list[Undo]:
 @befall.register
 def _(fault: BurstFault, plant: Plant) -> list[Undo]:
     for station in plant.aimed(fault.device):
-        with station.knobs() as knobs:
-            knobs.burst(fault.parts, fault.rate)
+        station.line_control.burst(fault.parts, fault.rate)
     return []
 
 
 @befall.register
 def _(fault: SpeedFault, plant: Plant) -> list[Undo]:
     for station in plant.aimed(fault.device):
-        with station.knobs() as knobs:
-            knobs.change_speed(fault.speed)
+        station.line_control.change_speed(fault.speed)
     return []
 
 
 def _clear(station: DeviceStation, kind: str) -> None:
     # A line that has seen its last part off has no knobs any more.
     if station.line.running:
-        with station.knobs() as knobs:
-            knobs.clear(kind)
+        station.line_control.clear(kind)

@@ -136,8 +136,8 @@ class Plant:
         for station in self.stations:
             while True:
                 try:
-                    with station.knobs():
-                        break
+                    station.line_control.state()
+                    break
                 except ProcessError:
                     self.tend()
                     left -= POLL_S

@@ -185,9 +185,8 @@ class Run:
         until = self._clock.monotonic() + COME_UP_S
         for station in self._plant.stations:
             while not self._stop.given:
-                with station.knobs() as knobs:
-                    if knobs.state().cameras:
-                        break
+                if station.line_control.state().cameras:
+                    break
                 self._plant.tend()
                 if self._clock.monotonic() > until:
                     raise ProcessError(

@@ -3,8 +3,6 @@ processes; the plug that feeds the box; and what the ejector saw."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +92,9 @@ class DeviceStation:
         self.box.wait()
         self.proxy.stop()
 
-    @contextlib.contextmanager
-    def knobs(self) -> Iterator[LineControl]:
-        """The line's knobs. Raises ProcessError where it is away."""
-        with LineControl(self._line_socket) as control:
-            yield control
+    @property
+    def line_control(self) -> LineControl:
+        return LineControl(self._line_socket)
 
     @property
     def compute(self) -> ComputeRemote:

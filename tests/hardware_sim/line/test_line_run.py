@@ -166,9 +166,9 @@ def test_a_line_answers_controls_and_ends_cleanly_when_asked(
         if socket.exists() or process.poll() is not None:
             break
         pause.wait(0.05)
-    with LineControl(socket) as control:
-        control.burst(2)
-        assert control.state().burst == 2
+    control = LineControl(socket)
+    control.burst(2)
+    assert control.state().burst == 2
     os.kill(process.pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0

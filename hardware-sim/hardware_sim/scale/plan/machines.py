@@ -7,17 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from hardware_sim.compute.profiles import SourcedFigure
 from shared.settings import Settings, load_settings
 
 SHIPPED = Path(__file__).with_name("machines.yaml")
 TailKind = Literal["cpu", "gpu"]
-
-
-class SourcedFigure(Settings):
-    """A number and where it comes from."""
-
-    value: float = Field(gt=0)
-    source: str = Field(min_length=1, description="a measurement, a page, or `assumed`")
 
 
 class MachineType(Settings):
