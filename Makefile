@@ -46,9 +46,10 @@ SCENARIOS := hardware-sim/hardware_sim/scenarios
 scenarios: $(VENV)/.dev system ## every shipped scenario, one after the other (about 12 minutes)
 	@for file in $(SCENARIOS)/*.yaml; do $(BIN)/splitsight sim run $$file || exit 1; done
 
-soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, thousands of crash states
+soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, a minute's watch, thousands of crash states
 	$(BIN)/splitsight sim run $(SCENARIOS)/soak/network-cut-10.yaml
 	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/power/test_blocks_journal.py
+	SPLITSIGHT_WATCH_S=60 $(BIN)/python -m pytest -q tests/system/test_silence.py
 	SPLITSIGHT_CRASH_SAMPLES=14000 $(BIN)/python -m pytest -q tests/fleet/flash/test_crash_states.py
 
 docs: $(VENV)/.dev ## regenerate docs/reference
@@ -86,6 +87,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 system:
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || $(MAKE) -s apt NAME=mosquitto
 	@command -v chromium >/dev/null || $(MAKE) -s apt NAME=chromium
+	@[ -x /usr/sbin/ip ] || [ -x /sbin/ip ] || $(MAKE) -s apt NAME=iproute2
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) -s apt NAME=postgresql
 	@[ -x /usr/bin/bmaptool ] && [ -x /usr/bin/mcopy ] && [ -x /usr/sbin/mkfs.vfat ] && \
 		[ -x /usr/sbin/sgdisk ] && [ -x /usr/bin/mksquashfs ] && [ -x /usr/bin/busybox ] || \

@@ -61,6 +61,10 @@ def build(
         Path | None,
         typer.Option(help="Keep the root file system too: `fleet release add --image` takes it."),
     ] = None,
+    time_server: Annotated[
+        list[str] | None,
+        typer.Option(help="Of your plant, where DHCP names none; may be given often."),
+    ] = None,
     format_: Output = "text",
 ) -> None:
     """Build a bootable image: Debian, the agent, two root slots."""
@@ -68,7 +72,8 @@ def build(
     chosen = profile_named(profile)
     if bundle is not None and not bundle.exists():
         raise SettingsError(f"{bundle} is not there", fix="check --bundle")
-    order = Order(chosen, out_file, bundle, cache.expanduser(), root)
+    servers = tuple(time_server or ())
+    order = Order(chosen, out_file, bundle, cache.expanduser(), root, servers)
     manifest = build_image(order, load_or_make_key(key))
     took_s = time.monotonic() - began
     if format_ == "json":

@@ -61,6 +61,7 @@ class Order:
     bundle  the model that devices start with; None: each site's own
     cache   where what is built once is kept
     root    where the root file system goes too, for a release of it; None: nowhere
+    time_servers   that a device asks beside those that DHCP names
     """
 
     profile: MachineProfile
@@ -68,6 +69,7 @@ class Order:
     bundle: Path | None
     cache: Path
     root: Path | None = None
+    time_servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,13 @@ def _tree(order: Order, base: Path, work: Path) -> Path:
     told = {"version": installed_version("splitsight"), "profile": order.profile.name}
     path = work / "root.tar"
     shutil.copyfile(base, path)
-    write_tree(path, [packages, own], version=msgspec.json.encode(told), bundle=order.bundle)
+    write_tree(
+        path,
+        [packages, own],
+        version=msgspec.json.encode(told),
+        bundle=order.bundle,
+        time_servers=order.time_servers,
+    )
     return path
 
 

@@ -12,6 +12,7 @@ from fleet.flash.debian import FILES
 
 BUNDLE_PLACE = "usr/share/splitsight/bundle"
 VERSION_PLACE = "usr/share/splitsight/image.json"
+TIME_PLACE = "etc/systemd/timesyncd.conf.d/splitsight.conf"
 LINKS = {
     "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
     "etc/systemd/system/multi-user.target.wants/splitsight.service": "../splitsight.service",
@@ -63,12 +64,18 @@ class TreeWriter:
 
 
 def write_tree(
-    path: Path, packages: Iterable[Path], *, version: bytes, bundle: Path | None
+    path: Path,
+    packages: Iterable[Path],
+    *,
+    version: bytes,
+    bundle: Path | None,
+    time_servers: Iterable[str] = (),
 ) -> None:
     """Add the agent to a tar of Debian.
 
-    packages   folders of Python packages; version: what the image says of itself
-    bundle     the model that a device starts with, a folder or a zip
+    packages       folders of Python packages; version: what the image says of itself
+    bundle         the model that a device starts with, a folder or a zip
+    time_servers   asked beside those that DHCP names; Debian's own pool never is
     """
     tree = TreeWriter(path)
     try:
@@ -79,6 +86,8 @@ def write_tree(
             tree.link(PurePosixPath(place), target)
         tree.folder(PurePosixPath("data"))
         tree.file(PurePosixPath(VERSION_PLACE), version)
+        time = f"[Time]\nNTP={' '.join(time_servers)}\nFallbackNTP=\n"
+        tree.file(PurePosixPath(TIME_PLACE), time.encode())
         if bundle is not None and bundle.is_dir():
             tree.tree(bundle, PurePosixPath(BUNDLE_PLACE))
         elif bundle is not None:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.errors import MissingExtra, SettingsError
+from shared.quiet import keep_fonts_aside
 
 
 def prepare_report(folder: Path, extra: str) -> None:
@@ -16,6 +17,7 @@ def prepare_report(folder: Path, extra: str) -> None:
     """
     if find_spec("matplotlib") is None:
         raise MissingExtra(extra, ImportError(name="matplotlib"))
+    keep_fonts_aside()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -29,7 +29,6 @@ from fleet.rounds.superlink import RESULT, write_app
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.errors import ProcessError
 from shared.federation.base_network import BaseNetwork
-from shared.federation.flower_telemetry import keep_flower_quiet
 from shared.loopback import free_port
 from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
@@ -42,7 +41,6 @@ PLANTS = ("north", "south")
 
 def measure(_bundle: Path, folder: Path) -> list[dict[str, object]]:
     """Two rounds of FedAvg among two nodes."""
-    keep_flower_quiet()
     torch.manual_seed(0)
     export_base(SplitNet(Architecture(height=64, width=64), pretrained=False), folder / "base.npz")
     _pictures(folder)

@@ -13,7 +13,7 @@ from fleet.flash.machine import KINDS, has_kvm
 from fleet.flash.manifest import sha256_of
 from fleet.flash.profiles import profile_named
 from fleet.flash.tools import find_tool, run_tool
-from fleet.flash.tree import TreeWriter
+from fleet.flash.tree import TIME_PLACE, TreeWriter, write_tree
 from shared.errors import ImageError, SettingsError
 from tests.fleet.flash.conftest import require_tools
 from tests.support.commands import splitsight
@@ -100,3 +100,16 @@ def test_kvm_counts_only_where_the_processor_has_it_too(
     cpu_info.write_text(f"flags : {flags}\n", encoding="utf-8")
     assert has_kvm(KINDS["x86-64"], kvm, cpu_info) is works
     assert not has_kvm(KINDS["x86-64"], tmp_path / "none", cpu_info)
+
+
+def test_a_device_asks_the_plants_own_servers_for_the_time_and_never_debians(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "root.tar"
+    tarfile.open(path, "w").close()
+    servers = ["10.0.0.1", "time.plant"]
+    write_tree(path, [], version=b"{}", bundle=None, time_servers=servers)
+    with tarfile.open(path) as tar:
+        content = tar.extractfile(f"./{TIME_PLACE}")
+        assert content is not None
+        assert content.read() == b"[Time]\nNTP=10.0.0.1 time.plant\nFallbackNTP=\n"
