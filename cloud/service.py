@@ -138,6 +138,7 @@ class CloudService:
         self._judge.start()
         closing.callback(self._judge.stop)
         self._intake.start()
+        self._labels.listen()
         self._labels.start()
         closing.callback(self._labels.stop)
         for service in self._services:

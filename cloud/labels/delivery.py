@@ -68,9 +68,13 @@ class LabelDelivery:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
 
-    def start(self) -> None:
+    def listen(self) -> None:
+        """Subscribe."""
         self._transport.subscribe(everyone("labelled"), self._answered)
         self._transport.subscribe(everyone("state"), self._state_changed)
+
+    def start(self) -> None:
+        """Send whatever is due, on a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from edge.configuration.settings import settings_model
 from edge.updates.base import Unreachable, Vitals
+from edge.updates.disk import DurableFiles
 from edge.updates.fakes import MemoryDisk
 from edge.updates.hosts.remote_settings import (
     CHANGEABLE,
@@ -147,7 +148,7 @@ def test_wanted_settings_are_named_by_their_content() -> None:
 class Device:
     """An updater with its neighbours, on a broker in memory."""
 
-    def __init__(self, file: SettingsFile, disk: MemoryDisk | None = None) -> None:
+    def __init__(self, file: SettingsFile, disk: DurableFiles | None = None) -> None:
         self.bench = Bench(disk=disk or MemoryDisk())
         if disk is None:
             self.bench.install()
@@ -241,7 +242,7 @@ def test_what_was_wanted_is_known_after_a_start_without_a_broker(
 ) -> None:
     device.want(4)
     device.tick()
-    again = Device(file, device.disk)  # type: ignore[arg-type]
+    again = Device(file, device.disk)
     again.transport.lose()
     again.tick(60)
     assert again.bench.live == NEW

@@ -34,9 +34,7 @@ class PostRig:
         self.broker = MemoryBroker()
         self.cloud, self.device = self.broker.transport(), self.broker.transport()
         self.post = LabelDelivery(StoredLabels(self.database), self.cloud, self.clock)
-        # Its thread would race with the test.
-        self.post._thread.start = lambda: None  # type: ignore[method-assign]
-        self.post.start()
+        self.post.listen()
         self.cloud.start()
         self.device.start()
         self.got: list[LabelRow] = []
