@@ -56,7 +56,7 @@ docs: $(VENV)/.dev ## regenerate docs/reference
 	$(BIN)/python docs/generate.py
 
 bundle: $(VENV)/.dev ## train the shipped bundle again (about 40 minutes on 2 cores)
-	$(BIN)/splitsight cloud train --data elpv --out bundles/elpv --run runs/elpv --name elpv --version 1.2.0 \
+	$(BIN)/splitsight cloud train --data elpv --out bundles/elpv --run runs/elpv --name elpv --release-version 1.2.0 \
 		--epochs 18 --tail-epochs 2 --bottleneck-epochs 6 --bit-weight 0.005 --resume
 	$(BIN)/splitsight cloud certify --bundle bundles/elpv --data elpv --alpha 0.05 --system-alpha 0.35
 	$(BIN)/splitsight cloud leakage --bundle bundles/elpv --data elpv --epochs 6 --out runs/elpv

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import typer
+import signal
+import threading
 
-from cloud.evaluation.agreement_cli import parity
-from cloud.evaluation.certify_cli import certify
-from cloud.evaluation.evaluate_cli import evaluate
+from cloud.configuration.settings import load_cloud_settings
+from cloud.evaluation import cli as evaluation
 from cloud.leakage.cli import leakage
-from cloud.server import serve
+from cloud.service import CloudService
 from cloud.training import cli as training
-from cloud.training.base_cli import base
+from shared.command_options import ConfigOption, command_group
+from shared.log import get_logger
 
-app = typer.Typer(no_args_is_help=True, help="The cloud service, and the making of bundles.")
-
-
-@app.callback()
-def cloud() -> None:
-    """The cloud service, and the making of bundles."""
+log = get_logger("cloud")
+app = command_group("The cloud service, and the making of bundles.")
 
 
-app.command()(serve)
+@app.command()
+def serve(config: ConfigOption) -> None:
+    """Network: serve devices and people until SIGTERM or Ctrl-C."""
+    settings = load_cloud_settings(config)
+    wanted_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: wanted_stop.set())
+    with CloudService(settings):
+        wanted_stop.wait()
+        log.info("stopping")
+    log.info("stopped")
+
+
 app.command()(training.train)
-app.command()(evaluate)
-app.command()(certify)
+app.command()(evaluation.evaluate)
+app.command()(evaluation.certify)
 app.command()(leakage)
-app.command()(parity)
-app.command()(base)
+app.command()(evaluation.parity)
+app.command()(training.base)

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
-import typer
 
 from cloud.configuration.settings import json_schema as cloud_schema
 from cloud.evaluation.agreement import AgreementRow
-from cloud.evaluation.certify_cli import CertifyReport
+from cloud.evaluation.certification_report import CertifyReport
 from cloud.evaluation.scorecard import Evaluation
 from cloud.web.app import openapi
 from edge.benchmark import BenchRow
@@ -38,7 +36,7 @@ from shared import wire
 from shared.bundles.manifest import Manifest
 from shared.clock import SystemClock
 from shared.commands.doctor import DoctorRow
-from shared.commands.root import app
+from shared.commands.root import all_commands
 from shared.errors import exit_codes
 from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import CHANNELS, PREFIX
@@ -187,30 +185,16 @@ def _exit_codes() -> str:
 
 
 def _commands() -> str:
-    root = typer.main.get_command(app)
     lines = ["# Commands", "", "Each also answers `--help`.", ""]
-    for path, command in _walk(root, "splitsight", click.Context(root)):
-        lines += [f"## {path}", "", (command.help or "").strip(), ""]
+    for path, command in all_commands():
+        lines += [f"## splitsight {path}", "", (command.help or "").strip(), ""]
         described = [
             f"| `{'`, `'.join(p.opts)}` | {(getattr(p, 'help', '') or '').strip()} |"
             for p in command.params
-            if "--help" not in p.opts and not p.name.endswith("_completion")
         ]
         if described:
             lines += ["| option | meaning |", "|---|---|", *described, ""]
     return "\n".join(lines)
-
-
-def _walk(
-    command: click.Command, path: str, context: click.Context
-) -> Iterator[tuple[str, click.Command]]:
-    if not isinstance(command, click.Group):
-        yield path, command
-        return
-    for name in command.list_commands(context):
-        child = command.get_command(context, name)
-        if child is not None:
-            yield from _walk(child, f"{path} {name}", click.Context(child, parent=context))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,20 +22,25 @@ from edge.session import AgentSession
 from edge.updates.hosts.launcher import launched
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
-from shared.console import Format, out, print_json, print_table
+from shared.command_options import (
+    BundleOption,
+    ConfigOption,
+    FormatOption,
+    ThreadsOption,
+    command_group,
+)
+from shared.console import print_json, print_table, print_text
 from shared.errors import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="The agent in the camera box.")
+app = command_group("The agent in the camera box.")
 
 # Threads hand over after 0.5 ms instead of 5: inference must not wait for the journal's.
 SWITCH_S = 0.0005
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file of the box.")]
-
 
 @app.command()
-def run(config: Config) -> None:
-    """Inspect parts until the camera ends, or until SIGTERM or Ctrl-C."""
+def run(config: ConfigOption) -> None:
+    """Network: inspect parts until the camera ends, or until SIGTERM or Ctrl-C."""
     sys.setswitchinterval(SWITCH_S)
     session = AgentSession(config, SystemClock())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,8 +51,8 @@ def run(config: Config) -> None:
 
 
 @app.command()
-def start(config: Config) -> None:
-    """Run the application that is live, or on trial: what the system's service calls."""
+def start(config: ConfigOption) -> None:
+    """Network: run the application that is live, or on trial, as the system's service does."""
     settings = load_edge_settings(config)
     folder = settings.updates.folder if settings.updates else None
     command, environment = launched(folder, config)
@@ -56,26 +60,23 @@ def start(config: Config) -> None:
 
 
 @app.command()
-def check(config: Config) -> None:
-    """Read the configuration, open the bundle, run its golden inputs, probe the camera."""
+def check(config: ConfigOption) -> None:
+    """Local: read the configuration, open the bundle, run its golden inputs, probe the camera."""
     settings = load_edge_settings(config)
     bundle = Bundle.open(settings.bundle)
     chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
     open_actuator(settings.actuator, SystemClock())
     open_camera(settings.camera, SystemClock()).probe()
     manifest = bundle.manifest
-    out.print(
+    print_text(
         f"{config} is good: {manifest.name} {manifest.version} on {chosen.runtime.name} "
         f"({chosen.reason}); the camera answers",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
 
 
 @app.command()
-def enrol(config: Config) -> None:
-    """Get a certificate for the claim, or renew the one that is there. `run` does so by itself."""
+def enrol(config: ConfigOption) -> None:
+    """Network: get a certificate for the claim, or renew the one that is there, as `run` does."""
     settings = load_edge_settings(config)
     if settings.identity is None:
         raise SettingsError(
@@ -89,26 +90,23 @@ def enrol(config: Config) -> None:
     if held is not None:
         office.check(held)
         what = "got a certificate" if gained else "has its certificate"
-        out.print(
+        print_text(
             f"{settings.device} {what}, valid until {utc_day(held.not_after)}: {held.path}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
         )
 
 
 @app.command()
 def bench(
-    bundle: Annotated[Path, typer.Option("--bundle", "-b", help="Folder or zip of a bundle.")],
-    output: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
-    seconds: Annotated[float, typer.Option(help="To measure each backend.", min=0.01)] = 2.0,
-    threads: Annotated[int, typer.Option(help="0 lets the backend choose.", min=0)] = 1,
+    bundle: BundleOption,
+    seconds: Annotated[float, typer.Option(min=0.01, help="To measure; each backend.")] = 2.0,
+    threads: ThreadsOption = 1,
+    format_: FormatOption = "text",
 ) -> None:
-    """Measure every backend on this machine, and name the one to use."""
+    """Local: measure every backend on this machine, and name the one to use."""
     opened = Bundle.open(bundle)
     found = run_bench(opened, seconds=seconds, threads=threads, clock=SystemClock())
     rows: list[dict[str, object]] = [dataclasses.asdict(row) for row in found]
-    if output == "json":
+    if format_ == "json":
         print_json(rows)
     else:
         print_table(f"The head of {opened.manifest.name} on this machine", rows)

@@ -40,6 +40,11 @@ def print_json(report: object) -> None:
     )
 
 
+def print_text(text: str) -> None:
+    """A line on standard output as it is: neither coloured, nor marked up, nor broken."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Rows of equal keys as a table."""
     table = Table(title=title, title_justify="left")

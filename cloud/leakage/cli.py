@@ -9,8 +9,17 @@ import typer
 
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.leakage import Leakage, Reconstruction, describe
-from shared.console import Format, err, out, print_json, print_table
-from shared.errors import BundleError, MissingExtra, SettingsError
+from shared.command_options import (
+    BundleOption,
+    DataOption,
+    FormatOption,
+    RuntimeOption,
+    SeedOption,
+    ThreadsOption,
+    needs_extra,
+)
+from shared.console import err, out, print_json, print_table
+from shared.errors import BundleError, SettingsError
 
 if TYPE_CHECKING:
     from cloud.datasets.dataset import Sample
@@ -20,47 +29,39 @@ SHEET = "leakage.png"
 
 
 def leakage(
-    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle; it notes the figures.")],
-    data: Annotated[
-        str, typer.Option("--data", help="A folder, a CSV manifest, or `elpv`.", show_default=False)
-    ],
-    epochs: Annotated[int, typer.Option(min=1, max=1000, help="That the inverter learns.")] = 40,
-    out_: Annotated[
-        Path | None,
-        typer.Option("--out", help=f"A folder for {SHEET}: pictures beside reconstructions."),
+    bundle: BundleOption,
+    data: DataOption,
+    epochs: Annotated[int, typer.Option(min=1, max=1000, help="Epochs; of the inverter.")] = 40,
+    target: Annotated[
+        Path | None, typer.Option("--out", help=f"Where to write; a folder for {SHEET}.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="Of the heads: auto, openvino, onnx.")] = "auto",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the inverter, and of the division as in training.")
-    ] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
-    format_: Annotated[Format, typer.Option("--format", help="For people or for programs.")] = (
-        "text"
-    ),
+    runtime: RuntimeOption = "auto",
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 0,
+    format_: FormatOption = "text",
 ) -> None:
-    """Make pictures again from what is sent, and say how well that works.
+    """Local: make pictures again from what is sent, and say how well that works.
 
     Trains an inverter on all training pictures, inverts the test split at several coarsenesses,
-    and lets the bundle's own float head look for defects in what came out.
+    lets the bundle's own float head look for defects in what came out, and notes the figures in the
+    bundle. --out gets pictures beside reconstructions. --seed must be that of the training.
     """
-    try:
+    with needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
         from cloud.leakage.inverter import Fit  # noqa: PLC0415
         from cloud.leakage.leakage import measure_leakage  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtra("train", error) from error
     from cloud.datasets.readers import read  # noqa: PLC0415
 
     if threads:
         torch.set_num_threads(threads)
     opened, dataset = Bundle.open(bundle), read(data, seed=seed)
-    if out_ is not None:
-        _make_folder(out_)
+    if target is not None:
+        _make_folder(target)
     inverted = measure_leakage(opened, dataset, Fit(epochs, seed=seed), runtime, threads)
     amended = note(bundle, inverted.leakage)
-    if out_ is not None:
-        _save_sheet(out_ / SHEET, inverted, dataset.of("test").samples)
+    if target is not None:
+        _save_sheet(target / SHEET, inverted, dataset.of("test").samples)
     if format_ == "json":
         print_json({"bundle": amended.id, **inverted.leakage.model_dump(mode="json")})
         return

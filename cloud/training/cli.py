@@ -1,4 +1,4 @@
-"""`splitsight cloud train`."""
+"""`splitsight cloud train|base`: a network from pictures, and what federated rounds start from."""
 
 from __future__ import annotations
 
@@ -9,38 +9,46 @@ from typing import Annotated
 import typer
 
 from shared.bundles.manifest import NAME, VERSION
-from shared.console import Format, err, out
-from shared.errors import MissingExtra, SettingsError
-
-DataOption = Annotated[
-    str,
-    typer.Option("--data", help="A folder, a CSV manifest, or `elpv`.", show_default=False),
-]
-FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
+from shared.command_options import (
+    DataOption,
+    FormatOption,
+    SeedOption,
+    ThreadsOption,
+    needs_extra,
+)
+from shared.console import err, out, print_json
+from shared.errors import SettingsError
 
 
 def train(
     data: DataOption,
-    out_: Annotated[Path, typer.Option("--out", help="The bundle: a folder, or FILE.zip.")],
+    target: Annotated[Path, typer.Option("--out", help="Where to write; a folder, or FILE.zip.")],
     run: Annotated[
-        Path | None, typer.Option(help="Where checkpoints and curves go [default: OUT.run].")
+        Path | None, typer.Option(help="Folder of a training; OUT.run unless given.")
     ] = None,
-    name: Annotated[str, typer.Option(help="The bundle's name [default: the data's].")] = "",
-    version: Annotated[str, typer.Option(help="The bundle's version, say 1.2.0.")] = "1.0.0",
+    name: Annotated[str, typer.Option(help="Name of what is made; the data's unless given.")] = "",
+    version: Annotated[
+        str, typer.Option("--release-version", help="Version of what is made, say 1.2.0.")
+    ] = "1.0.0",
     epochs: Annotated[
-        int, typer.Option(min=1, max=1000, help="Of the first stage, head and tail together.")
+        int,
+        typer.Option(min=1, max=1000, help="Epochs; of the first stage, head and tail together."),
     ] = 14,
     tail_epochs: Annotated[
-        int, typer.Option(min=0, max=1000, help="Of the second, the tail behind the finished head.")
+        int,
+        typer.Option(min=0, max=1000, help="Epochs of the second stage: the tail behind the head."),
     ] = 3,
     bottleneck_epochs: Annotated[
-        int, typer.Option(min=1, max=1000, help="Of the third, what is sent to the cloud.")
+        int,
+        typer.Option(min=1, max=1000, help="Epochs of the third stage: what is sent to the cloud."),
     ] = 8,
     patience: Annotated[
         int, typer.Option(min=0, help="Stop the first stage after so many epochs without gain.")
     ] = 0,
-    batch: Annotated[int, typer.Option(min=2, max=512)] = 8,
-    rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the new layers.")] = 4e-3,
+    batch: Annotated[int, typer.Option(min=2, max=512, help="Pictures of a training step.")] = 8,
+    rate: Annotated[
+        float, typer.Option("--learning-rate", min=1e-6, max=1.0, help="Of the new layers.")
+    ] = 4e-3,
     bit_weight: Annotated[
         float, typer.Option(min=0.0, help="What a bit costs: higher sends less, sees less.")
     ] = 0.008,
@@ -64,23 +72,21 @@ def train(
     height: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
     width: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
     colour: Annotated[bool, typer.Option("--colour", help="Three channels, not grey.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     start_from: Annotated[
         Path | None, typer.Option(help="The run folder of an earlier training to refine.")
     ] = None,
 ) -> None:
-    """Train the split network on your pictures and write a bundle."""
+    """Local: train the split network on your pictures and write a bundle."""
     if good_only and (teacher or start_from):
         raise SettingsError(
             "--good-only can't follow or refine another training, which may have seen defects",
             fix="leave out --teacher and --start-from",
         )
-    try:
+    with needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
-    except ImportError as error:
-        raise MissingExtra("train", error) from error
 
     from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.training.assembly import assemble  # noqa: PLC0415
@@ -95,7 +101,7 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    folder = run or out_.with_name(out_.name + ".run")
+    folder = run or target.with_name(target.name + ".run")
     if (folder / "checkpoint.pt").exists() and not resume:
         raise SettingsError(
             f"{folder} holds a checkpoint of an earlier training",
@@ -137,13 +143,31 @@ def train(
     net = trainer.fit()
     (folder / PIXEL_MODEL).write_bytes(export_pixels(trainer.averaged))
     finish = assemble_good_only if good_only else assemble
-    bundle = finish(net, dataset, trainer, out_, name=name, version=version)
+    bundle = finish(net, dataset, trainer, target, name=name, version=version)
     write_record(folder, trainer, dataset, bundle)
     write_splits(folder, dataset)
     out.print(
-        f"{out_} ({bundle.size / 1e6:.1f} MB); look at it with: splitsight bundle show {out_}",
+        f"{target} ({bundle.size / 1e6:.1f} MB); look at it with: splitsight bundle show {target}",
         soft_wrap=True,
     )
+
+
+def base(
+    run: Annotated[Path, typer.Option(help="Folder of a training; a finished one.")],
+    target: Annotated[Path, typer.Option("--out", help="Where to write; say base.npz.")],
+    format_: FormatOption = "text",
+) -> None:
+    """Local: write a training's averaged network as the base of federated rounds."""
+    with needs_extra("train"):
+        from cloud.training.checkpoint import trained_net  # noqa: PLC0415
+        from shared.federation.base_network import BaseNetwork  # noqa: PLC0415
+        from shared.splitnet.base_network import export_base  # noqa: PLC0415
+    export_base(trained_net(run), target)
+    written = BaseNetwork.read(target)
+    if format_ == "json":
+        print_json({"file": str(target), "sha256": written.sha256})
+    else:
+        out.print(f"{target}: sha256 {written.sha256}", highlight=False, soft_wrap=True)
 
 
 def _check_release(name: str, version: str) -> None:
@@ -154,7 +178,9 @@ def _check_release(name: str, version: str) -> None:
             fix="give --name, 1 to 63 of letters, digits, `-`, `_` and `.`",
         )
     if not re.fullmatch(VERSION, version):
-        raise SettingsError(f"{version!r} is not a version", fix="give --version, say 1.2.0")
+        raise SettingsError(
+            f"{version!r} is not a version", fix="give --release-version, say 1.2.0"
+        )
 
 
 def _described(summary: dict[str, object]) -> str:

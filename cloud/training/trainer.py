@@ -236,7 +236,7 @@ class Trainer:
             value = float(loss.total.detach())
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"the loss is {value} in epoch {self.epoch + 1}", fix="lower --rate"
+                    f"the loss is {value} in epoch {self.epoch + 1}", fix="lower --learning-rate"
                 )
             self.optimiser.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]

@@ -21,24 +21,30 @@ from fleet.flash.meter import Bars, Lines, Meter
 from fleet.flash.profiles import profile_named
 from fleet.flash.site import site_files
 from shared.clock import SystemClock
-from shared.console import Format, err, out, print_json, print_table
+from shared.command_options import FormatOption, command_group
+from shared.console import Format, err, out, print_json, print_table, print_text
 from shared.errors import SettingsError
 
 PUBLIC_KEY = KEY.with_suffix(".pub")
 CACHE = Path("~/.cache/splitsight/image")
-image = typer.Typer(no_args_is_help=True, help="Disk images of whole devices.")
+image = command_group("Disk images of whole devices.")
 
-ImageFile = Annotated[Path, typer.Option("--image", help="That `fleet image build` made.")]
-PublicKey = Annotated[
+ImageOption = Annotated[Path, typer.Option("--image", help="That `fleet image build` made.")]
+PublicKeyOption = Annotated[
     Path, typer.Option(help="Of whoever built the image; the manifest must be signed with it.")
 ]
-Output = Annotated[Format, typer.Option("--format", help="For people or programs.")]
-Site = Annotated[Path | None, typer.Option(help="The configuration of the box (site.yaml).")]
-With = Annotated[
-    list[Path] | None,
-    typer.Option("--with", help="A file that the configuration names; may be given often."),
+SiteOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file of settings; of the box, site.yaml."),
 ]
-Claim = Annotated[
+DiskOption = Annotated[
+    Path | None, typer.Option("--disk", help="A whole disk, or a file; made where there is none.")
+]
+WithOption = Annotated[
+    list[Path] | None,
+    typer.Option("--with", help="A file that the configuration names; again for several."),
+]
+ClaimOption = Annotated[
     str | None, typer.Option(help="A token of `splitsight fleet claim`, for the first enrolment.")
 ]
 
@@ -50,24 +56,28 @@ def image_group() -> None:
 
 @image.command()
 def build(
-    out_file: Annotated[Path, typer.Option("--out", help="The image; .bmap and .json beside it.")],
+    out_file: Annotated[
+        Path, typer.Option("--out", help="Where to write; .bmap and .json beside it.")
+    ],
     profile: Annotated[str, typer.Option(help="x86-64 or arm64.")] = "x86-64",
     bundle: Annotated[
-        Path | None, typer.Option(help="The model that a device starts with: folder or zip.")
+        Path | None, typer.Option("--bundle", "-b", help="A bundle; that the device starts with.")
     ] = None,
-    key: Annotated[Path, typer.Option(help="Signs the manifest; made where there is none.")] = KEY,
+    key: Annotated[
+        Path, typer.Option("--image-key", help="Signs the manifest; made where there is none.")
+    ] = KEY,
     cache: Annotated[Path, typer.Option(help="Keeps what is built once.")] = CACHE,
     root: Annotated[
         Path | None,
-        typer.Option(help="Keep the root file system too: `fleet release add --image` takes it."),
+        typer.Option("--root-image", help="A root file system; kept, `release add` takes it."),
     ] = None,
     time_server: Annotated[
         list[str] | None,
-        typer.Option(help="Of your plant, where DHCP names none; may be given often."),
+        typer.Option(help="Of your plant, where DHCP names none; again for several."),
     ] = None,
-    format_: Output = "text",
+    format_: FormatOption = "text",
 ) -> None:
-    """Build a bootable image: Debian, the agent, two root slots."""
+    """Local: build a bootable image: Debian, the agent, two root slots."""
     began = time.monotonic()
     chosen = profile_named(profile)
     if bundle is not None and not bundle.exists():
@@ -80,28 +90,26 @@ def build(
         print_json({"manifest": manifest, "took_s": round(took_s, 1)})
         return
     sizes = ", ".join(f"{piece.label} {piece.size / 1e6:.0f} MB" for piece in manifest.pieces)
-    out.print(
+    print_text(
         f"{out_file}: {manifest.size / 1e6:.0f} MB in {took_s:.0f} s ({sizes})\n"
         f"signed with {key}; to flash elsewhere, copy {key.with_suffix('.pub').name} too",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
 
 
 def flash(
-    image_file: ImageFile,
-    device: Annotated[
-        Path | None, typer.Option(help="A whole disk, or a file. Without it, disks are listed.")
-    ] = None,
-    site: Site = None,
-    claim: Claim = None,
-    others: With = None,
-    public_key: PublicKey = PUBLIC_KEY,
+    image_file: ImageOption,
+    device: DiskOption = None,
+    site: SiteOption = None,
+    claim: ClaimOption = None,
+    others: WithOption = None,
+    public_key: PublicKeyOption = PUBLIC_KEY,
     force: Annotated[bool, typer.Option("--force", help="Take a very large disk too.")] = False,
-    format_: Output = "text",
+    format_: FormatOption = "text",
 ) -> None:
-    """Write an image to a card, read it back, and add the files of its site."""
+    """Local: write an image to a card, read it back, and add the files of its site.
+
+    Without --disk the disks of this machine are listed.
+    """
     opened = open_image(image_file, load_public_key(public_key))
     manifest = opened.manifest
     if device is None or not (device.exists() and device.is_file()):
@@ -113,7 +121,7 @@ def flash(
         return
     if site is None:
         raise SettingsError(
-            "--site is missing", fix="write site.yaml as docs/guides/first-device.md"
+            "--config is missing", fix="write site.yaml as docs/guides/first-device.md"
         )
     files = site_files(site, claim, others or [])
     if not device.exists() and not str(device).startswith("/dev/"):
@@ -135,20 +143,21 @@ def flash(
 
 
 def boot(
-    image_file: ImageFile,
-    site: Site = None,
-    claim: Claim = None,
-    others: With = None,
-    disk: Annotated[
-        Path | None, typer.Option(help="The machine's disk, kept; made where there is none.")
-    ] = None,
+    image_file: ImageOption,
+    site: SiteOption = None,
+    claim: ClaimOption = None,
+    others: WithOption = None,
+    disk: DiskOption = None,
     log: Annotated[Path, typer.Option(help="Gets the serial console.")] = Path("boot.log"),
     seconds: Annotated[
-        float, typer.Option(help="The power goes off after so long.", min=1)
+        float, typer.Option("--power-off-after", min=1, help="Seconds that the machine runs.")
     ] = 600.0,
-    public_key: PublicKey = PUBLIC_KEY,
+    public_key: PublicKeyOption = PUBLIC_KEY,
 ) -> None:
-    """Start an image in QEMU. The guest reaches this machine's services at 10.0.2.2."""
+    """Local: start an image in QEMU. The guest reaches this machine's services at 10.0.2.2.
+
+    The disk is kept where one is given.
+    """
     manifest = open_image(image_file, load_public_key(public_key)).manifest
     with tempfile.TemporaryDirectory() as folder:
         used = disk or Path(folder) / "disk.img"
@@ -158,7 +167,7 @@ def boot(
             used,
             log,
             profile=manifest.profile,
-            on_line=lambda line: out.print(line, highlight=False, markup=False, soft_wrap=True),
+            on_line=print_text,
         ) as machine:
             if not machine.wait(seconds):
                 err.print(f"{seconds:.0f} s are over: power off", highlight=False)
@@ -196,10 +205,7 @@ def _show(candidates: list[DiskCandidate], format_: Format) -> None:
 def _say_done(device: Path, manifest: ImageManifest, took_s: float, format_: Format) -> None:
     if format_ == "json":
         return
-    out.print(
+    print_text(
         f"{device} is ready: splitsight {manifest.version} for {manifest.profile}, written and "
         f"read back in {took_s:.0f} s; put it into the box and switch it on",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )

@@ -139,7 +139,7 @@ class Authority:
         except FileNotFoundError as error:
             raise IdentityError(
                 f"{folder} holds no authority ({Path(error.filename).name} is missing)",
-                fix=f"make one: splitsight fleet init --folder {folder} --name HOST",
+                fix=f"make one: splitsight fleet init --folder {folder} --host HOST",
             ) from error
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise IdentityError(

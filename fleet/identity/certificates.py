@@ -58,7 +58,7 @@ def server_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
     """Raises IdentityError for none, and for what is neither an address nor a host's name."""
     known = [_server_name(name) for name in names]
     if not known:
-        raise IdentityError("the server has no name", fix="give --name HOST once or more")
+        raise IdentityError("the server has no name", fix="give --host HOST once or more")
     return x509.SubjectAlternativeName(known)
 
 

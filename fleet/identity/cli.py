@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,40 +9,38 @@ from typing import Annotated
 import typer
 
 from fleet.client.cloud_api import (
-    CloudAddress,
     list_devices,
     list_identities,
     tell,
     with_identities,
 )
+from fleet.client.options import (
+    DEFAULT_FOLDER,
+    HERE,
+    CloudOption,
+    FolderOption,
+    HoursOption,
+    cloud_at,
+)
 from shared.clock import SystemClock
-from shared.console import Format, out, print_json, print_table
+from shared.command_options import FormatOption
+from shared.console import Format, print_json, print_table, print_text
 
-CloudUrl = Annotated[str, typer.Option(help="Where the cloud is.")]
-Output = Annotated[Format, typer.Option("--format", help="For people or programs.")]
-Device = Annotated[str, typer.Argument(help="The device's name.")]
-Hours = Annotated[float, typer.Option(help="How long the claim can be used.", min=0.01)]
-HERE = "http://127.0.0.1:8765"
-TOKEN_VARIABLE = "SPLITSIGHT_TOKEN"  # noqa: S105 - the variable's name, not a secret
-
-
-def here(url: str) -> CloudAddress:
-    """The cloud at an address, with the token of this shell."""
-    return CloudAddress(url, os.environ.get(TOKEN_VARIABLE))
+DeviceArgument = Annotated[str, typer.Argument(help="The device's name.")]
 
 
 def init(
     names: Annotated[
         list[str],
-        typer.Option("--name", help="A host name or IP address by which devices reach the cloud."),
+        typer.Option("--host", help="A name or IP address by which devices reach the cloud."),
     ],
-    folder: Annotated[Path, typer.Option(help="A new folder for it.")] = Path("fleet"),
+    folder: FolderOption = DEFAULT_FOLDER,
     passphrase_file: Annotated[
         Path | None, typer.Option(help="Lock the authority's key with this file's first line.")
     ] = None,
-    output: Output = "text",
+    format_: FormatOption = "text",
 ) -> None:
-    """Make the fleet's authority, and the certificate of this cloud's door and broker."""
+    """Local: make the fleet's authority, and the certificate of this cloud's gateway and broker."""
     from fleet.identity.authority import Authority  # noqa: PLC0415 - cryptography, 0.1 s
     from fleet.identity.service import read_passphrase  # noqa: PLC0415
 
@@ -57,7 +54,7 @@ def init(
         "key": str(files.server_key),
         "crl": str(files.revoked),
     }
-    if output == "json":
+    if format_ == "json":
         print_json({"folder": str(folder), "names": names, "secure": secure})
         return
     lines = [
@@ -71,59 +68,62 @@ def init(
     ]
     if passphrase_file is not None:
         lines.append(f"  identity: {{passphrase_file: {passphrase_file}}}")
-    say(f"{folder} holds the authority of your fleet: keep a copy of it in a safe place.")
-    say("Write into cloud.yaml, with paths relative to that file:\n")
-    say("\n".join(lines))
-    say(f"\nGive every device a copy of {files.certificate}, then: splitsight fleet claim")
+    print_text(f"{folder} holds the authority of your fleet: keep a copy of it in a safe place.")
+    print_text("Write into cloud.yaml, with paths relative to that file:\n")
+    print_text("\n".join(lines))
+    print_text(f"\nGive every device a copy of {files.certificate}, then: splitsight fleet claim")
 
 
-def devices(cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """List devices with their state and identity. A token is read from SPLITSIGHT_TOKEN."""
-    where = here(cloud)
+def devices(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+    """Cloud: list devices with their state and identity. SPLITSIGHT_TOKEN holds a token."""
+    where = cloud_at(cloud)
     rows = list_devices(where)
     identities = list_identities(where)
     if identities is not None:
         rows = with_identities(rows, identities, SystemClock().utc())
-    if output == "json":
+    if format_ == "json":
         print_json(rows)
     elif rows:
         print_table("devices", [for_people(row) for row in rows])
     else:
-        say("no device has reported yet: start one with `splitsight edge run`")
+        print_text("no device has reported yet: start one with `splitsight edge run`")
 
 
 def claim(
     site: Annotated[str, typer.Option(help="Where the device will be.")],
     line: Annotated[str, typer.Option(help="Its line there.")],
     device: Annotated[str, typer.Option(help="Its name, unique in the fleet.")],
-    hours: Hours = 24.0,
-    cloud: CloudUrl = HERE,
-    output: Output = "text",
+    hours: HoursOption = 24.0,
+    cloud: CloudOption = HERE,
+    format_: FormatOption = "text",
 ) -> None:
-    """Make a token that buys one device its certificate, once. It is shown this once."""
+    """Cloud: make a token that buys one device its certificate, once. It is shown this once."""
     wanted = {"site": site, "line": line, "device": device, "hours": hours}
-    show_claim(tell(here(cloud), "claims", wanted), output)
+    show_claim(tell(cloud_at(cloud), "claims", wanted), format_)
 
 
 def revoke(
-    device: Device,
+    device: DeviceArgument,
     reason: Annotated[str, typer.Option(help="Why; the device's people will read it.")],
-    cloud: CloudUrl = HERE,
-    output: Output = "text",
+    cloud: CloudOption = HERE,
+    format_: FormatOption = "text",
 ) -> None:
-    """Put a device out: within a minute it can neither send nor hear anything."""
-    tell(here(cloud), f"identities/{device}/revoke", {"reason": reason})
-    if output == "json":
+    """Cloud: put a device out: within a minute it can neither send nor hear anything."""
+    tell(cloud_at(cloud), f"identities/{device}/revoke", {"reason": reason})
+    if format_ == "json":
         print_json({"device": device, "standing": "revoked", "reason": reason})
     else:
-        say(f"{device} is revoked; `splitsight fleet readmit {device}` would let it back in")
+        print_text(f"{device} is revoked; `splitsight fleet readmit {device}` would let it back in")
 
 
 def readmit(
-    device: Device, hours: Hours = 24.0, cloud: CloudUrl = HERE, output: Output = "text"
+    device: DeviceArgument,
+    hours: HoursOption = 24.0,
+    cloud: CloudOption = HERE,
+    format_: FormatOption = "text",
 ) -> None:
-    """Let a held or revoked device back in: it has to enrol anew with the claim shown."""
-    show_claim(tell(here(cloud), f"identities/{device}/readmit", {"hours": hours}), output)
+    """Cloud: let a held or revoked device back in: it has to enrol anew with the claim shown."""
+    show_claim(tell(cloud_at(cloud), f"identities/{device}/readmit", {"hours": hours}), format_)
 
 
 def for_people(row: dict[str, object]) -> dict[str, object]:
@@ -135,14 +135,10 @@ def for_people(row: dict[str, object]) -> dict[str, object]:
     return row | {"serial": serial[:8], "renewed_at": when}
 
 
-def show_claim(made: dict[str, object], output: Format) -> None:
-    if output == "json":
+def show_claim(made: dict[str, object], format_: Format) -> None:
+    if format_ == "json":
         print_json(made)
         return
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(float(str(made["expires_at"]))))
-    say(f"claim for {made['site']}/{made['line']}/{made['device']}, once, until {until}:")
-    say(str(made["token"]))
-
-
-def say(text: str) -> None:
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    print_text(f"claim for {made['site']}/{made['line']}/{made['device']}, once, until {until}:")
+    print_text(str(made["token"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,22 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fleet.client.options import (
+    DEFAULT_FOLDER,
+    CloudOption,
+    FolderOption,
+    KeysOption,
+    cloud_at,
+    key_passphrase,
+)
 from shared.clock import SystemClock
-from shared.console import Format, err, out, print_json, print_table, track
+from shared.command_options import FormatOption, command_group
+from shared.console import Format, err, print_json, print_table, print_text, track
 from shared.errors import ReleaseError
 from shared.releases import ANY_HARDWARE, ReleaseFacts, ReleaseKind, hardware_here
 
 if TYPE_CHECKING:
     from fleet.releases.drafts import Drafts, RoleSignatures
 
-PASSPHRASE_VARIABLE = "SPLITSIGHT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name
-TOKEN_VARIABLE = "SPLITSIGHT_TOKEN"  # noqa: S105
-
-app = typer.Typer(no_args_is_help=True, help="Make, sign and publish what devices may run.")
-
-FolderOption = Annotated[Path, typer.Option("--folder", help="The fleet's folder.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
-DEFAULT_FOLDER = Path("fleet")
+app = command_group("Make, sign and publish what devices may run.")
 
 
 @app.command()
@@ -33,14 +34,14 @@ def init(
     keys: Annotated[Path, typer.Option(help="Where to write the keys of people; a USB stick.")],
     folder: FolderOption = DEFAULT_FOLDER,
 ) -> None:
-    """Make a repository and its keys. A passphrase is read from SPLITSIGHT_KEY_PASSPHRASE."""
+    """Local: make a repository and its keys. SPLITSIGHT_KEY_PASSPHRASE holds a passphrase."""
     from fleet.releases.creation import found_repository  # noqa: PLC0415
     from fleet.releases.store import ReleaseStore  # noqa: PLC0415
 
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+    passphrase = key_passphrase()
     paths = found_repository(ReleaseStore(folder), keys, SystemClock(), passphrase)
     for path in paths:
-        out.print(str(path), markup=False, highlight=False)
+        print_text(str(path))
     said = "encrypted" if passphrase else "[bold]not encrypted[/]"
     err.print(f"The keys above are {said}. Take root-1, root-2 and root-3 to three places.")
     err.print(f"Devices start from {folder / 'repository' / 'metadata' / '1.root.json'}.")
@@ -53,9 +54,15 @@ def add(
     app_file: Annotated[
         Path | None, typer.Option("--app", help="An application, .tar.zst; needs --name …")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="A root file system, .sqfs; alike.")] = None,
-    name: Annotated[str, typer.Option(help="Of an application or image.")] = "",
-    version: Annotated[str, typer.Option(help="Of an application or image, say 1.2.0.")] = "",
+    image: Annotated[
+        Path | None, typer.Option("--root-image", help="A root file system; .sqfs, alike.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="Name of what is made; of an application or image.")
+    ] = "",
+    version: Annotated[
+        str, typer.Option("--release-version", help="Version of what is made, say 1.2.0.")
+    ] = "",
     hardware: Annotated[
         list[str] | None,
         typer.Option(help="Machines that it fits; again for several. Models fit any."),
@@ -70,12 +77,12 @@ def add(
     ] = False,
     format_: FormatOption = "text",
 ) -> None:
-    """Add a release to the draft. Devices see it after `sign` and `publish`."""
+    """Local: add a release to the draft. Devices see it after `sign` and `publish`."""
     from fleet.releases.release_builder import Adding, ReleaseNote  # noqa: PLC0415
 
     given = [p for p in (model, app_file, image) if p is not None]
     if len(given) != 1:
-        raise ReleaseError("give one thing to add", fix="use --model, --app or --image")
+        raise ReleaseError("give one thing to add", fix="use --model, --app or --root-image")
     adding = Adding(_drafts(folder), watch=_watched)
     fits = tuple(hardware or [ANY_HARDWARE if model else hardware_here()])
     word = ReleaseNote(fits, approved_by, parent, round_)
@@ -92,7 +99,7 @@ def remove(
     path: Annotated[str, typer.Argument(help="As `list` prints it.")],
     folder: FolderOption = DEFAULT_FOLDER,
 ) -> None:
-    """Take a release out of the draft. Devices that run it go on."""
+    """Local: take a release out of the draft. Devices that run it go on."""
     from fleet.releases.release_builder import Adding  # noqa: PLC0415
 
     Adding(_drafts(folder)).remove(path)
@@ -104,7 +111,7 @@ def renew(
     role: Annotated[str, typer.Argument(help="root, targets, models or firmware.")],
     folder: FolderOption = DEFAULT_FOLDER,
 ) -> None:
-    """Draft a role anew, unchanged, before it expires."""
+    """Local: draft a role anew, unchanged, before it expires."""
     _drafts(folder).renew(role)
     err.print(f"{role} waits for its signatures.")
 
@@ -118,7 +125,7 @@ def rotate(
         Path | None, typer.Option(help="Where to write the new key; not for online roles.")
     ] = None,
 ) -> None:
-    """Draft a new key in place of one that is lost, leaked or old."""
+    """Local: draft a new key in place of one that is lost, leaked or old."""
     from fleet.releases.keys import make_key  # noqa: PLC0415
     from fleet.releases.roles import ONLINE  # noqa: PLC0415
 
@@ -129,14 +136,14 @@ def rotate(
     elif new is None:
         raise ReleaseError(f"the new key of {role} needs a place", fix="give --new FILE")
     else:
-        signer = make_key(new, os.environ.get(PASSPHRASE_VARIABLE))
+        signer = make_key(new, key_passphrase())
     roles = drafts.rotate(role, old, signer)
     err.print(f"Waiting for signatures: {', '.join(roles)}.")
 
 
 @app.command()
 def sign(
-    key: Annotated[list[Path] | None, typer.Option(help="A key; again for several.")] = None,
+    key: KeysOption = None,
     folder: FolderOption = DEFAULT_FOLDER,
     file: Annotated[
         Path | None, typer.Option(help="A copy of a draft, on a machine without the repository.")
@@ -146,13 +153,13 @@ def sign(
     ] = None,
     format_: FormatOption = "text",
 ) -> None:
-    """Sign what waits, with whichever of the keys may. Signatures add up until there are enough."""
+    """Local: sign what waits with these keys. Signatures add up until there are enough."""
     from fleet.releases.drafts import sign_copy  # noqa: PLC0415
     from fleet.releases.keys import load_key  # noqa: PLC0415
 
     if not key and not merge:
         raise ReleaseError("there is nothing to sign with", fix="give --key FILE")
-    signers = [load_key(path, os.environ.get(PASSPHRASE_VARIABLE)) for path in key or ()]
+    signers = [load_key(path, key_passphrase()) for path in key or ()]
     if file:
         sign_copy(file, signers)
         err.print(f"Signed. Take {file} back and `splitsight fleet release sign --merge` it.")
@@ -168,11 +175,12 @@ def sign(
 @app.command()
 def publish(
     folder: FolderOption = DEFAULT_FOLDER,
-    cloud: Annotated[
-        str, typer.Option(help="A cloud whose tails count too. Token: SPLITSIGHT_TOKEN.")
-    ] = "",
+    cloud: CloudOption = "",
 ) -> None:
-    """Let devices see every draft that enough keys have signed."""
+    """Local or cloud: let devices see every draft that enough keys have signed.
+
+    A model needs its tail served. The tails of a running --cloud count too.
+    """
     from fleet.releases.publisher import Publisher  # noqa: PLC0415
 
     drafts = _drafts(folder)
@@ -186,7 +194,7 @@ def publish(
 
 @app.command("list")
 def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text") -> None:
-    """Print every release, and who has to sign what until when."""
+    """Local: print every release, and who has to sign what until when."""
     from fleet.releases.catalogue import Catalogue, described  # noqa: PLC0415
 
     drafts = _drafts(folder)
@@ -230,9 +238,9 @@ def _watched(items: Sequence[Any], what: str) -> Iterable[Any]:
 
 
 def _served_pairs(cloud: str) -> list[str]:
-    from fleet.client.cloud_api import CloudAddress, list_tails  # noqa: PLC0415
+    from fleet.client.cloud_api import list_tails  # noqa: PLC0415 - httpx, 0.1 s
 
-    rows = list_tails(CloudAddress(cloud, os.environ.get(TOKEN_VARIABLE)))
+    rows = list_tails(cloud_at(cloud))
     return [str(row["pair"]) for row in rows if not row["problem"]]
 
 
@@ -240,7 +248,7 @@ def _print_added(facts: ReleaseFacts, format_: Format) -> None:
     if format_ == "json":
         print_json({"path": facts.path, **facts.model_dump(mode="json")})
         return
-    out.print(facts.path, markup=False, highlight=False)
+    print_text(facts.path)
     err.print(f"Number {facts.counter}, {len(facts.deltas)} patches; sign and publish it.")
 
 

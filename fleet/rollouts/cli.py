@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-import getpass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fleet.client.cloud_api import ask_cloud, tell_cloud
-from fleet.identity.cli import HERE, CloudUrl, Output, here
-from shared.console import Format, out, print_json, print_table
+from fleet.client.options import HERE, ByOption, CanaryOption, CloudOption, PlanOption, cloud_at
+from shared.command_options import FormatOption, command_group
+from shared.console import Format, out, print_json, print_table, print_text
 
-app = typer.Typer(no_args_is_help=True, help="Bring releases to devices, ring by ring.")
+app = command_group("Bring releases to devices, ring by ring.")
 
 KEYS = ("side", "serial", "what", "by")
-Id = Annotated[int, typer.Argument(help="The rollout's number, as `list` shows it.")]
-By = Annotated[str, typer.Option(help="Who wants it; it is kept.", default_factory=getpass.getuser)]
-
-PlanFile = Annotated[
-    Path | None, typer.Option(help="Rings, thresholds and windows; none: 1, 5 %, 25 %, all.")
-]
-Canary = Annotated[str | None, typer.Option(help="Glob of SITE/LINE/DEVICE to try it first.")]
-
-
-@app.callback()
-def rollout() -> None:
-    """Bring releases to devices, ring by ring."""
+IdArgument = Annotated[int, typer.Argument(help="The rollout's number, as `list` shows it.")]
 
 
 @app.command()
 def start(
     target: Annotated[str, typer.Argument(help="A published release: models/NAME/VERSION.zip")],
-    by: By,
-    plan: PlanFile = None,
-    canary: Canary = None,
-    cloud: CloudUrl = HERE,
-    output: Output = "text",
+    by: ByOption,
+    plan: PlanOption = None,
+    canary: CanaryOption = None,
+    cloud: CloudOption = HERE,
+    format_: FormatOption = "text",
 ) -> None:
-    """Start a rollout."""
+    """Cloud: start a rollout."""
     from fleet.rollouts.plan import read_plan  # noqa: PLC0415 - pydantic models, 0.1 s
 
     wanted = read_plan(plan, canary)
     body = {"target": target, "plan": wanted.model_dump(mode="json"), "by": by}
-    _show(tell_cloud(here(cloud), "rollouts", body), output)
+    _show(tell_cloud(cloud_at(cloud), "rollouts", body), format_)
 
 
 @app.command("list")
-def list_(cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """Rollouts under way and the newest others."""
-    rows = ask_cloud(here(cloud), "rollouts")
-    if output == "json":
+def list_(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+    """Cloud: rollouts under way and the newest others."""
+    rows = ask_cloud(cloud_at(cloud), "rollouts")
+    if format_ == "json":
         print_json(rows)
     elif rows:
         print_table("rollouts", [_short(row) for row in rows])
@@ -59,45 +47,51 @@ def list_(cloud: CloudUrl = HERE, output: Output = "text") -> None:
 
 
 @app.command()
-def status(id_: Id, cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """How a rollout stands, ring by ring and device by device."""
-    _show(ask_cloud(here(cloud), f"rollouts/{id_}"), output)
+def status(id_: IdArgument, cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+    """Cloud: how a rollout stands, ring by ring and device by device."""
+    _show(ask_cloud(cloud_at(cloud), f"rollouts/{id_}"), format_)
 
 
 @app.command()
-def pause(id_: Id, by: By, cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """Ask no further device. Those that were asked go on; failures still stop it."""
-    _order(id_, "pause", by, cloud, output)
+def pause(
+    id_: IdArgument, by: ByOption, cloud: CloudOption = HERE, format_: FormatOption = "text"
+) -> None:
+    """Cloud: ask no further device. Those that were asked go on; failures still stop it."""
+    _order(id_, "pause", by, cloud, format_)
 
 
 @app.command()
-def resume(id_: Id, by: By, cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """Go on; past a ring that ended with too few successes, too."""
-    _order(id_, "resume", by, cloud, output)
+def resume(
+    id_: IdArgument, by: ByOption, cloud: CloudOption = HERE, format_: FormatOption = "text"
+) -> None:
+    """Cloud: go on; past a ring that ended with too few successes, too."""
+    _order(id_, "resume", by, cloud, format_)
 
 
 @app.command()
-def approve(id_: Id, by: By, cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """Let the ring begin that waits for an approval."""
-    _order(id_, "approve", by, cloud, output)
+def approve(
+    id_: IdArgument, by: ByOption, cloud: CloudOption = HERE, format_: FormatOption = "text"
+) -> None:
+    """Cloud: let the ring begin that waits for an approval."""
+    _order(id_, "approve", by, cloud, format_)
 
 
 @app.command()
 def abort(
-    id_: Id,
-    by: By,
+    id_: IdArgument,
+    by: ByOption,
     reason: Annotated[str, typer.Option(help="Why; it is shown.")] = "",
-    cloud: CloudUrl = HERE,
-    output: Output = "text",
+    cloud: CloudOption = HERE,
+    format_: FormatOption = "text",
 ) -> None:
-    """Give every device back what it ran before."""
-    _order(id_, "abort", by, cloud, output, reason)
+    """Cloud: give every device back what it ran before."""
+    _order(id_, "abort", by, cloud, format_, reason)
 
 
-def health(cloud: CloudUrl = HERE, output: Output = "text") -> None:
-    """How devices fare: last seen, versions, temperature, disk, clock, queue, why offline."""
-    rows: Any = ask_cloud(here(cloud), "health")
-    if output == "json":
+def health(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+    """Cloud: how devices fare: last seen, versions, temperature, disk, clock, queue."""
+    rows: Any = ask_cloud(cloud_at(cloud), "health")
+    if format_ == "json":
         print_json(rows)
     elif rows:
         print_table("health", [_health(row) for row in rows])
@@ -107,42 +101,38 @@ def health(cloud: CloudUrl = HERE, output: Output = "text") -> None:
 
 def configure(
     device: Annotated[str, typer.Argument(help="DEVICE, or SITE/LINE/DEVICE.")],
-    by: By,
+    by: ByOption,
     settings: Annotated[
         list[str] | None, typer.Argument(help="key=value, all that should be set; none: its own.")
     ] = None,
-    cloud: CloudUrl = HERE,
-    output: Output = "text",
+    cloud: CloudOption = HERE,
+    format_: FormatOption = "text",
 ) -> None:
-    """Have a device run with other settings; it checks them, tries them, and may go back."""
+    """Cloud: have a device run with other settings; it checks them, tries them, and may go back."""
     from fleet.rollouts.requests import parse_settings  # noqa: PLC0415 - pydantic models, 0.1 s
     from fleet.rollouts.wording import clock_time  # noqa: PLC0415
 
     wanted = parse_settings(settings or [])
     body = {"device": device, "settings": wanted, "by": by}
-    told: Any = tell_cloud(here(cloud), "settings", body)
-    if output == "json":
+    told: Any = tell_cloud(cloud_at(cloud), "settings", body)
+    if format_ == "json":
         print_json(told)
     else:
         rows = [{"at": clock_time(one["at"]), **{k: one[k] for k in KEYS}} for one in told[:10]]
         print_table(f"what was wanted of {device} and what it said, newest first", rows)
 
 
-def _order(id_: int, what: str, by: str, cloud: str, output: Format, reason: str = "") -> None:
+def _order(id_: int, what: str, by: str, cloud: str, format_: Format, reason: str = "") -> None:
     body = {"by": by, **({"reason": reason} if reason else {})}
-    _show(tell_cloud(here(cloud), f"rollouts/{id_}/{what}", body), output)
+    _show(tell_cloud(cloud_at(cloud), f"rollouts/{id_}/{what}", body), format_)
 
 
-def _show(view: Any, output: Format) -> None:
-    if output == "json":
+def _show(view: Any, format_: Format) -> None:
+    if format_ == "json":
         print_json(view)
         return
-    out.print(
-        f"rollout {view['id']} of {view['target']}: {view['state']}"
-        + (f" – {view['reason']}" if view["reason"] else ""),
-        markup=False,
-        highlight=False,
-    )
+    reason = f" – {view['reason']}" if view["reason"] else ""
+    print_text(f"rollout {view['id']} of {view['target']}: {view['state']}{reason}")
     columns = ("name", "devices", "waiting", "asked", "committed", "failed", "back", "approved_by")
     print_table("rings", [{key: ring[key] for key in columns} for ring in view["rings"]])
     telling = [m for m in view["members"] if m["reason"] or m["phase"] in {"asked", "returning"}]

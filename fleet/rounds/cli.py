@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shared.console import Format, err, out, print_json, print_table
-from shared.errors import FederationError, MissingExtra, SettingsError
+from shared.command_options import (
+    ConfigOption,
+    DryRunOption,
+    FormatOption,
+    SeedOption,
+    needs_extra,
+)
+from shared.console import Format, err, out, print_json, print_table, print_text
+from shared.errors import FederationError, SettingsError
 
 if TYPE_CHECKING:
     from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
@@ -20,30 +27,29 @@ GridKind = Literal["mqtt", "in-process", "superlink"]
 
 
 def federate(
-    config: Annotated[Path, typer.Option(help="What is trained, how, and by when.")],
+    config: ConfigOption,
     rounds: Annotated[int, typer.Option(min=1, help="In all; a run that stopped goes on.")] = 10,
     strategy: Annotated[Strategy, typer.Option(help="How updates are mixed.")] = "fedavg",
     grid: Annotated[
         GridKind | None, typer.Option(help="How devices are reached; mqtt where both are set up.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say who would take part.")] = (
-        False
-    ),
+    seed: SeedOption = 0,
+    dry_run: DryRunOption = False,
     write_app: Annotated[
         Path | None,
         typer.Option(help="With --grid superlink: a folder for `flwr run`, and no rounds here."),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    format_: FormatOption = "text",
 ) -> None:
-    """Train on devices' own labels, round by round. Only weights leave a device."""
-    try:
+    """Network: train on devices' own labels, round by round. Only weights leave a device.
+
+    --config says what is trained, how, and by when; --dry-run, who would take part.
+    """
+    with needs_extra("learn"):
         from fleet.rounds.conclusion import conclude  # noqa: PLC0415
         from fleet.rounds.configuration.settings import RoundSettings  # noqa: PLC0415
         from fleet.rounds.coordination.coordinator import RunPlan  # noqa: PLC0415
         from fleet.rounds.run import open_run, run_rounds  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtra("learn", error) from error
     from shared.settings import load_settings, resolve_paths  # noqa: PLC0415
 
     settings = resolve_paths(load_settings(config, RoundSettings), config.parent)
@@ -141,16 +147,16 @@ def _print_history(coordinator: Coordinator, findings: RunFindings, format_: For
 
 
 def _print_candidate(findings: RunFindings) -> None:
-    out.print(f"candidate: {findings.name}", markup=False, highlight=False)
-    out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
+    print_text(f"candidate: {findings.name}")
+    print_text(f"certificate: {findings.certificate}")
     if findings.system:
-        out.print(f"edge and cloud together: {findings.system}", markup=False, highlight=False)
+        print_text(f"edge and cloud together: {findings.system}")
     for remark in findings.remarks:
-        out.print(remark, markup=False, highlight=False)
+        print_text(remark)
     for reason in findings.reasons:
-        out.print(f"it may not go out: {reason}", markup=False, highlight=False)
+        print_text(f"it may not go out: {reason}")
     if findings.release:
         told = f"approved by policy: {findings.release} waits for its signature"
-        out.print(told, markup=False, highlight=False)
+        print_text(told)
     elif not findings.reasons:
         out.print(f"it waits: `splitsight fleet candidate approve {findings.name} --by WHO`")

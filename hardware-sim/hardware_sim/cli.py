@@ -1,135 +1,24 @@
-"""`splitsight demo` and `splitsight sim`."""
+"""The commands of `splitsight sim`, and `splitsight demo`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Self
-
-import msgspec
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.table import Table
 
-from hardware_sim.demo.demo import POLL_S, Demo, DemoOptions
-from hardware_sim.demo.summary import DemoSummary
+from hardware_sim.demo.cli import demo
 from hardware_sim.line.cli import line
-from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from hardware_sim.scale.fleet.cli import fleet
 from hardware_sim.scale.plan.cli import plan
 from hardware_sim.scale.rollout.cli import rollout
 from hardware_sim.scenario.cli import run
-from shared.console import Format, err, out, print_json
+from shared.command_options import command_group
 
-app = typer.Typer(no_args_is_help=True, help="Plants without hardware.")
-demo_app = typer.Typer()
-
-
-@app.callback()
-def sim() -> None:
-    """Plants without hardware."""
-
+app = command_group("Plants without hardware.")
+demo_app = typer.Typer(add_completion=False)
 
 app.command()(line)
 app.command()(fleet)
 app.command()(plan)
 app.command()(run)
 app.command()(rollout)
-
-
-@app.command()
-@demo_app.command()
-def demo(
-    parts: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="End after so many parts.")
-    ] = None,
-    bundle: Annotated[Path, typer.Option(help="The model to show.")] = SHIPPED_BUNDLE,
-    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Parts/s and device.")] = 12.0,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the live page.")] = 8765,
-    broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 18830,
-    runtime: Annotated[str, typer.Option(help="auto, openvino or onnx.")] = "auto",
-    keep: Annotated[
-        Path | None, typer.Option(help="Keep logs, journals and records in this folder.")
-    ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
-) -> None:
-    """Inspect real solar cells with three boxes, a broker and the cloud on this machine."""
-    stop = StopSignal()
-    with work_folder(keep) as folder:
-        options = DemoOptions(bundle, parts, rate, port, broker_port, runtime)
-        running = Demo(options, folder)
-        try:
-            running.start()
-            err.print(f"live page: [bold]{running.url}[/]  (Ctrl-C ends)", highlight=False)
-            _watch(running, stop, live=format_ == "text" and err.is_terminal)
-        finally:
-            running.stop()
-        summary = running.summarise()
-        if format_ == "json":
-            print_json(summary)
-        else:
-            out.print(described(summary))
-
-
-def _watch(running: Demo, stop: StopSignal, *, live: bool) -> None:
-    told = 0
-    with Live(console=err, refresh_per_second=4, transient=True) if live else Quiet() as screen:
-        while not stop.given and not running.finished:
-            running.tend()
-            for notice in running.notices[told:]:
-                err.print(f"[yellow]![/] {notice}", highlight=False)
-            told = len(running.notices)
-            if live:
-                screen.update(_picture(running))
-            stop.wait(POLL_S)
-
-
-class Quiet:
-    """Stands in for the live table where nobody watches."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def update(self, _picture: RenderableType) -> None:
-        """Show nothing."""
-
-
-def _picture(running: Demo) -> RenderableType:
-    status = running.status()
-    if status is None:
-        return "waiting for the cloud"
-    table = Table(title=f"splitsight demo · {running.url}", title_justify="left")
-    for column in ("device", "state", "inspected", "waiting"):
-        table.add_column(column)
-    for device in status["devices"]:
-        table.add_row(
-            *(str(device.get(key, "")) for key in ("device", "state", "inspected", "waiting"))
-        )
-    return Group(table, _totals(status["summary"]))
-
-
-def _totals(summary: dict[str, Any]) -> str:
-    decided = summary.get("by_decider", {})
-    inspected = max(1, summary.get("inspected", 0))
-    return (
-        f"{summary.get('inspected', 0)} parts: {summary.get('passed', 0)} pass, "
-        f"{summary.get('rejected', 0)} reject · decided by "
-        + ", ".join(f"{who} {count}" for who, count in decided.items())
-        + f" · {summary.get('escalated_bytes', 0) / inspected:.0f} B a part sent up"
-    )
-
-
-def described(summary: DemoSummary) -> Table:
-    """The summary as a table for people."""
-    table = Table(title="what the demo came to", title_justify="left", show_header=False)
-    values = msgspec.to_builtins(summary)
-    verdicts, latency = values.pop("verdicts"), values.pop("latency_ms")
-    for who, counts in verdicts.items():
-        table.add_row(f"decided by {who}", f"{counts['pass']} pass, {counts['reject']} reject")
-    for key, value in {**values, **{f"latency {k} (ms)": v for k, v in latency.items()}}.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        table.add_row(key.replace("_", " "), shown)
-    return table
+app.command()(demo)
+demo_app.command()(demo)

@@ -22,21 +22,21 @@ from shared.bundles.parity import (
     measure_tail,
 )
 from shared.certification.promises import describe
-from shared.console import Format, out, print_json, print_table
+from shared.command_options import FormatOption, command_group
+from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
 
 TAIL_ONLY = frozenset({"torch"})
 MEASURES = ((HEAD, measure_head), (HEAD_FLOAT, measure_float_head), (TAIL, measure_tail))
 
-app = typer.Typer(no_args_is_help=True, help="Look into a bundle and check it.")
+app = command_group("Look into a bundle and check it.")
 BundlePath = Annotated[Path, typer.Argument(help="A bundle: a folder or a zip file.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
 
 
 @app.command()
 def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
-    """Print what a bundle is: model, gate, training, licence, files."""
+    """Local: print what a bundle is: model, gate, training, licence, files."""
     opened = Bundle.open(bundle)
     manifest = opened.manifest
     described = {"id": opened.id, "pair": manifest.pair, **manifest.model_dump(mode="json")}
@@ -69,7 +69,7 @@ def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
 
 @app.command()
 def verify(bundle: BundlePath, format_: FormatOption = "text") -> None:
-    """Check hashes, shapes, codec and parity on every backend that is installed."""
+    """Local: check hashes, shapes, codec and parity on every backend that is installed."""
     rows = verification(Bundle.open(bundle))
     if format_ == "json":
         print_json(rows)

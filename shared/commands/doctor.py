@@ -15,7 +15,8 @@ import typer
 import yaml
 from rich.markup import escape
 
-from shared.console import Format, out, print_json
+from shared.command_options import FormatOption
+from shared.console import out, print_json
 from shared.errors import SettingsError, SplitsightError
 from shared.plugins.group import LoadedPlugin, PluginGroup
 from shared.settings import resolve_paths, validate
@@ -65,11 +66,11 @@ def plugin_row(
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Option(help="A box's or the cloud's configuration: checks its broker too."),
+        typer.Option("--config", "-c", help="YAML file of settings; its broker is checked too."),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    format_: FormatOption = "text",
 ) -> None:
-    """Check every backend, camera, actuator, broker, the clock and the disk."""
+    """Local: check every backend, camera, actuator, the clock, the disk, and a broker."""
     rows = [
         *own_checks(),
         *plugged_in_checks(GROUP),

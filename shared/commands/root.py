@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import traceback
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any
 
 import click
@@ -14,7 +15,8 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from shared import log
-from shared.console import err
+from shared.commands.old_spellings import current_spelling
+from shared.console import err, print_text
 from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
 from shared.openmp import yield_early
 
@@ -29,6 +31,23 @@ def discovered_groups() -> dict[str, EntryPoint]:
 
 class _RootGroup(TyperGroup):
     """The root's own commands, and those that entry points name; loaded when wanted."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words, remarks = current_spelling(args)
+        if not ctx.resilient_parsing:  # which is completion, where nobody reads remarks
+            for remark in remarks:
+                err.print(remark, markup=False, highlight=False, soft_wrap=True)
+        return super().parse_args(ctx, words)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *discovered_groups()})
@@ -64,18 +83,33 @@ def _unavailable(name: str, cause: ImportError) -> click.Command:
     )
 
 
+def print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    """The installed release, and nothing else."""
+    if wanted:
+        print_text(f"splitsight {version('splitsight')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=_RootGroup,
     no_args_is_help=True,
-    add_completion=True,
+    suggest_commands=False,
     pretty_exceptions_enable=False,
-    help="Split inference for vision inspection: features travel, pictures stay.",
+    help="Split inference for vision inspection: features travel, pictures stay.\n\n"
+    "A command's help begins with where it acts. Local: files, hardware and processes of this "
+    "machine. Network: broker, gateway and devices of its settings. Cloud: the API at --cloud.",
 )
 
 
 @app.callback()
 def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=print_version, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Set up what every command shares."""
     log.configure(level=10 if verbose else 20)
@@ -115,10 +149,29 @@ def _escape(text: str) -> str:
     return escape(log.redact(text))
 
 
+def all_commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command that is installed with its words, such as `edge run`."""
+    command = typer.main.get_command(app)
+    return _commands_below(command, (), click.Context(command))
+
+
+def _commands_below(
+    command: click.Command, words: tuple[str, ...], context: click.Context
+) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield " ".join(words), command
+        return
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        if child is not None:
+            below = click.Context(child, parent=context)
+            yield from _commands_below(child, (*words, name), below)
+
+
 def main() -> None:
     """The console script."""
     yield_early()
-    sys.exit(run(lambda: app(standalone_mode=False)))
+    sys.exit(run(lambda: app(prog_name="splitsight", standalone_mode=False)))
 
 
 def _register_own_commands() -> None:

@@ -54,7 +54,7 @@ class FeatureSums:
         if not bool(np.all(np.abs(features) <= LARGEST)):
             raise TrainingError(
                 f"features of {np.abs(features).max():.3g} came, at most {LARGEST:g} can be summed",
-                fix="train again with a lower --rate: the network has run away",
+                fix="train again with a lower --learning-rate: the network has run away",
             )
         total = np.zeros((channels, height, width), np.int64)
         products = np.zeros((channels, channels), np.int64)

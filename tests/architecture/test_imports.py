@@ -54,7 +54,7 @@ def loaded(*modules: str) -> set[str]:
         (["fleet.cli"], {"torch", "flwr", "fastapi", "onnx", "edge", "cloud", "hardware_sim"}),
         (["fleet", "-fleet.rounds"], {"torch", "flwr", "onnx", "edge", "cloud", "hardware_sim"}),
         (
-            [*("cloud.cli", "cloud.server", "cloud.service", "cloud.web")],
+            [*("cloud.cli", "cloud.service", "cloud.web")],
             {"torch", "onnx", "scipy", "edge", "fleet", "hardware_sim"},
         ),
         (["hardware_sim"], {"torch", "onnx", "scipy", "httpx"}),

@@ -62,7 +62,7 @@ class Plant:
 
     def start(self) -> None:
         """The fleet is founded; cloud and line run."""
-        made = command("fleet", "init", "--name", HOST, "--folder", self.fleet, "--format", "json")
+        made = command("fleet", "init", "--host", HOST, "--folder", self.fleet, "--format", "json")
         command("fleet", "release", "init", "--keys", self.keys, "--folder", self.fleet)
         secure = {**made["secure"], "host": "127.0.0.1", "port": self.secure}
         config = self.folder / "cloud.yaml"

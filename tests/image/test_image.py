@@ -30,7 +30,7 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
     image, key = folder / "disk.img", folder / "image.key"
     public = key.with_suffix(".pub")
     command(
-        *("fleet", "image", "build", "--out", image, "--bundle", plant.bundle, "--key", key),
+        *("fleet", "image", "build", "--out", image, "--bundle", plant.bundle, "--image-key", key),
         *("--format", "json"),
     )
     plant.note("image built")
@@ -38,7 +38,7 @@ def test_a_device_from_a_blank_card_to_a_rolled_back_update(plant: Plant) -> Non
     site, claim = plant.site(), plant.claim()
     disk = folder / "card.img"
     command(
-        *("fleet", "flash", "--image", image, "--device", disk, "--site", site, "--claim", claim),
+        *("fleet", "flash", "--image", image, "--disk", disk, "--config", site, "--claim", claim),
         *("--with", folder / "ca.pem", "--with", folder / "root.json", "--public-key", public),
     )
     plant.note("card flashed")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from fleet.identity.cli import HERE, CloudUrl, here
-from fleet.releases.cli import DEFAULT_FOLDER, PASSPHRASE_VARIABLE, FolderOption, FormatOption
-from fleet.rollouts.cli import Canary, PlanFile
+from fleet.client.options import (
+    DEFAULT_FOLDER,
+    HERE,
+    CanaryOption,
+    CloudOption,
+    FolderOption,
+    KeysOption,
+    PlanOption,
+    cloud_at,
+    key_passphrase,
+)
 from shared.clock import SystemClock
-from shared.console import out, print_json, print_table
+from shared.command_options import FormatOption, command_group
+from shared.console import print_json, print_table, print_text
 from shared.errors import FederationError, SplitsightError
 from shared.releases import ReleaseFacts
 
@@ -24,21 +32,18 @@ if TYPE_CHECKING:
 
 CANDIDATES = "candidates"
 
-app = typer.Typer(no_args_is_help=True, help="What federated rounds ended in: see, let out, drop.")
-Name = Annotated[str, typer.Argument(help="As `list` prints it.")]
-By = Annotated[str, typer.Option(help="Who decides; it is kept, and signed with the release.")]
-
-
-@app.callback()
-def candidate() -> None:
-    """What federated rounds ended in: see, let out, drop."""
+app = command_group("What federated rounds ended in: see, let out, drop.")
+NameArgument = Annotated[str, typer.Argument(help="As `list` prints it.")]
+ByOption = Annotated[
+    str, typer.Option("--by", help="Who wants it; it is kept, and signed with the release.")
+]
 
 
 @app.command("list")
 def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text") -> None:
-    """List candidates with what was decided about them."""
-    shelf = _shelf(folder)
-    records = [shelf.get(name) for name in shelf.names()]
+    """Local: list candidates with what was decided about them."""
+    store = _store(folder)
+    records = [store.get(name) for name in store.names()]
     if format_ == "json":
         print_json([msgspec.to_builtins(record) for record in records])
     elif records:
@@ -54,14 +59,16 @@ def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text")
         ]
         print_table("candidates", rows)
     else:
-        out.print("no candidate yet: `splitsight fleet federate` makes one", markup=False)
+        print_text("no candidate yet: `splitsight fleet federate` makes one")
 
 
 @app.command()
-def show(name: Name, folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text") -> None:
-    """Show how a candidate fares on every device, and where its report lies."""
-    shelf = _shelf(folder)
-    record, findings = shelf.get(name), shelf.findings(name)
+def show(
+    name: NameArgument, folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text"
+) -> None:
+    """Local: show how a candidate fares on every device, and where its report lies."""
+    store = _store(folder)
+    record, findings = store.get(name), store.findings(name)
     if format_ == "json":
         told = {"record": msgspec.to_builtins(record), "report": msgspec.to_builtins(findings)}
         print_json(told)
@@ -80,33 +87,34 @@ def show(name: Name, folder: FolderOption = DEFAULT_FOLDER, format_: FormatOptio
             }
         )
     print_table(f"{name}: {record.status}", rows)
-    out.print(f"certificate: {findings.certificate}", markup=False, highlight=False)
+    print_text(f"certificate: {findings.certificate}")
     if findings.system:
-        out.print(f"edge and cloud together: {findings.system}", markup=False, highlight=False)
+        print_text(f"edge and cloud together: {findings.system}")
     if record.doubt:
-        out.print(f"look at this first: {record.doubt}", markup=False, highlight=False)
+        print_text(f"look at this first: {record.doubt}")
     for reason in record.reasons:
-        out.print(f"it may not go out: {reason}", markup=False, highlight=False)
-    out.print(str(shelf.folder(name) / "report.html"), markup=False, soft_wrap=True)
+        print_text(f"it may not go out: {reason}")
+    print_text(str(store.folder(name) / "report.html"))
 
 
 @app.command()
 def approve(
-    name: Name,
-    by: By,
+    name: NameArgument,
+    by: ByOption,
     folder: FolderOption = DEFAULT_FOLDER,
-    key: Annotated[
-        list[Path] | None, typer.Option(help="Sign with it and publish at once; again for several.")
-    ] = None,
+    key: KeysOption = None,
     rollout: Annotated[
         bool, typer.Option("--rollout", help="Start bringing it to devices, ring by ring.")
     ] = False,
-    plan: PlanFile = None,
-    canary: Canary = None,
-    cloud: CloudUrl = HERE,
+    plan: PlanOption = None,
+    canary: CanaryOption = None,
+    cloud: CloudOption = HERE,
     format_: FormatOption = "text",
 ) -> None:
-    """Let a candidate out: it becomes a release. Devices run it beside the live head first."""
+    """Local or cloud: let a candidate out: it becomes a release, with a key a published one.
+
+    Devices run it beside the live head first. --rollout asks the cloud to start bringing it.
+    """
     wanted = _wanted(plan, canary, key, cloud) if rollout else None
     if wanted is None and (plan or canary):
         raise FederationError("only a rollout has a plan or a canary", fix="give --rollout")
@@ -114,32 +122,32 @@ def approve(
     from fleet.rounds.candidates.approval import drafts_of  # noqa: PLC0415
 
     drafts = drafts_of(folder)
-    facts = approve_candidate(_shelf(folder), name, by, drafts)
+    facts = approve_candidate(_store(folder), name, by, drafts)
     if key:
         _publish(drafts, key)
     started = _start(facts, by, cloud, wanted) if wanted else None
     if format_ == "json":
         print_json({"release": facts.path, "published": bool(key), "rollout": started})
         return
-    out.print(f"{name} is the release {facts.path}", markup=False, highlight=False)
+    print_text(f"{name} is the release {facts.path}")
     for step in _next_steps(facts, published=bool(key), started=rollout):
-        out.print(f"next: {step}", markup=False, highlight=False, soft_wrap=True)
+        print_text(f"next: {step}")
 
 
 @app.command()
-def reject(name: Name, by: By, folder: FolderOption = DEFAULT_FOLDER) -> None:
-    """Drop a candidate. It stays on the shelf with who dropped it."""
-    shelf = _shelf(folder)
-    shelf.waiting(name, "reject")
-    record = shelf.decide(name, "rejected", by)
-    out.print(f"{name} was rejected by {record.by}", markup=False, highlight=False)
+def reject(name: NameArgument, by: ByOption, folder: FolderOption = DEFAULT_FOLDER) -> None:
+    """Local: drop a candidate. It stays in the store with who dropped it."""
+    store = _store(folder)
+    store.waiting(name, "reject")
+    record = store.decide(name, "rejected", by)
+    print_text(f"{name} was rejected by {record.by}")
 
 
 def _publish(drafts: Drafts, keys: list[Path]) -> None:
     from fleet.releases.keys import load_key  # noqa: PLC0415
     from fleet.releases.publisher import Publisher  # noqa: PLC0415
 
-    drafts.sign([load_key(path, os.environ.get(PASSPHRASE_VARIABLE)) for path in keys])
+    drafts.sign([load_key(path, key_passphrase()) for path in keys])
     Publisher(drafts.store, SystemClock()).publish(())
 
 
@@ -153,7 +161,7 @@ def _wanted(
     if not key:
         raise FederationError("only a published release can be rolled out", fix="give --key FILE")
     wanted = read_plan(plan, canary)
-    ask_cloud(here(cloud), "rollouts")
+    ask_cloud(cloud_at(cloud), "rollouts")
     return wanted
 
 
@@ -162,7 +170,7 @@ def _start(facts: ReleaseFacts, by: str, cloud: str, plan: RolloutPlan) -> Any:
 
     body = {"target": facts.path, "plan": plan.model_dump(mode="json"), "by": by}
     try:
-        return tell_cloud(here(cloud), "rollouts", body)
+        return tell_cloud(cloud_at(cloud), "rollouts", body)
     except SplitsightError as error:
         raise FederationError(
             f"{facts.path} is published, but not on its way: {error.message}",
@@ -183,7 +191,7 @@ def _said(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _shelf(folder: Path) -> CandidateStore:
+def _store(folder: Path) -> CandidateStore:
     from fleet.rounds.candidates.candidate_store import CandidateStore  # noqa: PLC0415
 
     return CandidateStore(folder / CANDIDATES)

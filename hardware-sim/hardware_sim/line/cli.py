@@ -16,7 +16,8 @@ from hardware_sim.line.drawing.sheet import write_sheet
 from hardware_sim.line.line import Settled
 from hardware_sim.line.run import LineReport, LineRun, LineRunSettings, part_source
 from shared.clock import SystemClock
-from shared.console import Format, err, out, print_json, track
+from shared.command_options import FormatOption
+from shared.console import err, out, print_json, track
 from shared.errors import SettingsError
 from shared.settings import load_settings, validate
 
@@ -25,14 +26,15 @@ MAX_PORT = 65_535
 
 def line(
     config: Annotated[
-        Path | None, typer.Option(help="YAML with a line's settings; options override it.")
+        Path | None,
+        typer.Option("--config", "-c", help="YAML file of settings; options override it."),
     ] = None,
     surface: Annotated[str | None, typer.Option(help="metal, circuit or cloth.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="Replay a data set that training reads, such as elpv.")
+        str | None, typer.Option(help="Pictures; replays what training reads, such as elpv.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Of the data set: train, calibrate or test; default: all.")
+        str | None, typer.Option(help="Which of them; train, calibrate or test; default: all.")
     ] = None,
     side: Annotated[int | None, typer.Option(help="Of the square picture, px.")] = None,
     speed: Annotated[float | None, typer.Option(help="Of the belt, m/s.")] = None,
@@ -42,8 +44,8 @@ def line(
     camera_at: Annotated[float | None, typer.Option(help="The camera's position, m.")] = None,
     ejector_at: Annotated[float | None, typer.Option(help="The ejector's position, m.")] = None,
     rate: Annotated[float | None, typer.Option(help="Share of defective parts, 0 to 1.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same parts.")] = None,
-    parts: Annotated[int | None, typer.Option(help="End after so many.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    parts: Annotated[int | None, typer.Option(help="End after so many parts.")] = None,
     first_part: Annotated[int | None, typer.Option(help="Number of the first part.")] = None,
     socket: Annotated[
         Path | None, typer.Option(help="Serve frames to `camera.kind: line`, and take controls.")
@@ -65,9 +67,9 @@ def line(
     sheet: Annotated[
         Path | None, typer.Option(help="Only draw the first 24 parts, outlined, to this file.")
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    format_: FormatOption = "text",
 ) -> None:
-    """Run a simulated line in real time; print what became of its parts at the end."""
+    """Local: run a simulated line in real time; print what became of its parts at the end."""
     given = {
         ("drawing", "surface"): surface,
         ("drawing", "height"): side,

@@ -14,9 +14,11 @@ from hardware_sim.scenario.plant import Plant, require_able
 from hardware_sim.scenario.records import kept
 from hardware_sim.scenario.run import Run
 from hardware_sim.scenario.settings import Scenario, load_scenario
-from hardware_sim.scenario.verdict import ScenarioReport, report
+from hardware_sim.scenario.verdict import ScenarioReport
+from hardware_sim.scenario.verdict import report as scenario_report
 from shared.clock import SystemClock
-from shared.console import Format, err, out, print_json
+from shared.command_options import FormatOption, KeepOption, ReportOption
+from shared.console import err, out, print_json
 from shared.errors import CheckFailed
 from shared.storage.report_folder import prepare_report
 
@@ -25,20 +27,16 @@ def run(
     scenario: Annotated[
         Path, typer.Argument(help="A scenario's YAML file, or a shipped one's name.")
     ],
-    report_: Annotated[
-        Path | None, typer.Option("--report", help="Write report.html and report.json here.")
-    ] = None,
-    keep: Annotated[
-        Path | None, typer.Option(help="Keep logs, journals and records in this folder.")
-    ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    report: ReportOption = None,
+    keep: KeepOption = None,
+    format_: FormatOption = "text",
 ) -> None:
-    """Run a plant through a scenario; exit code 61 where an expectation is not met."""
+    """Local: run a plant through a scenario; exit code 61 where an expectation is not met."""
     wanted = load_scenario(scenario)
-    if report_ is not None:
-        prepare_report(report_, "sim")
+    if report is not None:
+        prepare_report(report, "sim")
     with work_folder(keep) as folder:
-        found = carry_out(wanted, folder, report_)
+        found = carry_out(wanted, folder, report)
     if format_ == "json":
         print_json(found)
     else:
@@ -64,7 +62,7 @@ def carry_out(wanted: Scenario, folder: Path, report_folder: Path | None) -> Sce
                 lambda seconds: bar.update(task, completed=seconds)
             )
     records = kept(plant.cloud.database, observed.passed)
-    found = report(wanted, observed, records)
+    found = scenario_report(wanted, observed, records)
     if report_folder is not None:
         from hardware_sim.scenario.page import write_report  # noqa: PLC0415 - draws with matplotlib
 

@@ -17,7 +17,7 @@ from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import fingerprints, known, seen_pictures
 from cloud.datasets.readers import read
 from cloud.evaluation.certification import Certified, certify, weights_compared
-from cloud.evaluation.certify_cli import certify as certify_command
+from cloud.evaluation.cli import certify as certify_command
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.certification.certificate import PromiseLimits, most_allowed, upper_bound

@@ -32,7 +32,7 @@ from tests.cloud.evaluation.judged import manifest, pixels_model, shades
 from tests.support.commands import ROOT, Ended, splitsight
 
 LOADED = """
-import cloud.evaluation.evaluation, cloud.evaluation.evaluate_cli, cloud.evaluation.tables
+import cloud.evaluation.evaluation, cloud.evaluation.cli, cloud.evaluation.tables
 import json, sys
 print(json.dumps(sorted(sys.modules)))
 """

@@ -314,7 +314,8 @@ def test_evaluating_a_split_that_does_not_exist_is_told(trained: Trained) -> Non
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [(["--name", "my parts"], "can't be named"), (["--version", "x"], "'x'")]
+    ("more", "said"),
+    [(["--name", "my parts"], "can't be named"), (["--release-version", "x"], "'x'")],
 )
 def test_a_name_that_no_bundle_can_have_is_told_before_training(
     trained: Trained, tmp_path: Path, more: list[str], said: str

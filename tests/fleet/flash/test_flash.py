@@ -295,7 +295,7 @@ def test_the_command_writes_a_file_and_reports_each_step_as_a_line(
     built: Built, site: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "new.img"
-    words = ["--device", str(target), "--site", str(site), "--format", "json"]
+    words = ["--disk", str(target), "--config", str(site), "--format", "json"]
     done = splitsight(*flash_command(built, *words))
     assert done.code == 0, done.stderr
     rows = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
@@ -319,7 +319,7 @@ def test_a_site_with_mistakes_is_told_with_file_and_line_before_anything_is_writ
 ) -> None:
     site.write_text(SITE.replace("kind: rtsp", "kind: rtps"), encoding="utf-8")
     target = tmp_path / "new.img"
-    done = splitsight(*flash_command(built, "--device", str(target), "--site", str(site)))
+    done = splitsight(*flash_command(built, "--disk", str(target), "--config", str(site)))
     assert done.code == SettingsError.exit_code
     assert "site.yaml:5: camera.kind" in done.stderr
     assert not target.exists()
@@ -327,10 +327,10 @@ def test_a_site_with_mistakes_is_told_with_file_and_line_before_anything_is_writ
 
 def test_a_missing_site_is_told(built: Built, tmp_path: Path) -> None:
     target = str(tmp_path / "new.img")
-    done = splitsight(*flash_command(built, "--device", target))
+    done = splitsight(*flash_command(built, "--disk", target))
     assert done.code == SettingsError.exit_code
-    assert "--site is missing" in done.stderr
-    words = ["--device", target, "--site", str(tmp_path / "none.yaml")]
+    assert "--config is missing" in done.stderr
+    words = ["--disk", target, "--config", str(tmp_path / "none.yaml")]
     done = splitsight(*flash_command(built, *words))
     assert "none.yaml can't be read" in done.stderr
 

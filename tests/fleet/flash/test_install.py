@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.flash.install import HOME, UNIT, Place, carry_out, install_steps, unit_text
+from fleet.installation.steps import HOME, UNIT, Place, carry_out, install_steps, unit_text
 from shared.errors import SettingsError
 from tests.fleet.flash.conftest import SITE
 from tests.support.commands import splitsight
@@ -16,12 +16,12 @@ from tests.support.commands import splitsight
 
 def test_installing_twice_changes_nothing_the_second_time(site: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    first = splitsight("fleet", "install", "--site", site, "--root", root)
+    first = splitsight("fleet", "install", "--config", site, "--root", root)
     assert first.code == 0, first.stderr
     config = root / "var/lib/splitsight/config/site.yaml"
     assert config.read_text(encoding="utf-8") == SITE
     assert config.stat().st_mode & 0o007 == 0
-    second = splitsight("fleet", "install", "--site", site, "--root", root)
+    second = splitsight("fleet", "install", "--config", site, "--root", root)
     assert second.code == 0
     assert "doing:" not in second.stdout
     assert "all of it was so already" in second.stdout
@@ -39,7 +39,7 @@ def test_a_changed_site_is_the_only_step_of_the_next_run(site: Path, tmp_path: P
 
 def test_a_dry_run_says_every_step_and_does_none(site: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    done = splitsight("fleet", "install", "--site", site, "--root", root, "--dry-run")
+    done = splitsight("fleet", "install", "--config", site, "--root", root, "--dry-run")
     assert done.code == 0, done.stderr
     assert f"would:  write {UNIT}" in done.stdout
     assert not root.exists()
@@ -66,7 +66,7 @@ def test_commands_run_as_they_are_listed(site: Path, tmp_path: Path) -> None:
 
 def test_uninstalling_removes_the_service_and_keeps_the_data(site: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    splitsight("fleet", "install", "--site", site, "--root", root)
+    splitsight("fleet", "install", "--config", site, "--root", root)
     done = splitsight("fleet", "uninstall", "--root", root)
     assert done.code == 0, done.stderr
     assert not (root / UNIT.relative_to("/")).exists()
@@ -75,7 +75,7 @@ def test_uninstalling_removes_the_service_and_keeps_the_data(site: Path, tmp_pat
 
 def test_a_site_with_a_mistake_installs_nothing(site: Path, tmp_path: Path) -> None:
     site.write_text(SITE.replace("line: line-1\n", ""), encoding="utf-8")
-    done = splitsight("fleet", "install", "--site", site, "--root", tmp_path / "root")
+    done = splitsight("fleet", "install", "--config", site, "--root", tmp_path / "root")
     assert done.code == SettingsError.exit_code
     assert "site.yaml" in done.stderr
     assert not (tmp_path / "root").exists()

@@ -67,7 +67,7 @@ def test_from_nothing_to_a_device_that_is_put_out(tmp_path: Path) -> None:
     if Mosquitto().found() is None:
         pytest.skip("mosquitto is not installed: apt install mosquitto")
     folder = tmp_path / "fleet"
-    named = ("fleet", "init", "--folder", folder, "--name", "127.0.0.1")
+    named = ("fleet", "init", "--folder", folder, "--host", "127.0.0.1")
     made = splitsight(*named, "--format", "json")
     assert "is there already" in splitsight(*named, code=70)
     door = free_port()

@@ -88,7 +88,10 @@ def test_releases_are_removed_and_roles_renewed(desk: Desk) -> None:
     ("arguments", "said"),
     [
         (("add",), "give one thing to add"),
-        (("add", "--app", "README.md", "--name", "a", "--version", "1"), "is not a tar packed"),
+        (
+            ("add", "--app", "README.md", "--name", "a", "--release-version", "1"),
+            "is not a tar packed",
+        ),
         (("add", "--model", "README.md"), "is not a bundle"),
         (("sign",), "there is nothing to sign with"),
         (("sign", "--key", "README.md"), "can't be opened"),

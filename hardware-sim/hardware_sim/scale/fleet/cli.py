@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,18 +13,29 @@ from hardware_sim.scale.fleet.fleet import Fleet
 from hardware_sim.scale.fleet.options import FleetOptions, device_counts
 from hardware_sim.scale.fleet.report import FleetRow, with_growth
 from hardware_sim.scale.fleet.trial import Trial
+from shared.command_options import (
+    BrokerPortOption,
+    BundleOption,
+    EscalatedOption,
+    EveryOption,
+    FormatOption,
+    KeepOption,
+    PortOption,
+    RuntimeOption,
+    SeedOption,
+)
 from shared.console import Format, err, out, print_json, print_table
 
 
 def fleet(
     devices: Annotated[
-        str, typer.Option(help="How many, each number measured alone: 10,100,1000.")
+        str, typer.Option(help="How many; 10,100,1000 measures each number alone.")
     ] = "10,100",
-    every: Annotated[
-        float, typer.Option(min=0.01, max=3600, help="Seconds between a device's parts.")
-    ] = 10.0,
-    escalated: Annotated[float, typer.Option(min=0, max=1, help="Share of parts, 0–1.")] = 0.1,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="To measure, a number.")] = 60.0,
+    every: EveryOption = 10.0,
+    escalated: EscalatedOption = 0.1,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="To measure; each number of devices.")
+    ] = 60.0,
     settle: Annotated[
         float,
         typer.Option(
@@ -34,22 +44,16 @@ def fleet(
             help="Seconds that nobody is there, then seconds of parts, unmeasured.",
         ),
     ] = 5.0,
-    workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes that play the devices.")
-    ] = 2,
-    bundle: Annotated[Path, typer.Option(help="The model that is served.")] = SHIPPED_BUNDLE,
-    runtime: Annotated[str, typer.Option(help="auto, openvino or onnx.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of findings and of when parts come by.")] = 0,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the cloud's page; 0: any free one.")
-    ] = 0,
-    broker_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the broker; 0: any free one.")
-    ] = 0,
-    keep: Annotated[Path | None, typer.Option(help="Keep logs and records in this folder.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that play devices.")] = 2,
+    bundle: BundleOption = SHIPPED_BUNDLE,
+    runtime: RuntimeOption = "auto",
+    seed: SeedOption = 0,
+    port: PortOption = 0,
+    broker_port: BrokerPortOption = 0,
+    keep: KeepOption = None,
+    format_: FormatOption = "text",
 ) -> None:
-    """Measure what a device costs broker and cloud, with many light devices on this machine."""
+    """Local: measure what a device costs broker and cloud, with many light devices."""
     stop = StopSignal()
     counts = device_counts(devices)
     rows: list[FleetRow] = []

@@ -63,6 +63,19 @@ def device_counts(text: str) -> tuple[int, ...]:
     return tuple(sorted(counts))
 
 
+def device_count(text: str, most: int) -> int:
+    """`1e5` as 100000. Raises SettingsError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number <= most or not number.is_integer():
+        raise SettingsError(
+            f"--devices is {text!r}", fix=f"give one whole number, 1 to {most:,}, as in 1e5"
+        )
+    return int(number)
+
+
 def require_descriptors(devices: int, limit: int | None = None) -> None:
     """Raises SettingsError where broker or worker could not open a socket for each device.
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hardware_sim.scale.fleet.options import device_count
 from hardware_sim.scale.plan.machines import TailKind, load_machines
-from shared.console import Format, err, out, print_json, print_table
-from shared.errors import SettingsError
+from shared.command_options import EscalatedOption, FormatOption, SeedOption
+from shared.console import err, out, print_json, print_table
 
 if TYPE_CHECKING:
     from hardware_sim.scale.plan.report import CapacityPlan
@@ -20,8 +21,10 @@ MOST = 10**9
 
 def plan(
     devices: Annotated[str, typer.Option(help="How many; 1e5 is 100000.")] = "1000",
-    parts_per_minute: Annotated[float, typer.Option(min=0.01, max=60_000, help="A device.")] = 60.0,
-    escalated: Annotated[float, typer.Option(min=0, max=1, help="Share of parts, 0–1.")] = 0.1,
+    parts_per_minute: Annotated[
+        float, typer.Option(min=0.01, max=60_000, help="Of a device.")
+    ] = 60.0,
+    escalated: EscalatedOption = 0.1,
     tail: Annotated[TailKind, typer.Option(help="Where tails run.")] = "cpu",
     machines: Annotated[
         Path | None, typer.Option(help="YAML of what machines do and are paid; an example ships.")
@@ -30,14 +33,14 @@ def plan(
         Path | None, typer.Option(help="What `sim fleet --format json` printed; ours ships.")
     ] = None,
     sample: Annotated[int, typer.Option(min=100, max=1_000_000, help="Parts to simulate.")] = 5000,
-    seed: Annotated[int, typer.Option(help="Of the simulated arrivals.")] = 0,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    seed: SeedOption = 0,
+    format_: FormatOption = "text",
 ) -> None:
-    """Compute machines and money for any number of devices, from what a few were seen to cost."""
+    """Local: compute machines and money for any number of devices from what a few have cost."""
     from hardware_sim.scale.plan.demand import Load, read_measured  # noqa: PLC0415 - simpy, when wanted
     from hardware_sim.scale.plan.report import make_plan  # noqa: PLC0415
 
-    load = Load(_whole(devices), 60 / parts_per_minute, escalated)
+    load = Load(device_count(devices, MOST), 60 / parts_per_minute, escalated)
     rows, known = read_measured(measured), load_machines(machines)
     with err.status("simulating one cell"):
         made = make_plan(load, rows, known, tail, sample=sample, seed=seed)
@@ -45,19 +48,6 @@ def plan(
         print_json(made)
     else:
         _show(made)
-
-
-def _whole(text: str) -> int:
-    """`1e5` as 100000. Raises SettingsError."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 1 <= number <= MOST or not number.is_integer():
-        raise SettingsError(
-            f"--devices is {text!r}", fix=f"give one whole number, 1 to {MOST:.0e}, as in 1e5"
-        )
-    return int(number)
 
 
 def _show(made: CapacityPlan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,18 +9,30 @@ import typer
 from rich.status import Status
 
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
+from hardware_sim.scale.fleet.options import device_count
 from hardware_sim.scale.rollout.report import RolloutReport
 from hardware_sim.scale.rollout.trial import RolloutOptions, RolloutTrial
+from shared.command_options import (
+    BundleOption,
+    FormatOption,
+    KeepOption,
+    PortOption,
+    RuntimeOption,
+    SeedOption,
+)
 from shared.console import Format, err, out, print_json, print_table
 from shared.errors import CheckFailed
 
 ReleaseOption = Literal["good", "crashing", "slow", "blind"]
+MOST_DEVICES = 2000
 
 
 def rollout(
-    devices: Annotated[int, typer.Option(min=1, max=2000, help="Light devices.")] = 200,
+    devices: Annotated[str, typer.Option(help="How many; light ones, up to 2000.")] = "200",
     release: Annotated[ReleaseOption, typer.Option(help="How the new model behaves.")] = "good",
-    every: Annotated[float, typer.Option(min=0.05, max=60, help="Seconds between parts.")] = 1.0,
+    every: Annotated[
+        float, typer.Option(min=0.05, max=60, help="Seconds between a device's parts.")
+    ] = 1.0,
     shadow_parts: Annotated[
         int, typer.Option(min=0, help="Parts that it looks at before it decides any; 0: none.")
     ] = 20,
@@ -30,25 +41,24 @@ def rollout(
         int, typer.Option(min=0, help="Devices, the first asked, on which a bad one does well.")
     ] = 0,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Processes that play devices.")] = 2,
-    bundle: Annotated[Path, typer.Option(help="The model that all devices run.")] = SHIPPED_BUNDLE,
-    runtime: Annotated[str, typer.Option(help="auto, openvino or onnx.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of findings.")] = 0,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the cloud's pages; 0: any free one.")
-    ] = 0,
-    keep: Annotated[Path | None, typer.Option(help="Keep logs and disks in this folder.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people or programs.")] = "text",
+    bundle: BundleOption = SHIPPED_BUNDLE,
+    runtime: RuntimeOption = "auto",
+    seed: SeedOption = 0,
+    port: PortOption = 0,
+    keep: KeepOption = None,
+    format_: FormatOption = "text",
 ) -> None:
-    """Roll a model out to many light devices, ring by ring; see a bad one stopped and taken back.
+    """Local: roll a model out to many light devices; see a bad one stopped and taken back.
 
     Ends with an error where a promise is broken: stopped at 5 % at most, back within 120 s, no
     device without inspections for 10 s; a good one reaches all.
     """
+    count = device_count(devices, MOST_DEVICES)
     stop = StopSignal()
     with work_folder(keep) as folder, err.status("making releases") as status:
         options = RolloutOptions(
             bundle,
-            devices=devices,
+            devices=count,
             release=release,
             every_s=every,
             shadow_parts=shadow_parts,

@@ -1,21 +1,14 @@
-"""`splitsight cloud certify`: choose a bundle's gate by parts that it has not seen."""
+"""What `splitsight cloud certify` says of the gate that it chose."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import typer
-from rich.markup import escape
 
-from cloud.training.cli import DataOption, FormatOption
-from shared.bundles.bundle import Bundle, amend_bundle
+from shared.bundles.bundle import Bundle
 from shared.certification.certificate import PromiseLimits
 from shared.certification.promises import MeasuredShare, Promise, percent
-from shared.console import out, print_json
-from shared.errors import MissingExtra
 
 if TYPE_CHECKING:
     from cloud.evaluation.certification import Certified
@@ -40,64 +33,8 @@ class CertifyReport(msgspec.Struct, frozen=True):
     system_alpha_supported: float | None
 
 
-def certify(
-    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle.")],
-    data: DataOption,
-    split: Annotated[
-        str, typer.Option(help="The parts to count: train, calibrate or test.")
-    ] = "calibrate",
-    alpha: Annotated[
-        float, typer.Option(help="At most this share of defective parts may pass at the edge.")
-    ] = 0.01,
-    delta: Annotated[
-        float, typer.Option(help="How likely each promise may be wrong: 0.05 is 95 % confidence.")
-    ] = 0.05,
-    overkill: Annotated[
-        float, typer.Option(help="At most this share of good parts may be rejected at the edge.")
-    ] = 0.05,
-    system_alpha: Annotated[
-        float | None,
-        typer.Option(
-            help="At most this share of defective parts may pass edge and cloud together; twice "
-            "alpha unless given."
-        ),
-    ] = None,
-    out_: Annotated[
-        Path | None, typer.Option("--out", help="Where to write; in place unless given.")
-    ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, openvino, onnx.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the division, as in training.")] = 0,
-    format_: FormatOption = "text",
-) -> None:
-    """Choose the gate that escalates least and still keeps a promise, and write the certificate.
-
-    Choose --alpha before you look, and count each set of parts once.
-    """
-    try:
-        from cloud.datasets.readers import read  # noqa: PLC0415 - needs scipy
-    except ImportError as error:
-        raise MissingExtra("train", error) from error
-    from cloud.datasets.dataset import split_named  # noqa: PLC0415
-    from cloud.evaluation.certification import certify as run  # noqa: PLC0415
-
-    if system_alpha is None:
-        # As many again may slip through the cloud.
-        system_alpha = min(2 * alpha, (1 + alpha) / 2)
-    limits = PromiseLimits(alpha, overkill, system_alpha, delta)
-    opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    found = run(opened, dataset, limits, split=split, created=created, runtime=runtime)
-    certificate = found.certificate
-    changes = {"gate": certificate.gate, "certificate": certificate}
-    written = amend_bundle(opened, changes, out_)
-    if format_ == "json":
-        print_json(_report(written, found))
-        return
-    for name, value in _rows(written, found, limits).items():
-        out.print(f"[bold]{name:>15}[/]  {escape(value)}", highlight=False, soft_wrap=True)
-
-
-def _report(written: Bundle, found: Certified) -> CertifyReport:
+def certify_report(written: Bundle, found: Certified) -> CertifyReport:
+    """What a program reads."""
     return CertifyReport(
         bundle=str(written.path),
         id=written.id,
@@ -109,7 +46,8 @@ def _report(written: Bundle, found: Certified) -> CertifyReport:
     )
 
 
-def _rows(written: Bundle, found: Certified, limits: PromiseLimits) -> dict[str, str]:
+def certify_rows(written: Bundle, found: Certified, limits: PromiseLimits) -> dict[str, str]:
+    """What a person reads: a name and a sentence each."""
     certificate, gate = found.certificate, found.certificate.gate
     escapes, overkill = certificate.edge_escapes, certificate.edge_overkill
     promises = 3 if certificate.system else 2

@@ -1,0 +1,190 @@
+"""`splitsight cloud evaluate|certify|parity`: how good a bundle is, and what it may promise."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cloud.evaluation.certification_report import certify_report, certify_rows
+from shared.bundles.bundle import Bundle, amend_bundle
+from shared.certification.certificate import PromiseLimits
+from shared.command_options import (
+    BundleOption,
+    DataOption,
+    FormatOption,
+    ReportOption,
+    RuntimeOption,
+    SeedOption,
+    SplitOption,
+    ThreadsOption,
+    needs_extra,
+)
+from shared.console import out, print_json, print_table
+from shared.errors import CheckFailed
+from shared.storage.report_folder import prepare_report
+
+SHORT = 12
+
+if TYPE_CHECKING:
+    from cloud.evaluation.scorecard import Evaluation
+    from cloud.evaluation.tables import Words
+
+
+def evaluate(
+    bundle: BundleOption,
+    data: DataOption,
+    split: SplitOption = "test",
+    pixels: Annotated[
+        Path | None,
+        typer.Option(help="The run's pixels.onnx, to set JPEG and WebP beside the features."),
+    ] = None,
+    report: ReportOption = None,
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = 0,
+    seed: SeedOption = 0,
+    format_: FormatOption = "text",
+) -> None:
+    """Local: judge a split's pictures as the product will: edge, cloud and both together.
+
+    The report has charts and sheets as PNG. It shows pictures of the data: keep it where they may
+    be seen. --seed divides the data and must be that of the training.
+    """
+    with needs_extra("train"):
+        from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415 - needs scipy
+    from cloud.datasets.dataset import split_named  # noqa: PLC0415
+    from cloud.datasets.readers import read  # noqa: PLC0415
+
+    chosen = split_named(split)
+    opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
+    if report is not None:
+        prepare_report(report, "train")
+    found = run(opened, samples, split, runtime, pixels=pixels, threads=threads)
+    if report is not None:
+        from cloud.evaluation.report import write_report  # noqa: PLC0415 - two seconds of matplotlib
+
+        write_report(report, opened, samples, found)
+    if format_ == "json":
+        print_json(found.figures)
+        return
+    _print(found.figures)
+    if report is not None:
+        out.print(f"report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def certify(
+    bundle: BundleOption,
+    data: DataOption,
+    split: SplitOption = "calibrate",
+    alpha: Annotated[
+        float, typer.Option(help="At most this share of defective parts may pass at the edge.")
+    ] = 0.01,
+    delta: Annotated[
+        float, typer.Option(help="How likely each promise may be wrong: 0.05 is 95 % confidence.")
+    ] = 0.05,
+    overkill: Annotated[
+        float, typer.Option(help="At most this share of good parts may be rejected at the edge.")
+    ] = 0.05,
+    system_alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="At most this share of defective parts may pass edge and cloud together; twice "
+            "alpha unless given."
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; in place unless given.")
+    ] = None,
+    runtime: RuntimeOption = "auto",
+    seed: SeedOption = 0,
+    format_: FormatOption = "text",
+) -> None:
+    """Local: choose the gate that escalates least and keeps a promise, and write the certificate.
+
+    Choose --alpha before you look, and count each set of parts once. --seed divides the data and
+    must be that of the training.
+    """
+    with needs_extra("train"):
+        from cloud.datasets.readers import read  # noqa: PLC0415 - needs scipy
+    from cloud.datasets.dataset import split_named  # noqa: PLC0415
+    from cloud.evaluation.certification import certify as run  # noqa: PLC0415
+
+    if system_alpha is None:
+        # As many again may slip through the cloud.
+        system_alpha = min(2 * alpha, (1 + alpha) / 2)
+    limits = PromiseLimits(alpha, overkill, system_alpha, delta)
+    opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    found = run(opened, dataset, limits, split=split, created=created, runtime=runtime)
+    certificate = found.certificate
+    changes = {"gate": certificate.gate, "certificate": certificate}
+    written = amend_bundle(opened, changes, target)
+    if format_ == "json":
+        print_json(certify_report(written, found))
+        return
+    for name, value in certify_rows(written, found, limits).items():
+        out.print(f"[bold]{name:>15}[/]  {escape(value)}", highlight=False, soft_wrap=True)
+
+
+def parity(
+    bundle: BundleOption,
+    data: DataOption,
+    split: SplitOption = "test",
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a training; to compare torch as well.")
+    ] = None,
+    seed: SeedOption = 0,
+    format_: FormatOption = "text",
+) -> None:
+    """Local: compare float with int8, and backend with backend, on a split's pictures."""
+    from cloud.datasets.dataset import split_named  # noqa: PLC0415
+    from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.evaluation.agreement import compare  # noqa: PLC0415
+
+    chosen = split_named(split)
+    rows = compare(Bundle.open(bundle), read(data, seed=seed).of(chosen), run)
+    if format_ == "json":
+        print_json(rows)
+    else:
+        print_table(f"{bundle} on {split}", [msgspec.to_builtins(row) for row in rows])
+    wrong = [row for row in rows if not row.ok]
+    if wrong:
+        first = wrong[0]
+        raise CheckFailed(
+            f"{len(wrong)} of {len(rows)} comparisons fall short, the first is {first.head} beside "
+            f"{first.beside}: {first.same:.2%} decided alike, {first.wanted:.1%} are wanted",
+            fix="quantise again with more calibration pictures, or train longer",
+        )
+
+
+def _print(figures: Evaluation) -> None:
+    from cloud.evaluation.tables import headline, rates, recall, side_by_side, traffic  # noqa: PLC0415
+
+    out.print(f"{figures.bundle}. {headline(figures)}", highlight=False)
+    if figures.certificate is not None:
+        out.print(figures.certificate, highlight=False)
+    tables = [side_by_side(figures), traffic(figures), recall(figures.groups)]
+    if figures.rates is not None:
+        tables.append(rates(figures.rates))
+    for table in tables:
+        if table.rows:
+            out.print()
+            out.print(_grid(table))
+            out.print(table.note, style="dim", highlight=False)
+
+
+def _grid(table: Words) -> Table:
+    """For a narrow terminal: a figure and its brackets share a line only where both are short."""
+    grid = Table(title=table.title, title_justify="left")
+    for number, key in enumerate(table.rows[0]):
+        first = number == 0
+        grid.add_column(key, justify="left" if first else "right", no_wrap=not first)
+    for row in table.rows:
+        cells = (c.replace(" (", "\n(") if len(c) > SHORT else c for c in row.values())
+        grid.add_row(*map(escape, cells))
+    return grid
