@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from shared import log
-from shared.commands.old_spellings import current_spelling
+from shared.commands.deprecations import current_spelling
 from shared.console import err, print_text
 from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
 from shared.openmp import yield_early

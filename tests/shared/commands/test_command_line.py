@@ -10,9 +10,9 @@ import click
 import pytest
 from typer.testing import CliRunner
 
-from shared.commands.old_spellings import RENAMED, current_spelling
+from shared.commands.deprecations import RENAMED, current_spelling
 from shared.commands.root import all_commands, app
-from tests.shared.commands import splitsight
+from tests.support.commands import splitsight
 
 COMMANDS = dict(all_commands())
 PLACES = ("Local: ", "Network: ", "Cloud: ", "Local or cloud: ")
