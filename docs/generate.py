@@ -30,7 +30,7 @@ from hardware_sim.line.run import LineReport
 from hardware_sim.scale.fleet.report import FleetRow
 from hardware_sim.scale.plan.report import CapacityPlan
 from hardware_sim.scale.rollout.report import RolloutReport
-from hardware_sim.scenario.settings import Scenario
+from hardware_sim.scenario.settings import scenario_model
 from hardware_sim.scenario.verdict import ScenarioReport
 from shared import wire
 from shared.bundles.manifest import Manifest
@@ -83,7 +83,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "edge-config.schema.json", _json(edge_schema())
     yield "cloud-config.schema.json", _json(cloud_schema())
     yield "manifest.schema.json", _json(Manifest.model_json_schema())
-    yield "scenario.schema.json", _json(Scenario.model_json_schema())
+    yield "scenario.schema.json", _json(scenario_model().model_json_schema())
     yield "rounds-config.schema.json", _json(RoundSettings.model_json_schema())
     yield "openapi.json", _json(_openapi())
     for name, kind in REPORTS.items():

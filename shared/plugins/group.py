@@ -38,7 +38,8 @@ class PluginGroup(Generic[K]):
     noun     of one of its plug-ins, for people
     wanted   the class whose object an entry point must lead to; None: anything that can be called
     makes    the protocol of what a plug-in opens, where it opens something
-    tagged   each has `settings` of its own, told apart by `kind`, which is its entry point's name
+    tagged   each has `settings` of its own, or is a class of settings; they are told apart by
+             `kind`, which is its entry point's name
     """
 
     name: str
@@ -148,7 +149,8 @@ def lacks(what: Any, protocol: type[Any] | None) -> list[str]:
     members = set(vars(protocol))
     if not isinstance(what, type):
         members |= set(protocol.__annotations__)
-    return sorted(m for m in members if not m.startswith("_") and not hasattr(what, m))
+    lacking = {m for m in members if not m.startswith("_") and not hasattr(what, m)}
+    return sorted(lacking | getattr(what, "__abstractmethods__", frozenset()))
 
 
 def _class_made_by(opening: Any) -> type[Any] | None:
@@ -165,7 +167,7 @@ def _class_made_by(opening: Any) -> type[Any] | None:
 
 
 def _settings_of(kind: Any) -> type[Settings]:
-    found: type[Settings] = kind.settings
+    found: type[Settings] = kind if isinstance(kind, type) else kind.settings
     return found
 
 

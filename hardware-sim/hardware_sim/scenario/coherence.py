@@ -7,30 +7,21 @@ there, two faults that would end each other, a belt so slow that the last part n
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
 
 from hardware_sim.compute.profiles import load_profile
 from hardware_sim.scenario.device import DeviceSettings
-from hardware_sim.scenario.faults import (
-    ALL,
-    AmbientFault,
-    AnyFault,
-    CameraFault,
-    Fault,
-    ResetFault,
-    SpeedFault,
-    aimed_at,
-)
+from hardware_sim.scenario.faults.base import ALL, FAULTS, Fault
+from hardware_sim.scenario.faults.line import SpeedFault
 from shared.errors import SettingsError
 
 LATE_S = 30.0
 """The last part must have passed its ejector so long after the scenario's end."""
 Problem = tuple[tuple[str | int, ...], str]
-_fault: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +76,12 @@ def _of_device(parts: ScenarioElements, index: int) -> Iterator[Problem]:
 
 
 def _of_aims(parts: ScenarioElements) -> Iterator[Problem]:
-    names = Counter(device.name for device in parts.devices)
     profiles = {device.name: device.profile for device in parts.devices}
     for index, fault in parts.faults:
-        aim = aimed_at(fault)
-        if aim is not None and aim != ALL and aim not in names:
-            known = ", ".join(names)
-            yield ("timeline", index, "device"), f"there is no {aim!r}; there are {known}"
-        if isinstance(fault, ResetFault | AmbientFault) and not profiles.get(fault.device):
+        if fault.aim not in {None, ALL, *profiles}:
+            known = ", ".join(profiles)
+            yield ("timeline", index, "device"), f"there is no {fault.aim!r}; there are {known}"
+        if fault.needs_profile and not profiles.get(fault.aim or ""):
             what = "needs a device with a `profile`: this machine has no driver or heat to act"
             yield ("timeline", index, "device"), what
 
@@ -109,13 +98,9 @@ def _of_overlaps(parts: ScenarioElements) -> Iterator[Problem]:
 
 
 def _like(one: Fault, other: Fault) -> bool:
-    """Whether they turn the same knob of the same device."""
-    aims = {aimed_at(one), aimed_at(other)}
-    return _knob(one) == _knob(other) and (len(aims) == 1 or ALL in aims)
-
-
-def _knob(fault: Fault) -> tuple[type[Fault], str]:
-    return type(fault), fault.effect.kind if isinstance(fault, CameraFault) else ""
+    """Whether they act on the same of the same device."""
+    aims = {one.aim, other.aim}
+    return one.acts_on == other.acts_on and (len(aims) == 1 or ALL in aims)
 
 
 def _never_ends(parts: ScenarioElements, index: int) -> Iterator[Problem]:
@@ -167,8 +152,13 @@ def _device_of(raw: object) -> DeviceSettings:
         return DeviceSettings.model_construct(name=str(said.get("name")), profile=known)
 
 
+@cache
+def _any_fault() -> TypeAdapter[Fault]:
+    return TypeAdapter(FAULTS.settings())
+
+
 def _fault_of(raw: object) -> Fault | None:
     try:
-        return _fault.validate_python(raw)
+        return _any_fault().validate_python(raw)
     except ValidationError:
         return None

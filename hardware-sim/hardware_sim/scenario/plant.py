@@ -131,6 +131,13 @@ class Plant:
             self._broker.stop()
             self._broker = None
 
+    def start_cloud(self) -> None:
+        self.cloud.start()
+
+    def stop_cloud(self) -> None:
+        """At once."""
+        self.cloud.child.kill()
+
     def _wait_for_lines(self) -> None:
         pause, left = threading.Event(), WATCHED_S
         for station in self.stations:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hardware_sim.processes.session import StopSignal
-from hardware_sim.scenario.fault_effects import Undo, befall
-from hardware_sim.scenario.faults import AnyFault, SpeedFault, aimed_at
+from hardware_sim.scenario.faults.base import Fault, Undo
+from hardware_sim.scenario.faults.line import SpeedFault
 from hardware_sim.scenario.inspector import Doubtful, HttpDesk, SimulatedInspector
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.station import DeviceStation, PassedPart
@@ -129,18 +129,20 @@ class Run:
     def _at(self, seconds: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._due, (seconds, next(self._order), action))
 
-    def _begin(self, fault: AnyFault) -> None:
-        undo = befall(fault, self._plant)
-        device = aimed_at(fault) or ""
-        self._observed.happened.append(Happened(self._now, fault.kind, device, began=True))
+    def _begin(self, fault: Fault) -> None:
+        undo = fault.begin(self._plant)
+        self._note(fault, began=True)
         if fault.ends_s > fault.at_s:
             self._at(max(fault.ends_s, self._now), lambda: self._end(fault, undo))
 
-    def _end(self, fault: AnyFault, undo: list[Undo]) -> None:
+    def _end(self, fault: Fault, undo: Iterable[Undo]) -> None:
         for action in undo:
             action()
-        device = aimed_at(fault) or ""
-        self._observed.happened.append(Happened(self._now, fault.kind, device, began=False))
+        self._note(fault, began=False)
+
+    def _note(self, fault: Fault, *, began: bool) -> None:
+        happened = Happened(self._now, fault.kind, fault.aim or "", began=began)
+        self._observed.happened.append(happened)
 
     def _look(self) -> None:
         self._at(self._now + LOOK_S, self._look)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from hardware_sim.scenario.coherence import ScenarioElements, problems, readable
 from hardware_sim.scenario.device import DeviceSettings
-from hardware_sim.scenario.faults import ALL, AnyFault
+from hardware_sim.scenario.faults.base import ALL, FAULTS, Fault
 from hardware_sim.scenario.inspector import OperatorSettings
 from shared.settings import Settings, load_settings
 from shared.topics import NAME
@@ -63,7 +70,7 @@ class Scenario(Settings):
     bundle: Path | None = Field(default=None, description="none: the shipped one")
     devices: list[DeviceSettings] = Field(min_length=1, max_length=MAX_DEVICES)
     operator: OperatorSettings | None = None
-    timeline: list[AnyFault] = Field(default=[])
+    timeline: list[Fault] = Field(default=[])
     expect: Expectations = Expectations()
 
     @model_validator(mode="wrap")
@@ -105,6 +112,13 @@ def _again(detail: ErrorDetails) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=detail["loc"], input=detail["input"])
 
 
+@cache
+def scenario_model() -> type[Scenario]:
+    """Scenario with `timeline` of the kinds of fault that can be loaded."""
+    timeline: Any = (list[FAULTS.settings()], [])  # type: ignore[misc]
+    return create_model("Scenario", __base__=Scenario, __doc__=Scenario.__doc__, timeline=timeline)
+
+
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario: a file, or a shipped one by its name, `scenarios/NAME.yaml` too.
 
@@ -113,7 +127,7 @@ def load_scenario(path: Path) -> Scenario:
     if not path.exists() and path.parent in {Path(), Path("scenarios")}:
         shipped = SHIPPED / f"{path.stem}.yaml"
         path = shipped if shipped.is_file() else path
-    scenario = load_settings(path, Scenario)
+    scenario = load_settings(path, scenario_model())
     if scenario.bundle is None:
         return scenario
     changed: dict[str, Any] = {"bundle": path.resolve().parent / scenario.bundle}

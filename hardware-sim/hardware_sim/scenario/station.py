@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from hardware_sim.camera.faults import Effect
 from hardware_sim.compute.control import SOCKET, ComputeRemote
 from hardware_sim.compute.device import ComputeState
 from hardware_sim.line.control import LineControl
@@ -38,7 +39,7 @@ class PassedPart(msgspec.Struct, frozen=True):
 
 
 class DeviceStation:
-    """A device with all that belongs to it. `folder` keeps its files."""
+    """A device with all that belongs to it, and its `StationControls`. `folder` keeps its files."""
 
     def __init__(
         self,
@@ -62,6 +63,8 @@ class DeviceStation:
         self.plug = Plug()
         self._line_socket = folder / f"{self.name}.line"
         self._compute_socket = folder / f"{self.name}.compute"
+        self.line_control = LineControl(self._line_socket)
+        self._compute = ComputeRemote(self._compute_socket)
         self._outcomes = folder / f"{self.name}.outcomes.jsonl"
         self._outcomes.touch()
         self._read_to = 0
@@ -92,26 +95,45 @@ class DeviceStation:
         self.box.wait()
         self.proxy.stop()
 
-    @property
-    def line_control(self) -> LineControl:
-        return LineControl(self._line_socket)
-
-    @property
-    def compute(self) -> ComputeRemote:
-        return ComputeRemote(self._compute_socket)
-
     def compute_state(self) -> ComputeState | None:
         """None where the device has no profile, or its power is off."""
         if self.settings.profile is None:
             return None
         try:
-            return self.compute.state()
+            return self._compute.state()
         except ProcessError:
             return None
 
     def apply(self, conditions: Conditions | None) -> None:
-        """The link's conditions; None: as they are when nothing is wrong."""
         self.proxy.apply(conditions or self.settings.network)
+
+    def cut_connections(self) -> None:
+        self.proxy.cut()
+
+    def cut_power(self) -> None:
+        self.plug.cut()
+
+    def set_effect(self, effect: Effect) -> None:
+        self.line_control.set(effect)
+
+    def clear_effect(self, kind: str) -> None:
+        # A line that has seen its last part off takes no commands any more.
+        if self.line.running:
+            self.line_control.clear(kind)
+
+    def burst(self, parts: int, rate: float) -> None:
+        self.line_control.burst(parts, rate)
+
+    def change_speed(self, speed: float) -> None:
+        self.line_control.change_speed(speed)
+
+    def reset_driver(self, for_s: float) -> None:
+        self._compute.reset(for_s)
+
+    def change_ambient(self, celsius: float) -> float:
+        before = self._compute.state().ambient_c
+        self._compute.ambient(celsius)
+        return before
 
     def passed(self) -> list[PassedPart]:
         """Parts that have passed the ejector since the last call."""

@@ -16,7 +16,7 @@ from hardware_sim.scenario.page import write_report
 from hardware_sim.scenario.plant import require_able
 from hardware_sim.scenario.records import RecordedParts
 from hardware_sim.scenario.run import DeviceSnapshot, Happened, Observed, still_true
-from hardware_sim.scenario.settings import Scenario, load_scenario
+from hardware_sim.scenario.settings import Scenario, load_scenario, scenario_model
 from hardware_sim.scenario.station import PassedPart
 from hardware_sim.scenario.verdict import recovery_s, report
 from shared.errors import BundleError, RuntimeUnavailable, SettingsError
@@ -28,7 +28,7 @@ PROFILES = SHIPPED.parent / "profiles"
 
 def scenario(**changes: object) -> Scenario:
     values = {"name": "s", "about": "x", "duration_s": 20, "devices": [{"name": "box"}]}
-    return Scenario.model_validate(values | changes)
+    return scenario_model().model_validate(values | changes)
 
 
 def part(number: int, cell: str = "right_pass") -> PassedPart:
