@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from shared.openmp import yield_early
+from tests.support import quick
 
 yield_early()
 
@@ -23,6 +24,19 @@ IN_CI = os.environ.get("CI") == "true"
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if IN_CI else "desk")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--group",
+        choices=["quick", "slow"],
+        help="quick: tests that start no process and import no torch; slow: the others",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if group := config.getoption("group"):
+        config.pluginmanager.register(quick.plugin(group), "group")
 
 
 def skipped(config: pytest.Config) -> int:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.errors import MissingExtra, SettingsError
-from shared.quiet import keep_fonts_aside
+from shared.telemetry import keep_fonts_aside
 
 
 def prepare_report(folder: Path, extra: str) -> None:

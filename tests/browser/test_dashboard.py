@@ -17,6 +17,8 @@ from tests.bundles import make_bundle
 from tests.cloud.makers import batch, escalation, row
 from tests.cloud.server import Device, Server
 
+pytestmark = pytest.mark.process
+
 LEVELS = [3, 2, -3, 1, -2, 4]
 
 

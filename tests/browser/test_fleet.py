@@ -20,6 +20,8 @@ from fleet.rollouts.pages import FleetPages
 from fleet.rollouts.plan import Ring, RolloutPlan
 from tests.fleet.rollouts.plant import NEW, Plant
 
+pytestmark = pytest.mark.process
+
 GATED = RolloutPlan(
     rings=(
         Ring(name="canary", devices=1),

@@ -13,6 +13,8 @@ from cloud.evaluation.report import write_report
 from tests.bundles import make_bundle
 from tests.cloud.evaluation.judged import line_of_parts, pixels_model
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -73,7 +73,7 @@ def cluster() -> Iterator[Cluster]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables, once on each kind."""
     if request.param == "sqlite":

@@ -23,6 +23,7 @@ from tests.cloud.server import Device, Server
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["mosquitto", "iotcore"])
 def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
     tmp_path: Path, bundle: Bundle, kind: str
@@ -45,6 +46,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
         assert not alive
 
 
+@pytest.mark.process
 def test_serving_needs_no_torch() -> None:
     code = (
         "import sys, cloud.cli, cloud.service; "

@@ -16,6 +16,8 @@ from shared.errors import CameraError, SettingsError
 from tests.bundles import BAD, GOOD, picture
 from tests.edge.rigs import rows_in
 
+pytestmark = pytest.mark.process
+
 CONFIG = """\
 site: plant
 line: line

@@ -51,6 +51,7 @@ def decided(journal: Journal, sequence: int, verdict: Verdict | None = "pass") -
     )
 
 
+@pytest.mark.process
 def test_no_acknowledged_inspection_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True

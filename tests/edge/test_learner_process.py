@@ -55,12 +55,14 @@ def ear() -> Iterator[Ear]:
     ear.learner.end()
 
 
+@pytest.mark.process
 def test_tasks_are_answered_in_turn(ear: Ear) -> None:
     for name in ("one", "two"):
         ear.learner.give(Task(name, "message", ""))
     assert [ear.next(), ear.next()] == [TaskDone("one", "a"), TaskDone("two", "a")]
 
 
+@pytest.mark.process
 def test_a_learner_gives_way_to_everything_else_from_its_first_instruction(ear: Ear) -> None:
     pid = ear.learner.pid
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
@@ -68,6 +70,7 @@ def test_a_learner_gives_way_to_everything_else_from_its_first_instruction(ear: 
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
 
 
+@pytest.mark.process
 def test_a_learner_stands_still_and_goes_on(ear: Ear) -> None:
     ear.learner.give(Task("one", "", ""))
     ear.next()
@@ -83,6 +86,7 @@ def test_a_learner_stands_still_and_goes_on(ear: Ear) -> None:
     assert ear.next() == TaskDone("two", "a")
 
 
+@pytest.mark.process
 def test_a_paused_learner_can_be_ended(ear: Ear) -> None:
     assert ear.learner.memory_bytes() > 0
     ear.learner.pause()
@@ -91,6 +95,7 @@ def test_a_paused_learner_can_be_ended(ear: Ear) -> None:
     assert ear.learner.memory_bytes() == 0
 
 
+@pytest.mark.process
 def test_a_crash_is_heard_with_its_cause(ear: Ear) -> None:
     ear.learner.give(Task("one", "", "crash"))
     assert ear.next() == Gone("SIGABRT")
@@ -98,12 +103,14 @@ def test_a_crash_is_heard_with_its_cause(ear: Ear) -> None:
     ear.learner.pause()
 
 
+@pytest.mark.process
 def test_what_a_learner_mumbles_is_passed_over(ear: Ear) -> None:
     ear.learner.give(Task("one", "", "mumble"))
     ear.learner.give(Task("two", "", ""))
     assert ear.next() == TaskDone("two", "a")
 
 
+@pytest.mark.process
 def test_the_agent_has_neither_torch_nor_flower_in_memory() -> None:
     code = (
         "import sys, edge.box, edge.cli\n"

@@ -621,6 +621,7 @@ def test_multiple_changes_to_target(client: Client, repo: Simulator) -> None:
             assert client.payloads() == [raw]
 
 
+@pytest.mark.process
 def test_the_commands_are_a_program(tmp_path: Path, repo: Simulator, mirror: Mirror) -> None:
     (tmp_path / "metadata").mkdir()
     root = tmp_path / "root.json"

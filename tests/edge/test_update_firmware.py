@@ -102,6 +102,7 @@ def test_an_emptied_slot_is_not_taken_for_what_was_installed(app: AppSlots) -> N
     assert not app.tree("b").exists()
 
 
+@pytest.mark.process
 def test_an_application_that_does_not_start_here_is_not_proven(app: AppSlots) -> None:
     host = AppHost(app, "a", lambda: None)
     host.prove("b", put(app, "b", "2"))
@@ -148,6 +149,7 @@ def test_without_updates_the_launcher_runs_this_installation() -> None:
     assert app_slot() is None
 
 
+@pytest.mark.process
 def test_an_application_update_over_three_starts(app: AppSlots, tmp_path: Path) -> None:
     """Fetched, asked for, tried, kept: each start is a process of its own."""
     bench = Bench()
@@ -269,6 +271,7 @@ def test_the_boot_script_says_which_image_runs(tmp_path: Path) -> None:
         running_slot(tmp_path / "missing")
 
 
+@pytest.mark.process
 def test_a_restart_that_can_not_be_asked_for_says_why() -> None:
     rebooting(["true"])()
     with pytest.raises(UpdateError, match="false failed"):

@@ -10,6 +10,8 @@ import pytest
 
 from shared.openmp import OWN, SPINS, yield_early
 
+pytestmark = pytest.mark.process
+
 SHOWN = """
 import os, sys
 import typer

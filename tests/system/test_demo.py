@@ -23,6 +23,8 @@ from hardware_sim.processes.child import splitsight
 from shared.errors import ProcessError
 from shared.loopback import free_port
 
+pytestmark = pytest.mark.process
+
 PATIENCE_S = 90.0
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "report-demo.schema.json"
 

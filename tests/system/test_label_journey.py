@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from cloud.broker.embedded import EmbeddedBroker
@@ -21,6 +22,8 @@ from hardware_sim.processes.child import Child, splitsight, stop_all
 from hardware_sim.processes.cloud import CloudProcess
 from shared.loopback import free_port
 from tests.system.conftest import BUNDLE
+
+pytestmark = pytest.mark.process
 
 PATIENCE_S = 90.0
 

@@ -37,6 +37,8 @@ from tests.fleet.rounds.plants import Plant as Labels
 from tests.fleet.rounds.plants import make_present, plant_apps
 from tests.support.commands import splitsight
 
+pytestmark = pytest.mark.torch
+
 NAMES = ("north", "south", "west")
 PATIENCE_S = 90.0
 # The network is drawn, not trained: it gives all parts nearly one score, which from five parts on a

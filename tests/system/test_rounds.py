@@ -28,6 +28,8 @@ from tests.fleet.rounds.coordinate import coordinator, open_grid
 from tests.fleet.rounds.tiny import tiny_base
 from tests.fleet.rounds.tiny_learner import STEP_S
 
+pytestmark = pytest.mark.torch
+
 TRAINING_S = 2.0
 PATIENCE_S = 90.0
 BEYOND_S = 10.0

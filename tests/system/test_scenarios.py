@@ -17,6 +17,8 @@ import yaml
 
 from shared.errors import CheckFailed
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "hardware-sim" / "hardware_sim" / "scenarios"
 PATIENCE_S = 180

@@ -22,6 +22,8 @@ from tests.cloud.datasets.makers import good_and_bad
 from tests.fleet.rounds.box import fill
 from tests.system.conftest import BUNDLE
 
+pytestmark = pytest.mark.torch
+
 # onnxruntime's first call came nine seconds after its import; `make soak` watches for a minute.
 WATCH_S = os.environ.get("SPLITSIGHT_WATCH_S", "12")
 PATIENCE_S = 600

@@ -40,6 +40,8 @@ from tests.edge.test_update_box import blind
 from tests.fleet.releases.mirror import Mirror, files_of
 from tests.fleet.releases.rigs import EVERYWHERE, Yard
 
+pytestmark = pytest.mark.process
+
 ADDRESS = Address("plant", "line", "box")
 RATE = 50.0
 PATIENCE_S = 90.0

@@ -54,6 +54,7 @@ def settled(transport: MqttTransport) -> None:
         transport.publish(topic, b"")
 
 
+@pytest.mark.process
 def test_members_of_a_shared_subscription_divide_the_messages(broker: EmbeddedBroker) -> None:
     workers = [connect(broker, f"worker-{n}") for n in range(2)]
     device = connect(broker, "device")
@@ -78,6 +79,7 @@ def test_members_of_a_shared_subscription_divide_the_messages(broker: EmbeddedBr
         transport.stop()
 
 
+@pytest.mark.process
 def test_many_escalations_do_not_hold_up_inspections(broker: EmbeddedBroker) -> None:
     worker, device = connect(broker, "worker"), connect(broker, "device")
     escalations, inspections = threading.Semaphore(0), threading.Event()
@@ -94,6 +96,7 @@ def test_many_escalations_do_not_hold_up_inspections(broker: EmbeddedBroker) -> 
     device.stop()
 
 
+@pytest.mark.process
 def test_a_round_trip_does_not_wait_for_delayed_acknowledgements(broker: EmbeddedBroker) -> None:
     echo, device = connect(broker, "echo"), connect(broker, "device")
     back = threading.Event()
@@ -113,6 +116,7 @@ def test_a_round_trip_does_not_wait_for_delayed_acknowledgements(broker: Embedde
     device.stop()
 
 
+@pytest.mark.process
 def test_a_broker_that_dies_comes_back_and_clients_with_it(broker: EmbeddedBroker) -> None:
     device = connect(broker, "device")
     lost, back = threading.Event(), threading.Event()
@@ -134,6 +138,7 @@ def test_a_broker_that_dies_comes_back_and_clients_with_it(broker: EmbeddedBroke
     device.stop()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broker_holds_no_more_files_open_than_it_has_clients(kind: BrokerKind) -> None:
     with EmbeddedBroker(kind, port=free_port()) as broker:
@@ -170,6 +175,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_broker_ends_with_a_killed_parent(kind: BrokerKind) -> None:
     root = Path(__file__).parents[3]

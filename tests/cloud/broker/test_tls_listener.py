@@ -25,6 +25,8 @@ from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport, TlsSettings, tls_context
 from tests.fleet.identity.rigs import Office, open_office, request_of
 
+pytestmark = pytest.mark.process
+
 PATIENCE_S = 15.0
 PROMISED_S = 60.0
 ONE, TWO = Address("plant", "line", "box-1"), Address("plant", "line", "box-2")

@@ -30,7 +30,7 @@ from shared.runtime.base import open_runtime
 from tests.bundles import BAD, GOOD, KINDS, UNSURE_BAD, UNSURE_GOOD, make_bundle
 from tests.cloud.datasets.makers import save
 from tests.cloud.evaluation.judged import judgements, labelled, shades
-from tests.cloud.statistics.test_numbers import Scored, scored
+from tests.cloud.statistics.test_metrics import Scored, scored
 
 PASS, ESCALATE, REJECT = 0.1, 0.5, 0.9
 """Scores that the tiny bundle's gate passes, escalates and rejects at the edge."""

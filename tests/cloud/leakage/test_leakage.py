@@ -33,6 +33,8 @@ from shared.errors import BundleError, DataError, TrainingError
 from tests.bundles import make_bundle
 from tests.cloud.datasets.makers import good_and_bad, sample
 
+pytestmark = pytest.mark.torch
+
 EPOCHS = 8
 
 

@@ -22,6 +22,8 @@ from shared.contracts import Decision
 from tests.cloud.datasets.makers import good_and_bad
 from tests.support.commands import Ended, splitsight
 
+pytestmark = pytest.mark.torch
+
 GOOD, BAD = 44, 16
 
 

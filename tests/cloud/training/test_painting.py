@@ -22,6 +22,8 @@ from shared.errors import DataError, TrainingError
 from shared.splitnet.network import Architecture
 from tests.cloud.datasets.makers import good_and_bad, part, sample, save
 
+pytestmark = pytest.mark.torch
+
 SIZE = 64
 OPTIONS = Options(architecture=Architecture(height=SIZE, width=SIZE))
 SHAPES = (scratches, crack, pits, blob, box, bite, area)

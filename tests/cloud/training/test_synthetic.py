@@ -12,6 +12,8 @@ from cloud.datasets.pictures import PictureArrays
 from cloud.training.defect_synthesis import add_defects, cuttings, draw, lay
 from shared.splitnet.augmentation import Augmentation, augment
 
+pytestmark = pytest.mark.torch
+
 STILL = Augmentation(exposure=0, turn=0, shift=0, scale=0, blur=0, synthetic=0)
 
 

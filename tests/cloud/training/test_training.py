@@ -35,6 +35,8 @@ from tests.cloud.datasets.makers import good_and_bad, part, save
 from tests.cloud.evaluation.test_evaluation import REPORT, keys
 from tests.support.commands import ROOT, Ended, splitsight
 
+pytestmark = pytest.mark.torch
+
 EPOCHS = 2
 ALL = 3 * EPOCHS
 

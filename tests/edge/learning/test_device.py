@@ -23,6 +23,8 @@ from shared.federation.protocol import (
 )
 from tests.fleet.rounds.tiny import TINY, Parts, TinyStudent, tiny_base, tiny_device
 
+pytestmark = pytest.mark.torch
+
 
 class Room:
     """A device, its base, and the order that it is given."""

@@ -32,6 +32,8 @@ from shared.federation.questions import (
 from tests.bundles import make_bundle, picture
 from tests.fleet.rounds.plants import SIZE, Plant
 
+pytestmark = pytest.mark.torch
+
 NOTHING = np.zeros(0, np.float16)
 SIZES = {"height": SIZE, "width": SIZE, "channels": 1}
 

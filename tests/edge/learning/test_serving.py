@@ -23,6 +23,8 @@ from shared.wire import LabelRow
 from tests.fleet.rounds.box import PARTS, fill, open_journal
 from tests.fleet.rounds.tiny import SIZE
 
+pytestmark = pytest.mark.torch
+
 
 def counting(base: Path) -> ClientApp:
     """Answers how often it was asked, and of which base it is; the counter lies in the context."""

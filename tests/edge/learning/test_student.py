@@ -21,6 +21,8 @@ from shared.splitnet.network import Architecture, SplitNet
 from shared.splitnet.objective import Weights, bottleneck_losses, decode_loss
 from tests.cloud.datasets.makers import part
 
+pytestmark = pytest.mark.torch
+
 SIZE = 64
 
 

@@ -125,6 +125,7 @@ def tables_of(table: Table, size: int) -> tuple[Table | None, Table | None]:
     return parse(read, size), parse(read_without_head, size)
 
 
+@pytest.mark.process
 def test_debians_own_tool_finds_nothing_wrong_with_the_table(built: Built) -> None:
     said = subprocess.run(
         ["/usr/sbin/sgdisk", "--verify", built.path], capture_output=True, check=True, timeout=30
@@ -146,6 +147,7 @@ def card_file(folder: Path, size: int, fill: bytes = b"\xa5") -> Path:
     return path
 
 
+@pytest.mark.process
 def test_a_used_card_holds_sound_file_systems_and_the_sites_files_afterwards(
     built: Built, site: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +192,7 @@ class PulledCard(FileDisk):
         super().write(offset, data)
 
 
+@pytest.mark.process
 def test_a_card_that_is_pulled_out_is_unfinished_and_the_next_run_goes_on(
     built: Built, site: Path, tmp_path: Path
 ) -> None:
@@ -220,6 +223,7 @@ class FakeSize(FileDisk):
         super().write(offset if offset < 600 * MIB else offset % MIB + 2 * MIB, data)
 
 
+@pytest.mark.process
 def test_a_card_that_lies_about_its_size_is_found_by_reading_back(
     built: Built, site: Path, tmp_path: Path
 ) -> None:
@@ -291,6 +295,7 @@ def flash_command(built: Built, *words: str) -> list[str]:
     ]
 
 
+@pytest.mark.process
 def test_the_command_writes_a_file_and_reports_each_step_as_a_line(
     built: Built, site: Path, tmp_path: Path
 ) -> None:
@@ -308,12 +313,14 @@ def test_the_command_writes_a_file_and_reports_each_step_as_a_line(
     disk.close()
 
 
+@pytest.mark.process
 def test_without_a_device_the_command_lists_them(built: Built) -> None:
     done = splitsight(*flash_command(built, "--format", "json"))
     assert done.code == 0, done.stderr
     assert all("refused" in row for row in msgspec.json.decode(done.stdout))
 
 
+@pytest.mark.process
 def test_a_site_with_mistakes_is_told_with_file_and_line_before_anything_is_written(
     built: Built, site: Path, tmp_path: Path
 ) -> None:
@@ -325,6 +332,7 @@ def test_a_site_with_mistakes_is_told_with_file_and_line_before_anything_is_writ
     assert not target.exists()
 
 
+@pytest.mark.process
 def test_a_missing_site_is_told(built: Built, tmp_path: Path) -> None:
     target = str(tmp_path / "new.img")
     done = splitsight(*flash_command(built, "--disk", target))

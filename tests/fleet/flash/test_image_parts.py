@@ -19,6 +19,7 @@ from tests.fleet.flash.conftest import require_tools
 from tests.support.commands import splitsight
 
 
+@pytest.mark.process
 def test_an_unknown_profile_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r'"x86_64" is not one of x86-64, arm64 \(did you mean'):
         profile_named("x86_64")
@@ -34,6 +35,7 @@ def test_a_missing_tool_is_told_with_its_package() -> None:
         find_tool("no-such-tool")
 
 
+@pytest.mark.process
 def test_a_tool_that_fails_is_told_with_its_last_words() -> None:
     with pytest.raises(ImageError, match=r"ls ended with 2:\n  .*ls: cannot access"):
         run_tool(["ls", "/no/such/place"], timeout_s=10)
@@ -64,6 +66,7 @@ def tree(path: Path, order: int) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_the_same_tree_gives_the_same_slot_whenever_it_is_built(tmp_path: Path) -> None:
     require_tools("mksquashfs")
     sums = set()
@@ -75,6 +78,7 @@ def test_the_same_tree_gives_the_same_slot_whenever_it_is_built(tmp_path: Path) 
     assert len(sums) == 1
 
 
+@pytest.mark.process
 def test_a_slot_holds_no_kernel_and_belongs_to_root(tmp_path: Path) -> None:
     require_tools("mksquashfs", "unsquashfs")
     squash(tree(tmp_path / "tree.tar", 1), tmp_path / "root.sqfs")

@@ -14,6 +14,7 @@ from tests.fleet.flash.conftest import SITE
 from tests.support.commands import splitsight
 
 
+@pytest.mark.process
 def test_installing_twice_changes_nothing_the_second_time(site: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     first = splitsight("fleet", "install", "--config", site, "--root", root)
@@ -37,6 +38,7 @@ def test_a_changed_site_is_the_only_step_of_the_next_run(site: Path, tmp_path: P
     assert f"doing:  write {HOME}/config/site.yaml" in said
 
 
+@pytest.mark.process
 def test_a_dry_run_says_every_step_and_does_none(site: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     done = splitsight("fleet", "install", "--config", site, "--root", root, "--dry-run")
@@ -64,6 +66,7 @@ def test_commands_run_as_they_are_listed(site: Path, tmp_path: Path) -> None:
     assert ran[1].endswith("pip install --quiet splitsight[edge]")
 
 
+@pytest.mark.process
 def test_uninstalling_removes_the_service_and_keeps_the_data(site: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     splitsight("fleet", "install", "--config", site, "--root", root)
@@ -73,6 +76,7 @@ def test_uninstalling_removes_the_service_and_keeps_the_data(site: Path, tmp_pat
     assert (root / "var/lib/splitsight/config/site.yaml").exists()
 
 
+@pytest.mark.process
 def test_a_site_with_a_mistake_installs_nothing(site: Path, tmp_path: Path) -> None:
     site.write_text(SITE.replace("line: line-1\n", ""), encoding="utf-8")
     done = splitsight("fleet", "install", "--config", site, "--root", tmp_path / "root")
@@ -81,6 +85,7 @@ def test_a_site_with_a_mistake_installs_nothing(site: Path, tmp_path: Path) -> N
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     program = tmp_path / "opt/bin/splitsight"

@@ -17,6 +17,8 @@ from shared.storage.slots import SLOTS, SlotRecord
 from shared.storage.twin import Twin, pack, unpack
 from tests.fleet.flash.conftest import require_tools
 
+pytestmark = pytest.mark.process
+
 SCRIPT = FILES / "splitsight-slot"
 SHELLS = [["busybox", "sh"], ["sh"]]
 

@@ -63,6 +63,7 @@ def served(config: Path) -> Iterator[str]:
             process.stderr.read()
 
 
+@pytest.mark.process
 def test_from_nothing_to_a_device_that_is_put_out(tmp_path: Path) -> None:
     if Mosquitto().found() is None:
         pytest.skip("mosquitto is not installed: apt install mosquitto")

@@ -41,6 +41,8 @@ from shared.wire import (
 from tests.bundles import UNSURE_GOOD, make_bundle, picture
 from tests.fleet.identity.rigs import BOX, Office, open_office
 
+pytestmark = pytest.mark.process
+
 PATIENCE_S = 60.0
 # So short that a renewal is due whenever the keeper looks.
 DAYS = 0.001

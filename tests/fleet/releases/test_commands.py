@@ -43,6 +43,7 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
+@pytest.mark.process
 def test_a_model_goes_from_a_bundle_to_what_devices_see(desk: Desk) -> None:
     bundle = make_bundle(desk.folder / "bundle").path
     added = desk.run("add", "--model", bundle, "--approved-by", "A. Rossi", "--format", "json")
@@ -60,6 +61,7 @@ def test_a_model_goes_from_a_bundle_to_what_devices_see(desk: Desk) -> None:
     assert second.stderr.strip() == "Number 2, 1 patches; sign and publish it."
 
 
+@pytest.mark.process
 def test_a_root_key_is_replaced_by_people_in_two_places(desk: Desk) -> None:
     roles = {row["role"]: row for row in desk.listed()["roles"]}
     old = str(roles["root"]["keys"][1])  # type: ignore[index]
@@ -76,6 +78,7 @@ def test_a_root_key_is_replaced_by_people_in_two_places(desk: Desk) -> None:
     assert (desk.folder / "fleet" / "repository" / "metadata" / "2.root.json").exists()
 
 
+@pytest.mark.process
 def test_releases_are_removed_and_roles_renewed(desk: Desk) -> None:
     desk.run("add", "--model", make_bundle(desk.folder / "bundle").path)
     assert desk.run("remove", "models/tiny/1.0.0.zip").code == 0
@@ -111,6 +114,7 @@ def test_a_mistake_is_answered_with_what_to_do(
     assert refused.value.exit_code > 2
 
 
+@pytest.mark.process
 def test_without_a_repository_people_hear_how_to_start(tmp_path: Path) -> None:
     ended = Desk(tmp_path).run("list")
     assert (ended.code, "splitsight fleet release init" in ended.stderr) == (75, True)

@@ -13,6 +13,8 @@ from tests.fleet.rollouts.plant import NEW, Plant
 from tests.fleet.rollouts.test_routes import app_of
 from tests.support.commands import Ended, splitsight
 
+pytestmark = pytest.mark.process
+
 Fleet = Callable[..., Ended]
 
 

@@ -15,13 +15,14 @@ from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, Sc
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from shared.federation.base_network import BaseNetwork
-from tests.fleet.rounds.tiny import tiny_base
 
 Open = Callable[..., Coordinator]
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
+    from tests.fleet.rounds.tiny import tiny_base  # which imports torch
+
     return tiny_base(tmp_path)
 
 

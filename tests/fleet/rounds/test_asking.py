@@ -41,6 +41,8 @@ from shared.federation.protocol import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS
 from shared.federation.questions import COMPARED, Comparison, ModelStanding, Question
 from tests.fleet.rounds.mqtt_rig import Plant
 
+pytestmark = pytest.mark.torch
+
 SYMBOLS = Question("symbols", "train")
 Answer = Callable[[Message], RecordDict]
 

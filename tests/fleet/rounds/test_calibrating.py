@@ -28,6 +28,8 @@ from shared.splitnet.fusion import DeployedHead, fuse_norms
 from shared.splitnet.rounding import input_sizes, magnitudes, moments
 from tests.fleet.rounds.plants import Plant, lively_net, plant_apps
 
+pytestmark = pytest.mark.torch
+
 NAMES = ("north", "south", "west")
 SCOPE = Scope(from_block=8)
 

@@ -48,6 +48,8 @@ from tests.fleet.rounds.plants import SIZE, Plant, lively_net, make_present, pla
 from tests.fleet.rounds.watching import Watch
 from tests.support.commands import splitsight
 
+pytestmark = pytest.mark.torch
+
 NAMES = ("north", "south", "west")
 
 
@@ -323,6 +325,7 @@ release:
 """
 
 
+@pytest.mark.process
 def test_the_command_ends_with_a_candidate_and_its_report(present: Present, tmp_path: Path) -> None:
     rows = ["image,defect,domain,part,split"]
     for plant in (Plant("north"), Plant("south")):
@@ -369,6 +372,7 @@ def desk(ran: Ran, tmp_path: Path) -> Desk:
     return Desk(ran, tmp_path)
 
 
+@pytest.mark.process
 def test_approval_makes_a_release_and_says_what_comes_next(desk: Desk) -> None:
     assert desk.name in desk.run("list").stdout
     shown = desk.run("show", desk.name).stdout
@@ -385,6 +389,7 @@ def test_approval_makes_a_release_and_says_what_comes_next(desk: Desk) -> None:
     assert (again.code, "was approved by A. Rossi" in again.stderr) == (90, True)
 
 
+@pytest.mark.process
 def test_a_key_publishes_at_once(desk: Desk) -> None:
     key = desk.stick / "models.pem"
     ended = desk.run("approve", desk.name, "--by", "A. Rossi", "--key", key, "--format", "json")
@@ -416,12 +421,14 @@ def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: De
     assert (shelf.get(desk.name).status, shelf.get(desk.name).by) == ("approved", POLICY)
 
 
+@pytest.mark.process
 def test_what_was_rejected_stays_and_goes_nowhere(desk: Desk) -> None:
     assert desk.run("reject", desk.name, "--by", "A. Rossi").code == 0
     ended = desk.run("approve", desk.name, "--by", "A. Rossi")
     assert (ended.code, "was rejected by A. Rossi" in ended.stderr) == (90, True)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [("unknown", "--by", "A"), ("../x", "--by", "A")])
 def test_a_name_that_is_none_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
     ended = desk.run("approve", *words)
@@ -429,11 +436,13 @@ def test_a_name_that_is_none_is_refused(desk: Desk, words: tuple[str, ...]) -> N
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.process
 def test_nobody_cannot_approve(desk: Desk) -> None:
     ended = desk.run("approve", desk.name, "--by", " ")
     assert (ended.code, "nobody decided" in ended.stderr) == (90, True)
 
 
+@pytest.mark.process
 def test_a_candidate_that_a_device_loses_by_may_not_go_out(ran: Ran, desk: Desk) -> None:
     shelf = CandidateStore(desk.fleet / "candidates")
     record = ran.shelf.get(desk.name)

@@ -22,6 +22,8 @@ from tests.fleet.rollouts.plant import Plant
 from tests.fleet.rollouts.test_routes import app_of
 from tests.support.commands import splitsight
 
+pytestmark = pytest.mark.process
+
 NAME = "tiny-1.0.0-0123"
 
 

@@ -20,6 +20,8 @@ from shared.splitnet.network import Architecture, SplitNet
 from tests.cloud.datasets.makers import part, save
 from tests.support.commands import splitsight
 
+pytestmark = pytest.mark.torch
+
 CONFIG = """\
 base: base.npz
 folder: run
@@ -55,6 +57,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_a_dry_run_lists_labels_by_class_and_domain_and_says_why_not(config: Path) -> None:
     ended = splitsight("fleet", "federate", "--config", config, "--dry-run")
     assert ended.code == 0, ended.stderr
@@ -74,6 +77,7 @@ def test_a_dry_run_lists_labels_by_class_and_domain_and_says_why_not(config: Pat
     assert not (config.parent / "run").exists()
 
 
+@pytest.mark.process
 def test_rounds_end_in_a_network_whose_last_layers_have_changed(config: Path) -> None:
     command = ("fleet", "federate", "--config", config, "--rounds", "2", "--format", "json")
     ended = splitsight(*command)
@@ -99,6 +103,7 @@ def test_rounds_end_in_a_network_whose_last_layers_have_changed(config: Path) ->
     assert json.loads(again.stdout) == report
 
 
+@pytest.mark.process
 def test_sixteen_bits_a_trained_value_and_a_little_travel_each_way(config: Path) -> None:
     config.write_text(CONFIG.format(encoder="false") + "privacy:\n  secure: false\n")
     ended = splitsight("fleet", "federate", "--config", config, "--rounds", "1", "--format", "json")
@@ -116,6 +121,7 @@ def test_sixteen_bits_a_trained_value_and_a_little_travel_each_way(config: Path)
     assert record["bytes_up"] < 1.2 * 2 * trained
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
@@ -149,6 +155,7 @@ def test_the_system_may_let_through_twice_what_the_edge_may_unless_said() -> Non
     assert PromiseSettings(escapes=0.3, system=0.4).limits == PromiseLimits(0.3, 0.05, 0.4, 0.05)
 
 
+@pytest.mark.process
 def test_a_base_that_is_none_and_data_that_is_none_are_refused_by_name(config: Path) -> None:
     base = config.parent / "base.npz"
     whole = base.read_bytes()
@@ -163,6 +170,7 @@ def test_a_base_that_is_none_and_data_that_is_none_are_refused_by_name(config: P
     assert "splits.csv can't be read" in gone.stderr
 
 
+@pytest.mark.process
 def test_an_app_for_flowers_own_engine_is_written_and_never_over_another(config: Path) -> None:
     folder = config.parent / "app"
     command = ("fleet", "federate", "--config", config, "--rounds", "7", "--grid", "superlink")
@@ -182,6 +190,7 @@ def test_an_app_for_flowers_own_engine_is_written_and_never_over_another(config:
     assert (again.code, "choose an empty folder" in again.stderr) == (10, True)
 
 
+@pytest.mark.process
 def test_a_broker_that_is_not_there_is_named(config: Path) -> None:
     text = config.read_text().partition("in_process:")[0]
     config.write_text(text + f"mqtt: {{broker: {{port: {free_port()}}}}}\n")

@@ -22,6 +22,8 @@ from shared.federation.protocol import ARRAYS, CHANGE
 from tests.fleet.rounds.conftest import Open
 from tests.fleet.rounds.tiny import TINY_VALUES, Parts, tiny_apps, tiny_base, tiny_device
 
+pytestmark = pytest.mark.torch
+
 
 def aside(record: RoundRecord) -> dict[str, str]:
     return {one.device: one.reason for one in record.aside}

@@ -30,6 +30,8 @@ from shared.federation.flower_private import (
 from shared.federation.protocol import VectorLayout
 from tests.fleet.rounds.tiny import TINY, Parts, tiny_base, tiny_device
 
+pytestmark = pytest.mark.torch
+
 
 def asked() -> Message:
     take_identity()

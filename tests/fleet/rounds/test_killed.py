@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.fleet.rounds.killed import open_killable
+
+pytestmark = [pytest.mark.torch, pytest.mark.process]
 
 ROUNDS = 400
 ROOT = Path(__file__).parents[3]

@@ -43,6 +43,8 @@ from shared.wire import RoundPiece, encode
 from tests.fleet.rounds.mqtt_rig import MIB, Plant
 from tests.fleet.rounds.tiny import tiny_apps, tiny_base
 
+pytestmark = pytest.mark.torch
+
 VALUES = 3 * STEP // 2 + 5
 """More 16-bit numbers than one piece carries."""
 

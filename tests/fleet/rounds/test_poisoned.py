@@ -19,6 +19,8 @@ from tests.fleet.rounds.lossy import LossyGrid
 from tests.fleet.rounds.test_private_rounds import spoilt
 from tests.fleet.rounds.tiny import Parts, TinyNet, tiny_apps, tiny_base
 
+pytestmark = pytest.mark.torch
+
 ROUNDS, DEVICES = 6, 7
 POINT = 0.01
 UNCHECKED = PrivacySettings(secure=False, clip=1e9, times_median=1e9)

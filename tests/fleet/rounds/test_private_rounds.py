@@ -28,6 +28,8 @@ from shared.federation.secure_aggregation import BODY, DEAL, MASK, RECORD, UNMAS
 from tests.fleet.rounds.lossy import LossyGrid
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
 
+pytestmark = pytest.mark.torch
+
 OPEN = PrivacySettings(secure=False)
 SECURE = PrivacySettings()
 DEVICES = 5

@@ -40,6 +40,8 @@ from tests.cloud.datasets.makers import save
 from tests.fleet.rounds.mqtt_rig import Plant
 from tests.fleet.rounds.watching import Watch
 
+pytestmark = pytest.mark.torch
+
 SITES = ("east", "north", "south", "west")
 PARTS = 66
 """Of each kind; every third has a second picture."""

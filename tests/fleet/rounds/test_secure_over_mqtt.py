@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from edge.learning.supervision import LINGER_S
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
@@ -11,6 +13,8 @@ from fleet.rounds.grids.messaging import GridMessaging
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.mqtt_rig import Plant
 from tests.fleet.rounds.tiny import tiny_apps, tiny_base
+
+pytestmark = pytest.mark.torch
 
 
 def test_a_learner_that_keeps_an_update_waits_for_the_slowest_and_then_goes(

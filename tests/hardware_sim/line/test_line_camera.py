@@ -138,6 +138,7 @@ def test_the_agent_finds_the_camera_by_its_kind() -> None:
     assert kinds["line"] is KIND
 
 
+@pytest.mark.process
 def test_opening_the_camera_in_an_agent_loads_nothing_of_the_simulator_itself() -> None:
     code = "import sys, hardware_sim.line.camera; print(*sys.modules)"
     done = subprocess.run(

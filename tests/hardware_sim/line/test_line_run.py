@@ -127,6 +127,7 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "shared.commands", "sim", "line", *options]
 
 
+@pytest.mark.process
 def test_the_command_prints_the_truth_table_and_a_row_a_part(tmp_path: Path) -> None:
     outcomes = tmp_path / "outcomes.jsonl"
     config = tmp_path / "line.yaml"
@@ -157,6 +158,7 @@ def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     process.communicate()
 
 
+@pytest.mark.process
 def test_a_line_answers_controls_and_ends_cleanly_when_asked(
     endless: tuple[subprocess.Popen[str], Path],
 ) -> None:

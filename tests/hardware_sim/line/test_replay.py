@@ -99,6 +99,7 @@ def test_only_one_split_can_be_replayed(data: Path) -> None:
         replay(str(data), 0, split="tset")
 
 
+@pytest.mark.process
 def test_replaying_elpv_loads_no_torch_and_no_scipy() -> None:
     code = (
         "import sys; from hardware_sim.line.replay import replay; parts = replay('elpv', 0); "

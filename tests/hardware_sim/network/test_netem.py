@@ -107,6 +107,7 @@ def disciplines(end: Namespace) -> str:
     return shown.stdout
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("namespaces")
 def test_two_machines_reach_each_other_and_are_gone_afterwards() -> None:
     with NetemNetwork() as network, echoing(network):
@@ -115,6 +116,7 @@ def test_two_machines_reach_each_other_and_are_gone_afterwards() -> None:
     assert not {network.near.name, network.far.name} & names()
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("namespaces")
 def test_a_failure_inside_leaves_nothing_behind() -> None:
     network = NetemNetwork()
@@ -128,6 +130,7 @@ def test_a_failure_inside_leaves_nothing_behind() -> None:
     assert not {network.near.name, network.far.name} & names()
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("namespaces")
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_holds_is_not() -> None:
     command = [sys.executable, "-c", HOLDER]
@@ -142,6 +145,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_holds_is_no
     assert not left & names()
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("netem")
 def test_packets_take_longer_in_both_directions_and_the_delay_can_be_lifted() -> None:
     with NetemNetwork(PacketConditions(latency_ms=LATENCY_MS)) as network, echoing(network):
@@ -160,6 +164,7 @@ def test_what_is_missing_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> No
     assert "use the network proxy" in raised.value.fix
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("namespaces")
 def test_without_netem_bad_conditions_are_refused_and_nothing_is_left() -> None:
     lacking = missing_parts()

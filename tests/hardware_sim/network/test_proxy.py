@@ -226,6 +226,7 @@ class Inbox:
         return self._arrived.empty()
 
 
+@pytest.mark.process
 def test_after_a_partition_every_message_arrives(
     broker: EmbeddedBroker, proxy: NetworkProxy
 ) -> None:

@@ -86,6 +86,7 @@ def bystander() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
+@pytest.mark.process
 def test_a_cut_ends_the_whole_tree_and_nobody_else(bystander: subprocess.Popen[str]) -> None:
     plug = Plug()
     with start(TREE, plug) as root:
@@ -99,6 +100,7 @@ def test_a_cut_ends_the_whole_tree_and_nobody_else(bystander: subprocess.Popen[s
     assert plug.members() == []
 
 
+@pytest.mark.process
 def test_a_running_process_can_be_fed_later_and_its_children_with_it() -> None:
     plug = Plug()
     with start(TREE, None) as root:
@@ -113,6 +115,7 @@ def test_a_running_process_can_be_fed_later_and_its_children_with_it() -> None:
             os.kill(daemon, signal.SIGKILL)
 
 
+@pytest.mark.process
 def test_nothing_that_keeps_forking_escapes() -> None:
     plug = Plug()
     with start(FORKER, plug) as root:
@@ -125,6 +128,7 @@ def test_nothing_that_keeps_forking_escapes() -> None:
         assert plug.members() == []
 
 
+@pytest.mark.process
 def test_a_cut_comes_when_its_instant_is_reached(tmp_path: Path) -> None:
     plug, sign = Plug(), tmp_path / "sign"
     code = f"import pathlib, signal; pathlib.Path({str(sign)!r}).touch(); signal.pause()"
@@ -134,6 +138,7 @@ def test_a_cut_comes_when_its_instant_is_reached(tmp_path: Path) -> None:
         assert [killed.pid for killed in cut.killed] == [root.pid]
 
 
+@pytest.mark.process
 def test_a_cut_after_a_delay_can_be_cancelled() -> None:
     plug, cancelled = Plug(), threading.Event()
     with start("import signal; print(1, flush=True); signal.pause()", plug) as root:
@@ -159,6 +164,7 @@ def test_we_never_hang_on_the_plug_ourselves(above: object) -> None:
         Plug().feed(above())
 
 
+@pytest.mark.process
 def test_a_process_that_is_not_there_is_refused() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(PATIENCE_S)

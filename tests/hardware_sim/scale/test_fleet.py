@@ -82,6 +82,7 @@ def until(condition: Callable[[], bool]) -> None:
         pause.wait(0.02)
 
 
+@pytest.mark.process
 def test_a_fleet_loses_nothing_counts_nothing_twice_and_says_what_it_costs(bundle: Bundle) -> None:
     done = splitsight(
         *("sim", "fleet", "--devices", f"{DEVICES}", "--every", "0.5", "--escalated", "0.2"),
@@ -106,6 +107,7 @@ def test_a_fleet_loses_nothing_counts_nothing_twice_and_says_what_it_costs(bundl
     assert row["growth_exponent"] is None
 
 
+@pytest.mark.process
 def test_a_broker_that_is_killed_on_the_way_costs_no_part(trial: Trial) -> None:
     trial.start(calm)
     trial.connect(calm)
@@ -123,6 +125,7 @@ def test_a_broker_that_is_killed_on_the_way_costs_no_part(trial: Trial) -> None:
     assert count(trial.cloud.database, inspected) == (0, 0)
 
 
+@pytest.mark.process
 def test_a_worker_that_dies_ends_the_trial_with_its_name(trial: Trial) -> None:
     trial.start(calm)
     trial.connect(calm)
@@ -149,6 +152,7 @@ def test_records_that_are_missing_or_double_are_counted(tmp_path: Path) -> None:
     assert count(url, {"a": 2, "b": 2, "c": 3}) == (4, 1)
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_a_fleet_and_leaves_no_orphan(bundle: Bundle) -> None:
     command = ("sim", "fleet", "--devices", "5", "--runtime", "onnx", "--bundle", str(bundle.path))
     with subprocess.Popen(

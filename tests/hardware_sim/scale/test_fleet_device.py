@@ -279,6 +279,7 @@ def turn(loop: SocketLoop, schedule: Schedule, until: Callable[[], bool]) -> Non
         loop.step(0.05)
 
 
+@pytest.mark.process
 def test_many_clients_share_one_thread_even_for_messages_larger_than_a_socket_takes(
     broker: EmbeddedBroker,
 ) -> None:

@@ -188,6 +188,7 @@ def test_every_shipped_figure_names_its_source_and_prices_say_that_they_are_exam
 # ---- the command, and what it refuses
 
 
+@pytest.mark.process
 def test_the_command_prints_a_plan_that_says_what_saturates_and_how_the_model_was_checked() -> None:
     done = splitsight(
         *("sim", "plan", "--devices", "1e5", "--parts-per-minute", "60", "--sample", "500"),

@@ -44,6 +44,7 @@ def recording(bundle: Bundle) -> Recording:
     return record(bundle, "onnx")[0]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("release", ["crashing", "slow", "blind"])
 def test_a_bad_model_is_stopped_at_one_device_which_goes_back(bundle: Bundle, release: str) -> None:
     done = splitsight(
@@ -60,6 +61,7 @@ def test_a_bad_model_is_stopped_at_one_device_which_goes_back(bundle: Bundle, re
     assert (report["crashes"] > 0) == (release == "crashing")
 
 
+@pytest.mark.process
 def test_a_good_model_reaches_every_device_though_the_cloud_is_killed_on_the_way(
     bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_good_model_reaches_every_device_though_the_cloud_is_killed_on_the_way
     assert (report.state, report.reached_share, report.crashes) == ("done", 1.0, 0)
 
 
+@pytest.mark.process
 def test_a_release_that_is_bad_elsewhere_only_is_taken_from_those_that_kept_it(
     bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_parts_that_boxes_were_sure_of_are_audited_at_their_share(share: float) 
     assert abs(len(tray.said) / 400 - share) <= 5 * (share * (1 - share) / 400) ** 0.5 + 1e-9
 
 
+@pytest.mark.process
 def test_the_real_api_takes_what_an_operator_says(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "tiny")
     with Server(tmp_path, bundle) as server:

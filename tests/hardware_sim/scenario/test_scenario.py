@@ -197,6 +197,7 @@ def test_faults_at_the_same_time_may_differ_in_kind_effect_or_device() -> None:
         scenario(devices=devices, timeline=[*cuts, {**cuts[0], "device": "all", "at_s": 4}])
 
 
+@pytest.mark.process
 def test_hardware_that_cannot_run_the_head_is_refused_before_anything_starts(
     tmp_path: Path,
 ) -> None:
@@ -231,6 +232,7 @@ def test_every_shipped_profile_can_be_simulated_here() -> None:
     require_able(scenario(devices=devices), SHIPPED_BUNDLE)
 
 
+@pytest.mark.process
 def test_a_bundle_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
     path, folder = tmp_path / "wrong.yaml", tmp_path / "kept"
     path.write_text("name: w\nabout: x\nduration_s: 20\ndevices: [{name: a}]\nbundle: nowhere\n")
@@ -240,6 +242,7 @@ def test_a_bundle_that_is_not_there_is_refused_before_anything_starts(tmp_path: 
     assert not list(folder.iterdir())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -265,6 +268,7 @@ def test_a_plant_that_cannot_be_is_refused_before_it_starts(
     assert why in ended.stderr
 
 
+@pytest.mark.process
 def test_a_report_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()

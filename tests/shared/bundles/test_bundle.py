@@ -207,6 +207,7 @@ write_bundle(Path(sys.argv[1]), fields, files)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 def test_a_writer_killed_in_the_middle_leaves_the_old_bundle(
     tiny: Bundle, tmp_path: Path, name: str

@@ -129,6 +129,7 @@ amend_bundle(bundle, {"version": "2.0.0"})
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 def test_a_kill_in_the_middle_leaves_the_bundle_as_it_was(
     certified: Bundle, tmp_path: Path, name: str
@@ -231,6 +232,7 @@ def test_a_share_is_told_in_a_few_digits(share: float, told: str) -> None:
     assert percent(share) == told
 
 
+@pytest.mark.process
 def test_the_command_shows_the_promise(certified: Bundle) -> None:
     assert SENTENCE in splitsight("bundle", "show", certified.path).stdout
     edit(certified.path, "gate", pass_below=0.2)

@@ -80,6 +80,7 @@ def test_a_mistake_of_ours_shows_its_trace_and_asks_for_a_report(
     assert "please report it" in said
 
 
+@pytest.mark.process
 def test_help_lists_every_group_and_the_roots_own_commands() -> None:
     ended = splitsight("--help")
     assert ended.code == 0
@@ -87,6 +88,7 @@ def test_help_lists_every_group_and_the_roots_own_commands() -> None:
         assert f" {name} " in ended.stdout
 
 
+@pytest.mark.process
 def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     ended = splitsight("fly")
     assert ended.code == 2
@@ -105,6 +107,7 @@ def ghost(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 def test_a_group_whose_extra_is_missing_says_so_in_one_line(ghost: Path) -> None:
     ended = splitsight("ghost", "haunt", "--house", "3", path=ghost)
     assert ended.code == 11
@@ -117,6 +120,7 @@ def test_a_group_whose_extra_is_missing_says_so_in_one_line(ghost: Path) -> None
     assert "this needs the extra `ghost`" in listed.stdout
 
 
+@pytest.mark.process
 def test_show_prints_one_json_value_alone(tiny: Bundle) -> None:
     ended = splitsight("bundle", "show", tiny.path, "--format", "json")
     assert (ended.code, ended.stderr) == (0, "")
@@ -139,6 +143,7 @@ def test_show_for_people_names_the_licence_even_with_brackets_in_it(
     assert "[/] see [the licence]" in ended.stdout
 
 
+@pytest.mark.process
 def test_verify_prints_a_row_a_check_and_ends_well(tiny: Bundle) -> None:
     ended = splitsight("bundle", "verify", tiny.path, "--format", "json")
     assert (ended.code, ended.stderr) == (0, "")
@@ -160,6 +165,7 @@ def damaged(tiny_path: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_verify_of_a_damaged_bundle_names_every_failed_check(damaged: Path) -> None:
     ended = splitsight("bundle", "verify", damaged, "--format", "json")
     assert ended.code == CheckFailed.exit_code
@@ -176,6 +182,7 @@ def test_the_table_for_people_shows_what_a_backend_said_in_full(damaged: Path) -
     assert f"hash of {CODEC}" in ended.stdout
 
 
+@pytest.mark.process
 def test_a_folder_that_is_no_bundle_is_told_in_words(tmp_path: Path) -> None:
     ended = splitsight("bundle", "show", tmp_path)
     assert ended.code == 20
@@ -188,6 +195,7 @@ def test_verification_of_a_sound_bundle_finds_nothing(tiny: Bundle) -> None:
     assert not [row for row in verification(tiny) if row["ok"] is False]
 
 
+@pytest.mark.process
 def test_doctor_prints_one_json_value_alone() -> None:
     ended = splitsight("doctor", "--format", "json")
     assert ended.code == 0
@@ -199,6 +207,7 @@ def test_doctor_prints_one_json_value_alone() -> None:
         assert bool(row["fix"]) != row["ok"]
 
 
+@pytest.mark.process
 def test_doctor_goes_on_where_a_part_cannot_be_checked(tmp_path: Path) -> None:
     folder = tmp_path / "ghost-1.0.dist-info"
     folder.mkdir()

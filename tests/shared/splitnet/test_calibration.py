@@ -27,6 +27,8 @@ from shared.splitnet.network import Architecture, Head, SplitNet
 from shared.splitnet.rounding import round_by
 from tests.cloud.datasets.makers import part
 
+pytestmark = pytest.mark.torch
+
 SIZE = 64
 
 

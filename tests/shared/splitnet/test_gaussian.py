@@ -26,6 +26,8 @@ from shared.splitnet.good_only import (
 )
 from shared.splitnet.network import Architecture, SplitNet
 
+pytestmark = pytest.mark.torch
+
 Features = NDArray[np.float32]
 
 

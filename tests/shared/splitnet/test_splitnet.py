@@ -52,6 +52,8 @@ from shared.splitnet.objective import (
 from shared.splitnet.quantisation import quantise_head
 from shared.splitnet.rounding import rounded
 
+pytestmark = pytest.mark.torch
+
 SMALL = Architecture(height=64, width=64, channels=1, kinds=3)
 Pixels = NDArray[np.uint8]
 

@@ -115,7 +115,7 @@ def require_mosquitto() -> str:
     return found
 
 
-@pytest.fixture(params=["memory", "mqtt"])
+@pytest.fixture(params=["memory", pytest.param("mqtt", marks=pytest.mark.process)])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     if request.param == "memory":
         yield InMemory()
@@ -336,6 +336,7 @@ def test_a_handler_that_fails_is_logged_and_the_next_message_still_arrives(
     device.stop()
 
 
+@pytest.mark.process
 def test_subscriptions_survive_a_broker_that_was_killed(
     logged: queue.SimpleQueue[EventDict],
 ) -> None:
@@ -384,6 +385,7 @@ def guarded_broker(folder: Path, port: int) -> Iterator[None]:
         child.stderr.read()
 
 
+@pytest.mark.process
 def test_refused_credentials_are_logged_with_the_reason_and_without_the_password(
     tmp_path: Path, logged: queue.SimpleQueue[EventDict]
 ) -> None:
@@ -406,6 +408,7 @@ def test_refused_credentials_are_logged_with_the_reason_and_without_the_password
     assert turns.empty()
 
 
+@pytest.mark.process
 def test_a_broker_that_is_not_there_is_logged_and_tried_again(
     logged: queue.SimpleQueue[EventDict],
 ) -> None:
