@@ -7,7 +7,7 @@ that fails is named at once, and what it said stands at the end as ever.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable
 
 import pytest
@@ -31,7 +31,7 @@ class Progress:
         self._expected: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
         self._bad: Counter[str] = Counter()
-        self._took: Counter[str] = Counter()
+        self._took: dict[str, float] = defaultdict(float)
 
     def expect(self, tests: Iterable[str]) -> None:
         """These node ids are to run; what another worker has said before is the same."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.outcomes import Failed
 
 SLOW = ("process", "torch")
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
@@ -21,7 +22,7 @@ WHOLE = re.compile(r"^pytestmark = .*\bmark\.torch\b", re.MULTILINE)
 SOME = re.compile(r"\bmark\.(process|torch)\b")
 
 
-class SlowInQuick(pytest.fail.Exception):
+class SlowInQuick(Failed):
     """What a quick test may not do; no `except Exception` on the way keeps it from being told."""
 
 
