@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.training.defect_shapes import (
+from shared.errors import TrainingError
+from shared.painting.shapes import (
     Shape,
     area,
     bite,
@@ -26,7 +27,6 @@ from cloud.training.defect_shapes import (
     pits,
     scratches,
 )
-from shared.errors import TrainingError
 
 Pixels = NDArray[np.float32]
 Fill = Callable[[Pixels, Shape, Pixels, np.random.Generator], Pixels]
@@ -187,7 +187,7 @@ def _blurred(picture: Pixels, radius: float) -> Pixels:
 def _patch(rng: np.random.Generator, height: int, width: int) -> Shape:
     if rng.random() < 0.4:
         return box(rng, height, width)
-    return blob(rng, height, width, smallest=0.02, largest=0.25, rough=rng.uniform(0, 0.8))
+    return blob(rng, height, width, radius=(0.02, 0.25), rough=rng.uniform(0, 0.8))
 
 
 KINDS = (

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cloud.datasets.pictures import PictureArrays
 from shared.features.preprocessing import MAP_STRIDE
+from shared.painting.strokes import ellipse, stroke, walk
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.float32]
@@ -106,24 +107,15 @@ def draw(picture: Pixels, mask: Mask, rng: np.random.Generator) -> tuple[Pixels,
     """A copy of picture (c, h, w) and mask (h/8, w/8) with a stroke or a spot drawn on."""
     height, width = picture.shape[1:]
     canvas = np.zeros((height, width), np.float32)
-    point = rng.uniform((0.1, 0.1), (0.9, 0.9)) * (width, height)
+    point, scale = rng.uniform(0.1, 0.9, 2) * (width, height), height / 224
     if rng.random() < 0.5:
-        radius = rng.uniform(2, 8, 2) * height / 224
-        cv2.ellipse(
-            canvas,
-            (point.round().tolist(), (2 * radius).tolist(), float(rng.uniform(0, 180))),
-            1.0,
-            -1,
-        )
+        radii = rng.uniform(2, 8, 2) * scale
+        ellipse(canvas, point, radii, float(rng.uniform(0, 180)))
     else:
         heading, steps = rng.uniform(0, 2 * np.pi), int(rng.integers(4, 14))
-        line = [point]
-        for _ in range(steps):
-            heading += rng.normal(0, 0.35)
-            stride = rng.uniform(4, 12) * height / 224
-            line.append(line[-1] + stride * np.array([np.cos(heading), np.sin(heading)]))
-        thickness = int(rng.integers(1, 4))
-        cv2.polylines(canvas, [np.array(line).round().astype(np.int32)], False, 1.0, thickness)
+        moves = np.array([(rng.normal(0, 0.35), rng.uniform(4, 12)) for _ in range(steps)])
+        path = walk(point, heading, moves[:, 0], moves[:, 1] * scale)
+        stroke(canvas, path, int(rng.integers(1, 4)))
     canvas = np.asarray(cv2.GaussianBlur(canvas, (3, 3), 0), np.float32)
     depth = rng.uniform(25, 90) * (-1 if rng.random() < 0.7 else 1)
     changed = np.clip(picture + depth * canvas, 0, 255)

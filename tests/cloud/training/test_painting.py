@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.readers import read
 from cloud.training.defect_painter import KINDS, Painter
-from cloud.training.defect_shapes import area, bite, blob, box, crack, pits, scratches
 from cloud.training.options import Options
 from cloud.training.painted_defects import PAINTED, good_parts, paint_set
 from shared.errors import DataError, TrainingError
+from shared.painting.shapes import area, bite, blob, box, crack, pits, scratches
 from shared.splitnet.network import Architecture
 from tests.cloud.datasets.makers import good_and_bad, part, sample, save
 

@@ -9,16 +9,13 @@ from hardware_sim.line.drawing.surface import (
     ArtworkDefect,
     Field,
     Pixels,
-    Shade,
     box,
-    disc,
     lettering,
     misspelt,
     noise,
-    patch,
-    stroke,
     uneven,
 )
+from shared.painting.strokes import Shade, disc, patch, stroke
 
 MASK: Shade = (62.0, 92.0, 24.0)
 TRACE: Shade = (84.0, 134.0, 44.0)
@@ -83,10 +80,10 @@ class Circuit:
         if missing == line:
             # An open: etched away between the jog and a third of the way to the right pad.
             gap = points[2] + (points[3] - points[2]) * 0.3
-            stroke(canvas, points[:3], TRACE, thick)
-            stroke(canvas, np.array([gap, points[3]]), TRACE, thick)
+            stroke(canvas, points[:3], thick, TRACE)
+            stroke(canvas, np.array([gap, points[3]]), thick, TRACE)
         else:
-            stroke(canvas, points, TRACE, thick)
+            stroke(canvas, points, thick, TRACE)
         self._ring(canvas, 0.06, start, 0.017)
         if missing != LINES + line:
             self._ring(canvas, 0.94, end, 0.017)
@@ -101,7 +98,7 @@ class Circuit:
         size = np.array((self._width, self._height))
         outline = box(x, y, 0.2, 0.3)
         closed = np.vstack([outline, outline[:1]])
-        stroke(canvas, closed * size, SILK, max(1, round(self._side / 250)))
+        stroke(canvas, closed * size, max(1, round(self._side / 250)), SILK)
         disc(canvas, (x - 0.07) * self._width, (y - 0.12) * self._height, 0.01 * self._side, SILK)
         for pin in range(2 * PINS):
             if missing == 2 * LINES + pin:
@@ -109,5 +106,5 @@ class Circuit:
             sign = 1 if pin % 2 else -1
             row = y + (pin // 2 - (PINS - 1) / 2) * 0.045
             lead = np.array([[x + sign * 0.13, row], [x + sign * 0.19, row]])
-            stroke(canvas, lead * size, TRACE, max(1, round(0.011 * self._side)))
+            stroke(canvas, lead * size, max(1, round(0.011 * self._side)), TRACE)
             patch(canvas, box(x + sign * 0.13, row, 0.05, 0.024) * size, GOLD)

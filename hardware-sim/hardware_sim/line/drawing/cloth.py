@@ -10,12 +10,11 @@ from hardware_sim.line.drawing.surface import (
     ArtworkDefect,
     Field,
     Pixels,
-    Shade,
     box,
     noise,
-    patch,
     uneven,
 )
+from shared.painting.strokes import Shade, patch
 
 THREADS = 44
 INK = 0.62

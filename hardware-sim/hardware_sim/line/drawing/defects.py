@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_sim.line.drawing.surface import Field, Pixels, stroke, uneven
+from hardware_sim.line.drawing.surface import Field, Pixels, uneven
+from shared.painting.shapes import Sizes, blob, crack, pits, scratches
 
 DefectKind = Literal["scratch", "crack", "pit", "stain", "missing_feature", "wrong_print"]
 DEFECT_KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
-
-Point = NDArray[np.float64]
 
 LEAST_COVER = 0.08
 HALF_SEVERITY = 0.0006
@@ -48,92 +47,42 @@ def paint(
     kind: DefectKind, rng: np.random.Generator, height: int, width: int, size: float
 ) -> Paint:
     """Draw a defect that lies on the surface; `size` is 1 for an ordinary one of its kind."""
-    side = min(height, width) * size
-    canvas = np.zeros((height, width), np.uint8)
-    start = rng.uniform(0.2, 0.8, 2) * (width, height)
+
+    def sizes(least: float, most: float) -> Sizes:
+        return least * size, most * size
+
     match kind:
         case "scratch":
-            return _scratch(canvas, rng, start, side)
+            # Its ground is bright.
+            length = sizes(0.25, 0.5)
+            return _covering(scratches(rng, height, width, most=1, length=length, inset=0.2), 0.95)
         case "crack":
-            return _crack(canvas, rng, start, side)
+            return _covering(crack(rng, height, width, length=sizes(0.38, 0.65), inset=0.2), 0.0)
         case "pit":
-            return _pit(canvas, rng, start, side)
+            radius = sizes(0.019, 0.032)
+            return _lit(rng, pits(rng, height, width, most=1, radius=radius, inset=0.2))
         case "stain":
-            return _stain(canvas, rng, start, side)
+            return _dried(rng, blob(rng, height, width, radius=sizes(0.1, 0.16), inset=0.2))
         case "missing_feature" | "wrong_print":
             raise ValueError(f"{kind} is a change of the artwork, not paint on it")
 
 
-def _scratch(canvas: Pixels, rng: np.random.Generator, start: Point, side: float) -> Paint:
-    """A slightly bent line with a bright ground, at times with a fainter one beside it."""
-    heading = rng.uniform(0, np.pi)
-    along = np.array([np.cos(heading), np.sin(heading)])
-    across = np.array([-along[1], along[0]])
-    length, bend = rng.uniform(0.22, 0.42) * side, rng.normal(0, 0.03) * side
-    t = np.linspace(-0.5, 0.5, 16)[:, np.newaxis]
-    points = start + along * length * t + across * bend * (1 - 4 * t**2)
-    thick = max(1, round(0.006 * side))
-    if rng.random() < 0.4:
-        stroke(canvas, points[4:12] + across * 3 * thick, (150.0,), 1)
-    stroke(canvas, points, (255.0,), thick)
-    return _paint(canvas, 0.6, 0.95)
-
-
-def _crack(canvas: Pixels, rng: np.random.Generator, start: Point, side: float) -> Paint:
-    """A walk that changes its mind, with branches."""
-    heading = rng.uniform(0, 2 * np.pi)
-    steps, step = 14, 0.03 * side
-    turns = heading + np.cumsum(rng.normal(0, 0.35, steps))
-    points = start + np.cumsum(step * np.stack([np.cos(turns), np.sin(turns)], axis=1), axis=0)
-    points += start - points[steps // 2]
-    thick = max(1, round(0.005 * side))
-    stroke(canvas, points[:10], (255.0,), thick)
-    stroke(canvas, points[9:], (230.0,), max(1, thick - 1))
-    for place in rng.choice(np.arange(2, steps - 3), 2, replace=False):
-        turn = turns[place] + rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
-        away = np.array([np.cos(turn), np.sin(turn)]) * step
-        branch = points[place] + np.arange(4)[:, np.newaxis] * away + rng.normal(0, 0.8, (4, 2))
-        stroke(canvas, branch, (200.0,), 1)
-    return _paint(canvas, 0.5, 0.0)
-
-
-def _pit(canvas: Pixels, rng: np.random.Generator, start: Point, side: float) -> Paint:
+def _lit(rng: np.random.Generator, cover: Field) -> Paint:
     """A dent lit from one side: dark wall, bright wall."""
-    radius = max(1.2, rng.uniform(0.014, 0.024) * side)
-    _blob(canvas, rng, start, radius, roughness=0.2)
-    rows, columns = np.indices(canvas.shape, np.float32)
-    light = rng.uniform(0, 2 * np.pi)
-    slope = (columns - start[0]) * np.cos(light) + (rows - start[1]) * np.sin(light)
+    rows, columns = np.nonzero(cover > LEAST_COVER)
+    light, radius = rng.uniform(0, 2 * np.pi), math.sqrt(max(1, len(rows)) / np.pi)
+    y, x = np.indices(cover.shape, np.float32)
+    slope = (x - columns.mean()) * np.cos(light) + (y - rows.mean()) * np.sin(light)
     shade = 1 / (1 + np.exp(-(slope / radius - 0.35) * 4))
-    return _paint(canvas, 0.6, np.asarray(shade, np.float32))
+    return _covering(cover, np.asarray(shade, np.float32))
 
 
-def _stain(canvas: Pixels, rng: np.random.Generator, start: Point, side: float) -> Paint:
-    """A dried drop: cloudy inside, darker at its edge."""
-    radius = rng.uniform(0.07, 0.12) * side
-    _blob(canvas, rng, start, radius, roughness=0.28)
-    inside = cv2.GaussianBlur(canvas, (0, 0), radius * 0.22).astype(np.float32) / 255
+def _dried(rng: np.random.Generator, inside: Field) -> Paint:
+    """A drop that dried: cloudy inside, darker at its edge."""
+    clouds = np.clip(0.75 + uneven(rng, inside.shape[0], inside.shape[1], 9, 0.25), 0.3, 1.0)
     edge = 4 * inside * (1 - inside)
-    clouds = np.clip(0.75 + uneven(rng, canvas.shape[0], canvas.shape[1], 9, 0.25), 0.3, 1.0)
     cover = inside * clouds * np.float32(0.42) + edge * np.float32(0.18)
     return _covering(np.asarray(cover, np.float32), 0.12)
-
-
-def _blob(
-    canvas: Pixels, rng: np.random.Generator, centre: Point, radius: float, roughness: float
-) -> None:
-    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    outline = np.ones(40)
-    for wave in (2, 3, 5):
-        outline += rng.normal(0, roughness / wave) * np.cos(wave * angle + rng.uniform(0, 6.28))
-    spokes = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    corners = centre + spokes * radius * np.maximum(outline, 0.3)[:, np.newaxis]
-    cv2.fillPoly(canvas, [np.rint(corners * 16).astype(np.int32)], (255.0,), cv2.LINE_AA, 4)
-
-
-def _paint(canvas: Pixels, blur: float, shade: float | Field) -> Paint:
-    soft = cv2.GaussianBlur(canvas, (0, 0), blur).astype(np.float32) / np.float32(255)
-    return _covering(np.asarray(soft, np.float32), shade)
 
 
 def _covering(cover: Field, shade: float | Field) -> Paint:

@@ -10,16 +10,13 @@ from hardware_sim.line.drawing.surface import (
     ArtworkDefect,
     Field,
     Pixels,
-    Shade,
     box,
-    disc,
     lettering,
     misspelt,
     noise,
-    patch,
-    stroke,
     uneven,
 )
+from shared.painting.strokes import Shade, disc, patch, stroke
 
 BELT, BODY, HOLE, ENGRAVED = (34.0,), (152.0,), (28.0,), (84.0,)
 RIM: Shade = (196.0,)
@@ -88,8 +85,8 @@ class Metal:
         y = self._slot * self._height
         ends = np.array([[0.38 * self._width, y], [0.62 * self._width, y]])
         thick = max(3, round(0.045 * self._side))
-        stroke(canvas, ends + 1, RIM, thick + 2)
-        stroke(canvas, ends, HOLE, thick)
+        stroke(canvas, ends + 1, thick + 2, RIM)
+        stroke(canvas, ends, thick, HOLE)
 
     def _engrave(self, canvas: Pixels, text: str) -> None:
         capitals = 0.075 * self._side

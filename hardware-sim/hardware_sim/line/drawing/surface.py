@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.painting.strokes import Shade
+
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float32]
-Shade = tuple[float, ...]
 
 SurfaceName = Literal["metal", "circuit", "cloth"]
 MISPRINTS = 8
 """Wrong prints that a surface knows; more would only cost memory."""
-_SHIFT = 4
 
 
 class ArtworkDefect(NamedTuple):
@@ -53,30 +53,6 @@ def uneven(rng: np.random.Generator, height: int, width: int, cells: int, depth:
 def noise(rng: np.random.Generator, height: int, width: int, depth: float) -> Field:
     """Independent noise a pixel: float32 (h, w), standard deviation `depth`."""
     return rng.standard_normal((height, width), np.float32) * np.float32(depth)
-
-
-def subpixel(points: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Coordinates (n, 2) in pixels, as OpenCV's drawing takes them with `shift`."""
-    return np.asarray(np.rint(points * (1 << _SHIFT)), np.int32)
-
-
-def disc(canvas: Pixels, x: float, y: float, radius: float, shade: Shade) -> None:
-    """A filled circle; all in pixels."""
-    (centre,) = subpixel(np.array([[x, y]]))
-    size = max(1, round(radius * (1 << _SHIFT)))
-    ends = (int(centre[0]), int(centre[1]))
-    cv2.circle(canvas, ends, size, shade, -1, cv2.LINE_AA, _SHIFT)
-
-
-def stroke(canvas: Pixels, points: NDArray[np.floating], shade: Shade, width: int) -> None:
-    """An open line through points (n, 2) in pixels."""
-    line = [subpixel(points)]
-    cv2.polylines(canvas, line, False, shade, width, cv2.LINE_AA, _SHIFT)
-
-
-def patch(canvas: Pixels, points: NDArray[np.floating], shade: Shade) -> None:
-    """A filled polygon with corners (n, 2) in pixels."""
-    cv2.fillPoly(canvas, [subpixel(points)], shade, cv2.LINE_AA, _SHIFT)
 
 
 def box(x: float, y: float, width: float, height: float) -> NDArray[np.float64]:

@@ -2,23 +2,24 @@
 
 Each function takes a generator and the picture's height and width, and returns float32
 (height, width), how much of each pixel is defective, 0–1. Sizes are shares of the shorter side, so
-that they mean the same at any input size.
+that they mean the same at any input size; a range of them is drawn from evenly by logarithm.
+`inset` is the share of height and width at either end in which no defect has its middle or start.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.painting.strokes import ellipse, patch, stroke, walk
+
 Shape = NDArray[np.float32]
-Points = Sequence[NDArray[np.float64]]
-# OpenCV draws between pixels when coordinates carry fractional bits.
-FRACTION_BITS = 4
+Sizes = tuple[float, float]
+LENGTHS: Sizes = (0.06, 0.7)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -43,41 +44,64 @@ def noise(rng: np.random.Generator, height: int, width: int, cells: int) -> Shap
     return np.asarray((total - total.mean()) / max(float(total.std()), 1e-6), np.float32)
 
 
-def scratches(rng: np.random.Generator, height: int, width: int) -> Shape:
-    """One to three long strokes, straight or evenly bent."""
+def scratches(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    most: int = 3,
+    length: Sizes = LENGTHS,
+    inset: float = 0.0,
+) -> Shape:
+    """Up to `most` long strokes, straight or evenly bent."""
     canvas = np.zeros((height, width), np.float32)
-    for _ in range(int(rng.integers(1, 4))):
-        _stroke(canvas, _walk(rng, height, width, bend=rng.normal(0, 0.04), shake=0.03), rng)
+    for _ in range(int(rng.integers(1, most + 1))):
+        bend = rng.normal(0, 0.04)
+        _stroke(canvas, _path(rng, canvas, length, inset, bend=bend, shake=0.03), rng)
     return _uneven(canvas, rng)
 
 
-def crack(rng: np.random.Generator, height: int, width: int) -> Shape:
+def crack(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    length: Sizes = LENGTHS,
+    inset: float = 0.0,
+) -> Shape:
     """One stroke, from straight to jagged, with branches."""
     canvas = np.zeros((height, width), np.float32)
     shake = log_uniform(rng, 0.02, 0.5)
-    trunk = _walk(rng, height, width, bend=0.0, shake=shake)
+    trunk = _path(rng, canvas, length, inset, bend=0.0, shake=shake)
     _stroke(canvas, trunk, rng)
     for place, after in pairwise(trunk):
         if rng.random() < 0.08:
             step = after - place
             heading = math.atan2(step[1], step[0]) + rng.choice([-1, 1]) * rng.uniform(0.4, 1.2)
-            count = int(rng.integers(2, 7))
-            branch = _steps(rng, place, heading, count, math.hypot(*step), shake=shake)
-            _line(canvas, branch, 1)
+            turns = rng.normal(0.0, shake, int(rng.integers(2, 7)))
+            stroke(canvas, walk(place, heading, turns, math.hypot(*step)), 1)
     return _uneven(canvas, rng)
 
 
-def pits(rng: np.random.Generator, height: int, width: int) -> Shape:
-    """One to five small holes near one another."""
+def pits(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    most: int = 5,
+    radius: Sizes = (0.005, 0.035),
+    inset: float = 0.0,
+) -> Shape:
+    """Up to `most` small holes near one another."""
     side = min(height, width)
     canvas = np.zeros((height, width), np.float32)
-    middle = rng.uniform((0, 0), (width, height))
+    middle = _place(rng, canvas, inset)
     spread = log_uniform(rng, 0.02, 0.25) * side
-    for index in range(int(rng.integers(1, 6))):
-        radius = log_uniform(rng, 0.005, 0.035) * side
+    for index in range(int(rng.integers(1, most + 1))):
+        across = log_uniform(rng, *radius) * side
         at = middle + (rng.normal(0, spread, 2) if index else 0.0)
-        axes = np.array([radius, radius * rng.uniform(0.4, 1)])
-        _ellipse(canvas, at, axes, float(rng.uniform(0, 180)))
+        axes = np.array([across, across * rng.uniform(0.4, 1)])
+        ellipse(canvas, at, axes, float(rng.uniform(0, 180)))
     return _softened(canvas, rng.uniform(0.4, 1.5))
 
 
@@ -86,15 +110,16 @@ def blob(
     height: int,
     width: int,
     *,
-    smallest: float = 0.03,
-    largest: float = 0.35,
+    radius: Sizes = (0.03, 0.35),
     rough: float = 0.5,
+    inset: float = 0.0,
 ) -> Shape:
-    """An ellipse with a ragged, soft edge; radii are shares of the shorter side."""
+    """An ellipse with a ragged, soft edge."""
     side = min(height, width)
-    across, down = (log_uniform(rng, smallest, largest) * side for _ in range(2))
+    across, down = (log_uniform(rng, *radius) * side for _ in range(2))
     y, x = _grid(height, width)
-    y, x = y - rng.uniform(0, height), x - rng.uniform(0, width)
+    y = y - rng.uniform(inset * height, (1 - inset) * height)
+    x = x - rng.uniform(inset * width, (1 - inset) * width)
     turn = rng.uniform(0, np.pi)
     u = (x * np.cos(turn) + y * np.sin(turn)) / across
     v = (y * np.cos(turn) - x * np.sin(turn)) / down
@@ -109,7 +134,7 @@ def box(rng: np.random.Generator, height: int, width: int) -> Shape:
     middle = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
     corners = cv2.boxPoints((middle, size, float(rng.uniform(0, 180))))
     canvas = np.zeros((height, width), np.float32)
-    cv2.fillPoly(canvas, [_fixed(np.asarray(corners, np.float64))], 1.0, cv2.LINE_AA, FRACTION_BITS)
+    patch(canvas, np.asarray(corners, np.float64))
     return canvas
 
 
@@ -128,7 +153,7 @@ def bite(rng: np.random.Generator, height: int, width: int) -> Shape:
 def area(rng: np.random.Generator, height: int, width: int) -> Shape:
     """A large part of the picture, up to half: one side of a wavy line, or a large blob."""
     if rng.random() < 0.4:
-        return blob(rng, height, width, smallest=0.12, largest=0.5, rough=rng.uniform(0.1, 1))
+        return blob(rng, height, width, radius=(0.12, 0.5), rough=rng.uniform(0.1, 1))
     turn = rng.uniform(0, np.pi)
     if rng.random() < 0.6:
         # What a machine or a belt leaves runs along the part or across it.
@@ -141,49 +166,31 @@ def area(rng: np.random.Generator, height: int, width: int) -> Shape:
     return shape if shape.mean() < 0.5 else np.asarray(1 - shape, np.float32)
 
 
-def _walk(
-    rng: np.random.Generator, height: int, width: int, *, bend: float, shake: float
-) -> list[NDArray[np.float64]]:
-    """A path from a random point; bend and shake are radians a step, even and random."""
-    length = log_uniform(rng, 0.06, 0.7) * min(height, width)
-    stride = max(2.0, length / int(rng.integers(6, 25)))
-    start = rng.uniform((0, 0), (width, height))
-    heading = rng.uniform(0, 2 * np.pi)
-    return _steps(rng, start, heading, int(length / stride), stride, bend=bend, shake=shake)
+def _place(rng: np.random.Generator, canvas: Shape, inset: float) -> NDArray[np.float64]:
+    far = np.array(canvas.shape[::-1])
+    return rng.uniform(inset * far, (1 - inset) * far)
 
 
-def _steps(
+def _path(
     rng: np.random.Generator,
-    start: NDArray[np.float64],
-    heading: float,
-    count: int,
-    stride: float,
+    canvas: Shape,
+    length: Sizes,
+    inset: float,
     *,
-    bend: float = 0.0,
+    bend: float,
     shake: float,
-) -> list[NDArray[np.float64]]:
-    path = [start]
-    for turn in rng.normal(bend, shake, count):
-        heading += turn
-        path.append(path[-1] + stride * np.array([np.cos(heading), np.sin(heading)]))
-    return path
+) -> NDArray[np.float64]:
+    """A path from a random point; bend and shake are radians a step, even and random."""
+    whole = log_uniform(rng, *length) * min(canvas.shape)
+    stride = max(2.0, whole / int(rng.integers(6, 25)))
+    start = _place(rng, canvas, inset)
+    heading = rng.uniform(0, 2 * np.pi)
+    return walk(start, heading, rng.normal(bend, shake, int(whole / stride)), stride)
 
 
-def _stroke(canvas: Shape, path: Points, rng: np.random.Generator) -> None:
+def _stroke(canvas: Shape, path: NDArray[np.float64], rng: np.random.Generator) -> None:
     thickest = max(2, round(min(canvas.shape) / 80))
-    _line(canvas, path, int(rng.integers(1, thickest + 1)))
-
-
-def _line(canvas: Shape, path: Points, thickness: int) -> None:
-    points = [_fixed(np.array(path))]
-    cv2.polylines(canvas, points, False, 1.0, thickness, cv2.LINE_AA, FRACTION_BITS)
-
-
-def _ellipse(
-    canvas: Shape, at: NDArray[np.float64], axes: NDArray[np.float64], turn: float
-) -> None:
-    centre, radii = _fixed(at).tolist(), _fixed(axes).tolist()
-    cv2.ellipse(canvas, centre, radii, turn, 0, 360, 1.0, -1, cv2.LINE_AA, FRACTION_BITS)
+    stroke(canvas, path, int(rng.integers(1, thickest + 1)))
 
 
 def _uneven(canvas: Shape, rng: np.random.Generator) -> Shape:
@@ -206,7 +213,3 @@ def _grid(height: int, width: int) -> tuple[Shape, Shape]:
 
 def _clipped(shape: NDArray[np.floating]) -> Shape:
     return np.asarray(np.clip(shape, 0, 1), np.float32)
-
-
-def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
-    return np.asarray(np.round(points * 2**FRACTION_BITS), np.int32)
