@@ -7,25 +7,32 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test test-waiting test-others test-image check format bench scenarios soak docs bundle screenshot system image-tools clean
+.PHONY: demo test quick test-image check format bench scenarios soak docs bundle screenshot system image-tools clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
 
-# They start processes and wait for them: half of the time, less of the processor's.
-WAITING := tests/system tests/hardware_sim tests/cloud/training tests/cloud/evaluation tests/cloud/leakage
+# One line for each file as it is done. Workers that wait leave the processor to the others.
+CORES := $(shell nproc)
+PYTEST := $(BIN)/python -m pytest -q -p tests.support.progress
+GROUP = $(PYTEST) --group $(1) --dist loadfile --numprocesses
 
-test: $(VENV)/.dev system ## every test, in two processes beside each other
-	$(MAKE) --jobs=2 --output-sync=target test-waiting test-others
+test: $(VENV)/.dev system ## every test, in two groups; ARGS="-k journal", ARGS=tests/edge: some of them
+ifdef ARGS
+	$(PYTEST) $(ARGS)
+else
+	@echo "group 1 of 2: quick tests, which start no process and import no torch"
+	@$(call GROUP,quick) $(CORES); quick=$$?; \
+	echo "group 2 of 2: slow tests, which start processes or import torch"; \
+	$(call GROUP,slow) $$(($(CORES) + 1)) && exit $$quick
+endif
 
-test-waiting: $(VENV)/.dev system
-	$(BIN)/python -m pytest -q $(WAITING)
-
-test-others: $(VENV)/.dev system
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(WAITING))
+quick: $(VENV)/.dev ## the tests that start no process and import no torch: less than a minute
+	$(call GROUP,quick) $(CORES)
 
 test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started in QEMU, updated and rolled back (20 to 40 minutes)
 	timeout 5400 $(BIN)/python -m pytest -q -s tests/image
+	$(BIN)/python -m tests.support.covered --passed
 
 check: $(VENV)/.dev ## style, types, import contracts, generated files
 	$(BIN)/ruff check .
