@@ -38,6 +38,7 @@ from shared.clock import SystemClock
 from shared.commands.doctor import DoctorRow
 from shared.commands.root import all_commands
 from shared.errors import exit_codes
+from shared.inspection import Inspection
 from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import CHANNELS, PREFIX
 from shared.transport.memory import MemoryBroker
@@ -63,7 +64,7 @@ MESSAGES = (
     wire.Escalation,
     wire.CloudVerdict,
     wire.Inspections,
-    wire.InspectionRow,
+    Inspection,
     wire.Receipt,
     wire.StateMessage,
     wire.Desired,
@@ -165,14 +166,16 @@ def _messages() -> str:
 
 def _type_name(kind: msgspec.inspect.Type) -> str:
     match kind:
-        case msgspec.inspect.LiteralType(values=values):
+        case msgspec.inspect.LiteralType(values=values) | msgspec.inspect.EnumType(cls=values):
             return " or ".join(f"`{value}`" for value in values)
-        case msgspec.inspect.ListType(item_type=item):
+        case msgspec.inspect.UnionType(types=(kind, msgspec.inspect.NoneType())):
+            return f"{_type_name(kind)}, or nil"
+        case (
+            msgspec.inspect.ListType(item_type=item) | msgspec.inspect.VarTupleType(item_type=item)
+        ):
             return f"list of {_type_name(item)}"
         case msgspec.inspect.TupleType(item_types=items):
             return f"{len(items)} × {_type_name(items[0])}"
-        case msgspec.inspect.VarTupleType(item_type=item):
-            return f"list of {_type_name(item)}"
         case msgspec.inspect.StructType(cls=cls):
             return f"{cls.__name__} as an array"
         case _:

@@ -6,6 +6,9 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from edge.actuator.base import Actuator
 from edge.camera.base import Camera, CameraEvent, MissedFrame
@@ -17,8 +20,9 @@ from edge.journal.picture_ring import RingPolicy
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
-from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Inspection, Verdict
+from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Verdict
 from shared.errors import ActuatorError, SplitsightError
+from shared.inspection import Inspection
 from shared.log import get_logger
 from shared.wire import CloudVerdict
 
@@ -140,22 +144,25 @@ class Agent:
         self._health.count("deadlines_missed")
         self._actuate(part, FAIL_SAFE)
         age_ms = part.age_ms(self._clock.monotonic())
-        inspection = self._inspection(
-            part, Decision.ESCALATE, FAIL_SAFE, "deadline", NO_SCORE, total_ms=age_ms
-        )
-        self._journal.fail_safe(inspection)
+        self._journal.fail_safe(self._inspection(part, FAIL_SAFE, "deadline", total_ms=age_ms))
 
     def _opened(self, event: CameraEvent) -> OpenPart:
         self.inspected += 1
-        part = OpenPart(
+        begun = Inspection(
+            boot=self._journal.boot,
             sequence=next(self._sequences),
             part=event.part,
-            triggered=event.triggered,
-            deadline=event.deadline,
+            decision=Decision.ESCALATE,
+            verdict=None,
+            decided_by=None,
+            score=NO_SCORE,
             inspected_at=self._clock.utc(),
+            edge_ms=0.0,
+            total_ms=None,
             source=event.source[-MAX_SOURCE:],
             bundle=self._model.bundle,
         )
+        part = OpenPart(begun, event.triggered, event.deadline)
         self.deadlines.add(part.sequence, part.deadline, part)
         return part
 
@@ -185,10 +192,10 @@ class Agent:
         verdict = _AT_THE_EDGE.get(finding.decision)
         inspection = self._inspection(
             part,
-            finding.decision,
             verdict,
             "edge" if verdict else None,
-            _recorded(finding.score),
+            decision=finding.decision,
+            score=_recorded(finding.score),
             frame_bytes=frame_bytes,
         )
         self._health.pace.add(inspection.edge_ms)
@@ -197,7 +204,7 @@ class Agent:
 
     def _record_unseen(self, part: OpenPart) -> None:
         """No score, and nobody to ask: fail-safe without waiting for the deadline."""
-        inspection = self._inspection(part, Decision.ESCALATE, FAIL_SAFE, "deadline", NO_SCORE)
+        inspection = self._inspection(part, FAIL_SAFE, "deadline")
         self._journal.record(inspection, None, lambda: self._conclude(part.sequence, FAIL_SAFE))
 
     def _conclude(self, sequence: int, verdict: Verdict) -> None:
@@ -231,28 +238,18 @@ class Agent:
     def _inspection(
         self,
         part: OpenPart,
-        decision: Decision,
         verdict: Verdict | None,
         decided_by: Decider | None,
-        score: float,
-        *,
-        total_ms: float | None = None,
-        frame_bytes: int = 0,
+        **found: Any,
     ) -> Inspection:
-        return Inspection(
-            key=self._journal.key(part.sequence),
-            part=part.part,
-            decision=decision,
+        """What has become of a part; `found`: fields of its inspection."""
+        return msgspec.structs.replace(
+            part.begun,
             verdict=verdict,
             decided_by=decided_by,
-            score=score,
-            inspected_at=part.inspected_at,
             edge_ms=part.age_ms(self._clock.monotonic()),
-            total_ms=total_ms,
             escalated_bytes=part.escalated_bytes,
-            frame_bytes=frame_bytes,
-            source=part.source,
-            bundle=part.bundle,
+            **found,
         )
 
 

@@ -244,7 +244,6 @@ def open_journal(settings: EdgeSettings, health: BoxHealth) -> Journal:
         max_bytes=journal.max_bytes,
         ring_bytes=journal.ring_bytes,
         label_bytes=journal.label_bytes,
-        device=settings.device,
         health=health,
     )
 

@@ -78,31 +78,3 @@ class Finding:
     score: float
     symbols: NDArray[np.int8]
     defect_map: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """One part through the system, as the box's journal keeps it.
-
-    verdict, decided_by  None while an escalation waits for the cloud
-    score                the head's
-    inspected_at         UTC seconds
-    edge_ms              trigger to the gate's decision, milliseconds
-    total_ms             trigger to the verdict, milliseconds; None while it waits
-    escalated_bytes      size of the payload sent to the cloud, 0 if none was
-    frame_bytes          size of the picture as JPEG or as its file, 0 if unknown
-    """
-
-    key: InspectionKey
-    part: int
-    decision: Decision
-    verdict: Verdict | None
-    decided_by: Decider | None
-    score: float
-    inspected_at: float
-    edge_ms: float
-    total_ms: float | None
-    escalated_bytes: int = 0
-    frame_bytes: int = 0
-    source: str = ""
-    bundle: str = ""

@@ -13,8 +13,9 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from shared.contracts import Decider, DeviceState, Verdict
+from shared.contracts import DeviceState, Verdict
 from shared.errors import WireError
+from shared.inspection import Inspection
 
 MAGIC = b"SPL"
 VERSION = 1
@@ -67,25 +68,6 @@ class CloudVerdict(Message, frozen=True, tag="verdict"):
     defect: str = ""
 
 
-class InspectionRow(msgspec.Struct, frozen=True, array_like=True):
-    """One decided inspection in a batch; fields as in `contracts.Inspection`."""
-
-    boot: str
-    sequence: int
-    part: int
-    decision: str
-    verdict: Verdict
-    decided_by: Decider
-    score: float
-    inspected_at: float
-    edge_ms: float
-    total_ms: float
-    escalated_bytes: int
-    frame_bytes: int
-    source: str
-    bundle: str
-
-
 class Inspections(Message, frozen=True, tag="inspections"):
     """Decided inspections, at most MAX_BATCH. The cloud answers with a `Receipt` of `batch`.
 
@@ -94,7 +76,7 @@ class Inspections(Message, frozen=True, tag="inspections"):
 
     boot: str
     batch: int
-    rows: list[InspectionRow]
+    rows: list[Inspection]
 
 
 class Receipt(Message, frozen=True, tag="receipt"):

@@ -8,18 +8,17 @@ from collections.abc import Callable
 from cloud.inference.counters import EventCounters
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import Tails
-from cloud.records.tables import DeviceRecord, InspectionRecord
+from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row, storable_text
 from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
-from shared.contracts import Decision
 from shared.errors import SettingsError, TransportError, WireError
+from shared.inspection import LARGEST_NUMBER, Inspection
 from shared.log import get_logger
 from shared.topics import NAME, Address, everyone, parse
 from shared.transport.base import Delivery, Transport
 from shared.wire import (
     MAX_BATCH,
     Escalation,
-    InspectionRow,
     Inspections,
     Receipt,
     StateMessage,
@@ -33,7 +32,6 @@ log = get_logger("intake")
 ESCALATIONS = everyone("escalation", shared_as="intake-escalation")
 INSPECTIONS = everyone("inspections", shared_as="intake-inspections")
 TRACE = ("traceparent", "tracestate")
-LARGEST_NUMBER = 2**63 - 1
 LONGEST_TEXT = 1024
 LONGEST_REMAINING_S = 3600.0
 FIX = "update the older side; until then the device decides by itself"
@@ -141,15 +139,17 @@ class Intake:
                 line=address.line,
                 device=address.device,
                 state=message.state,
-                boot=_text(message.boot, 64),
+                boot=storable_text(message.boot, 64),
                 at=message.at,
                 seen_at=self._clock.utc(),
-                bundle=_text(message.bundle, 128),
-                runtime=_text(message.runtime, 128),
-                camera=_text(message.camera, 256),
+                bundle=storable_text(message.bundle, 128),
+                runtime=storable_text(message.runtime, 128),
+                camera=storable_text(message.camera, 256),
                 inspected=message.inspected,
                 waiting=message.waiting,
-                problems="\n".join(_text(problem, LONGEST_TEXT) for problem in message.problems),
+                problems="\n".join(
+                    storable_text(problem, LONGEST_TEXT) for problem in message.problems
+                ),
             )
         )
 
@@ -164,37 +164,9 @@ class Intake:
         return guarded
 
 
-def _record(address: Address, row: InspectionRow, now: float) -> InspectionRecord:
+def _record(address: Address, row: Inspection, now: float) -> InspectionRow:
     _check_key(row.boot, row.sequence, row.part)
-    decisions = [decision.value for decision in Decision]
-    if row.decision not in decisions:
-        raise WireError(
-            f"the decision {row.decision[:40]!r} came", fix=f"want one of {', '.join(decisions)}"
-        )
-    times = (row.inspected_at, row.edge_ms, row.total_ms)
-    sizes = (row.escalated_bytes, row.frame_bytes)
-    if not all(map(math.isfinite, times)) or any(not 0 <= size < 2**31 for size in sizes):
-        raise WireError(f"an inspection with times {times} and sizes {sizes} came", fix=FIX)
-    return InspectionRecord(
-        device=address.device,
-        boot=row.boot,
-        sequence=row.sequence,
-        site=address.site,
-        line=address.line,
-        part=row.part,
-        decision=row.decision,
-        verdict=row.verdict,
-        decided_by=row.decided_by,
-        score=row.score if math.isfinite(row.score) else None,
-        inspected_at=row.inspected_at,
-        edge_ms=row.edge_ms,
-        total_ms=row.total_ms,
-        escalated_bytes=row.escalated_bytes,
-        frame_bytes=row.frame_bytes,
-        source=_text(row.source, LONGEST_TEXT),
-        bundle=_text(row.bundle, 128),
-        received_at=now,
-    )
+    return inspection_row(address, row, now)
 
 
 def _check_boot(boot: str) -> None:
@@ -208,8 +180,3 @@ def _check_key(boot: str, sequence: int, part: int) -> None:
         raise WireError(
             f"sequence {sequence} and part {part} came", fix="positive 64-bit numbers were wanted"
         )
-
-
-def _text(text: str, longest: int) -> str:
-    """Text that every database takes: no NUL, no lone surrogate, not too long."""
-    return text.replace("\0", "").encode(errors="replace").decode()[:longest]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select, update
+from sqlalchemy import RowMapping, func, or_, select, update
 from sqlmodel import col
 
 from cloud.labels.delivery import WaitingLabel
 from cloud.records.database import Database
-from cloud.records.tables import InspectionRecord, ReviewRecord, TailRecord
+from cloud.records.queries import same_key
+from cloud.records.tables import INSPECTIONS, ReviewRecord, TailRecord
 from shared.contracts import InspectionKey
 from shared.topics import Address
 from shared.wire import LabelKeptRow, LabelRow
@@ -25,9 +26,7 @@ class StoredLabels:
         """Labels for these devices that none has confirmed, oldest first. Raises RecordsError."""
         review = ReviewRecord
         site, line = (
-            func.coalesce(
-                col(getattr(InspectionRecord, name)), col(getattr(TailRecord, name))
-            ).label(name)
+            func.coalesce(INSPECTIONS.c[name], col(getattr(TailRecord, name))).label(name)
             for name in ("site", "line")
         )
         query = (
@@ -42,12 +41,10 @@ class StoredLabels:
                 col(review.reviewed_at),
             )
             .select_from(review)
-            .outerjoin(InspectionRecord, _same(InspectionRecord))
-            .outerjoin(TailRecord, _same(TailRecord))
+            .outerjoin(INSPECTIONS, same_key(review))
+            .outerjoin(TailRecord, same_key(review, TailRecord))
             .where(col(review.delivered_at).is_(None), col(review.device).in_(devices))
-            .where(
-                or_(col(InspectionRecord.device).is_not(None), col(TailRecord.device).is_not(None))
-            )
+            .where(or_(INSPECTIONS.c.device.is_not(None), col(TailRecord.device).is_not(None)))
             .order_by(col(review.reviewed_at))
             .limit(limit)
         )
@@ -79,12 +76,3 @@ def _label(row: RowMapping) -> WaitingLabel:
         row["boot"], row["sequence"], row["verdict"], row["kind"] or "", row["reviewed_at"]
     )
     return WaitingLabel(Address(row["site"], row["line"], row["device"]), label)
-
-
-def _same(table: type[InspectionRecord | TailRecord]) -> ColumnElement[bool]:
-    review = ReviewRecord
-    return and_(
-        col(table.device) == col(review.device),
-        col(table.boot) == col(review.boot),
-        col(table.sequence) == col(review.sequence),
-    )

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import base64
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, or_, select, tuple_
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    case,
+    func,
+    inspect,
+    or_,
+    select,
+    tuple_,
+)
 from sqlmodel import col
 
 from cloud.records.database import Database
-from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
+from cloud.records.tables import INSPECTIONS, DeviceRecord, ReviewRecord, TailRecord
 from cloud.records.views import (
     Count,
     DeviceView,
@@ -20,69 +33,63 @@ from cloud.records.views import (
     InspectionPage,
     InspectionView,
     Minute,
+    RecordView,
     ReviewView,
     TailView,
 )
 from shared.contracts import DECIDERS, Decider, InspectionKey, Verdict
 from shared.errors import SettingsError
+from shared.inspection import COLUMNS, LARGEST_NUMBER
 
 Condition = ColumnElement[bool]
 Position = tuple[float, str, str, int]
 Query: TypeAlias = Select[*tuple[Any, ...]]
-Keyed: TypeAlias = type[InspectionRecord | TailRecord | ReviewRecord]
+Beside: TypeAlias = type[TailRecord | ReviewRecord]
+Keyed: TypeAlias = Table | Beside
+
+ROW = INSPECTIONS.c
+OptionalName = Annotated[str | None, Field(max_length=63)]
+OptionalPart = Annotated[int | None, Field(ge=0, le=LARGEST_NUMBER)]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which inspections are wanted; None means any.
+class Filter(BaseModel):
+    """Which inspections are wanted; null means any. A field that is a column wants this value."""
 
-    part_from, part_to  both ends included
-    since, until        UTC seconds of the inspection, `until` excluded
-    reviewed            whether an inspector has said something
-    doubtful            whether the box was not sure of it, or judged it without a picture
-    """
+    model_config = ConfigDict(frozen=True)
 
-    site: str | None = None
-    line: str | None = None
-    device: str | None = None
+    site: OptionalName = None
+    line: OptionalName = None
+    device: OptionalName = None
     verdict: Verdict | None = None
     decided_by: Decider | None = None
     escalated: bool | None = None
-    part_from: int | None = None
-    part_to: int | None = None
-    since: float | None = None
-    until: float | None = None
-    reviewed: bool | None = None
-    doubtful: bool | None = None
+    part_from: OptionalPart = Field(default=None, description="this part and later ones")
+    part_to: OptionalPart = Field(default=None, description="this part and earlier ones")
+    since: float | None = Field(default=None, description="UTC seconds")
+    until: float | None = Field(default=None, description="UTC seconds, excluded")
+    reviewed: bool | None = Field(default=None, description="an inspector has looked")
+    doubtful: bool | None = Field(
+        default=None, description="the box was not sure, or had no picture"
+    )
 
     def conditions(self) -> list[Condition]:
-        row = InspectionRecord
-        equal = {
-            "site": self.site,
-            "line": self.line,
-            "device": self.device,
-            "verdict": self.verdict,
-            "decided_by": self.decided_by,
-        }
-        found: list[Condition] = [
-            col(getattr(row, name)) == value for name, value in equal.items() if value is not None
+        sure = and_(ROW.decision != "escalate", ROW.decided_by != "deadline")
+        either = (
+            (ROW.decision == "escalate", self.escalated),
+            (col(ReviewRecord.device).is_not(None), self.reviewed),
+            (~sure, self.doubtful),
+        )
+        bounds = (
+            (operator.ge, ROW.part, self.part_from),
+            (operator.le, ROW.part, self.part_to),
+            (operator.ge, ROW.inspected_at, self.since),
+            (operator.lt, ROW.inspected_at, self.until),
+        )
+        return [
+            *(ROW[name] == wanted for name, wanted in self if name in ROW and wanted is not None),
+            *(holds if wanted else ~holds for holds, wanted in either if wanted is not None),
+            *(compare(column, bound) for compare, column, bound in bounds if bound is not None),
         ]
-        if self.escalated is not None:
-            found.append((col(row.decision) == "escalate") == self.escalated)
-        if self.reviewed is not None:
-            found.append(col(ReviewRecord.device).is_not(None) == self.reviewed)
-        if self.doubtful is not None:
-            sure = and_(col(row.decision) != "escalate", col(row.decided_by) != "deadline")
-            found.append(~sure if self.doubtful else sure)
-        if self.part_from is not None:
-            found.append(col(row.part) >= self.part_from)
-        if self.part_to is not None:
-            found.append(col(row.part) <= self.part_to)
-        if self.since is not None:
-            found.append(col(row.inspected_at) >= self.since)
-        if self.until is not None:
-            found.append(col(row.inspected_at) < self.until)
-        return found
 
 
 class Records:
@@ -95,7 +102,7 @@ class Records:
         self, wanted: Filter, *, limit: int, cursor: str | None = None
     ) -> InspectionPage:
         """Inspections, newest first. Raises SettingsError for a cursor that is not ours."""
-        order = [col(InspectionRecord.inspected_at), *_key(InspectionRecord)]
+        order = [ROW.inspected_at, *_key(INSPECTIONS)]
         query = _joined().where(*wanted.conditions())
         if cursor is not None:
             query = query.where(tuple_(*order) < tuple_(*_position(cursor)))
@@ -108,7 +115,7 @@ class Records:
 
     def inspection(self, key: InspectionKey) -> InspectionView | None:
         """One inspection, or the escalation whose inspection has not been reported yet."""
-        rows = self._maps(_joined().where(*_is(InspectionRecord, key)))
+        rows = self._maps(_joined().where(*_is(INSPECTIONS, key)))
         if rows:
             return _view(rows[0])
         waiting = self._maps(_unreported().where(*_is(TailRecord, key)))
@@ -124,11 +131,9 @@ class Records:
 
     def last_defects(self, limit: int) -> list[InspectionView]:
         """The newest inspections that were rejected, or that the tail would reject."""
-        defective = or_(
-            col(InspectionRecord.verdict) == "reject", col(TailRecord.verdict) == "reject"
-        )
-        newest = col(InspectionRecord.inspected_at).desc()
-        reported = self._maps(_joined().where(defective).order_by(newest).limit(limit))
+        defective = or_(ROW.verdict == "reject", col(TailRecord.verdict) == "reject")
+        newest = _joined().where(defective).order_by(ROW.inspected_at.desc()).limit(limit)
+        reported = self._maps(newest)
         waiting = self._maps(
             _unreported()
             .where(col(TailRecord.verdict) == "reject")
@@ -153,10 +158,8 @@ class Records:
 
         now   UTC seconds; the last minute is the one that has begun
         """
-        row = InspectionRecord
-        by_end = select(col(row.decided_by), col(row.verdict), func.count()).group_by(
-            col(row.decided_by), col(row.verdict)
-        )
+        ends = (ROW.decided_by, ROW.verdict)
+        by_end = select(*ends, func.count()).group_by(*ends)
         totals = [
             Count(decided_by=decider, verdict=verdict, count=count)
             for decider, verdict, count in self._rows(by_end)
@@ -164,14 +167,13 @@ class Records:
         return InspectionCounts(totals=totals, minutes=self._minutes(now, minutes))
 
     def _minutes(self, now: float, minutes: int) -> list[Minute]:
-        row = InspectionRecord
         last = int(now // 60) * 60
         first = last - 60 * (minutes - 1)
-        which = func.floor(col(row.inspected_at) / 60)
+        which = func.floor(ROW.inspected_at / 60)
         query = (
-            select(which, col(row.decided_by), func.count())
-            .where(col(row.inspected_at) >= first, col(row.inspected_at) < last + 60)
-            .group_by(which, col(row.decided_by))
+            select(which, ROW.decided_by, func.count())
+            .where(ROW.inspected_at >= first, ROW.inspected_at < last + 60)
+            .group_by(which, ROW.decided_by)
         )
         found: dict[int, dict[str, int]] = {
             at: dict.fromkeys(DECIDERS, 0) for at in range(first, last + 60, 60)
@@ -191,117 +193,72 @@ class Records:
 
 def contradicts() -> Condition:
     """A tail result that says otherwise than what was actuated."""
-    return and_(
-        col(TailRecord.verdict) != col(InspectionRecord.verdict),
-        col(InspectionRecord.decided_by) != "inspector",
-    )
+    return and_(col(TailRecord.verdict) != ROW.verdict, ROW.decided_by != "inspector")
 
 
-def same_key() -> Condition:
-    """Joins a tail result to its inspection."""
-    return _same(InspectionRecord, TailRecord)
+def same_key(one: Keyed = TailRecord, other: Keyed = INSPECTIONS) -> Condition:
+    """Joins two tables by inspection."""
+    return and_(*(this == that for this, that in zip(_key(one), _key(other), strict=True)))
 
 
-_TAIL_COLUMNS: tuple[Any, ...] = (
-    col(TailRecord.score).label("tail_score"),
-    col(TailRecord.verdict).label("tail_verdict"),
-    col(TailRecord.cloud_ms),
-    col(TailRecord.batch),
-    case((col(TailRecord.map_png).is_not(None), 1), else_=0).label("has_map"),
-    col(TailRecord.received_at).label("tail_received_at"),
-    col(TailRecord.kind),
-    col(TailRecord.kind_probability),
-    col(TailRecord.coarseness),
-)
-_REVIEW_COLUMNS: tuple[Any, ...] = (
-    col(ReviewRecord.verdict).label("review_verdict"),
-    col(ReviewRecord.kind).label("review_kind"),
-    col(ReviewRecord.inspector),
-    col(ReviewRecord.reviewed_at),
-    col(ReviewRecord.delivered_at),
-    col(ReviewRecord.has_picture),
-)
-_OWN = (
-    "device",
-    "boot",
-    "sequence",
-    "site",
-    "line",
-    "part",
-    "decision",
-    "verdict",
-    "decided_by",
-    "score",
-    "edge_ms",
-    "total_ms",
-    "escalated_bytes",
-    "frame_bytes",
-    "source",
-    "bundle",
-)
+def _columns_of(table: Beside, view: type[RecordView]) -> list[Any]:
+    """What a view wants of the table beside an inspection, named like `tail_results_score`."""
+    has_map = case((col(TailRecord.map_png).is_not(None), 1), else_=0)
+    return [
+        (has_map if name == "has_map" else col(getattr(table, name))).label(_name(table, name))
+        for name in view.model_fields
+    ]
+
+
+def _name(table: Beside, column: str) -> str:
+    return f"{table.__tablename__}_{column}"
+
+
+_OWN = ("device", "site", "line", *(column.name for column in COLUMNS))
+_BESIDE = (*_columns_of(TailRecord, TailView), *_columns_of(ReviewRecord, ReviewView))
 
 
 def _joined() -> Query:
-    row = InspectionRecord
-    own = [col(getattr(row, name)) for name in _OWN]
-    at: Any = col(row.inspected_at).label("at")
+    own = [ROW[name] for name in _OWN if name != "inspected_at"]
     late = case((contradicts(), 1), else_=0).label("contradicted")
     return (
-        select(*own, at, late, *_TAIL_COLUMNS, *_REVIEW_COLUMNS)
-        .select_from(row)
+        select(*own, ROW.inspected_at.label("at"), late, *_BESIDE)
+        .select_from(INSPECTIONS)
         .outerjoin(TailRecord, same_key())
-        .outerjoin(ReviewRecord, _same(InspectionRecord, ReviewRecord))
+        .outerjoin(ReviewRecord, same_key(ReviewRecord))
     )
 
 
 def _unreported() -> Query:
     row = TailRecord
-    own = [col(getattr(row, name)) for name in ("device", "boot", "sequence", "site", "line")]
-    at: Any = col(row.received_at).label("at")
+    names = ("device", "boot", "sequence", "site", "line", "part")
+    own = [col(getattr(row, name)) for name in names]
     return (
-        select(*own, col(row.part), at, *_TAIL_COLUMNS, *_REVIEW_COLUMNS)
+        select(*own, col(row.received_at).label("at"), *_BESIDE)
         .select_from(row)
-        .outerjoin(InspectionRecord, same_key())
-        .outerjoin(ReviewRecord, _same(TailRecord, ReviewRecord))
-        .where(col(InspectionRecord.device).is_(None))
+        .outerjoin(INSPECTIONS, same_key())
+        .outerjoin(ReviewRecord, same_key(ReviewRecord, row))
+        .where(ROW.device.is_(None))
     )
 
 
 def _view(row: RowMapping) -> InspectionView:
     known: dict[str, Any] = dict.fromkeys(_OWN)
     known |= {"decision": "escalate", "contradicted": False, **row}
-    tail = None
-    if known["tail_verdict"] is not None:
-        tail = TailView(
-            score=known["tail_score"],
-            verdict=known["tail_verdict"],
-            cloud_ms=known["cloud_ms"],
-            batch=known["batch"],
-            has_map=known["has_map"],
-            received_at=known["tail_received_at"],
-            kind=known["kind"],
-            kind_probability=known["kind_probability"],
-            coarseness=known["coarseness"],
-        )
-    review = None
-    if known["review_verdict"] is not None:
-        review = ReviewView(
-            verdict=known["review_verdict"],
-            kind=known["review_kind"],
-            inspector=known["inspector"],
-            reviewed_at=known["reviewed_at"],
-            delivered_at=known["delivered_at"],
-            has_picture=known["has_picture"],
-        )
-    return InspectionView.model_validate({**known, "tail": tail, "review": review})
+    known["tail"] = _beside(row, TailRecord, TailView)
+    known["review"] = _beside(row, ReviewRecord, ReviewView)
+    return InspectionView.model_validate(known)
+
+
+def _beside(row: RowMapping, table: Beside, view: type[RecordView]) -> dict[str, Any] | None:
+    """The view's fields; None where the table has no row."""
+    found = {name: row[_name(table, name)] for name in view.model_fields}
+    return found if found["verdict"] is not None else None
 
 
 def _key(table: Keyed) -> list[Any]:
-    return [col(table.device), col(table.boot), col(table.sequence)]
-
-
-def _same(one: Keyed, other: Keyed) -> Condition:
-    return and_(*(this == that for this, that in zip(_key(one), _key(other), strict=True)))
+    columns = table.c if isinstance(table, Table) else inspect(table).columns
+    return [columns[name] for name in InspectionKey._fields]
 
 
 def _is(table: Keyed, key: InspectionKey) -> list[Condition]:

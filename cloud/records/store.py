@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Insert, or_, select, update
+from sqlalchemy import Connection, Insert, Table, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col
 
 from cloud.records.database import Database
-from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
+from cloud.records.tables import (
+    INSPECTIONS,
+    DeviceRecord,
+    InspectionRow,
+    ReviewRecord,
+    TailRecord,
+)
 
 
 class RecordStore:
@@ -21,7 +27,7 @@ class RecordStore:
 
     def save(
         self,
-        inspections: Sequence[InspectionRecord] = (),
+        inspections: Sequence[InspectionRow] = (),
         tails: Sequence[TailRecord] = (),
         devices: Sequence[DeviceRecord] = (),
     ) -> None:
@@ -30,8 +36,8 @@ class RecordStore:
         A device's state replaces its last one. Raises RecordsError, and then stores nothing.
         """
         with self._database.begin() as connection:
-            _insert_new(connection, InspectionRecord, inspections)
-            _insert_new(connection, TailRecord, tails)
+            _insert_new(connection, INSPECTIONS, inspections)
+            _insert_new(connection, TailRecord, [tail.model_dump() for tail in tails])
             for device in devices:
                 _replace_state(connection, device)
 
@@ -65,14 +71,15 @@ class RecordStore:
             )
 
 
-def _insert_new(connection: Connection, table: type[SQLModel], records: Sequence[SQLModel]) -> None:
-    if not records:
+def _insert_new(
+    connection: Connection, table: Table | type[SQLModel], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    if not rows:
         return
-    rows = [record.model_dump() for record in records]
     # One order for every worker, so that two that store the same rows can't block each other.
-    rows.sort(key=lambda row: (row["device"], row["boot"], row["sequence"]))
+    ordered = sorted(rows, key=lambda row: (row["device"], row["boot"], row["sequence"]))
     statement: Insert = _insert_into(connection)(table).on_conflict_do_nothing()
-    connection.execute(statement, rows)
+    connection.execute(statement, ordered)
 
 
 def _insert_into(connection: Connection) -> Any:

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from cloud.records.database import Database
 from cloud.records.queries import contradicts, same_key
-from cloud.records.tables import InspectionRecord, TailRecord
+from cloud.records.tables import INSPECTIONS, TailRecord
 from cloud.records.views import Summary
 from shared.contracts import DECIDERS
 
@@ -43,24 +43,23 @@ def summarise(database: Database, *, since: float = 0.0) -> Summary:
 
 
 def _totals(since: float) -> Query:
-    row = InspectionRecord
-    escalated = col(row.decision) == "escalate"
+    row = INSPECTIONS.c
+    escalated = row.decision == "escalate"
     columns: list[Any] = [
         func.count().label("inspected"),
-        _sum(case((col(row.verdict) == "pass", 1), else_=0)).label("passed"),
-        _sum(case((col(row.verdict) == "reject", 1), else_=0)).label("rejected"),
+        _sum(case((row.verdict == "pass", 1), else_=0)).label("passed"),
+        _sum(case((row.verdict == "reject", 1), else_=0)).label("rejected"),
         _sum(case((escalated, 1), else_=0)).label("escalated"),
-        _sum(col(row.escalated_bytes)).label("escalated_bytes"),
-        _sum(col(row.frame_bytes)).label("frame_bytes"),
-        _sum(case((escalated, col(row.frame_bytes)), else_=0)).label("escalated_frame_bytes"),
-        func.min(col(row.inspected_at)).label("first_at"),
-        func.max(col(row.inspected_at)).label("last_at"),
+        _sum(row.escalated_bytes).label("escalated_bytes"),
+        _sum(row.frame_bytes).label("frame_bytes"),
+        _sum(case((escalated, row.frame_bytes), else_=0)).label("escalated_frame_bytes"),
+        func.min(row.inspected_at).label("first_at"),
+        func.max(row.inspected_at).label("last_at"),
     ]
     deciders: list[Any] = [
-        _sum(case((col(row.decided_by) == decider, 1), else_=0)).label(decider)
-        for decider in DECIDERS
+        _sum(case((row.decided_by == decider, 1), else_=0)).label(decider) for decider in DECIDERS
     ]
-    return select(*columns, *deciders).select_from(row).where(col(row.inspected_at) >= since)
+    return select(*columns, *deciders).select_from(INSPECTIONS).where(row.inspected_at >= since)
 
 
 def _answers(since: float) -> Query:
@@ -70,21 +69,21 @@ def _answers(since: float) -> Query:
 def _contradictions(since: float) -> Query:
     return (
         select(func.count())
-        .select_from(InspectionRecord)
+        .select_from(INSPECTIONS)
         .join(TailRecord, same_key())
-        .where(col(InspectionRecord.inspected_at) >= since, contradicts())
+        .where(INSPECTIONS.c.inspected_at >= since, contradicts())
     )
 
 
 def _recent_times(connection: Connection, since: float) -> tuple[list[float], list[float]]:
-    row = InspectionRecord
+    row = INSPECTIONS.c
     query = (
-        select(col(row.edge_ms), col(row.total_ms))
-        .where(col(row.inspected_at) >= since)
-        .order_by(col(row.inspected_at).desc())
+        select(row.edge_ms, row.total_ms)
+        .where(row.inspected_at >= since)
+        .order_by(row.inspected_at.desc())
         .limit(RECENT)
     )
-    rows = connection.execute(query).all()
+    rows: Sequence[Any] = connection.execute(query).all()
     return [edge for edge, _ in rows], [total for _, total in rows]
 
 

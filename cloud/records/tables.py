@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table
 from sqlmodel import Field, SQLModel
 
+from shared.errors import WireError
+from shared.inspection import COLUMNS, LARGEST_SIZE, Inspection, InspectionColumn
+from shared.topics import Address
 
-class InspectionRecord(SQLModel, table=True):
-    """One decided inspection, as the device reported it; see `shared.contracts.Inspection`.
+InspectionRow: TypeAlias = Mapping[str, Any]
 
-    received_at   when the cloud first stored it
-    """
 
-    __tablename__ = "inspections"
-    __table_args__ = (
-        Index("ix_inspections_inspected_at", "inspected_at"),
-        Index("ix_inspections_verdict", "verdict", "inspected_at"),
-        Index("ix_inspections_device", "device", "inspected_at"),
+def _column(one: InspectionColumn) -> Column[Any]:
+    kind: Any = {str: String(one.stored.longest), float: Float()}.get(one.kind)
+    if kind is None:
+        kind = Integer() if one.stored.largest <= LARGEST_SIZE else BigInteger()
+    return Column(
+        one.name, kind, nullable=one.stored.unknown, primary_key=one.name in {"boot", "sequence"}
     )
 
-    device: str = Field(primary_key=True, max_length=63)
-    boot: str = Field(primary_key=True, max_length=64)
-    sequence: int = Field(primary_key=True, sa_type=BigInteger)
-    site: str = Field(max_length=63)
-    line: str = Field(max_length=63)
-    part: int = Field(sa_type=BigInteger)
-    decision: str = Field(max_length=16)
-    verdict: str = Field(max_length=16)
-    decided_by: str = Field(max_length=16)
-    score: float | None
-    inspected_at: float
-    edge_ms: float
-    total_ms: float
-    escalated_bytes: int
-    frame_bytes: int
-    source: str = Field(max_length=1024)
-    bundle: str = Field(max_length=128)
-    received_at: float
+
+# Decided inspections as devices reported them; `received_at`: when the cloud first stored it.
+INSPECTIONS = Table(
+    "inspections",
+    SQLModel.metadata,
+    Column("device", String(63), primary_key=True),
+    *map(_column, COLUMNS),
+    Column("site", String(63), nullable=False),
+    Column("line", String(63), nullable=False),
+    Column("received_at", Float(), nullable=False),
+    Index("ix_inspections_inspected_at", "inspected_at"),
+    Index("ix_inspections_verdict", "verdict", "inspected_at"),
+    Index("ix_inspections_device", "device", "inspected_at"),
+)
+
+
+def inspection_row(address: Address, one: Inspection, received_at: float) -> InspectionRow:
+    """A decided inspection for INSPECTIONS. Raises WireError where it can't be kept."""
+    own = {column.name: _storable(column, getattr(one, column.name)) for column in COLUMNS}
+    return {**own, **asdict(address), "received_at": received_at}
+
+
+def storable_text(text: str, longest: int) -> str:
+    """Text that every database takes: no NUL, no lone surrogate, not too long."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:longest]
+
+
+def _storable(column: InspectionColumn, value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value, column.stored.longest)
+    if isinstance(value, float) and (math.isfinite(value) or column.stored.unknown):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and 0 <= value <= column.stored.largest:
+        return value
+    raise WireError(
+        f"an inspection with {column.name} {value} came",
+        fix="update the older side; until then the device keeps it",
+    )
 
 
 class TailRecord(SQLModel, table=True):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from shared.contracts import Decider, DeviceState, Verdict
+from shared.contracts import Decider, Decision, DeviceState, Verdict
+from shared.inspection import COLUMNS
 
 
 class RecordView(BaseModel):
     """The base of every answer."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+V = TypeVar("V", bound=RecordView)
 
 
 class TailView(RecordView):
@@ -51,6 +55,19 @@ class ReviewView(RecordView):
     )
 
 
+def _with_all_fields(view: type[V]) -> type[V]:
+    """The view with every other field of an inspection too; null: not reported yet."""
+    others: dict[str, Any] = {
+        column.name: (column.meaning | None, Field(description=column.stored.about))
+        for column in COLUMNS
+        if column.name not in view.model_fields and column.name != "inspected_at"
+    }
+    made = create_model(view.__name__, __base__=view, __module__=__name__, **others)
+    made.__doc__ = view.__doc__
+    return made
+
+
+@_with_all_fields
 class InspectionView(RecordView):
     """One part through the system.
 
@@ -64,17 +81,12 @@ class InspectionView(RecordView):
     site: str
     line: str
     part: int
-    decision: Literal["pass", "reject", "escalate"]
+    decision: Decision
     verdict: Verdict | None
     decided_by: Decider | None
-    score: float | None = Field(description="the head's, 0–1")
+    score: float | None = Field(description="the head's, 0–1; null: not known")
     at: float = Field(description="when it was inspected, UTC seconds")
-    edge_ms: float | None = Field(description="trigger to the gate's decision, milliseconds")
-    total_ms: float | None = Field(description="trigger to the verdict, milliseconds")
     escalated_bytes: int | None
-    frame_bytes: int | None
-    source: str | None
-    bundle: str | None
     tail: TailView | None
     contradicted: bool = Field(
         description="the tail's verdict differs from the one that was actuated: it came late"

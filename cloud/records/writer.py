@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
+from cloud.records.tables import DeviceRecord, InspectionRow, TailRecord
 from shared.errors import RecordsError
 from shared.log import get_logger
 
@@ -25,7 +25,7 @@ class Storing(Protocol):
 
     def save(
         self,
-        inspections: Sequence[InspectionRecord] = (),
+        inspections: Sequence[InspectionRow] = (),
         tails: Sequence[TailRecord] = (),
         devices: Sequence[DeviceRecord] = (),
     ) -> None: ...
@@ -37,7 +37,7 @@ class Storing(Protocol):
 class StorageBatch:
     """Inspections that a device waits to have stored; `stored` tells it."""
 
-    inspections: Sequence[InspectionRecord]
+    inspections: Sequence[InspectionRow]
     stored: Callable[[], None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from cloud.health.monitor import HealthCheck, ServiceHealth
@@ -21,16 +22,21 @@ from cloud.records.views import (
 )
 from cloud.web.problems import NotFound, Problem
 from shared.clock import Clock
-from shared.contracts import Decider, InspectionKey, Verdict
+from shared.contracts import InspectionKey
+from shared.inspection import LARGEST_NUMBER
 
 MAX_PAGE = 500
 MAX_MINUTES = 24 * 60
-LARGEST = 2**63 - 1
 
 Name = Annotated[str, Path(max_length=63)]
-Sequence = Annotated[int, Path(ge=1, le=LARGEST)]
-OptionalName = Annotated[str | None, Query(max_length=63)]
-Part = Annotated[int | None, Query(ge=0, le=LARGEST)]
+Sequence = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
+
+
+class InspectionQuery(Filter):
+    """What can be asked of a list of inspections."""
+
+    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+    cursor: str | None = Field(default=None, description="`next` of the page before")
 
 
 def api_routes(
@@ -41,40 +47,10 @@ def api_routes(
 
     @routes.get("/inspections")
     def inspections(
-        *,
-        site: OptionalName = None,
-        line: OptionalName = None,
-        device: OptionalName = None,
-        verdict: Verdict | None = None,
-        decided_by: Decider | None = None,
-        escalated: bool | None = None,
-        reviewed: Annotated[bool | None, Query(description="an inspector has looked")] = None,
-        doubtful: Annotated[
-            bool | None, Query(description="the box was not sure, or had no picture")
-        ] = None,
-        part_from: Part = None,
-        part_to: Part = None,
-        since: Annotated[float | None, Query(description="UTC seconds")] = None,
-        until: Annotated[float | None, Query(description="UTC seconds, excluded")] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-        cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+        asked: Annotated[InspectionQuery, Query()],
     ) -> InspectionPage:
         """Inspections, newest first."""
-        wanted = Filter(
-            site,
-            line,
-            device,
-            verdict,
-            decided_by,
-            escalated,
-            part_from,
-            part_to,
-            since,
-            until,
-            reviewed,
-            doubtful,
-        )
-        return records.inspections(wanted, limit=limit, cursor=cursor)
+        return records.inspections(asked, limit=asked.limit, cursor=asked.cursor)
 
     @routes.get("/inspections/{device}/{boot}/{sequence}", responses={404: {"model": Problem}})
     def inspection(device: Name, boot: Name, sequence: Sequence) -> InspectionView:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from shared.inspection import Inspection
 
 
 @dataclass(slots=True, eq=False)
 class OpenPart:
     """What is known of a part before its verdict.
 
-    sequence             of its inspection in this boot
-    part                 its number on the line
+    begun                its inspection while nothing has judged it
     triggered, deadline  seconds on the monotonic clock
-    inspected_at         UTC seconds
-    bundle               the id of the one that judges it
     escalated_bytes      payload sent to the cloud, 0 until one was
     """
 
-    sequence: int
-    part: int
+    begun: Inspection
     triggered: float
     deadline: float
-    inspected_at: float
-    source: str
-    bundle: str
-    escalated_bytes: int = field(default=0)
+    escalated_bytes: int = 0
+
+    @property
+    def sequence(self) -> int:
+        """Of its inspection in this boot."""
+        return self.begun.sequence
+
+    @property
+    def part(self) -> int:
+        """Its number on the line."""
+        return self.begun.part
 
     def age_ms(self, now: float) -> float:
         """Milliseconds since the trigger; `now` in seconds on the monotonic clock."""

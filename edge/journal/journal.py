@@ -13,10 +13,11 @@ from edge.journal.lock import JournalLock
 from edge.journal.reader import Reader
 from edge.journal.store import Caps, JournalStore
 from edge.monitoring.health import BoxHealth
-from shared.contracts import Inspection, InspectionKey, Verdict
+from shared.contracts import Verdict
 from shared.errors import JournalError
+from shared.inspection import Inspection
 from shared.log import get_logger
-from shared.wire import InspectionRow, LabelKeptRow, LabelRow
+from shared.wire import LabelKeptRow, LabelRow
 
 log = get_logger("journal")
 
@@ -26,12 +27,12 @@ ROOM_S = 1.0
 class Journals(Protocol):
     """What the agent needs of a journal; see `Journal` for each method.
 
+    boot        names this opening's inspections for ever, together with their sequence
     last_part   the highest part that was ever journaled, 0 for none
     """
 
+    boot: str
     last_part: int
-
-    def key(self, sequence: int) -> InspectionKey: ...
 
     def record(
         self, inspection: Inspection, picture: bytes | None, committed: Callable[[], None] | None
@@ -54,12 +55,11 @@ class Journal:
     """
 
     def __init__(
-        self, store: JournalStore, reader: Reader, device: str, health: BoxHealth, lock: JournalLock
+        self, store: JournalStore, reader: Reader, health: BoxHealth, lock: JournalLock
     ) -> None:
         self._reader = reader
         self._lock = lock
         self._store = store
-        self._device = device
         self._health = health
         self.boot = secrets.token_hex(8)
         self._before, self.last_part = store.last()
@@ -72,7 +72,6 @@ class Journal:
         *,
         max_bytes: int,
         ring_bytes: int,
-        device: str,
         health: BoxHealth,
         label_bytes: int = 0,
     ) -> Journal:
@@ -92,10 +91,7 @@ class Journal:
         except BaseException:
             lock.release()
             raise
-        return cls(store, Reader(path), device, health, lock)
-
-    def key(self, sequence: int) -> InspectionKey:
-        return InspectionKey(self._device, self.boot, sequence)
+        return cls(store, Reader(path), health, lock)
 
     def record(
         self, inspection: Inspection, picture: bytes | None, committed: Callable[[], None] | None
@@ -107,7 +103,7 @@ class Journal:
         if not self.commits.has_room(ROOM_S):
             self._health.count("journal_backlog_full")
             return False
-        row_id = self._id(inspection.key.sequence)
+        row_id = self._id(inspection.sequence)
         optional = None
         if picture is not None:
             optional = _keeping(row_id, picture)
@@ -130,10 +126,10 @@ class Journal:
 
     def fail_safe(self, inspection: Inspection) -> None:
         """Write that the deadline decided, whatever was written before."""
-        row_id = self._id(inspection.key.sequence)
+        row_id = self._id(inspection.sequence)
         self.commits.submit(Write(lambda store: store.fail_safe(row_id, inspection)))
 
-    def unsent(self, limit: int) -> list[tuple[int, InspectionRow]]:
+    def unsent(self, limit: int) -> list[tuple[int, Inspection]]:
         """Decided inspections that the cloud has not acknowledged, oldest first, with their ids."""
         return self._reader.unsent(limit)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.journal.schema import COLUMNS, connect
-from shared.wire import InspectionRow
+from edge.journal.schema import COLUMNS, connect, inspection_of
+from shared.inspection import Inspection
 
 
 class Reader:
@@ -16,14 +16,14 @@ class Reader:
         self._connection.execute("PRAGMA query_only = ON")
         self._low = 0
 
-    def unsent(self, limit: int) -> list[tuple[int, InspectionRow]]:
+    def unsent(self, limit: int) -> list[tuple[int, Inspection]]:
         """Decided inspections that the cloud has not acknowledged, oldest first, with their ids."""
         rows = self._connection.execute(
-            f"SELECT {COLUMNS} FROM inspections WHERE id >= ? AND acknowledged = 0 "  # noqa: S608
+            f"SELECT id, {COLUMNS} FROM inspections WHERE id >= ? AND acknowledged = 0 "  # noqa: S608
             "AND total_ms IS NOT NULL ORDER BY id LIMIT ?",
             (self._watermark(), limit),
         ).fetchall()
-        return [(row[0], InspectionRow(*row[1:])) for row in rows]
+        return [(row[0], inspection_of(row[1:])) for row in rows]
 
     def waiting(self, at_most: int = 100_000) -> int:
         """How many inspections the cloud has not acknowledged, counted up to a limit."""

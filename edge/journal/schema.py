@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from shared import inspection
 from shared.errors import JournalError
+from shared.inspection import Inspection, InspectionColumn
 
 FORMAT = 1
 BUSY_S = 0.05
 WAL_BYTES = 16 << 20
 
-COLUMNS = (
-    "id, boot, sequence, part, decision, verdict, decided_by, score, inspected_at, edge_ms, "
-    "total_ms, escalated_bytes, frame_bytes, source, bundle"
-)
+COLUMNS = ", ".join(column.name for column in inspection.COLUMNS)
+PLACES = ", ".join("?" * len(inspection.COLUMNS))
+_SQL = {str: "TEXT", int: "INTEGER", float: "REAL"}
 
-_FIRST = """
+
+def _declared(column: InspectionColumn) -> str:
+    words = [column.name, _SQL[column.kind]]
+    if not column.optional:
+        words.append("NOT NULL")
+    if column.default is not msgspec.NODEFAULT:
+        words.append(f"DEFAULT {column.default!r}")
+    return " ".join(words)
+
+
+_FIRST = f"""
 CREATE TABLE IF NOT EXISTS inspections (
     id INTEGER PRIMARY KEY,
-    boot TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    part INTEGER NOT NULL,
-    decision TEXT NOT NULL,
-    verdict TEXT,
-    decided_by TEXT,
-    score REAL NOT NULL,
-    inspected_at REAL NOT NULL,
-    edge_ms REAL NOT NULL,
-    total_ms REAL,
-    escalated_bytes INTEGER NOT NULL,
-    frame_bytes INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    bundle TEXT NOT NULL,
+    {", ".join(map(_declared, inspection.COLUMNS))},
     cloud_score REAL,
     late_verdict TEXT,
     late_score REAL,
@@ -60,8 +62,9 @@ CREATE TABLE labelled (
     UNIQUE (boot, sequence)
 );
 """
-# Tables that an older agent of the same format does not know, and need not: an update of the agent
-# that is taken back must find a journal that it can write.
+# An update of the agent that is taken back must find a journal that it can write. So the format
+# stays, and what was added to it since is nothing that an older agent of that format has to know:
+# tables of their own, and columns with a default.
 _ADDED = {"labelled": _LABELS}
 
 
@@ -94,7 +97,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _upgraded(connection: sqlite3.Connection) -> int:
-    """Make the tables that are lacking, all or none; the format that the file has then."""
+    """Make the tables and columns that are lacking, all or none; the format of the file then."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT or (version == FORMAT and not _lacking(connection)):
         return version
@@ -114,5 +117,24 @@ def _upgraded(connection: sqlite3.Connection) -> int:
 
 
 def _lacking(connection: sqlite3.Connection) -> list[str]:
-    known = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    return [script for name, script in _ADDED.items() if (name,) not in known]
+    tables = {
+        name
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    scripts = [script for name, script in _ADDED.items() if name not in tables]
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(inspections)")}
+    return scripts + [
+        f"ALTER TABLE inspections ADD COLUMN {_declared(column)}"
+        for column in inspection.COLUMNS
+        if columns and column.name not in columns
+    ]
+
+
+def values(one: Inspection) -> tuple[Any, ...]:
+    """An inspection as the columns COLUMNS."""
+    return tuple(msgspec.structs.astuple(one))
+
+
+def inspection_of(row: Sequence[Any]) -> Inspection:
+    """An inspection from the columns COLUMNS."""
+    return msgspec.convert(row, Inspection)

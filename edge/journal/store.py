@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.journal.label_store import LabelStore
-from edge.journal.schema import COLUMNS, connect
-from shared.contracts import FAIL_SAFE, Inspection, Verdict
+from edge.journal.schema import COLUMNS, PLACES, connect, values
+from shared.contracts import FAIL_SAFE, Verdict
+from shared.inspection import Inspection
 from shared.wire import LabelRow
 
 # Measured: a row with its index and a source of 20 characters takes about 250 B.
 ROW_BYTES = 400
 BOUND_EVERY = 256
 
-_INSERT = f"INSERT INTO inspections ({COLUMNS}) VALUES ({', '.join('?' * 15)})"  # noqa: S608
+_INSERT = f"INSERT INTO inspections (id, {COLUMNS}) VALUES (?, {PLACES})"  # noqa: S608
 # A deadline that passes during inference may be written first: what it decided stays.
 _RECORD = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET decision = excluded.decision, "
@@ -88,11 +89,11 @@ class JournalStore:
         return self._evicted_unsent
 
     def record(self, row_id: int, inspection: Inspection) -> None:
-        self.connection.execute(_RECORD, _values(row_id, inspection))
+        self.connection.execute(_RECORD, (row_id, *values(inspection)))
 
     def fail_safe(self, row_id: int, inspection: Inspection) -> None:
         """The deadline decided, whatever was recorded before."""
-        self.connection.execute(_FAIL_SAFE, _values(row_id, inspection))
+        self.connection.execute(_FAIL_SAFE, (row_id, *values(inspection)))
 
     def answer(self, row_id: int, verdict: Verdict, score: float) -> None:
         """The cloud's answer: the verdict of a part that is open, else a late correction."""
@@ -195,23 +196,3 @@ class JournalStore:
         excess -= self.connection.execute(_EVICT_SENT, (excess,)).rowcount
         if excess:
             self._evicted_unsent += self.connection.execute(_EVICT_UNSENT, (excess,)).rowcount
-
-
-def _values(row_id: int, i: Inspection) -> tuple[object, ...]:
-    return (
-        row_id,
-        i.key.boot,
-        i.key.sequence,
-        i.part,
-        i.decision.value,
-        i.verdict,
-        i.decided_by,
-        i.score,
-        i.inspected_at,
-        i.edge_ms,
-        i.total_ms,
-        i.escalated_bytes,
-        i.frame_bytes,
-        i.source,
-        i.bundle,
-    )

@@ -10,10 +10,11 @@ from typing import Protocol
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import TransportError, WireError
+from shared.inspection import Inspection
 from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Delivery, Transport
-from shared.wire import MAX_BATCH, InspectionRow, Inspections, Receipt, decode, encode
+from shared.wire import MAX_BATCH, Inspections, Receipt, decode, encode
 
 log = get_logger("outbox")
 
@@ -26,7 +27,7 @@ class UnsentInspections(Protocol):
 
     boot: str
 
-    def unsent(self, limit: int) -> list[tuple[int, InspectionRow]]: ...
+    def unsent(self, limit: int) -> list[tuple[int, Inspection]]: ...
 
     def waiting(self) -> int: ...
 
@@ -143,7 +144,7 @@ class Outbox:
         self.wake.set()
 
 
-def _pack(boot: str, number: int, rows: list[tuple[int, InspectionRow]]) -> _Batch:
+def _pack(boot: str, number: int, rows: list[tuple[int, Inspection]]) -> _Batch:
     """As many of the rows as one message can carry."""
     while True:
         message = Inspections(boot=boot, batch=number, rows=[row for _, row in rows])

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.inference.defect_maps import map_png, seen_png
-from cloud.records.tables import DeviceRecord, InspectionRecord, ReviewRecord, TailRecord
+from cloud.records.tables import DeviceRecord, InspectionRow, ReviewRecord, TailRecord
 from shared import wire
 from shared.bundles.bundle import Bundle
-from shared.contracts import Verdict
+from shared.contracts import Decision, Verdict
+from shared.inspection import Inspection
 from shared.topics import Address
 
 NOON = 1_800_000_000.0
 DEVICE = Address("plant", "line-1", "box-1")
 
 
-def inspection(sequence: int, **changes: Any) -> InspectionRecord:
+def inspection(sequence: int, **changes: Any) -> InspectionRow:
     row: dict[str, Any] = {
         "device": "box-1",
         "boot": "b1",
@@ -39,7 +40,7 @@ def inspection(sequence: int, **changes: Any) -> InspectionRecord:
         "bundle": "tiny 1.0.0",
         "received_at": NOON + sequence,
     }
-    return InspectionRecord(**(row | changes))
+    return row | changes
 
 
 def review(sequence: int, **changes: Any) -> ReviewRecord:
@@ -117,13 +118,13 @@ def escalation(
     return wire.encode(wire.Escalation(**(fields | changes)), body)
 
 
-def row(sequence: int, **changes: Any) -> wire.InspectionRow:
+def row(sequence: int, **changes: Any) -> Inspection:
     verdict: Verdict = "pass"
     fields: dict[str, Any] = {
         "boot": "b1",
         "sequence": sequence,
         "part": sequence,
-        "decision": "pass",
+        "decision": Decision.PASS,
         "verdict": verdict,
         "decided_by": "edge",
         "score": 0.1,
@@ -135,8 +136,8 @@ def row(sequence: int, **changes: Any) -> wire.InspectionRow:
         "source": "a.png",
         "bundle": "tiny 1.0.0",
     }
-    return wire.InspectionRow(**(fields | changes))
+    return Inspection(**(fields | changes))
 
 
-def batch(number: int, *rows: wire.InspectionRow) -> bytes:
+def batch(number: int, *rows: Inspection) -> bytes:
     return wire.encode(wire.Inspections(boot="b1", batch=number, rows=list(rows)))

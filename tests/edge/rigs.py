@@ -47,7 +47,6 @@ def open_journal(
         max_bytes=max_bytes,
         ring_bytes=ring_bytes,
         label_bytes=label_bytes,
-        device=ADDRESS.device,
         health=health or BoxHealth(),
     )
 

@@ -17,6 +17,7 @@ from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import HEAD, TAIL
 from shared.clock import SystemClock
 from shared.errors import CameraError, ParityError, SettingsError
+from shared.inspection import Inspection
 from shared.runtime.base import open_runtime
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery
@@ -24,7 +25,6 @@ from shared.transport.memory import MemoryBroker
 from shared.wire import (
     CloudVerdict,
     Escalation,
-    InspectionRow,
     Inspections,
     Receipt,
     decode,
@@ -43,7 +43,7 @@ class FakeCloud:
         self._bundle = bundle
         self._tail = open_runtime("onnx", bundle.read(TAIL))
         self._transport = broker.transport()
-        self.stored: dict[tuple[str, int], InspectionRow] = {}
+        self.stored: dict[tuple[str, int], Inspection] = {}
         self._transport.subscribe(everyone("escalation"), self._judge)
         self._transport.subscribe(everyone("inspections"), self._store)
         self._transport.start()

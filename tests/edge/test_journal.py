@@ -17,8 +17,9 @@ from edge.journal.journal import Journal
 from edge.journal.reader import last_part
 from edge.journal.store import BOUND_EVERY, ROW_BYTES, Caps, JournalStore
 from edge.monitoring.health import BoxHealth
-from shared.contracts import Decision, Inspection, Verdict
+from shared.contracts import Decision, Verdict
 from shared.errors import JournalError
+from shared.inspection import Inspection
 from tests.bundles import GOOD, UNSURE_BAD
 from tests.edge.rigs import Rig, commit, open_journal, rows_in
 
@@ -39,7 +40,8 @@ for sequence in range(1, 100_000):
 def decided(journal: Journal, sequence: int, verdict: Verdict | None = "pass") -> Inspection:
     """Inspection `sequence` of part `sequence`, decided at the edge or waiting for the cloud."""
     return Inspection(
-        key=journal.key(sequence),
+        boot=journal.boot,
+        sequence=sequence,
         part=sequence,
         decision=Decision.PASS if verdict else Decision.ESCALATE,
         verdict=verdict,
@@ -236,8 +238,8 @@ def test_the_writing_thread_commits_everything_before_it_ends(tmp_path: Path) ->
 def test_two_agents_can_not_share_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     limits = {"max_bytes": 1 << 20, "ring_bytes": 0}
-    first = Journal.open(path, **limits, device="box-1", health=BoxHealth())
+    first = Journal.open(path, **limits, health=BoxHealth())
     with pytest.raises(JournalError, match="in use by another agent"):
-        Journal.open(path, **limits, device="box-2", health=BoxHealth())
+        Journal.open(path, **limits, health=BoxHealth())
     first.close()
-    Journal.open(path, **limits, device="box-1", health=BoxHealth()).close()
+    Journal.open(path, **limits, health=BoxHealth()).close()

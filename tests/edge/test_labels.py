@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.journal.journal import Journal
-from edge.journal.schema import _FIRST, connect
 from edge.journal.store import Caps, JournalStore
 from edge.link.labels import LabelReceiver
 from shared.contracts import Verdict
-from shared.errors import JournalError
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
@@ -163,44 +159,6 @@ def journal_row(store: JournalStore, row_id: int) -> None:
         "VALUES (?, 'b', ?, ?, 'pass', 0, 0, 0, 0, 0, '', '')",
         (row_id, row_id, row_id),
     )
-
-
-def test_a_journal_from_before_labels_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript(_FIRST + "PRAGMA user_version = 1;")
-        old.execute(
-            "INSERT INTO inspections (id, boot, sequence, part, decision, verdict, decided_by, "
-            "score, inspected_at, edge_ms, total_ms, escalated_bytes, frame_bytes, source, bundle) "
-            "VALUES (7, 'old', 3, 41, 'reject', 'reject', 'edge', 0.9, 1, 2, 3, 0, 9, 's', 'b')"
-        )
-        old.execute("INSERT INTO frames VALUES (7, 3, x'616263')")
-        old.commit()
-        before = [old.execute(f"SELECT * FROM {t}").fetchall() for t in ("inspections", "frames")]  # noqa: S608
-    journal = open_journal(tmp_path, label_bytes=1 << 20)
-    assert journal.last_part == 41
-    with closing(connect(path)) as new:
-        after = [new.execute(f"SELECT * FROM {t}").fetchall() for t in ("inspections", "frames")]  # noqa: S608
-        # An older agent opens what has its own format: an update may be taken back.
-        assert new.execute("PRAGMA user_version").fetchone() == (1,)
-    assert after == before
-    became: list[LabelKeptRow] = []
-    journal.label([LabelRow("old", 3, "reject", "crack", 1.0)], "d", became.extend)
-    commit(journal)
-    assert [row.kept for row in became] == [True]
-    journal.close()
-
-
-def test_an_upgrade_that_is_cut_short_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    with closing(sqlite3.connect(path)) as old:
-        # What can't be upgraded: the new table's name is taken by a view.
-        old.executescript(_FIRST + "CREATE VIEW labelled AS SELECT 1; PRAGMA user_version = 1;")
-    with pytest.raises(JournalError, match="labelled"):
-        connect(path)
-    with closing(sqlite3.connect(path)) as left:
-        tables = left.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        assert set(tables) == {("inspections",), ("frames",)}
 
 
 def test_what_labels_need_is_in_every_journal(tmp_path: Path) -> None:

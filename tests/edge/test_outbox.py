@@ -4,7 +4,8 @@ import pytest
 
 from edge.link.outbox import BATCH_S, RESEND_S
 from shared.bundles.bundle import Bundle
-from shared.contracts import Decision, Inspection
+from shared.contracts import Decision
+from shared.inspection import Inspection
 from shared.wire import MAX_BATCH, Inspections, Receipt, decode
 from tests.bundles import BAD, GOOD, UNSURE_BAD
 from tests.edge.rigs import ADDRESS, Rig
@@ -35,7 +36,7 @@ def test_decided_inspections_go_out_with_their_verdicts(rig: Rig) -> None:
     rig.outbox.tick()
     (batch,) = batches(rig)
     assert [(row.part, row.verdict) for row in batch.rows] == [(1, "pass"), (2, "reject")]
-    assert all(row.total_ms >= row.edge_ms for row in batch.rows)
+    assert all((row.total_ms or 0.0) >= row.edge_ms for row in batch.rows)
 
 
 def test_a_batch_is_resent_under_its_number_until_the_receipt_comes(rig: Rig) -> None:
@@ -101,11 +102,11 @@ def test_what_a_former_boot_left_is_sent_too(rig: Rig, bundle: Bundle) -> None:
 
 def test_rows_with_long_sources_are_sent_in_smaller_batches(rig: Rig) -> None:
     for sequence in range(1, MAX_BATCH + 1):
-        key = rig.journal.key(sequence)
-        long = Inspection(
-            key, sequence, Decision.PASS, "pass", "edge", 0.1, 1.8e9, 1.0, 2.0, source="ä" * 1000
+        boot, decision, long = rig.journal.boot, Decision.PASS, "ä" * 1000
+        inspection = Inspection(
+            boot, sequence, sequence, decision, "pass", "edge", 0.1, 1.8e9, 1.0, 2.0, source=long
         )
-        rig.journal.record(long, None, None)
+        rig.journal.record(inspection, None, None)
     rig.commit()
     rig.outbox.tick()
     (batch,) = batches(rig)

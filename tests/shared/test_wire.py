@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import typing
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -12,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import wire
+from shared.contracts import Decision
 from shared.errors import WireError
+from shared.inspection import Inspection
 from shared.wire import (
     AnyMessage,
     CloudVerdict,
-    InspectionRow,
     Inspections,
     Receipt,
     StateMessage,
@@ -34,9 +36,11 @@ PLAIN: dict[object, st.SearchStrategy[Any]] = {
 
 
 def field_values(kind: Any) -> st.SearchStrategy[Any]:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return structs(kind)
+    if isinstance(kind, type) and not typing.get_args(kind):
+        return plain_values(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return field_values(inner[0])
     if origin is typing.Literal:
         return st.sampled_from(inner)
     parts = [field_values(one) for one in inner if one is not ...]
@@ -44,9 +48,13 @@ def field_values(kind: Any) -> st.SearchStrategy[Any]:
         return st.tuples(*parts)
     if origin in {list, tuple}:
         return st.lists(parts[0], max_size=4).map(origin)
-    if origin is dict:
-        return st.dictionaries(*parts, max_size=3)
-    return PLAIN[kind] if kind in PLAIN else st.one_of(parts)
+    return st.dictionaries(*parts, max_size=3) if origin is dict else st.one_of(parts)
+
+
+def plain_values(kind: type[Any]) -> st.SearchStrategy[Any]:
+    if issubclass(kind, msgspec.Struct):
+        return structs(kind)
+    return st.sampled_from(kind) if issubclass(kind, Enum) else PLAIN[kind]
 
 
 def structs(kind: type[Any]) -> st.SearchStrategy[Any]:
@@ -150,11 +158,11 @@ def test_a_message_beyond_the_limits_is_never_made(message: AnyMessage, body: by
 
 
 def test_a_full_batch_of_ordinary_inspections_fits() -> None:
-    row = InspectionRow(
+    row = Inspection(
         boot="0123456789abcdef",
         sequence=2**31,
         part=2**31,
-        decision="escalate",
+        decision=Decision.ESCALATE,
         verdict="reject",
         decided_by="deadline",
         score=0.123456,

@@ -284,7 +284,6 @@ class Box:
             max_bytes=1 << 24,
             ring_bytes=1 << 20,
             label_bytes=1 << 20,
-            device=ADDRESS.device,
             health=self.health,
         )
         self.journal.boot = boot

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlmodel import SQLModel
 
-from cloud.records import tables
+from cloud.records.tables import INSPECTIONS
 
 connection = context.config.attributes["connection"]
-target_metadata = SQLModel.metadata
-assert tables.InspectionRecord.__tablename__ in target_metadata.tables  # noqa: S101
 context.configure(
     connection=connection,
-    target_metadata=target_metadata,
+    target_metadata=INSPECTIONS.metadata,
     render_as_batch=connection.dialect.name == "sqlite",
 )
 with context.begin_transaction():

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
-from sqlmodel import Session, select
+from sqlalchemy import Row, select
 
 from cloud.records.database import Database
-from cloud.records.tables import InspectionRecord
+from cloud.records.tables import INSPECTIONS
 from hardware_sim.demo.cells import Lane
 from shared.features.image_codecs import compress
 
@@ -75,8 +76,8 @@ def summarise(
 
     expected   parts that came by, a device
     """
-    with Session(Database(database).engine) as session:
-        rows = session.exec(select(InspectionRecord)).all()
+    with Database(database).begin() as connection:
+        rows = connection.execute(select(INSPECTIONS)).all()
     lane_of = {lane.device: lane for lane in lanes}
     seen = Counter((row.device, row.part) for row in rows)
     counts = Counter((row.decided_by, row.verdict) for row in rows)
@@ -109,7 +110,7 @@ def summarise(
     )
 
 
-def _percentiles(rows: Sequence[InspectionRecord], who: str) -> tuple[float | None, float | None]:
+def _percentiles(rows: Sequence[Row[Any]], who: str) -> tuple[float | None, float | None]:
     times = [row.total_ms for row in rows if row.decided_by == who]
     if not times:
         return None, None

@@ -55,7 +55,7 @@ class LightDevice:
         bundle, clock = floor.bundle, floor.clock
         self.address = address
         self.health = BoxHealth()
-        self.journal = MemoryJournal(address.device)
+        self.journal = MemoryJournal()
         self.stopwatch = Stopwatch(findings, clock, floor.tally)
         self._transport = transport
         self._clock = clock

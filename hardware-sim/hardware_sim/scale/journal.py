@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from shared.contracts import Inspection, InspectionKey, Verdict
-from shared.wire import InspectionRow
+from msgspec.structs import replace
+
+from shared.contracts import Verdict
+from shared.inspection import Inspection
 
 
 class MemoryJournal:
@@ -18,15 +19,11 @@ class MemoryJournal:
     escalations too, as on disk. For one thread.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self) -> None:
         self.boot = secrets.token_hex(8)
         self.last_part = 0
         self.late_answers = 0
-        self._device = device
         self._kept: dict[int, Inspection] = {}
-
-    def key(self, sequence: int) -> InspectionKey:
-        return InspectionKey(self._device, self.boot, sequence)
 
     def record(
         self,
@@ -34,7 +31,7 @@ class MemoryJournal:
         picture: bytes | None,  # noqa: ARG002 - there is no ring of pictures
         committed: Callable[[], None] | None,
     ) -> bool:
-        sequence = inspection.key.sequence
+        sequence = inspection.sequence
         kept = self._kept.setdefault(sequence, inspection)
         if kept is not inspection:
             # A deadline that passed during inference was written first: what it decided stays.
@@ -69,8 +66,8 @@ class MemoryJournal:
 
     def fail_safe(self, inspection: Inspection) -> None:
         # What the head found before stays.
-        kept = self._kept.get(inspection.key.sequence, inspection)
-        self._kept[inspection.key.sequence] = replace(
+        kept = self._kept.get(inspection.sequence, inspection)
+        self._kept[inspection.sequence] = replace(
             kept,
             verdict=inspection.verdict,
             decided_by=inspection.decided_by,
@@ -78,9 +75,8 @@ class MemoryJournal:
             escalated_bytes=inspection.escalated_bytes,
         )
 
-    def unsent(self, limit: int) -> list[tuple[int, InspectionRow]]:
-        rows = ((sequence, _row(kept)) for sequence, kept in self._kept.items())
-        decided = ((sequence, row) for sequence, row in rows if row is not None)
+    def unsent(self, limit: int) -> list[tuple[int, Inspection]]:
+        decided = (item for item in self._kept.items() if item[1].total_ms is not None)
         return list(itertools.islice(decided, limit))
 
     def waiting(self) -> int:
@@ -95,26 +91,3 @@ class MemoryJournal:
 def _call(committed: Callable[[], None] | None) -> None:
     if committed is not None:
         committed()
-
-
-def _row(inspection: Inspection) -> InspectionRow | None:
-    """The inspection as it travels; None where it is not decided yet."""
-    i = inspection
-    if i.verdict is None or i.decided_by is None or i.total_ms is None:
-        return None
-    return InspectionRow(
-        boot=i.key.boot,
-        sequence=i.key.sequence,
-        part=i.part,
-        decision=i.decision.value,
-        verdict=i.verdict,
-        decided_by=i.decided_by,
-        score=i.score,
-        inspected_at=i.inspected_at,
-        edge_ms=i.edge_ms,
-        total_ms=i.total_ms,
-        escalated_bytes=i.escalated_bytes,
-        frame_bytes=i.frame_bytes,
-        source=i.source,
-        bundle=i.bundle,
-    )

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlmodel import Session, select
+from sqlalchemy import select
 
 from cloud.records.database import Database
-from cloud.records.tables import InspectionRecord
+from cloud.records.tables import INSPECTIONS
 from hardware_sim.scenario.station import PassedPart
 
 
@@ -41,8 +41,8 @@ def kept(database: str, passed: Mapping[str, Sequence[PassedPart]]) -> RecordedP
     """Read a run's records, once the cloud has ended."""
     opened = Database(database)
     try:
-        with Session(opened.engine) as session:
-            rows = session.exec(select(InspectionRecord)).all()
+        with opened.begin() as connection:
+            rows = connection.execute(select(INSPECTIONS)).all()
     finally:
         opened.close()
     stored = Counter((row.device, row.part) for row in rows)

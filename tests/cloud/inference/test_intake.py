@@ -23,7 +23,7 @@ from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
-from cloud.records.tables import DeviceRecord, InspectionRecord, TailRecord
+from cloud.records.tables import DeviceRecord, InspectionRow, TailRecord
 from cloud.records.writer import RecordsWriter
 from shared import wire
 from shared.bundles.bundle import Bundle
@@ -49,7 +49,7 @@ class FailingStore:
 
     def save(
         self,
-        inspections: Sequence[InspectionRecord] = (),
+        inspections: Sequence[InspectionRow] = (),
         tails: Sequence[TailRecord] = (),
         devices: Sequence[DeviceRecord] = (),
     ) -> None:

@@ -24,6 +24,7 @@ from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.service import IdentityService
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
+from shared.inspection import Inspection
 from shared.loopback import free_port
 from shared.plugins.services import Surroundings
 from shared.topics import everyone, parse
@@ -32,7 +33,6 @@ from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import (
     CloudVerdict,
     Escalation,
-    InspectionRow,
     Inspections,
     Receipt,
     decode,
@@ -63,7 +63,7 @@ class Answering:
     def __init__(self, transport: MqttTransport) -> None:
         self._transport = transport
         self.stored: Counter[tuple[str, int]] = Counter()
-        self.rows: dict[tuple[str, int], InspectionRow] = {}
+        self.rows: dict[tuple[str, int], Inspection] = {}
         transport.subscribe(everyone("escalation"), self._judge)
         transport.subscribe(everyone("inspections"), self._store)
 

@@ -25,8 +25,9 @@ from edge.link.presence import Presence, Snapshot
 from edge.monitoring.health import BoxHealth
 from shared import log
 from shared.clock import SystemClock
-from shared.contracts import Decision, Inspection, Verdict
+from shared.contracts import Decision, Verdict
 from shared.federation.protocol import LabelCounts
+from shared.inspection import Inspection
 from shared.topics import Address
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import LabelRow
@@ -42,7 +43,6 @@ def open_journal(folder: Path, name: str) -> Journal:
         max_bytes=16 * MIB,
         ring_bytes=16 * MIB,
         label_bytes=16 * MIB,
-        device=name,
         health=BoxHealth(),
     )
 
@@ -59,9 +59,9 @@ def fill(folder: Path, name: str, seed: int, *, parts: int = PARTS) -> None:
             x, y = draws.integers(2, SIZE - 6, 2)
             picture[y : y + 5, x : x + 5] += 90
         pixels = np.clip(picture, 0, 255).astype(np.uint8)
-        key = journal.key(sequence)
+        boot, decision = journal.boot, Decision.REJECT
         inspection = Inspection(
-            key, sequence, Decision.REJECT, "reject", "edge", 0.9, 1.8e9, 2.0, 3.0
+            boot, sequence, sequence, decision, "reject", "edge", 0.9, 1.8e9, 2.0, 3.0
         )
         journal.record(inspection, cv2.imencode(".png", pixels)[1].tobytes(), None)
         verdict: Verdict = "reject" if bad else "pass"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
-from cloud.records.tables import InspectionRecord
+from cloud.records.tables import InspectionRow
 from hardware_sim.processes import child as processes
 from hardware_sim.scale.fleet.fleet import Fleet
 from hardware_sim.scale.fleet.options import (
@@ -136,7 +136,7 @@ def test_a_worker_that_dies_ends_the_trial_with_its_name(trial: Trial) -> None:
         trial.finish(calm)
 
 
-def stored(device: str, boot: str, sequence: int, part: int) -> InspectionRecord:
+def stored(device: str, boot: str, sequence: int, part: int) -> InspectionRow:
     return inspection(sequence, device=device, boot=boot, part=part)
 
 

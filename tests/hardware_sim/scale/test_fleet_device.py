@@ -22,8 +22,9 @@ from hardware_sim.scale.sockets import SocketLoop
 from hardware_sim.scale.stopwatch import EscalationTally
 from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
-from shared.contracts import Decision, Finding, Frame, Inspection, InspectionKey
+from shared.contracts import Decision, Finding, Frame
 from shared.errors import DataError
+from shared.inspection import Inspection
 from shared.loopback import free_port
 from shared.topics import Address
 from shared.transport.base import MAX_MESSAGE, Delivery
@@ -55,7 +56,8 @@ def inspection(
     sequence: int, decision: Decision, by: Literal["edge", "deadline"] | None
 ) -> Inspection:
     return Inspection(
-        key=InspectionKey("box", "boot", sequence),
+        boot="boot",
+        sequence=sequence,
         part=sequence,
         decision=decision,
         verdict=None if by is None else "reject",
@@ -102,7 +104,7 @@ def told(journal: UnsentInspections) -> list[tuple[object, ...]]:
 def test_the_journal_in_memory_tells_the_outbox_what_the_one_on_disk_would(
     tmp_path_factory: pytest.TempPathFactory, lives: list[Life], acknowledged: int
 ) -> None:
-    kept, disk = MemoryJournal("box"), open_journal(tmp_path_factory.mktemp("journal"))
+    kept, disk = MemoryJournal(), open_journal(tmp_path_factory.mktemp("journal"))
     try:
         for sequence, life in enumerate(lives, start=1):
             live(kept, sequence, life)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlalchemy import func, select
 
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
-from cloud.records.tables import InspectionRecord
+from cloud.records.tables import INSPECTIONS, InspectionRow, inspection_row
+from shared.contracts import Decision
+from shared.inspection import Inspection
+from shared.topics import Address
 
 COMMITS = 30
 ROWS = 50
@@ -40,14 +42,15 @@ def count(database: str, inspected: Mapping[str, int]) -> Recorded:
 
     Raises RecordsError where the database can't be read.
     """
-    row = InspectionRecord
-    query = select(
-        col(row.device), func.count(), func.count(func.distinct(col(row.part)))
-    ).group_by(col(row.device))
+    row = INSPECTIONS.c
+    query = select(row.device, func.count(), func.count(func.distinct(row.part))).group_by(
+        row.device
+    )
     opened = Database(database)
     try:
-        with Session(opened.engine) as session:
-            found = {device: (rows, parts) for device, rows, parts in session.exec(query).all()}
+        with opened.begin() as connection:
+            counted: Sequence[Any] = connection.execute(query).all()
+            found = {device: (rows, parts) for device, rows, parts in counted}
     finally:
         opened.close()
     stored = {device: found.get(device, (0, 0))[1] for device in inspected}
@@ -83,24 +86,19 @@ def _timed(store: RecordStore, boot: str, rows: int) -> tuple[float, float]:
     return (time.perf_counter() - started) * 1000, (time.thread_time() - worked) * 1000
 
 
-def _record(boot: str, sequence: int) -> InspectionRecord:
-    return InspectionRecord(
-        device="light-00000",
+def _record(boot: str, sequence: int) -> InspectionRow:
+    inspection = Inspection(
         boot=boot,
         sequence=sequence,
-        site="fleet",
-        line="light",
         part=sequence,
-        decision="pass",
+        decision=Decision.PASS,
         verdict="pass",
         decided_by="edge",
         score=0.1,
         inspected_at=1_800_000_000.0,
         edge_ms=1.0,
         total_ms=2.0,
-        escalated_bytes=0,
-        frame_bytes=0,
         source="recorded",
         bundle="0" * 16,
-        received_at=1_800_000_000.0,
     )
+    return inspection_row(Address("fleet", "light", "light-00000"), inspection, 1_800_000_000.0)

@@ -1,0 +1,96 @@
+"""An inspection: the one place that names its fields.
+
+Journal, wire, records, API and the part's page take their columns from `Inspection`. A new field is
+a line at its end, with a default, since a box of an earlier version leaves it out; and a migration
+of the cloud's records. Journals add its column by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+
+from shared.contracts import Decider, Decision, Verdict
+
+LARGEST_NUMBER = 2**63 - 1
+LARGEST_SIZE = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How the cloud's records keep a field, and what the API says of it.
+
+    longest  characters of a text; what is longer is cut
+    largest  that a number may be; numbers are not negative
+    unknown  whether a NaN may come, which is kept as NULL
+    """
+
+    about: str | None = None
+    longest: int = 16
+    largest: int = LARGEST_NUMBER
+    unknown: bool = False
+
+
+class Inspection(msgspec.Struct, frozen=True, array_like=True):
+    """One part through the system. On the wire it is an array, so fields only ever follow.
+
+    boot                 random for each start of the agent
+    sequence             counts up from 1 within a boot
+    verdict, decided_by  None while an escalation waits for the cloud, and never on the wire
+    score                the head's, 0–1
+    inspected_at         UTC seconds
+    edge_ms              trigger to the gate's decision, milliseconds
+    total_ms             trigger to the verdict, milliseconds; None while it waits
+    escalated_bytes      size of the payload sent to the cloud, 0 if none was
+    frame_bytes          size of the picture as JPEG or as its file, 0 if unknown
+    """
+
+    boot: Annotated[str, Stored(longest=64)]
+    sequence: int
+    part: int
+    decision: Decision
+    verdict: Verdict | None
+    decided_by: Decider | None
+    score: Annotated[float, Stored("the head's, 0–1", unknown=True)]
+    inspected_at: float
+    edge_ms: Annotated[float, Stored("trigger to the gate's decision, milliseconds")]
+    total_ms: Annotated[float | None, Stored("trigger to the verdict, milliseconds")]
+    escalated_bytes: Annotated[int, Stored(largest=LARGEST_SIZE)] = 0
+    frame_bytes: Annotated[int, Stored(largest=LARGEST_SIZE)] = 0
+    source: Annotated[str, Stored(longest=1024)] = ""
+    bundle: Annotated[str, Stored(longest=128)] = ""
+
+
+class InspectionColumn(NamedTuple):
+    """A field of an inspection, for what keeps or shows it.
+
+    kind      str, int or float: what its values are in a table
+    meaning   its annotation, without how it is stored
+    optional  whether it may be None
+    default   msgspec.NODEFAULT where every version has said it
+    """
+
+    name: str
+    kind: type
+    meaning: Any
+    optional: bool
+    default: Any
+    stored: Stored
+
+
+def _column(field: msgspec.structs.FieldInfo) -> InspectionColumn:
+    meaning, stored = field.type, Stored()
+    if get_origin(meaning) is Annotated:
+        meaning, stored = get_args(meaning)
+    options = [one for one in get_args(meaning) if one is not type(None)]
+    optional = type(None) in get_args(meaning)
+    plain = options[0] if optional else meaning
+    if get_origin(plain) is Literal or (isinstance(plain, type) and issubclass(plain, Enum)):
+        plain = str
+    return InspectionColumn(field.name, plain, meaning, optional, field.default, stored)
+
+
+COLUMNS: tuple[InspectionColumn, ...] = tuple(map(_column, msgspec.structs.fields(Inspection)))
