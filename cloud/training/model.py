@@ -40,6 +40,7 @@ class ExportedModel:
 
     head, head_float, tail   ONNX; the head in int8 and in float32
     tables                   of the codec
+    weights_origin           where what the training started from comes from; empty: from noise
     """
 
     architecture: Architecture
@@ -47,6 +48,7 @@ class ExportedModel:
     head_float: bytes
     tail: bytes
     tables: CodecTables
+    weights_origin: str
 
     @property
     def features(self) -> tuple[int, int, int]:
@@ -102,7 +104,8 @@ def export_model(net: SplitNet, pictures: Inputs) -> ExportedModel:
     calibrating = [np.array(picture[np.newaxis]) for picture in sample]
     head = export_int8_head(net, head_float, calibrating)
     tables = _fit_tables(open_runtime("onnx", head), pictures)
-    return ExportedModel(net.architecture, head, head_float, export_tail(net), tables)
+    tail = export_tail(net)
+    return ExportedModel(net.architecture, head, head_float, tail, tables, net.weights_origin)
 
 
 def _fit_tables(head: Runtime, pictures: Inputs) -> CodecTables:

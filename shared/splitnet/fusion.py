@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from shared.splitnet.backbone import conv_norm_pairs
 from shared.splitnet.network import Head
 
 
@@ -28,20 +27,8 @@ class DeployedHead(nn.Module):
 def fuse_norms(module: Any) -> Any:
     """A copy in which every batch norm is folded into the convolution before it."""
     fused = copy.deepcopy(module).eval()
-    for owner, conv_name, norm_name in _conv_norm_pairs(fused):
+    for owner, conv_name, norm_name in conv_norm_pairs(fused):
         conv, norm = getattr(owner, conv_name), getattr(owner, norm_name)
         setattr(owner, conv_name, fuse_conv_bn_eval(conv, norm))
         setattr(owner, norm_name, nn.Identity())
     return fused
-
-
-def _conv_norm_pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Neighbouring children that are a convolution and its batch norm, in every submodule."""
-    for owner in list(module.modules()):
-        children = list(owner.named_children())
-        if not isinstance(owner, nn.Sequential):
-            # EfficientNet's blocks keep activations last, so neighbours still pair up.
-            children = [c for c in children if isinstance(c[1], nn.Conv2d | nn.BatchNorm2d)]
-        for (first, conv), (second, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                yield owner, first, second

@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.errors import SettingsError
-from shared.splitnet.backbone import LITE0, Backbone, load_backbone
+from shared.splitnet.backbone import FINE_STRIDE, LITE0, SPLIT_STRIDE, Backbone, load_backbone
 from shared.splitnet.entropy import FactorisedEntropy
 
-FINE_STRIDE = 8
-SPLIT_STRIDE = 16
 PYRAMID = 64
 EDGE_HIDDEN = 48
 
@@ -29,7 +27,7 @@ class Architecture:
     split_block     the last block of the backbone on the edge; its stride must be 16
     bottleneck      channels sent to the cloud, at a sixteenth of the input's height and width
     kinds           kinds of defects that the tail tells apart; 0: none
-    backbone        the EfficientNet-Lite that it is made of
+    backbone        what it is cut from, by its entry point's name
     dropped_blocks  blocks at the backbone's end that the tail does without. The last holds a fifth
                     of all weights
     """
@@ -334,6 +332,7 @@ class SplitNet(nn.Module):
                 fix=f"give --dropped-blocks, 0 to {most - 1}",
             )
         self.architecture = architecture
+        self.weights_origin = backbone.weights
         self.head = Head(architecture, backbone)
         self.entropy = FactorisedEntropy(architecture.bottleneck)
         self.tail = Tail(architecture, backbone)

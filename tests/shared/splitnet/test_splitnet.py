@@ -21,7 +21,13 @@ from shared.certification.gate import logit
 from shared.errors import SettingsError
 from shared.features.codec import FeatureCodec, tables_from_symbols
 from shared.runtime.base import RuntimeOptions, open_runtime
-from shared.splitnet.backbone import Stem, load_backbone
+from shared.splitnet.backbone import (
+    BackboneKind,
+    BackboneLayers,
+    Stem,
+    build_backbone,
+    load_backbone,
+)
 from shared.splitnet.depthwise import DepthwiseConv, make_depthwise_quick
 from shared.splitnet.entropy import FactorisedEntropy
 from shared.splitnet.export import (
@@ -459,8 +465,49 @@ def test_a_split_point_that_does_not_fit_is_told(split: int) -> None:
 
 
 def test_an_unknown_backbone_is_told() -> None:
-    with pytest.raises(SettingsError, match=r"no backbone 'resnet50'; use efficientnet-lite0"):
+    with pytest.raises(
+        SettingsError, match=r"no backbone 'resnet50'; use one of efficientnet-lite0"
+    ):
         load_backbone(64, 64, 1, name="resnet50", pretrained=False)
+
+
+def layers_of(*blocks: nn.Module, stem: nn.Module | None = None) -> BackboneKind:
+    """A kind of backbone with these blocks; its stem halves the picture and gives 4 channels."""
+    own = Stem(nn.Conv2d(3, 4, 3, 2, 1, bias=False), nn.BatchNorm2d(4), 1)
+    return BackboneKind(lambda *_: BackboneLayers(stem or own, blocks), "")  # type: ignore[arg-type]
+
+
+def halving(**options: Any) -> nn.Module:
+    return nn.Conv2d(4, 4, 3, 2, **{"padding": 1, **options})
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (layers_of(*(halving() for _ in range(3))), "its blocks end at strides 4, 8, 16; it must"),
+        (layers_of(halving(bias=False)), "the convolution 1 has no norm"),
+        (layers_of(halving(dilation=2, padding=2)), "is dilated"),
+        (layers_of(nn.Conv2d(4, 4, 3, padding="same")), "pads by name"),
+        (layers_of(halving(), nn.Conv2d(5, 4, 3)), "block 1 fails: "),
+        (layers_of(halving(padding=0)), "block 0 gives 15×15 places"),
+        (layers_of(halving(), stem=nn.Identity()), "its stem is a Identity"),
+    ],
+)
+def test_layers_that_can_not_be_split_or_rounded_are_told_before_training(
+    kind: BackboneKind, said: str
+) -> None:
+    with pytest.raises(SettingsError, match="the backbone mine can't be split") as caught:
+        build_backbone("mine", kind, (64, 64, 1), pretrained=True)
+    assert said in str(caught.value)
+
+
+def test_what_a_backbone_gives_after_each_block_is_measured() -> None:
+    wider, narrower = nn.Conv2d(4, 7, 1), nn.Conv2d(7, 4, 3, 2, 1)
+    blocks = halving(), halving(), wider, narrower, nn.Conv2d(4, 9, 3, 2, 1)
+    found = build_backbone("mine", layers_of(*blocks), (64, 96, 1), pretrained=True)
+    assert found.channels == (4, 4, 7, 4, 9)
+    assert found.strides == (4, 8, 8, 16, 32)
+    assert found.last_of(8) == 2
 
 
 @pytest.mark.skipif(
