@@ -12,7 +12,8 @@ from fleet.releases.service import open_releases
 from fleet.rollouts.service import open_rollouts
 from fleet.storage.database import FleetDatabase
 from shared.log import get_logger
-from shared.plugins.services import ServiceKind, ServicePage, Surroundings
+from shared.plugins.pages import Page, PageContext
+from shared.plugins.services import ServiceKind, Surroundings
 
 log = get_logger("fleet")
 
@@ -25,8 +26,8 @@ class FleetConcern(Protocol):
         """FastAPI routers."""
 
     @property
-    def pages(self) -> Sequence[ServicePage]:
-        """What people find in the navigation."""
+    def pages(self) -> Sequence[Page[PageContext]]:
+        """What people look at."""
 
     def start(self) -> None:
         """Returns when it works. Raises SplitsightError."""
@@ -48,7 +49,7 @@ class FleetService:
         return [router for part in self._parts for router in part.routers]
 
     @property
-    def pages(self) -> Sequence[ServicePage]:
+    def pages(self) -> Sequence[Page[PageContext]]:
         return [page for part in self._parts for page in part.pages]
 
     def start(self) -> None:

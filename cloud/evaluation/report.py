@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
@@ -20,8 +19,10 @@ from cloud.evaluation.sheets import MOST, Mistake, Mistakes, sheet
 from cloud.evaluation.tables import headline, rates, recall, side_by_side, tiles, traffic
 from shared.bundles.bundle import Bundle
 from shared.errors import DataError
+from shared.web.html import environment
 
 PAGE = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
 PICTURE_QUALITY = 88
 
 
@@ -58,23 +59,24 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
     )
     swept = figures.rates
     rates_png = None if swept is None else _variants(lambda look: rate_chart(swept, look))
-    environment = Environment(
-        loader=PackageLoader("cloud.evaluation"), autoescape=True, undefined=StrictUndefined
-    )
-    page = environment.get_template("report.html").render(
-        headline=headline(figures),
-        figures=figures,
-        gate=gate,
-        tiles=tiles(figures),
-        side_by_side=side_by_side(figures),
-        traffic=traffic(figures),
-        recall=recall(figures.groups),
-        rates=None if swept is None else rates(swept),
-        scores_chart=_chart(scores_png),
-        rates_chart=None if rates_png is None else _chart(rates_png),
-        escapes=[_shown(one) for one in escapes],
-        overkill=[_shown(one) for one in overkill],
-        most=MOST,
+    page = (
+        environment(TEMPLATES)
+        .get_template("report.html")
+        .render(
+            headline=headline(figures),
+            figures=figures,
+            gate=gate,
+            tiles=tiles(figures),
+            side_by_side=side_by_side(figures),
+            traffic=traffic(figures),
+            recall=recall(figures.groups),
+            rates=None if swept is None else rates(swept),
+            scores_chart=_chart(scores_png),
+            rates_chart=None if rates_png is None else _chart(rates_png),
+            escapes=[_shown(one) for one in escapes],
+            overkill=[_shown(one) for one in overkill],
+            most=MOST,
+        )
     )
     _write(folder / "scores.png", scores_png[0])
     _write(folder / "rates.png", None if rates_png is None else rates_png[0])

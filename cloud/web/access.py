@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE = "splitsight"
 SIGN_IN = "/sign-in"
 OPEN = (SIGN_IN, "/static/")
-MAX_FORM = 4096
 SESSION_S = 12 * 3600
 
 SECURITY_HEADERS = {
@@ -90,17 +89,6 @@ class AccessMiddleware:
         request = Request(scope)
         app = self._app if self._access.allows(request) else _refusal(request)
         await app(scope, receive, send_secured)
-
-
-async def token_in_form(request: Request) -> str:
-    """The field `token` of a sign-in form; empty where the form is not as expected."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM:
-            return ""
-    fields = parse_qs(body.decode(errors="replace"))
-    return fields.get("token", [""])[0].strip()
 
 
 def _refusal(request: Request) -> Response:

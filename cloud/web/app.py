@@ -14,14 +14,22 @@ from starlette.staticfiles import StaticFiles
 from cloud.health.monitor import HealthCheck
 from cloud.records.database import Database
 from cloud.records.queries import Records
+from cloud.web import wording
 from cloud.web.access import Access, AccessMiddleware
 from cloud.web.labels import review_routes
 from cloud.web.live import LiveFragments
-from cloud.web.pages import STATIC, dashboard_routes
+from cloud.web.pages import STATIC, RecordsContext, dashboard
 from cloud.web.problems import handle_problems
 from cloud.web.routes import api_routes
 from shared.clock import Clock, SystemClock
+from shared.contracts import DECIDERS
+from shared.log import get_logger
+from shared.plugins.group import LoadedPlugin
+from shared.plugins.pages import PAGES, Page
 from shared.plugins.services import Service
+from shared.web.html import environment
+
+log = get_logger("web")
 
 LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"]
 
@@ -63,13 +71,14 @@ def create_app(backstage: Backstage) -> FastAPI:
     app.include_router(
         review_routes(records, backstage.database, backstage.clock, backstage.reviewed)
     )
-    live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
-    pages = [page for service in backstage.services for page in service.pages]
-    app.include_router(dashboard_routes(records, live, access, backstage.stopping, pages))
     for service in backstage.services:
         for router in service.routers:
             app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
+    app.state.plugged = add_pages(
+        app, dashboard(live, access, backstage.stopping), records, backstage
+    )
     app.add_middleware(AccessMiddleware, access=access)
     if not access.required:
         # Else a page from elsewhere could point its own name at 127.0.0.1 and read along.
@@ -77,10 +86,60 @@ def create_app(backstage: Backstage) -> FastAPI:
     return app
 
 
+def add_pages(
+    app: FastAPI, own: Page[RecordsContext], records: Records, backstage: Backstage
+) -> list[LoadedPlugin[Page[Any]]]:
+    """Serve the cloud's own pages, those of services and those that packages plug in.
+
+    Returns what is plugged in; what can't be used is not served, and the others are.
+    """
+    known: list[Page[Any]] = [
+        own,
+        *(page for service in backstage.services for page in service.pages),
+    ]
+
+    def context(page: Page[Any]) -> RecordsContext:
+        folder = page.templates
+        words = environment(folder, pages=known, words=wording, deciders=DECIDERS)
+        return RecordsContext(backstage.clock, words, records)
+
+    for page in known:
+        app.include_router(page.open(context(page)), include_in_schema=False)
+    plugged = []
+    for loaded in PAGES.load_all():
+        found = loaded
+        if loaded.kind is not None:
+            try:
+                routes = loaded.kind.routes(context(loaded.kind), taken(app))
+                app.include_router(routes, include_in_schema=False)
+                known.append(loaded.kind)
+            except Exception as error:  # noqa: BLE001 - a stranger's page may raise anything
+                found = LoadedPlugin[Page[Any]](loaded.name, None, str(error))
+        if found.error:
+            log.warning("page_not_usable", page=found.name, error=found.error)
+        plugged.append(found)
+    return plugged
+
+
+def taken(app: FastAPI) -> set[str]:
+    """The first step of every path that is served, say `/api`."""
+    routes: list[Any] = app.routes
+    return {"/" + route.path.split("/")[1] for route in routes} - {"/"}
+
+
 def openapi(services: Sequence[Service] = ()) -> dict[str, Any]:
     """The API's OpenAPI description, without a running service. `services` are not started."""
+    return _unserved(services).openapi()
 
+
+def plugged_pages() -> list[LoadedPlugin[Page[Any]]]:
+    """The pages that packages plug in, opened as a service would, to see whether they can be."""
+    plugged: list[LoadedPlugin[Page[Any]]] = _unserved().state.plugged
+    return plugged
+
+
+def _unserved(services: Sequence[Service] = ()) -> FastAPI:
     def no_health() -> Any:
         raise RuntimeError("no service runs: only its routes are described")
 
-    return create_app(Backstage(Database("sqlite://"), no_health, services=services)).openapi()
+    return create_app(Backstage(Database("sqlite://"), no_health, services=services))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from cloud.health.monitor import HealthCheck
 from cloud.records.database import Database
 from cloud.records.queries import Records
@@ -18,6 +16,7 @@ from cloud.web import wording
 from shared.clock import Clock
 from shared.contracts import DECIDERS
 from shared.errors import RecordsError
+from shared.web.html import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 FRAGMENTS = ("state", "tiles", "chart", "devices", "defects")
@@ -36,20 +35,6 @@ class Share:
     width: float
 
 
-def environment() -> Environment:
-    """The templates, with the words they use."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.globals["words"] = wording
-    made.globals["deciders"] = DECIDERS
-    return made
-
-
 class LiveFragments:
     """HTML by fragment name. Safe to share between threads."""
 
@@ -60,7 +45,7 @@ class LiveFragments:
         self._database = database
         self._health = health
         self._clock = clock
-        self._templates = environment()
+        self._templates = environment(TEMPLATES, words=wording, deciders=DECIDERS)
         self._lock = threading.Lock()
         self._rendered: dict[str, str] = {}
         self._rendered_at = float("-inf")

@@ -4,72 +4,73 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import APIRouter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from cloud.records.queries import Records
-from cloud.web.access import SIGN_IN, Access, token_in_form
-from cloud.web.live import REFRESH_S, LiveFragments, environment
+from cloud.web.access import SIGN_IN, Access
+from cloud.web.live import REFRESH_S, TEMPLATES, LiveFragments
 from shared.contracts import InspectionKey
-from shared.plugins.services import ServicePage
+from shared.plugins.pages import Page, PageContext
+from shared.web.forms import form_fields
 
 STATIC = Path(__file__).parent / "static"
 
 
-def dashboard_routes(
-    records: Records,
-    live: LiveFragments,
-    access: Access,
-    stopping: threading.Event,
-    pages: Sequence[ServicePage] = (),
-) -> APIRouter:
-    """Everything that people look at.
+@dataclass(frozen=True, slots=True)
+class RecordsContext(PageContext):
+    """What a page in the cloud is lent beside that: what is recorded, to read from any thread."""
 
-    pages   of services that are plugged in, for the navigation
-    """
-    routes = APIRouter(include_in_schema=False)
-    templates = environment()
-    templates.globals["access_required"] = access.required
-    templates.globals["pages"] = pages
+    records: Records
 
-    def page(name: str, status: int = 200, **facts: object) -> HTMLResponse:
-        html = templates.get_template(name).render(facts)
-        return HTMLResponse(html, status_code=status, headers={"cache-control": "no-store"})
 
-    @routes.get("/")
-    def overview() -> Response:
-        return page("overview.html", fragments=live.fragments())
+def dashboard(
+    live: LiveFragments, access: Access, stopping: threading.Event
+) -> Page[RecordsContext]:
+    """Everything that people look at whatever is plugged in."""
 
-    @routes.get("/events")
-    def events() -> Response:
-        return EventSourceResponse(changes(live, stopping))
+    def routes_with(context: RecordsContext) -> APIRouter:
+        routes = APIRouter()
+        page, records = context.render, context.records
 
-    @routes.get("/inspections/{device}/{boot}/{sequence}")
-    def inspection(device: str, boot: str, sequence: int) -> Response:
-        found = records.inspection(InspectionKey(device, boot, sequence))
-        if found is None:
-            return page("missing.html", 404, device=device, sequence=sequence)
-        return page("inspection.html", view=found)
+        @routes.get("/")
+        def overview() -> Response:
+            return page("overview.html", fragments=live.fragments())
 
-    @routes.get(SIGN_IN)
-    def sign_in_form(to: str = "/") -> Response:
-        return page("sign_in.html", to=local(to), wrong=False)
+        @routes.get("/events")
+        def events() -> Response:
+            return EventSourceResponse(changes(live, stopping))
 
-    @routes.post(SIGN_IN)
-    async def sign_in(request: Request, to: str = "/") -> Response:
-        if not access.knows(await token_in_form(request)):
-            return page("sign_in.html", 401, to=local(to), wrong=True)
-        response = RedirectResponse(local(to), status_code=303)
-        access.sign_in(response, secure=request.url.scheme == "https")
-        return response
+        @routes.get("/inspections/{device}/{boot}/{sequence}")
+        def inspection(device: str, boot: str, sequence: int) -> Response:
+            found = records.inspection(InspectionKey(device, boot, sequence))
+            if found is None:
+                return page("missing.html", 404, device=device, sequence=sequence)
+            return page("inspection.html", view=found)
 
-    return routes
+        @routes.get(SIGN_IN)
+        def sign_in_form(to: str = "/") -> Response:
+            return page("sign_in.html", to=local(to), wrong=False)
+
+        @routes.post(SIGN_IN)
+        async def sign_in(request: Request, to: str = "/") -> Response:
+            token = (await form_fields(request)).get("token", "").strip()
+            if not access.knows(token):
+                return page("sign_in.html", 401, to=local(to), wrong=True)
+            response = RedirectResponse(local(to), status_code=303)
+            access.sign_in(response, secure=request.url.scheme == "https")
+            return response
+
+        return routes
+
+    return Page("Live view", "/", TEMPLATES, routes_with)
 
 
 async def changes(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cloud.records.views import DeviceView, InspectionView, ReviewView, Summary, TailView
+from shared.format import size
 
 DECIDED_BY = {
     "edge": "the device alone",
@@ -29,17 +30,6 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
 
 
-def size(number: float | None) -> str:
-    """Bytes as people read them."""
-    if number is None:
-        return "–"
-    for unit, step in (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
-        if number < 1000 * step or unit == "GB":
-            value = number / step
-            return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
-    raise AssertionError("the last unit takes every number")
-
-
 def milliseconds(number: float | None) -> str:
     if number is None:
         return "–"
@@ -55,11 +45,6 @@ def kind(tail: TailView) -> str | None:
     if tail.kind is None or tail.kind_probability is None:
         return None
     return f"{tail.kind}, {tail.kind_probability:.2f}"
-
-
-def iso(at: float) -> str:
-    """UTC seconds for a `datetime` attribute."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def clock_time(at: float) -> str:

@@ -17,7 +17,8 @@ from fleet.identity.routes import identity_routes
 from fleet.storage.database import FleetDatabase
 from shared.errors import IdentityError, SplitsightError, WireError
 from shared.log import get_logger
-from shared.plugins.services import ServicePage, Surroundings
+from shared.plugins.pages import Page, PageContext
+from shared.plugins.services import Surroundings
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery
 from shared.wire import StateMessage, decode
@@ -45,7 +46,7 @@ class IdentityService:
         return [self._routes]
 
     @property
-    def pages(self) -> Sequence[ServicePage]:
+    def pages(self) -> Sequence[Page[PageContext]]:
         return []
 
     def start(self) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from fleet.pages import Pages
 from fleet.releases.catalogue import Catalogue, described
 from fleet.releases.drafts import Drafts
 from fleet.releases.tails import Tails
+from shared.plugins.pages import Page, PageContext
 
 PAGE = "/fleet/releases"
 SOON = timedelta(days=14)
@@ -21,7 +22,6 @@ SOON = timedelta(days=14)
 def release_routes(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> APIRouter:
     """Read only: what changes releases needs keys, which the cloud has not got."""
     routes = APIRouter()
-    pages = Pages()
     store = drafts.store
 
     @routes.get("/api/fleet/releases")
@@ -39,16 +39,27 @@ def release_routes(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> APIRou
         """Every tail: which devices and releases need it, and whether it may be dropped."""
         return [asdict(row) for row in tails.states()]
 
-    @routes.get(PAGE, include_in_schema=False)
-    def page() -> Response:
-        founded = store.exists
-        return pages.render(
-            "releases.html",
-            founded=founded,
-            entries=catalogue.entries() if founded else [],
-            tails=tails.states(),
-            roles=drafts.standing() if founded else [],
-            late=drafts.expiring(SOON) if founded else [],
-        )
-
     return routes
+
+
+def release_page(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> Page[PageContext]:
+    """The same for people."""
+
+    def routes_with(context: PageContext) -> APIRouter:
+        routes = APIRouter()
+
+        @routes.get(PAGE)
+        def page() -> Response:
+            founded = drafts.store.exists
+            return context.render(
+                "releases.html",
+                founded=founded,
+                entries=catalogue.entries() if founded else [],
+                tails=tails.states(),
+                roles=drafts.standing() if founded else [],
+                late=drafts.expiring(SOON) if founded else [],
+            )
+
+        return routes
+
+    return Page("Releases", PAGE, Path(__file__).parent / "templates", routes_with)

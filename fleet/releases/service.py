@@ -10,13 +10,14 @@ from fleet.configuration.settings import FleetSettings
 from fleet.releases.catalogue import Catalogue
 from fleet.releases.drafts import Drafts
 from fleet.releases.publisher import Publisher
-from fleet.releases.routes import PAGE, release_routes
+from fleet.releases.routes import release_page, release_routes
 from fleet.releases.store import ReleaseStore
 from fleet.releases.tails import Running, RunningModels, Tails, TailsNeeded
 from fleet.storage.database import FleetDatabase
 from shared.errors import SplitsightError
 from shared.log import get_logger
-from shared.plugins.services import ServicePage, Surroundings
+from shared.plugins.pages import Page, PageContext
+from shared.plugins.services import Surroundings
 
 log = get_logger("releases")
 
@@ -51,8 +52,8 @@ class ReleasesService:
         return [release_routes(self._drafts, self._catalogue, self._tails)]
 
     @property
-    def pages(self) -> Sequence[ServicePage]:
-        return [ServicePage("Releases", PAGE)]
+    def pages(self) -> Sequence[Page[PageContext]]:
+        return [release_page(self._drafts, self._catalogue, self._tails)]
 
     def start(self) -> None:
         if self._listening:

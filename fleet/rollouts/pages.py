@@ -5,42 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Annotated, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from fleet.pages import Pages
 from fleet.rollouts import wording
 from fleet.rollouts.controller import RolloutController
 from fleet.rollouts.rollout import ACTIVE
 from fleet.rollouts.shadow import health_of
 from fleet.rollouts.store import StoredRollout
 from fleet.rollouts.views import detail_of, view_of
-from shared.clock import Clock
 from shared.errors import RolloutError, SettingsError, SplitsightError
+from shared.plugins.pages import Page, PageContext
+from shared.web.forms import form_fields
 
 STATIC = File(__file__).parent / "static"
+TEMPLATES = File(__file__).parent / "templates"
 HOME = "/fleet"
 MOST_ROLLOUTS = 10
 MOST_DEVICES = 200
-MAX_FORM = 4096
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Path(max_length=63)]
+
+
+def fleet_page(conductor: RolloutController) -> Page[PageContext]:
+    return Page("Fleet", HOME, TEMPLATES, lambda around: FleetPages(conductor, around).routes())
 
 
 class FleetPages:
     """Pages to look at, and the forms on them."""
 
-    def __init__(self, conductor: RolloutController, clock: Clock) -> None:
+    def __init__(self, conductor: RolloutController, context: PageContext) -> None:
         self._conductor = conductor
-        self._clock = clock
-        self._pages = Pages()
+        self._clock = context.clock
+        self._render = context.render
 
     def routes(self) -> APIRouter:
-        routes = APIRouter(include_in_schema=False)
+        routes = APIRouter()
         routes.get(HOME)(self.home)
         routes.get("/fleet/fleet.{kind}")(self.static)
         routes.get("/fleet/devices/part")(self.device_rows)
@@ -59,7 +63,7 @@ class FleetPages:
         return FileResponse(STATIC / f"fleet.{kind}", headers={"cache-control": "max-age=300"})
 
     def device_rows(self) -> Response:
-        return self._pages.render("fragments/fleet_devices.html", **self._devices())
+        return self._render("fragments/fleet_devices.html", **self._devices())
 
     def device(self, site: Name, line: Name, device: Name) -> Response:
         try:
@@ -68,7 +72,7 @@ class FleetPages:
             return self._home(404, error.message, error.fix)
         desired, reported = shadow.desired, shadow.reported
         kinds = {*(desired.targets if desired else ()), *(reported.running if reported else ())}
-        return self._pages.render(
+        return self._render(
             "device.html",
             device=health_of(shadow, self._clock.utc()),
             desired=desired,
@@ -83,14 +87,14 @@ class FleetPages:
             view = detail_of(self._conductor.find(id_))
         except RolloutError as error:
             return self._home(404, error.message, error.fix)
-        return self._pages.render("rollout.html", view=view, words=wording)
+        return self._render("rollout.html", view=view, words=wording)
 
     def rollout_part(self, id_: Id) -> Response:
         view = view_of(self._conductor.find(id_))
-        return self._pages.render("fragments/rollout.html", view=view, words=wording)
+        return self._render("fragments/rollout.html", view=view, words=wording)
 
     async def order(self, request: Request, id_: Id) -> Response:
-        fields = await _form(request)
+        fields = await form_fields(request)
         try:
             _require_ours(request)
             await run_in_threadpool(_obey, self._conductor, id_, fields)
@@ -100,7 +104,7 @@ class FleetPages:
 
     def _home(self, status: int = 200, refused: str = "", fix: str = "") -> Response:
         views = [view_of(kept) for kept in self._conductor.rollouts()[:MOST_ROLLOUTS]]
-        return self._pages.render(
+        return self._render(
             "fleet.html",
             status,
             rollouts=views,
@@ -144,13 +148,3 @@ def _require_ours(request: Request) -> None:
         foreign = bool(origin) and urlsplit(origin).netloc != request.headers.get("host", "")
     if foreign:
         raise RolloutError("the form came from another site", fix="use the buttons on /fleet")
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a short form; none where it is longer."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM:
-            return {}
-    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}

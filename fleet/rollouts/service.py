@@ -11,12 +11,13 @@ from fleet.configuration.settings import FleetSettings
 from fleet.releases.roles import HOLDERS
 from fleet.releases.store import ReleaseStore
 from fleet.rollouts.controller import PutOut, Releases, RolloutController
-from fleet.rollouts.pages import HOME, FleetPages
+from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.routes import device_routes, rollout_routes
 from fleet.rollouts.shadows import Shadows
 from fleet.storage.database import FleetDatabase
 from shared.errors import ReleaseError
-from shared.plugins.services import ServicePage, Surroundings
+from shared.plugins.pages import Page, PageContext
+from shared.plugins.services import Surroundings
 from shared.releases import ReleaseFacts
 
 
@@ -32,12 +33,11 @@ class RolloutsService:
         return [
             rollout_routes(self.conductor),
             device_routes(self.conductor, self._clock),
-            FleetPages(self.conductor, self._clock).routes(),
         ]
 
     @property
-    def pages(self) -> Sequence[ServicePage]:
-        return [ServicePage("Fleet", HOME)]
+    def pages(self) -> Sequence[Page[PageContext]]:
+        return [fleet_page(self.conductor)]
 
     def start(self) -> None:
         self.conductor.start()

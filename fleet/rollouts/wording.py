@@ -45,10 +45,6 @@ def name_of(path: str) -> str:
     return f"{parts[-2]} {version}"
 
 
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
 def clock_time(at: float) -> str:
     """For readers without scripts; the browser puts its own time in place."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

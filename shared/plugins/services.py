@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from shared.clock import Clock
 from shared.log import get_logger
 from shared.plugins.group import PluginGroup
+from shared.plugins.pages import Page, PageContext
 from shared.settings import Settings
 from shared.transport.base import Transport
 
@@ -46,13 +47,6 @@ class ServedTails(Protocol):
         """Serve this pair no longer. Unknown pairs are no error."""
 
 
-class ServicePage(NamedTuple):
-    """A page for people, linked from the others."""
-
-    title: str
-    path: str
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the cloud lends to a service.
@@ -78,8 +72,8 @@ class Service(Protocol):
         """FastAPI routers, mounted behind the same token as everything else."""
 
     @property
-    def pages(self) -> Sequence[ServicePage]:
-        """What people find in the navigation."""
+    def pages(self) -> Sequence[Page[PageContext]]:
+        """What people look at."""
 
     def start(self) -> None:
         """Returns when it works. Raises SplitsightError."""

@@ -16,8 +16,9 @@ from cloud.web.access import Access, AccessMiddleware
 from cloud.web.http_server import HttpServer
 from cloud.web.pages import STATIC
 from cloud.web.problems import handle_problems
-from fleet.rollouts.pages import FleetPages
+from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.plan import Ring, RolloutPlan
+from tests.cloud.web.caller import include
 from tests.fleet.rollouts.plant import NEW, Plant
 
 pytestmark = pytest.mark.process
@@ -50,7 +51,7 @@ def plant(tmp_path: Path) -> Plant:
 def url(plant: Plant) -> Iterator[str]:
     app = FastAPI()
     handle_problems(app)
-    app.include_router(FleetPages(plant.conductor, plant.clock).routes())
+    include(app, fleet_page(plant.conductor), plant.clock)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(AccessMiddleware, access=Access(None))
     server = HttpServer(app, "127.0.0.1", 0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fleet.rounds.report.findings import RunFindings
+from shared.web.html import environment
 
 PAGE = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(folder: Path, findings: RunFindings) -> Path:
@@ -19,17 +19,10 @@ def write_report(folder: Path, findings: RunFindings) -> Path:
 
 
 def render(findings: RunFindings) -> str:
-    environment = Environment(
-        loader=PackageLoader("fleet.rounds.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["ratio"] = _ratio
-    environment.filters["megabytes"] = _megabytes
+    templates = environment(TEMPLATES)
+    templates.filters["ratio"] = _ratio
     finished = [record for record in findings.rounds if record.outcome == "finished"]
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         f=findings,
         finished=len(finished),
         dropped=[(record.round, one) for record in findings.rounds for one in record.aside],
@@ -39,7 +32,3 @@ def render(findings: RunFindings) -> str:
 
 def _ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.2f} MB"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hardware_sim.scenario.chart import CELLS, chart
@@ -14,6 +13,9 @@ from hardware_sim.scenario.run import Observed
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.verdict import ScenarioReport
 from shared.errors import DataError
+from shared.web.html import environment
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
@@ -24,15 +26,16 @@ def write_report(
     report: ScenarioReport,
 ) -> Path:
     """Write report.html and report.json; returns the page's path. Raises DataError."""
-    environment = Environment(
-        loader=PackageLoader("hardware_sim.scenario"), autoescape=True, undefined=StrictUndefined
-    )
-    page = environment.get_template("scenario.html").render(
-        scenario=scenario,
-        report=report,
-        cells={cell: label for cell, (label, _, _) in CELLS.items()},
-        # Our own drawing: its texts are escaped by matplotlib.
-        chart=Markup(chart(observed, found)),  # noqa: S704
+    page = (
+        environment(TEMPLATES)
+        .get_template("scenario.html")
+        .render(
+            scenario=scenario,
+            report=report,
+            cells={cell: label for cell, (label, _, _) in CELLS.items()},
+            # Our own drawing: its texts are escaped by matplotlib.
+            chart=Markup(chart(observed, found)),  # noqa: S704
+        )
     )
     path = folder / "report.html"
     try:

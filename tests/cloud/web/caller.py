@@ -6,7 +6,27 @@ import asyncio
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from starlette.types import ASGIApp
+
+from shared.clock import Clock
+from shared.plugins.pages import Page, PageContext
+from shared.plugins.services import Service
+from shared.web.html import environment
+
+
+def include(app: FastAPI, page: Page[PageContext], clock: Clock) -> None:
+    """Serve a page as the cloud does, with no other in the navigation."""
+    context = PageContext(clock, environment(page.templates, pages=[page]))
+    app.include_router(page.open(context), include_in_schema=False)
+
+
+def include_service(app: FastAPI, service: Service, clock: Clock) -> None:
+    """What a service adds to the cloud."""
+    for router in service.routers:
+        app.include_router(router)
+    for page in service.pages:
+        include(app, page, clock)
 
 
 class Caller:

@@ -19,7 +19,7 @@ from shared.plugins.services import ServedTail, Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
 from shared.wire import StateMessage, encode
-from tests.cloud.web.caller import Caller
+from tests.cloud.web.caller import Caller, include_service
 from tests.fleet.identity.rigs import BOX, Office, asked
 
 CLAIM = {"site": BOX.site, "line": BOX.line, "device": BOX.device}
@@ -69,8 +69,7 @@ def desk(office: Office, clock: ManualClock) -> Iterator[Desk]:
     around.transport.start()
     app = FastAPI()
     handle_problems(app)
-    for router in part.routers:
-        app.include_router(router)
+    include_service(app, part, around.clock)
     yield Desk(office, part, Caller(app, "http://cloud"), broker)
     part.stop()
     part.stop()

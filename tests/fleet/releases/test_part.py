@@ -25,7 +25,7 @@ from shared.topics import Address
 from shared.transport.memory import MemoryBroker
 from shared.wire import StateMessage, encode
 from tests.bundles import make_bundle
-from tests.cloud.web.caller import Caller
+from tests.cloud.web.caller import Caller, include_service
 from tests.fleet.releases.rigs import DAY, EVERYWHERE, Yard
 
 
@@ -60,8 +60,7 @@ def cloud(tmp_path: Path, yard: Yard) -> Iterator[Cloud]:
     settings = FleetSettings(folder=yard.folder)
     part = open_releases(settings, around, database, lambda: running)
     app = FastAPI()
-    for router in part.routers:
-        app.include_router(router)
+    include_service(app, part, yard.clock)
     yield Cloud(
         yard, rack, own.manifest.pair, part, Caller(app, "http://127.0.0.1"), running=running
     )
@@ -219,8 +218,7 @@ def test_a_cloud_without_releases_says_how_to_start(tmp_path: Path, yard: Yard) 
     part = open_releases(FleetSettings(folder=tmp_path / "empty"), around, database)
     part.start()
     app = FastAPI()
-    for router in part.routers:
-        app.include_router(router)
+    include_service(app, part, yard.clock)
     caller = Caller(app, "http://127.0.0.1")
     assert caller.get("/api/fleet/releases").json() == {"releases": [], "roles": []}
     assert caller.get("/api/fleet/tails").json() == []

@@ -12,13 +12,13 @@ from fastapi import FastAPI
 from cloud.web.access import Access, AccessMiddleware
 from cloud.web.problems import handle_problems
 from fleet.client.cloud_api import CloudAddress, ask_cloud, tell_cloud
-from fleet.rollouts.pages import FleetPages
+from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.requests import parse_settings
 from fleet.rollouts.routes import device_routes, rollout_routes
 from fleet.storage.database import FleetDatabase
 from fleet.storage.tables import FleetTable
 from shared.errors import RolloutError, SettingsError
-from tests.cloud.web.caller import Caller
+from tests.cloud.web.caller import Caller, include
 from tests.fleet.rollouts.plant import NEW, Plant
 
 TOKEN = "secret of the plant"  # noqa: S105
@@ -42,7 +42,7 @@ def app_of(plant: Plant, token: str | None = None) -> FastAPI:
     handle_problems(app)
     app.include_router(rollout_routes(plant.conductor))
     app.include_router(device_routes(plant.conductor, plant.clock))
-    app.include_router(FleetPages(plant.conductor, plant.clock).routes())
+    include(app, fleet_page(plant.conductor), plant.clock)
     app.add_middleware(AccessMiddleware, access=Access(token))
     return app
 
