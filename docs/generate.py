@@ -21,7 +21,7 @@ from edge.benchmark import BenchRow
 from edge.configuration.settings import json_schema as edge_schema
 from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
-from fleet.rounds.configuration.settings import RoundSettings
+from fleet.rounds.configuration.settings import json_schema as rounds_schema
 from fleet.rounds.report.findings import Record, RunReport
 from fleet.rounds.report.record import PossibleParticipant
 from fleet.service import open_fleet
@@ -85,7 +85,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "cloud-config.schema.json", _json(cloud_schema())
     yield "manifest.schema.json", _json(Manifest.model_json_schema())
     yield "scenario.schema.json", _json(scenario_model().model_json_schema())
-    yield "rounds-config.schema.json", _json(RoundSettings.model_json_schema())
+    yield "rounds-config.schema.json", _json(rounds_schema())
     yield "openapi.json", _json(_openapi())
     for name, kind in REPORTS.items():
         yield f"report-{name}.schema.json", _json(msgspec.json.schema(kind))

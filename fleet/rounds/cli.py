@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from fleet.rounds.report.findings import RunFindings
     from fleet.rounds.report.record import PossibleParticipant, RoundRecord
 
-Strategy = Literal["fedavg", "fedprox", "fedadam", "median", "krum", "fedbn"]
 GridKind = Literal["mqtt", "in-process", "superlink"]
 
 
 def federate(
     config: ConfigOption,
     rounds: Annotated[int, typer.Option(min=1, help="In all; a run that stopped goes on.")] = 10,
-    strategy: Annotated[Strategy, typer.Option(help="How updates are mixed.")] = "fedavg",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="Until the next release: `strategy: {kind: …}` of --config.", hidden=True
+        ),
+    ] = "",
     grid: Annotated[
         GridKind | None, typer.Option(help="How devices are reached; mqtt where both are set up.")
     ] = None,
@@ -47,16 +51,15 @@ def federate(
     """
     with needs_extra("learn"):
         from fleet.rounds.conclusion import conclude  # noqa: PLC0415
-        from fleet.rounds.configuration.settings import RoundSettings  # noqa: PLC0415
+        from fleet.rounds.configuration.settings import load_round_settings  # noqa: PLC0415
         from fleet.rounds.coordination.coordinator import RunPlan  # noqa: PLC0415
         from fleet.rounds.run import open_run, run_rounds  # noqa: PLC0415
-    from shared.settings import load_settings, resolve_paths  # noqa: PLC0415
 
-    settings = resolve_paths(load_settings(config, RoundSettings), config.parent)
+    settings, plan = load_round_settings(config, strategy), RunPlan(rounds, seed)
     if grid == "superlink" or write_app is not None:
-        _write_app(write_app, config, grid, RunPlan(strategy, rounds, seed))
+        _write_app(write_app, config, grid, plan, strategy)
         return
-    with open_run(settings, RunPlan(strategy, rounds, seed), grid, _say) as coordinator:
+    with open_run(settings, plan, grid, _say) as coordinator:
         if dry_run:
             _print_candidates(coordinator.candidates(), format_)
             return
@@ -69,7 +72,9 @@ def federate(
         _print_history(coordinator, findings, format_)
 
 
-def _write_app(folder: Path | None, config: Path, grid: GridKind | None, plan: RunPlan) -> None:
+def _write_app(
+    folder: Path | None, config: Path, grid: GridKind | None, plan: RunPlan, strategy: str
+) -> None:
     from fleet.rounds.superlink import write_app  # noqa: PLC0415
 
     if folder is None or grid != "superlink":
@@ -77,8 +82,8 @@ def _write_app(folder: Path | None, config: Path, grid: GridKind | None, plan: R
             "Flower's own engine runs apps by itself: --grid superlink and --write-app go together",
             fix="splitsight fleet federate --config FILE --grid superlink --write-app DIR",
         )
-    write_app(folder, config, plan)
-    out.print(f"flwr run {folder} runs {plan.rounds} rounds of {plan.strategy}", highlight=False)
+    write_app(folder, config, plan, strategy)
+    out.print(f"flwr run {folder} runs {plan.rounds} rounds", highlight=False)
 
 
 def _say(record: RoundRecord, _values: object) -> None:

@@ -11,19 +11,16 @@ from __future__ import annotations
 import time
 import tomllib
 from pathlib import Path
-from typing import get_args
 
 from flwr.app import Context
 from flwr.serverapp import ServerApp
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.conclusion import conclude
-from fleet.rounds.configuration.settings import RoundSettings
+from fleet.rounds.configuration.settings import RoundSettings, load_round_settings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from shared.errors import SettingsError
 from shared.federation.base_network import BaseNetwork, write_base
-from shared.settings import load_settings, resolve_paths
 
 RESULT = "network.npz"
 POLL_S = 0.5
@@ -45,9 +42,8 @@ clientapp = "learning:app"
 [tool.flwr.app.config]
 config = {config}
 rounds = {rounds}
-strategy = {strategy}
 seed = {seed}
-"""
+{more}"""
 COORDINATING = '''\
 """The coordinator."""
 
@@ -64,8 +60,11 @@ __all__ = ["app"]
 '''
 
 
-def write_app(folder: Path, config: Path, plan: RunPlan) -> None:
-    """An app that `flwr run FOLDER` takes. Raises SettingsError where the folder has one."""
+def write_app(folder: Path, config: Path, plan: RunPlan, strategy: str = "") -> None:
+    """An app that `flwr run FOLDER` takes. Raises SettingsError where the folder has one.
+
+    strategy   one that was named on the command line, as the last release wanted it
+    """
     project = folder / "pyproject.toml"
     if project.exists():
         raise SettingsError(f"{project} is there already", fix="choose an empty folder")
@@ -73,8 +72,8 @@ def write_app(folder: Path, config: Path, plan: RunPlan) -> None:
     text = PROJECT.format(
         config=_quoted(str(config.resolve())),
         rounds=plan.rounds,
-        strategy=_quoted(plan.strategy),
         seed=plan.seed,
+        more=f"strategy = {_quoted(strategy)}\n" if strategy else "",
     )
     tomllib.loads(text)
     (folder / "coordinating.py").write_text(COORDINATING)
@@ -89,9 +88,9 @@ def coordinating_app() -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         told = context.run_config
-        config = Path(str(told["config"]))
-        settings = resolve_paths(load_settings(config, RoundSettings), config.parent)
-        plan = RunPlan(_strategy(str(told["strategy"])), int(told["rounds"]), int(told["seed"]))
+        config, strategy = Path(str(told["config"])), str(told.get("strategy", ""))
+        settings = load_round_settings(config, strategy)
+        plan = RunPlan(int(told["rounds"]), int(told["seed"]))
         base = BaseNetwork.read(settings.base)
         coordinator = Coordinator(grid, settings, plan, base)
         _wait_for_nodes(grid, settings)
@@ -107,16 +106,6 @@ def _wait_for_nodes(grid: Grid, settings: RoundSettings) -> None:
     give_up = time.monotonic() + settings.answer_s
     while len(list(grid.get_node_ids())) < settings.least_devices and time.monotonic() < give_up:
         time.sleep(POLL_S)
-
-
-def _strategy(name: str) -> StrategyName:
-    for known in get_args(StrategyName):
-        if known == name:
-            found: StrategyName = known
-            return found
-    raise SettingsError(
-        f"{name!r} is no strategy", fix=f"one of {', '.join(get_args(StrategyName))}"
-    )
 
 
 def _quoted(text: str) -> str:

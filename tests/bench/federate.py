@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from fleet.rounds.aggregation.gatherer import PlainGatherer
-from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
+from fleet.rounds.strategies.settings import FedAvgSettings, MedianSettings
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
 
@@ -21,15 +21,15 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
     del bundle_path
     base = tiny_base(folder)
     rows: list[dict[str, object]] = []
-    strategies: tuple[StrategyName, ...] = ("fedavg", "median")
-    for strategy in strategies:
+    for strategy in (FedAvgSettings(), MedianSettings()):
         settings = RoundSettings(
             base=base,
-            folder=folder / strategy,
+            folder=folder / strategy.kind,
+            strategy=strategy,
             scope=ScopeSettings(from_block=1, encoder=False),
         )
-        grid = InProcessGrid(tiny_apps(DEVICES, base, folder / f"state-{strategy}"))
-        plan = RunPlan(strategy, ROUNDS)
+        grid = InProcessGrid(tiny_apps(DEVICES, base, folder / f"state-{strategy.kind}"))
+        plan = RunPlan(ROUNDS)
         coordinator = Coordinator(
             grid, settings, plan, BaseNetwork.read(base), gatherer=PlainGatherer
         )
@@ -38,7 +38,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
         last = history[-1]
         rows.append(
             {
-                "strategy": strategy,
+                "strategy": strategy.kind,
                 "devices": len(last.took_part),
                 "rounds": len(history),
                 "seconds": time.monotonic() - started,

@@ -28,12 +28,17 @@ from edge.learner.folder import PictureFile, PictureFiles
 from edge.learner.local_state import LocalState
 from edge.learning.labelled_parts import LabelledPicture
 from fleet.rounds.aggregation.gatherer import PlainGatherer
-from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.coordination.journal import RunJournal
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.strategies.settings import (
+    FedAvgSettings,
+    FedBNSettings,
+    FedProxSettings,
+    StrategySettings,
+)
 from shared import log
 from shared.certification.ranking import auroc
 from shared.console import err
@@ -70,6 +75,7 @@ EXPERIMENTS = {
     "own-tiles": Experiment("own-tiles", "own", 12, 4),
     "elpv": Experiment("elpv", "skewed", 6),
 }
+STRATEGIES: dict[str, StrategySettings] = {"fedprox": FedProxSettings(), "fedbn": FedBNSettings()}
 
 
 class Bench:
@@ -143,15 +149,13 @@ class Bench:
             for plant, parts in plants.items()
         }
         apps: dict[str, ClientApp] = {n: client_app(device) for n, device in devices.items()}
-        strategy: StrategyName = "fedavg"
-        if name in {"fedprox", "fedbn"}:
-            strategy = name  # type: ignore[assignment]
         personal = name == "personal"
         settings = RoundSettings(
             base=self._base_path,
             folder=folder,
             least_devices=1,
             deadline_s=36_000,
+            strategy=STRATEGIES.get(name, FedAvgSettings()),
             scope=ScopeSettings(
                 from_block=FROM_BLOCK,
                 encoder=False,
@@ -179,7 +183,7 @@ class Bench:
             curve_path.write_text(json.dumps(curve))
             err.print(f"{name} seed {self._seed} {record.round}: {figures(row)}", highlight=False)
 
-        plan = RunPlan(strategy, self._experiment.rounds, self._seed)
+        plan = RunPlan(self._experiment.rounds, self._seed)
         grid = InProcessGrid(apps, at_once=1)
         coordinator = Coordinator(
             grid, settings, plan, self._base, watch=watch, gatherer=PlainGatherer

@@ -240,7 +240,7 @@ def _coordinator(
             bundle=bundle, candidates=home.folder / "candidates", margin=MARGIN
         ),
     )
-    return Coordinator(grid, settings, RunPlan("fedavg", ROUNDS), BaseNetwork.read(base))
+    return Coordinator(grid, settings, RunPlan(ROUNDS), BaseNetwork.read(base))
 
 
 def _ready(coordinator: Coordinator) -> bool:

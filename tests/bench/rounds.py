@@ -217,7 +217,7 @@ def _coordinator(grid: MqttGrid, folder: Path) -> Coordinator:
         answer_s=10.0,
     )
     base = BaseNetwork.read(folder / "base.npz")
-    return Coordinator(grid, settings, RunPlan("fedavg", ROUNDS), base)
+    return Coordinator(grid, settings, RunPlan(ROUNDS), base)
 
 
 def _box(bundle: Path, folder: Path, name: str, port: int) -> Child:

@@ -97,7 +97,7 @@ def _in_process(folder: Path) -> tuple[BaseNetwork, float]:
 
 def _on_superlink(folder: Path) -> tuple[BaseNetwork, float]:
     config, app = _config(folder, "there"), folder / "app"
-    write_app(app, config, RunPlan("fedavg", ROUNDS))
+    write_app(app, config, RunPlan(ROUNDS))
     with _engine(folder) as environment:
         began = time.monotonic()
         flwr = Path(sys.executable).parent / "flwr"

@@ -73,7 +73,7 @@ def learned(home: FleetHome, folder: Path) -> tuple[Path, RunFindings]:
     )
     apps = plant_apps([Labels(name) for name in NAMES], base, folder / "devices")
     network = BaseNetwork.read(base)
-    coordinator = Coordinator(InProcessGrid(apps), settings, RunPlan("fedavg", 1), network)
+    coordinator = Coordinator(InProcessGrid(apps), settings, RunPlan(1), network)
     coordinator.run()
     return present.path, conclude(coordinator)
 

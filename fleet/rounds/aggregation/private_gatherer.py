@@ -17,11 +17,9 @@ from fleet.rounds.aggregation.gatherer import (
     answer_of,
 )
 from fleet.rounds.aggregation.secure_sum import SecureOutcome, SecureSum, SecureTerms
-from fleet.rounds.aggregation.strategies import ROBUST
 from fleet.rounds.aggregation.updates import Bounds, Update
 from fleet.rounds.configuration.privacy import (
     PrivacySettings,
-    check_strategy,
     what_is_seen,
     with_noise,
 )
@@ -42,17 +40,14 @@ class PrivateGatherer:
     """Sums under masks where it can, in the open where settings allow that; noise if asked for.
 
     last   what the last round under masks came to
-    Raises SettingsError where the strategy needs what the settings hide.
     """
 
     def __init__(
         self,
         post: GridMessaging,
         settings: PrivacySettings,
-        strategy: str,
         in_the_open: Gatherer | None = None,
     ) -> None:
-        check_strategy(settings, strategy, ROBUST)
         self._post = post
         self._settings = settings
         self._terms = terms_of(settings)
@@ -70,9 +65,9 @@ class PrivateGatherer:
     def gather(self, ask: TrainingRequest) -> Gathered:
         """Raises FederationError where the round can't be as private as asked."""
         seen = what_is_seen(self._settings, len(ask.trainings))
-        LOG.info("round_is_seen", round=ask.round, secure=seen.secure, why=seen.why)
-        found = self._summed(ask) if seen.secure else self._open.gather(ask)
-        if self._settings.private and not seen.secure:
+        LOG.info("round_is_seen", round=ask.round, sums_only=seen.sums_only, why=seen.why)
+        found = self._summed(ask) if seen.sums_only else self._open.gather(ask)
+        if self._settings.private and not seen.sums_only:
             self._add_noise(ask, found)
         found.seen = seen.why
         return found

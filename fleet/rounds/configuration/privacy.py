@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from fleet.rounds.configuration.accountant import Accountant
+from fleet.rounds.configuration.old_spellings import privacy_names
 from shared.errors import FederationError, SettingsError
 from shared.federation.masking import FEWEST
 from shared.settings import Settings
@@ -19,18 +21,24 @@ from shared.settings import Settings
 class PrivacySettings(Settings):
     """What the server may see, and what a run may tell about a device."""
 
-    secure: bool = Field(default=True, description="the server sees sums only, from 3 devices up")
-    require_secure: bool = Field(default=False, description="no round in which it sees more")
+    secure_aggregation: bool = Field(
+        default=True, description="the server sees sums only, from 3 devices up"
+    )
+    require_secure_aggregation: bool = Field(
+        default=False, description="no round in which it sees more"
+    )
     clip: float = Field(default=100.0, gt=0, description="L2 norm that changes are scaled down to")
     times_median: float = Field(
-        default=10.0, gt=1, description="longer than so many medians: set aside (not if secure)"
+        default=10.0, gt=1, description="longer than so many medians: set aside (not of sums)"
     )
     floor: float = Field(
-        default=0.25, gt=0, description="a value may change by this much under secure sums ..."
+        default=0.25,
+        gt=0,
+        description="under secure aggregation a value may change by this much",
     )
-    reach: float = Field(default=0.5, ge=0, description="... and by this share of its size")
+    reach: float = Field(default=0.5, ge=0, description="and by this share of its size")
     most_examples: int = Field(
-        default=1024, ge=1, le=65_536, description="under secure sums, more count as so many"
+        default=1024, ge=1, le=65_536, description="under secure aggregation, more count as so many"
     )
     step_s: float = Field(
         default=10.0, gt=0, description="for each of the three exchanges after the training"
@@ -41,10 +49,17 @@ class PrivacySettings(Settings):
     delta: float = Field(default=1e-5, gt=0, lt=1, description="of differential privacy")
     budget: float = Field(default=math.inf, gt=0, description="ε at which the run stops")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, values: Any) -> Any:
+        return privacy_names(values)
+
     @model_validator(mode="after")
     def _hold_together(self) -> PrivacySettings:
-        if self.require_secure and not self.secure:
-            raise ValueError("require_secure asks for what `secure: false` turns off")
+        if self.require_secure_aggregation and not self.secure_aggregation:
+            raise ValueError(
+                "require_secure_aggregation asks for what `secure_aggregation: false` turns off"
+            )
         if self.noise == 0 and self.budget != math.inf:
             raise ValueError("a budget needs noise: without it one round has no bound")
         return self
@@ -60,28 +75,28 @@ class PrivacySettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """What the server sees of a round: `secure`: sums only; and why, in words for the report."""
+    """What the server sees of a round, and why, in words for the report."""
 
-    secure: bool
+    sums_only: bool
     why: str
 
 
-def check_strategy(settings: PrivacySettings, strategy: str, robust: tuple[str, ...]) -> None:
+def check_strategy(settings: PrivacySettings, strategy: str, *, compares: bool) -> None:
     """Raises SettingsError where a strategy needs what the settings hide.
 
-    robust   strategies that look at each update by itself
+    compares   whether it looks at each update by itself
     """
-    if strategy not in robust:
+    if not compares:
         return
-    if settings.secure:
+    if settings.secure_aggregation:
         raise SettingsError(
             f"`{strategy}` compares single updates, which secure aggregation hides",
-            fix="choose fedavg, fedprox, fedadam or fedbn, or set `privacy.secure: false`",
+            fix="choose fedavg, fedprox or fedadam, or set `privacy.secure_aggregation: false`",
         )
     if settings.private:
         raise SettingsError(
             f"no ε is known for `{strategy}`: one device can move its result by more than a mean's",
-            fix="choose fedavg, fedprox, fedadam or fedbn, or set `privacy.noise: 0`",
+            fix="choose fedavg, fedprox or fedadam, or set `privacy.noise: 0`",
         )
 
 
@@ -90,19 +105,18 @@ def what_is_seen(settings: PrivacySettings, devices: int) -> ServerView:
 
     Raises FederationError where it has to be, and they are too few.
     """
-    if not settings.secure:
-        return ServerView(
-            secure=False, why="secure aggregation is off: the server sees each update"
-        )
+    if not settings.secure_aggregation:
+        why = "secure aggregation is off: the server sees each update"
+        return ServerView(sums_only=False, why=why)
     if devices >= FEWEST:
-        return ServerView(secure=True, why=f"the server sees the sum of {devices} updates only")
-    if settings.require_secure:
+        return ServerView(sums_only=True, why=f"the server sees the sum of {devices} updates only")
+    if settings.require_secure_aggregation:
         raise FederationError(
             f"{devices} devices take part; {FEWEST} are needed to hide each other's updates",
-            fix="label parts on more devices, or set `privacy.require_secure: false`",
+            fix="label parts on more devices, or set `privacy.require_secure_aggregation: false`",
         )
     return ServerView(
-        secure=False,
+        sums_only=False,
         why=f"with {devices} devices the server sees each update: {FEWEST} could hide each other",
     )
 

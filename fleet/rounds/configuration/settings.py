@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from fleet.rounds.configuration.old_spellings import strategy_section
 from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.strategies.kind import STRATEGIES
+from fleet.rounds.strategies.settings import FedAvgSettings, StrategySettings
 from shared.bundles.manifest import VERSION
 from shared.certification.certificate import PromiseLimits
 from shared.federation.protocol import Scope, Sharing
-from shared.settings import Settings
+from shared.settings import Settings, load_settings, resolve_paths
 from shared.transport.mqtt import BrokerSettings
 
 
@@ -143,13 +154,43 @@ class RoundSettings(Settings):
         description="over MQTT a round with too few devices waits so long for others to come",
     )
     void_limit: int = Field(default=3, ge=1, description="void rounds in a row that end the run")
-    proximal: float = Field(default=0.01, ge=0, description="FedProx: the price of straying")
-    adam_rate: float = Field(default=0.01, gt=0, description="FedAdam: of the coordinator's step")
-    adam_floor: float = Field(default=1e-3, gt=0, description="FedAdam: tau")
-    poisoned: int = Field(default=1, ge=0, description="Krum: devices that may be malicious")
+    strategy: SerializeAsAny[StrategySettings] = Field(
+        default=FedAvgSettings(), description="how updates are mixed"
+    )
     privacy: PrivacySettings = PrivacySettings()
     release: ReleaseSettings | None = Field(
         default=None, description="make a candidate bundle after the last round"
     )
     in_process: InProcessSettings | None = None
     mqtt: MqttGridSettings | None = None
+
+
+@cache
+def settings_model(strategy: str = "") -> type[RoundSettings]:
+    """RoundSettings with `strategy` as a union of the kinds that can be loaded.
+
+    strategy   one that was named on the command line, as the last release wanted it
+    """
+
+    class Current(RoundSettings):
+        @model_validator(mode="before")
+        @classmethod
+        def _current_names(cls, values: Any) -> Any:
+            return strategy_section(values, strategy)
+
+    return create_model(
+        "RoundSettings",
+        __base__=Current,
+        __doc__=RoundSettings.__doc__,
+        strategy=(STRATEGIES.settings(), FedAvgSettings()),
+    )
+
+
+def load_round_settings(path: Path, strategy: str = "") -> RoundSettings:
+    """Read a configuration file. Raises SettingsError that lists every mistake."""
+    return resolve_paths(load_settings(path, settings_model(strategy)), path.resolve().parent)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a rounds' configuration, with every installed strategy."""
+    return settings_model().model_json_schema()

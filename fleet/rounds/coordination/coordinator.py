@@ -16,13 +16,7 @@ from flwr.serverapp.grid import Grid
 
 from fleet.rounds.aggregation.gatherer import Gathered, Gatherer, TrainingRequest, pack
 from fleet.rounds.aggregation.private_gatherer import PrivateGatherer
-from fleet.rounds.aggregation.strategies import (
-    StrategyName,
-    make_strategy,
-    memory_of,
-    remember,
-    scope_for,
-)
+from fleet.rounds.configuration.privacy import check_strategy
 from fleet.rounds.configuration.settings import RoundSettings
 from fleet.rounds.coordination.journal import RunJournal, RunProgress, Terms
 from fleet.rounds.coordination.participants import Participants, RoundParticipants
@@ -30,6 +24,7 @@ from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.grids.strategy_view import Configuring
 from fleet.rounds.report.record import PossibleParticipant, RoundRecord, SetAside
+from fleet.rounds.strategies.kind import RunStrategy
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError
 from shared.federation.base_network import BaseNetwork
@@ -49,7 +44,6 @@ class RunPlan:
     run      its name, under which devices keep what is their own; empty: from seed and base
     """
 
-    strategy: StrategyName
     rounds: int
     seed: int = 0
     run: str = ""
@@ -60,7 +54,8 @@ class Coordinator:
 
     gatherer   how updates come together; by itself, as `settings.privacy` says
     watch      called after each round with its record and the values, in 64 bits
-    Raises FederationError where the journal is another run's.
+    Raises FederationError where the journal is another run's, SettingsError where the strategy
+    needs what `settings.privacy` hides.
     """
 
     def __init__(
@@ -83,14 +78,16 @@ class Coordinator:
         self._clock = clock or SystemClock()
         self._post = post or GridMessaging(grid, clock=self._clock)
         self._gatherer = (
-            gatherer(self._post)
-            if gatherer
-            else PrivateGatherer(self._post, settings.privacy, plan.strategy)
+            gatherer(self._post) if gatherer else PrivateGatherer(self._post, settings.privacy)
         )
         self._rolls = Participants(grid, self._post, settings, base.sha256, self._clock)
-        self._scope = scope_for(plan.strategy, settings)
+        self._strategy = RunStrategy(settings.strategy)
+        if gatherer is None:
+            check_strategy(
+                settings.privacy, settings.strategy.kind, compares=self._strategy.kind.compares
+            )
+        self._scope = self._strategy.kind.scope(settings.scope.as_scope())
         self.layout = VectorLayout.of(base.arrays, self._scope.travelling(base.arrays))
-        self._strategy = make_strategy(plan.strategy, settings)
         self._journal = RunJournal(settings.folder)
         self.progress = self._resume()
 
@@ -154,7 +151,7 @@ class Coordinator:
         """One round more; when it returns, the journal holds it. Raises as `run` does."""
         record = self._round(self.progress.round + 1)
         self.progress.history.append(record)
-        self.progress.memory = memory_of(self._strategy)
+        self.progress.memory = self._strategy.memory
         self._journal.keep(self.progress)
         log.info(
             "round_over",
@@ -231,7 +228,7 @@ class Coordinator:
     def _train(self, number: int, chosen: RoundParticipants) -> Gathered:
         arrays = self.layout.named(self.progress.values)
         trainings: Sequence[Message] = list(
-            self._strategy.configure_train(
+            self._strategy.flower.configure_train(
                 number,
                 ArrayRecord({name: Array(np.asarray(a)) for name, a in arrays.items()}),
                 ConfigRecord({ORDER: self.order(number).encode()}),
@@ -251,7 +248,7 @@ class Coordinator:
         )
 
     def _mix(self, number: int, answers: Sequence[Message]) -> None:
-        arrays, _ = self._strategy.aggregate_train(number, answers)
+        arrays, _ = self._strategy.flower.aggregate_train(number, answers)
         if arrays is None:
             raise FederationError(f"round {number} gave the strategy nothing to mix")
         self.progress.values = self.layout.flat({n: a.numpy() for n, a in arrays.items()})
@@ -267,19 +264,19 @@ class Coordinator:
                 f"{self._settings.folder} holds a run with other settings, strategy or base",
                 fix="go on with the same, or give the new run another folder",
             )
-        remember(self._strategy, found.memory)
+        self._strategy.restore(found.memory)
         log.info("run_resumed", run=terms.run, round=found.round)
         return found
 
     def _terms(self) -> Terms:
         settings = self._settings.model_dump(mode="json", include=_ARITHMETIC)
         fingerprint = _sha256(settings)
-        plan = self._plan
+        plan, strategy = self._plan, self._settings.strategy.kind
         run = plan.run or _sha256(
-            [plan.strategy, plan.rounds, plan.seed, self._base.sha256, fingerprint]
+            [strategy, plan.rounds, plan.seed, self._base.sha256, fingerprint]
         )
         return Terms(
-            run[:32], plan.strategy, plan.rounds, plan.seed, self._base.sha256,
+            run[:32], strategy, plan.rounds, plan.seed, self._base.sha256,
             self.layout.sha256, fingerprint,
         )  # fmt: skip
 
@@ -294,9 +291,7 @@ class Coordinator:
         )
 
 
-_ARITHMETIC = {
-    "scope", "local", "share", "proximal", "adam_rate", "adam_floor", "poisoned", "privacy",
-}  # fmt: skip
+_ARITHMETIC = {"scope", "local", "share", "strategy", "privacy"}
 
 
 def _sha256(values: object) -> str:

@@ -74,7 +74,7 @@ class Questioning:
 
     @property
     def in_secret(self) -> bool:
-        return self.privacy.secure and len(self.names) >= FEWEST
+        return self.privacy.secure_aggregation and len(self.names) >= FEWEST
 
     def single(self, question: Question, models: Sequence[bytes], length: int) -> dict[str, Vector]:
         """Each device's own numbers, by name. Raises FederationError where nobody answers."""
@@ -147,7 +147,11 @@ class Questioning:
                 continue
             weights += weight
             devices.append(name)
-        why = "too few to hide each other" if self.privacy.secure else "secure sums are off"
+        why = (
+            "too few to hide each other"
+            if self.privacy.secure_aggregation
+            else "secure aggregation is off"
+        )
         self._see(question.what, f"of each of {len(devices)} devices ({why})")
         self._some(devices, question.what)
         return Summed(total / weights, tuple(devices))

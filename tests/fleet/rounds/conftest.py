@@ -49,7 +49,7 @@ def open_rounds(base: Path, tmp_path: Path) -> Open:
         return Coordinator(
             grid(apps),
             chosen,
-            plan or RunPlan("fedavg", 3),
+            plan or RunPlan(3),
             BaseNetwork.read(base),
             **{"gatherer": PlainGatherer, **(more or {})},
         )

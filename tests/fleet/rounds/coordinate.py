@@ -48,7 +48,7 @@ def coordinator(
     return Coordinator(
         grid,
         settings,
-        RunPlan("fedavg", rounds),
+        RunPlan(rounds),
         BaseNetwork.read(base),
         gatherer=PlainGatherer,
         watch=lambda record, _values: watch(record),

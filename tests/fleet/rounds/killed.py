@@ -10,6 +10,7 @@ from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.strategies.settings import FedBNSettings
 from shared import log
 from shared.federation.base_network import BaseNetwork
 from tests.fleet.rounds.tiny import tiny_apps
@@ -22,12 +23,14 @@ def open_killable(folder: Path, base: Path, rounds: int) -> Coordinator:
         print(record.round, flush=True)  # noqa: T201 - who kills it waits for this
 
     settings = RoundSettings(
-        base=base, folder=folder / "run", scope=ScopeSettings(from_block=1, encoder=False)
+        base=base,
+        folder=folder / "run",
+        scope=ScopeSettings(from_block=1, encoder=False),
+        # FedBN and FedAdam are those that remember: here devices, there the coordinator.
+        strategy=FedBNSettings(),
     )
     grid = InProcessGrid(tiny_apps(DEVICES, base, folder / "state"))
-    # FedBN and FedAdam are those that remember: here devices, there the coordinator.
-    plan = RunPlan("fedbn", rounds)
-    network = BaseNetwork.read(base)
+    plan, network = RunPlan(rounds), BaseNetwork.read(base)
     return Coordinator(grid, settings, plan, network, gatherer=PlainGatherer, watch=say)
 
 

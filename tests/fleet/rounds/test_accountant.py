@@ -87,15 +87,15 @@ def test_noise_differs_each_time() -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ValidationError, match="what `secure: false` turns off"):
-        PrivacySettings(secure=False, require_secure=True)
+    with pytest.raises(ValidationError, match="what `secure_aggregation: false` turns off"):
+        PrivacySettings(secure_aggregation=False, require_secure_aggregation=True)
     with pytest.raises(ValidationError, match="a budget needs noise"):
         PrivacySettings(budget=3.0)
 
 
 def test_what_the_server_sees_depends_on_settings_and_devices() -> None:
-    assert what_is_seen(PrivacySettings(), 3).secure
-    assert not what_is_seen(PrivacySettings(), 2).secure
-    assert not what_is_seen(PrivacySettings(secure=False), 9).secure
+    assert what_is_seen(PrivacySettings(), 3).sums_only
+    assert not what_is_seen(PrivacySettings(), 2).sums_only
+    assert not what_is_seen(PrivacySettings(secure_aggregation=False), 9).sums_only
     with pytest.raises(FederationError, match="3 are needed"):
-        what_is_seen(PrivacySettings(require_secure=True), 2)
+        what_is_seen(PrivacySettings(require_secure_aggregation=True), 2)

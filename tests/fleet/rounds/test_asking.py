@@ -72,7 +72,7 @@ def asking(answers: Mapping[str, RecordDict], *, secure: bool = True) -> Questio
     grid = InProcessGrid({name: app(answer) for name, answer in answers.items()})
     return Questioning(
         GridMessaging(grid),
-        PrivacySettings(secure=secure),
+        PrivacySettings(secure_aggregation=secure),
         {node_of(name): name for name in answers},
         5.0,
         np.zeros(0, np.float16),

@@ -60,7 +60,7 @@ def seen(plants: list[Plant], base: BaseNetwork, folder: Path, *, secure: bool) 
     layout = VectorLayout.of(base.arrays, SCOPE.travelling(base.arrays))
     asking = Questioning(
         GridMessaging(InProcessGrid(plant_apps(plants, folder / "base.npz", folder))),
-        PrivacySettings(secure=secure),
+        PrivacySettings(secure_aggregation=secure),
         {node_of(one.device): one.device for one in plants},
         60.0,
         narrow(layout.flat(base.arrays)),

@@ -117,7 +117,7 @@ def run_among(
     )
     grid = Recording(plant_apps(plants, present.base, folder / "devices"))
     base = BaseNetwork.read(present.base)
-    coordinator = Coordinator(grid, settings, RunPlan("fedavg", rounds), base)
+    coordinator = Coordinator(grid, settings, RunPlan(rounds), base)
     coordinator.run()
     findings = conclude(coordinator)
     return Ran(findings, CandidateStore(release.candidates), grid.left, folder, plants)

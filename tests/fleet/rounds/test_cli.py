@@ -105,7 +105,7 @@ def test_rounds_end_in_a_network_whose_last_layers_have_changed(config: Path) ->
 
 @pytest.mark.process
 def test_sixteen_bits_a_trained_value_and_a_little_travel_each_way(config: Path) -> None:
-    config.write_text(CONFIG.format(encoder="false") + "privacy:\n  secure: false\n")
+    config.write_text(CONFIG.format(encoder="false") + "privacy:\n  secure_aggregation: false\n")
     ended = splitsight("fleet", "federate", "--config", config, "--rounds", "1", "--format", "json")
     assert ended.code == 0, ended.stderr
     (record,) = json.loads(ended.stdout)["rounds"]
@@ -183,7 +183,6 @@ def test_an_app_for_flowers_own_engine_is_written_and_never_over_another(config:
     assert project["config"] == {
         "config": str(config.resolve()),
         "rounds": 7,
-        "strategy": "fedavg",
         "seed": 0,
     }
     again = splitsight(*command, "--write-app", folder)
@@ -196,3 +195,39 @@ def test_a_broker_that_is_not_there_is_named(config: Path) -> None:
     config.write_text(text + f"mqtt: {{broker: {{port: {free_port()}}}}}\n")
     ended = splitsight("fleet", "federate", "--config", config, "--dry-run")
     assert (ended.code, "broker did not answer" in ended.stderr) == (90, True)
+
+
+def test_what_the_last_release_wanted_still_works_and_is_told_in_a_line(config: Path) -> None:
+    config.write_text(CONFIG.format(encoder="false") + "proximal: 0.5\nprivacy: {secure: false}\n")
+    command = ("fleet", "federate", "--rounds", "1", "--format", "json", "--config")
+    old = splitsight(*command, config, "--strategy", "fedprox")
+    assert old.code == 0, old.stderr
+    told = [line for line in old.stderr.splitlines() if "old_spelling" in line]
+    assert len(told) == 2
+    assert "--strategy, proximal" in told[0]
+    assert "strategy: {'kind': 'fedprox', 'mu': 0.5}" in told[0]
+    assert "privacy.secure_aggregation" in told[1]
+    today = config.with_name("today.yaml")
+    today.write_text(
+        CONFIG.format(encoder="false")
+        + "strategy: {kind: fedprox, mu: 0.5}\nprivacy: {secure_aggregation: false}\n"
+    )
+    again = splitsight(*command, today)
+    assert "old_spelling" not in again.stderr
+    assert json.loads(again.stdout) == json.loads(old.stdout), "it goes on with the same run"
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("strategy: {kind: fedprx}", '10: strategy.kind: "fedprx" is not one of fedadam, fedavg'),
+        ("strategy: {kind: fedavg, mu: 1}", "10: strategy.mu is not a setting"),
+        ("strategy: {kind: fedprox, mu: -1}", "10: strategy.mu: input should be greater than or"),
+        ("strategy: {kind: fedprox}\nproximal: 1", "11: proximal is not a setting"),
+    ],
+)
+def test_a_wrong_strategy_is_named_with_its_line(config: Path, line: str, wanted: str) -> None:
+    config.write_text(config.read_text() + line + "\n")
+    ended = splitsight("fleet", "federate", "--config", config)
+    assert ended.code == 10
+    assert f"rounds.yaml:{wanted}" in ended.stderr

@@ -12,14 +12,15 @@ from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 
 from edge.learner.client_app import client_app
-from fleet.rounds.aggregation.strategies import STRATEGIES, StrategyName
-from fleet.rounds.coordination.coordinator import RunPlan
+from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.strategies.settings import FedAdamSettings, FedProxSettings
 from shared.certification.ranking import auroc
 from shared.errors import FederationError
 from shared.federation.protocol import ARRAYS, CHANGE
 from tests.fleet.rounds.conftest import Open
+from tests.fleet.rounds.strategies import OURS
 from tests.fleet.rounds.tiny import TINY_VALUES, Parts, tiny_apps, tiny_base, tiny_device
 
 pytestmark = pytest.mark.torch
@@ -68,24 +69,25 @@ def stalling(base: Path, tmp_path: Path) -> Iterator[Stalling]:
     device.go_on.set()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", OURS)
 def test_every_strategy_lowers_the_loss(
-    strategy: StrategyName, open_rounds: Open, base: Path, tmp_path: Path
+    strategy: str, open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     apps = tiny_apps(4, base, tmp_path / "state")
-    run = open_rounds(apps, RunPlan(strategy, 8), adam_rate=0.05)
+    run = open_rounds(apps, RunPlan(8), strategy=OURS[strategy])
     history = run.run().history
     assert [record.outcome for record in history] == ["finished"] * 8
     assert history[-1].loss < history[0].loss
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", OURS)
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(
-    strategy: StrategyName, open_rounds: Open, base: Path, tmp_path: Path
+    strategy: str, open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     def ended(name: str, seed: int) -> np.ndarray:
         apps = tiny_apps(4, base, tmp_path / f"state-{name}")
-        return open_rounds(apps, RunPlan(strategy, 3, seed), folder=name).run().values
+        plan = RunPlan(3, seed)
+        return open_rounds(apps, plan, folder=name, strategy=OURS[strategy]).run().values
 
     first = ended("first", 1)
     assert np.array_equal(first, ended("again", 1))
@@ -99,7 +101,7 @@ def test_a_network_learned_together_tells_parts_of_every_device_apart(
         tiny_device(Parts(f"d{n}", good=40, defective=40, grey=70 + 20 * n, seed=n), base, tmp_path)
         for n in range(3)
     ]
-    run = open_rounds({d.name: client_app(d) for d in devices}, RunPlan("fedavg", 30))
+    run = open_rounds({d.name: client_app(d) for d in devices}, RunPlan(30))
     before = [d.judge(run.order(1), run.progress.values, 0) for d in devices]
     run.run()
     after = [d.judge(run.order(30), run.progress.values, 30) for d in devices]
@@ -114,7 +116,8 @@ def test_normalisation_that_is_local_never_travels_and_stays_on_the_device(
 ) -> None:
     parts = [Parts("dark", grey=60), Parts("bright", grey=160, seed=1)]
     devices = [tiny_device(one, base, tmp_path / "state") for one in parts]
-    run = open_rounds({d.name: client_app(d) for d in devices}, RunPlan("fedbn", 3))
+    apps = {d.name: client_app(d) for d in devices}
+    run = open_rounds(apps, RunPlan(3), strategy=OURS["fedbn"])
     assert run.layout.size == TINY_VALUES - 4 * 6
     assert not any(name.startswith("head.blocks.1.1.") for name in run.layout.shapes)
     run.run()
@@ -151,7 +154,7 @@ def test_devices_that_cant_take_part_are_set_aside_by_name(
     )
     other = tiny_base(tmp_path, seed=9)
     old = tiny_device(Parts("old", seed=3), other, tmp_path / "state")
-    run = open_rounds({**apps, "old": client_app(old)}, RunPlan("fedavg", 1))
+    run = open_rounds({**apps, "old": client_app(old)}, RunPlan(1))
     record = run.run().history[0]
     assert took_part(record) == ["d00", "d01"]
     reasons = aside(record)
@@ -188,12 +191,10 @@ def test_an_update_that_cant_be_used_is_set_aside_and_changes_nothing(
     apps = tiny_apps(3, base, tmp_path / "state")
     broken = client_app(tiny_device(Parts("broken", seed=8), base, tmp_path / "state"))
     with_it = {**apps, "broken": Altered(broken, change)}
-    run = open_rounds(with_it, RunPlan("fedavg", 1))
+    run = open_rounds(with_it, RunPlan(1))
     record = run.run().history[0]
     assert reason in aside(record)["broken"]
-    without = open_rounds(
-        tiny_apps(3, base, tmp_path / "state-2"), RunPlan("fedavg", 1), folder="without"
-    )
+    without = open_rounds(tiny_apps(3, base, tmp_path / "state-2"), RunPlan(1), folder="without")
     assert np.array_equal(run.progress.values, without.run().values)
 
 
@@ -225,7 +226,7 @@ class Arriving(InProcessGrid):
 def test_a_round_waits_for_devices_that_it_lacks(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
-    run = open_rounds(tiny_apps(2, base, tmp_path / "state"), RunPlan("fedavg", 1), grid=Arriving)
+    run = open_rounds(tiny_apps(2, base, tmp_path / "state"), RunPlan(1), grid=Arriving)
     record = run.step()
     assert (record.outcome, len(record.took_part)) == ("finished", 2)
     assert isinstance(run.grid, Arriving)
@@ -236,7 +237,7 @@ def test_a_round_that_may_not_wait_is_void_at_once(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     apps = tiny_apps(2, base, tmp_path / "state")
-    run = open_rounds(apps, RunPlan("fedavg", 1), grid=Arriving, patience_s=0.0)
+    run = open_rounds(apps, RunPlan(1), grid=Arriving, patience_s=0.0)
     record = run.step()
     assert (record.outcome, record.reason) == ("void", "1 of at least 2 devices took part")
 
@@ -252,9 +253,7 @@ def test_a_device_that_stalls_costs_its_deadline_and_its_late_update_is_not_mixe
         if record.round == 2:
             stalling.go_on.set()
 
-    run = open_rounds(
-        apps, RunPlan("fedavg", 40), deadline_s=3.0, answer_s=0.5, more={"watch": watch}
-    )
+    run = open_rounds(apps, RunPlan(40), deadline_s=3.0, answer_s=0.5, more={"watch": watch})
     run.run()
     assert aside(records[0]) == {"slow": "no answer within 3 s"}
     assert 3.0 <= records[0].seconds <= 3.0 + 10
@@ -276,15 +275,18 @@ def test_a_run_goes_on_after_its_last_round_with_the_same_bits(
         if record.round == 2:
             raise Stop
 
-    plan = RunPlan("fedadam", 5)
-    halted = open_rounds(tiny_apps(3, base, tmp_path / "a"), plan, more={"watch": stop})
+    def opened(folder: str, **more: object) -> Coordinator:
+        apps = tiny_apps(3, base, tmp_path / folder)
+        return open_rounds(apps, RunPlan(5), folder=f"run-{folder}", strategy=adam, **more)
+
+    adam = FedAdamSettings()
+    halted = opened("a", more={"watch": stop})
     with pytest.raises(Stop):
         halted.run()
-    resumed = open_rounds(tiny_apps(3, base, tmp_path / "a"), plan)
+    resumed = opened("a")
     assert resumed.progress.round == 2
     resumed.run()
-    whole = open_rounds(tiny_apps(3, base, tmp_path / "b"), plan, folder="whole")
-    assert np.array_equal(resumed.progress.values, whole.run().values)
+    assert np.array_equal(resumed.progress.values, opened("b").run().values)
     assert [record.round for record in resumed.progress.history] == [1, 2, 3, 4, 5]
 
 
@@ -292,11 +294,11 @@ def test_a_run_is_not_gone_on_with_under_other_settings(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     apps = tiny_apps(2, base, tmp_path / "state")
-    open_rounds(apps, RunPlan("fedavg", 1)).run()
+    open_rounds(apps, RunPlan(1), strategy=FedProxSettings()).run()
     with pytest.raises(FederationError, match="other settings, strategy or base"):
-        open_rounds(apps, RunPlan("median", 1))
+        open_rounds(apps, RunPlan(1), strategy=OURS["median"])
     with pytest.raises(FederationError, match="other settings, strategy or base"):
-        open_rounds(apps, RunPlan("fedavg", 1), proximal=0.5)
+        open_rounds(apps, RunPlan(1), strategy=FedProxSettings(mu=0.5))
 
 
 def test_two_devices_of_one_name_are_not_both_heard(
@@ -304,7 +306,7 @@ def test_two_devices_of_one_name_are_not_both_heard(
 ) -> None:
     apps = tiny_apps(2, base, tmp_path / "state")
     twin = client_app(tiny_device(Parts("d00", seed=7), base, tmp_path / "twin"))
-    record = open_rounds({**apps, "twin": twin}, RunPlan("fedavg", 1)).run().history[0]
+    record = open_rounds({**apps, "twin": twin}, RunPlan(1)).run().history[0]
     assert len(record.took_part) == 2
     assert [one.reason for one in record.aside] == ["another device is called d00 too"]
 
@@ -319,7 +321,7 @@ def test_a_device_that_raises_is_set_aside_with_what_it_said(
         raise RuntimeError(f"out of memory in {message.metadata.message_type}")
 
     apps = {**tiny_apps(2, base, tmp_path / "state"), "broken": broken}
-    record = open_rounds(apps, RunPlan("fedavg", 1)).run().history[0]
+    record = open_rounds(apps, RunPlan(1)).run().history[0]
     assert list(aside(record).values()) == [
         "its training failed (RuntimeError: out of memory in query)"
     ]
@@ -330,8 +332,6 @@ def test_fifty_devices_take_part_in_one_process(
     open_rounds: Open, base: Path, tmp_path: Path
 ) -> None:
     """How long it takes is `python -m tests.bench federate`."""
-    history = (
-        open_rounds(tiny_apps(50, base, tmp_path / "state"), RunPlan("fedavg", 2)).run().history
-    )
+    history = open_rounds(tiny_apps(50, base, tmp_path / "state"), RunPlan(2)).run().history
     assert [len(record.took_part) for record in history] == [50, 50]
     assert [record.aside for record in history] == [[], []]

@@ -382,12 +382,12 @@ def test_three_rounds_over_mqtt_end_in_the_same_bits_as_in_process(
             folder=tmp_path / folder / "run",
             scope=ScopeSettings(from_block=1, encoder=False),
             local=LocalSettings(rate=0.02, block_share=1.0, versions=2),
-            privacy=PrivacySettings(secure=secure),
+            privacy=PrivacySettings(secure_aggregation=secure),
         )
         coordinator = Coordinator(
             grid,
             settings,
-            RunPlan("fedavg", 3, run="same"),
+            RunPlan(3, run="same"),
             BaseNetwork.read(base),
             post=plant.post() if plant else None,
         )

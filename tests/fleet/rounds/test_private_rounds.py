@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from edge.learner.secure_mod import add_secure_steps, secure_mod
-from fleet.rounds.aggregation.strategies import StrategyName
 from fleet.rounds.configuration.accountant import BudgetSpent
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
@@ -26,11 +25,12 @@ from shared.federation.fixed_point import FixedPoint, unpack
 from shared.federation.protocol import ARRAYS, CHANGE, Vector, node_of
 from shared.federation.secure_aggregation import BODY, DEAL, MASK, RECORD, UNMASK, Masked, read
 from tests.fleet.rounds.lossy import LossyGrid
+from tests.fleet.rounds.strategies import OURS
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
 
 pytestmark = pytest.mark.torch
 
-OPEN = PrivacySettings(secure=False)
+OPEN = PrivacySettings(secure_aggregation=False)
 SECURE = PrivacySettings()
 DEVICES = 5
 
@@ -52,7 +52,7 @@ class Runs:
         grid: LossyGrid,
         privacy: PrivacySettings,
         rounds: int = 1,
-        strategy: StrategyName = "fedavg",
+        strategy: str = "fedavg",
     ) -> Coordinator:
         self._count += 1
         settings = RoundSettings(
@@ -60,12 +60,13 @@ class Runs:
             folder=self.folder / f"run-{self._count}",
             scope=ScopeSettings(from_block=1, encoder=False),
             privacy=privacy,
+            strategy=OURS[strategy],
             void_limit=1,
         )
         return Coordinator(
             grid,
             settings,
-            RunPlan(strategy, rounds),
+            RunPlan(rounds),
             BaseNetwork.read(self.base),
             clock=grid.clock,
             post=grid.post,
@@ -85,9 +86,7 @@ def most_error(coordinator: Coordinator, before: Vector, examples: int, devices:
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedprox", "fedbn"])
-def test_a_sum_under_masks_gives_the_model_of_one_in_the_open(
-    runs: Runs, strategy: StrategyName
-) -> None:
+def test_a_sum_under_masks_gives_the_model_of_one_in_the_open(runs: Runs, strategy: str) -> None:
     open_ = runs.coordinator(LossyGrid(runs.apps()), OPEN, strategy=strategy)
     before = open_.progress.values
     wanted = open_.run()
@@ -180,7 +179,7 @@ def test_under_masks_a_huge_update_is_clipped_by_its_own_device(runs: Runs) -> N
 def test_two_devices_are_seen_and_told_so_or_refused(runs: Runs) -> None:
     (record,) = runs.coordinator(LossyGrid(runs.apps(2)), SECURE).run().history
     assert "with 2 devices the server sees each update" in record.seen
-    strict = PrivacySettings(require_secure=True)
+    strict = PrivacySettings(require_secure_aggregation=True)
     with pytest.raises(FederationError, match="3 are needed to hide each other's updates"):
         runs.coordinator(LossyGrid(runs.apps(2)), strict).run()
 
@@ -197,11 +196,11 @@ def test_too_few_left_void_the_round_and_name_who_is_missing(runs: Runs) -> None
 
 @pytest.mark.parametrize("strategy", ["median", "krum"])
 def test_a_strategy_that_compares_updates_is_refused_with_masks_and_with_noise(
-    runs: Runs, strategy: StrategyName
+    runs: Runs, strategy: str
 ) -> None:
     with pytest.raises(SettingsError, match="which secure aggregation hides"):
         runs.coordinator(LossyGrid(runs.apps()), SECURE, strategy=strategy)
-    noisy = PrivacySettings(secure=False, noise=1.0, clip=1.0)
+    noisy = PrivacySettings(secure_aggregation=False, noise=1.0, clip=1.0)
     with pytest.raises(SettingsError, match="no ε is known"):
         runs.coordinator(LossyGrid(runs.apps()), noisy, strategy=strategy)
 
@@ -210,7 +209,7 @@ def test_a_strategy_that_compares_updates_is_refused_with_masks_and_with_noise(
 def test_a_run_with_noise_reports_epsilon_and_ends_before_its_budget(
     runs: Runs, *, secure: bool
 ) -> None:
-    privacy = PrivacySettings(secure=secure, noise=4.0, clip=0.5, budget=2.2)
+    privacy = PrivacySettings(secure_aggregation=secure, noise=4.0, clip=0.5, budget=2.2)
     assert privacy.accountant is not None
     coordinator = runs.coordinator(LossyGrid(runs.apps()), privacy, rounds=9)
     with pytest.raises(BudgetSpent, match=r"above the budget of 2\.2"):

@@ -132,7 +132,7 @@ def ask(
 ) -> Asked:
     asking = Questioning(
         post or GridMessaging(InProcessGrid(apps)),
-        PrivacySettings(secure=secure),
+        PrivacySettings(secure_aggregation=secure),
         {node_of(name): name for name in apps},
         30.0,
         np.zeros(0, np.float16),
@@ -165,7 +165,8 @@ def test_devices_certify_the_very_gate_that_their_pictures_in_one_place_would(
     assert wanted.gate.cloud_reject_from != bundle.manifest.gate.cloud_reject_from
     assert asked.gated.chosen == "certified"
     assert asked.gated.system.startswith("at most 20 % of defective parts pass, seen in")
-    how = "summed over 4 devices" if secure else "of each of 4 devices (secure sums are off)"
+    off = "of each of 4 devices (secure aggregation is off)"
+    how = "summed over 4 devices" if secure else off
     assert asked.asking.seen[-1].endswith(how)
 
 

@@ -37,7 +37,7 @@ def test_a_learner_that_keeps_an_update_waits_for_the_slowest_and_then_goes(
             folder=tmp_path / "run",
             scope=ScopeSettings(from_block=1, encoder=False),
         ),
-        RunPlan("fedavg", 1),
+        RunPlan(1),
         BaseNetwork.read(base),
         clock=plant.clock,
         post=GridMessaging(plant.grid, clock=plant.clock, sleep=sleep),
