@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from fleet.rounds.configuration.accountant import Accountant
-from fleet.rounds.configuration.old_spellings import privacy_names
+from fleet.rounds.configuration.deprecations import privacy_names
 from shared.errors import FederationError, SettingsError
 from shared.federation.masking import FEWEST
 from shared.settings import Settings

@@ -15,9 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from fleet.rounds.configuration.old_spellings import strategy_section
+from fleet.rounds.configuration.deprecations import strategy_section
 from fleet.rounds.configuration.privacy import PrivacySettings
-from fleet.rounds.strategies.kind import STRATEGIES
+from fleet.rounds.strategies.base import STRATEGIES
 from fleet.rounds.strategies.settings import FedAvgSettings, StrategySettings
 from shared.bundles.manifest import VERSION
 from shared.certification.certificate import PromiseLimits

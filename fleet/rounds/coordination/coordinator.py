@@ -24,7 +24,7 @@ from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.grids.strategy_view import Configuring
 from fleet.rounds.report.record import PossibleParticipant, RoundRecord, SetAside
-from fleet.rounds.strategies.kind import RunStrategy
+from fleet.rounds.strategies.base import RunStrategy
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError
 from shared.federation.base_network import BaseNetwork

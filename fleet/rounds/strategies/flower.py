@@ -8,7 +8,7 @@ import msgspec
 from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, FedProx, Krum
 
-from fleet.rounds.strategies.kind import StrategyKind
+from fleet.rounds.strategies.base import StrategyKind
 from fleet.rounds.strategies.settings import (
     FedAdamSettings,
     FedAvgSettings,
