@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -126,13 +127,24 @@ def readmit(
     show_claim(tell(cloud_at(cloud), f"identities/{device}/readmit", {"hours": hours}), format_)
 
 
-def for_people(row: dict[str, object]) -> dict[str, object]:
-    """A device's row with serial and time as people read them."""
-    if "serial" not in row:
-        return row
-    serial, renewed_at = str(row["serial"] or ""), row["renewed_at"]
-    when = time.strftime("%Y-%m-%d", time.gmtime(float(str(renewed_at)))) if renewed_at else ""
-    return row | {"serial": serial[:8], "renewed_at": when}
+def for_people(row: Mapping[str, Any]) -> dict[str, object]:
+    """What a person looks for in a device's row; `--format json` has all of it."""
+    identity, days = row.get("identity", ""), row.get("days_left")
+    if row.get("reason"):
+        identity = f"{identity}: {row['reason']}"
+    elif days is not None:
+        identity = f"{identity}, {days:.0f} days left"
+    state, seen_at = row.get("state") or "never seen", row.get("seen_at")
+    if state == "offline" and seen_at:
+        state = time.strftime("offline since %Y-%m-%d %H:%M UTC", time.gmtime(seen_at))
+    return {
+        "device": "/".join(str(row[key]) for key in ("site", "line", "device")),
+        "state": state,
+        "bundle": row.get("bundle", ""),
+        "waiting": row.get("waiting", ""),
+        "identity": identity,
+        "problems": "; ".join(row.get("problems") or ()),
+    }
 
 
 def show_claim(made: dict[str, object], format_: Format) -> None:

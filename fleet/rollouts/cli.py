@@ -161,8 +161,7 @@ def _health(row: Any) -> dict[str, object]:
         path.split("/", 1)[-1].removesuffix(".zip") for path in row["running"].values() if path
     ]
     return {
-        "line": f"{row['site']}/{row['line']}",
-        "device": row["device"],
+        "device": f"{row['site']}/{row['line']}/{row['device']}",
         "state": f"offline: {row['offline']}" if row["offline"] else "online",
         "runs": ", ".join(names) or "as flashed",
         "update": row["phase"],
