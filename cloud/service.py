@@ -38,7 +38,7 @@ class CloudService:
         """Opens bundles and checks them; raises BundleError, ParityError, RecordsError."""
         self._settings = settings
         clock = clock or SystemClock()
-        tails = TailRegistry(settings.bundles, settings.tail)
+        tails = TailRegistry(settings.bundles, settings.runtime, settings.tail.max_batch)
         self._stopping = threading.Event()
         self._closing = ExitStack()
         self._database = Database(settings.database)

@@ -55,7 +55,7 @@ def _identity(settings: DeviceIdentitySettings, device: str, clock: Clock) -> Do
         found = f"the certificate is for {held.device}"
         return row(what, ok=False, found=found, wanted=f"one for {device}", fix=claim)
     found = f"the certificate of {device} is valid for {days:.0f} more days"
-    fix = "check that the door can be reached: splitsight edge enrol" if days > 0 else claim
+    fix = "check that the gateway can be reached: splitsight edge enrol" if days > 0 else claim
     return row(what, ok=days > 14, found=found, wanted=wanted, fix=fix)
 
 

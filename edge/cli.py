@@ -80,10 +80,10 @@ def enrol(config: ConfigOption) -> None:
     settings = load_edge_settings(config)
     if settings.identity is None:
         raise SettingsError(
-            f"{config.name} has no identity", fix="add `identity:` with door and ca"
+            f"{config.name} has no identity", fix="add `identity:` with gateway and ca"
         )
     clock = SystemClock()
-    office = EstClient(settings.identity.door, settings.identity.ca, clock)
+    office = EstClient(settings.identity.gateway, settings.identity.ca, clock)
     keeper = Keeper(settings.identity, settings.device, office, clock, BoxHealth())
     gained = keeper.keep()
     held = gained or keeper.credential()

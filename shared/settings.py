@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from shared.errors import SettingsError
-from shared.log import redact
+from shared.log import get_logger, redact
+
+log = get_logger("settings")
 
 S = TypeVar("S", bound="Settings")
 Loc = tuple[int | str, ...]
@@ -25,6 +27,39 @@ class Settings(BaseModel):
     """The base of every configuration: unknown keys are errors, values don't change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Dotted keys of the release before → what they are called now; read for one release more."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_current_words(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        for old, new in cls.renamed.items():
+            if (value := _at(values, old)) is None:
+                continue
+            if _at(values, new) is not None:
+                raise ValueError(f"{old} is {new} by its old name: keep {new}")
+            log.warning("setting_renamed", old=old, new=new, old_works="in this release only")
+            values = _put(_put(values, old, None), new, value)
+        return values
+
+
+def _at(values: object, key: str) -> object:
+    """What lies at a dotted key; None where nothing does."""
+    for step in key.split("."):
+        values = values.get(step) if isinstance(values, Mapping) else None
+    return values
+
+
+def _put(values: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
+    """A copy with this value at a dotted key; without that key for None."""
+    step, _, rest = key.partition(".")
+    below = values.get(step)
+    if rest:
+        value = _put(below if isinstance(below, Mapping) else {}, rest, value)
+    kept = {name: old for name, old in values.items() if name != step}
+    return kept if value is None else {**kept, step: value}
 
 
 def load_settings(path: Path, kind: type[S]) -> S:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model, model_validator
 
-from shared.bundles.runtime_choice import AUTO
 from shared.errors import SettingsError
 from shared.loopback import is_loopback
 from shared.plugins.services import service_kinds
+from shared.runtime.settings import RuntimeSettings
 from shared.settings import Settings, load_settings, resolve_paths
 from shared.transport.mqtt import BrokerSettings
 
@@ -50,12 +51,15 @@ class EmbeddedBrokerSettings(Settings):
         return self
 
 
-class TailSettings(Settings):
-    """How the tail runs."""
+class TailRuntimeSettings(RuntimeSettings):
+    """Which backend runs the tail."""
 
-    runtime: Literal["auto", "openvino", "onnx", "torch"] = AUTO  # type: ignore[assignment]
-    device: str = Field("CPU", description="as the runtime names it: CPU, GPU, cuda")
-    threads: int = Field(0, ge=0, le=256, description="0 lets the runtime choose")
+    threads: int = Field(default=0, ge=0, le=256, description="0 lets the backend choose")
+
+
+class TailSettings(Settings):
+    """How escalations are put together for the tail."""
+
     max_batch: int = Field(8, ge=1, le=256, description="parts that run together at most")
     max_wait_ms: float = Field(
         2.0, ge=0, le=100, description="how long a part waits for others that are arriving"
@@ -89,6 +93,12 @@ class ApiSettings(Settings):
 class CloudSettings(Settings):
     """The cloud service's configuration. Relative paths start at the file's own folder."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "tail.runtime": "runtime.name",
+        "tail.device": "runtime.device",
+        "tail.threads": "runtime.threads",
+    }
+
     bundles: list[Path] = Field(
         min_length=1, description="the bundles whose tails run here, folders or zip files"
     )
@@ -98,6 +108,7 @@ class CloudSettings(Settings):
         f"{SQLITE}{DEFAULT_DATABASE}",
         description="sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
     )
+    runtime: TailRuntimeSettings = TailRuntimeSettings()
     tail: TailSettings = TailSettings()  # type: ignore[call-arg]
     api: ApiSettings = ApiSettings()  # type: ignore[call-arg]
     keep_maps: int = Field(

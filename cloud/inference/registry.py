@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cloud.configuration.settings import TailSettings
 from cloud.inference.tail import LoadedTail, open_tail, open_tails
 from shared.bundles.bundle import Bundle
 from shared.log import get_logger
 from shared.plugins.services import ServedTail
+from shared.runtime.settings import RuntimeSettings
 
 log = get_logger("rack")
 
@@ -21,9 +21,11 @@ class TailRegistry(Mapping[str, LoadedTail]):
     A reader sees all of a change or nothing of it. Raises what `open_tails` raises.
     """
 
-    def __init__(self, paths: Sequence[Path], settings: TailSettings) -> None:
-        self._settings = settings
-        self._tails: Mapping[str, LoadedTail] = open_tails(paths, settings)
+    def __init__(self, paths: Sequence[Path], runtime: RuntimeSettings, max_batch: int = 8) -> None:
+        """max_batch: parts that run together at most"""
+        self._runtime = runtime
+        self._max_batch = max_batch
+        self._tails: Mapping[str, LoadedTail] = open_tails(paths, runtime, max_batch)
         self._changing = threading.Lock()
 
     def __getitem__(self, pair: str) -> LoadedTail:
@@ -48,7 +50,8 @@ class TailRegistry(Mapping[str, LoadedTail]):
         with self._changing:
             pair = bundle.manifest.pair
             if pair not in self._tails:
-                self._tails = {**self._tails, pair: open_tail(bundle, self._settings)}
+                tail = open_tail(bundle, self._runtime, self._max_batch)
+                self._tails = {**self._tails, pair: tail}
                 log.info("tail_added", pair=pair, bundle=bundle.id)
             return ServedTail(pair, self._tails[pair].bundle.id)
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.configuration.settings import TailSettings
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TAIL
 from shared.bundles.parity import check_codec, check_tail, split_tail
 from shared.bundles.runtime_choice import choose_runtime
 from shared.log import get_logger
-from shared.runtime.base import Runtime, RuntimeOptions
+from shared.runtime.base import Runtime
+from shared.runtime.settings import RuntimeSettings
 
 log = get_logger("tail")
 
@@ -80,23 +80,25 @@ class LoadedTail:
 Tails = Mapping[str, LoadedTail]
 
 
-def open_tails(paths: Sequence[Path], settings: TailSettings) -> dict[str, LoadedTail]:
+def open_tails(
+    paths: Sequence[Path], runtime: RuntimeSettings, max_batch: int = 8
+) -> dict[str, LoadedTail]:
     """The tails by the pair id that an escalation names.
 
+    max_batch   parts that run together at most
     Raises BundleError, ParityError or RuntimeUnavailable where one can't be served.
     """
-    tails = [open_tail(Bundle.open(path), settings) for path in paths]
+    tails = [open_tail(Bundle.open(path), runtime, max_batch) for path in paths]
     return {tail.bundle.manifest.pair: tail for tail in tails}
 
 
-def open_tail(bundle: Bundle, settings: TailSettings) -> LoadedTail:
+def open_tail(bundle: Bundle, runtime: RuntimeSettings, max_batch: int = 8) -> LoadedTail:
     """Load, check and warm up one bundle's tail. Raises as `open_tails`."""
-    options = RuntimeOptions(settings.device, settings.threads)
-    chosen = choose_runtime(settings.runtime, bundle.read(TAIL), options)
+    chosen = choose_runtime(runtime.name, bundle.read(TAIL), runtime.options)
     check_codec(bundle)
     report = check_tail(bundle, chosen.runtime)
     tail = LoadedTail(bundle, chosen.runtime)
-    tail.warm_up(settings.max_batch)
+    tail.warm_up(max_batch)
     log.info(
         "tail_ready",
         bundle=bundle.manifest.name,

@@ -6,41 +6,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, model_validator
 
 from edge.actuator.base import ACTUATORS
 from edge.camera.base import CAMERAS
 from edge.identity.settings import DeviceIdentitySettings
 from edge.updates.settings import UpdateSettings
-from shared.bundles.runtime_choice import AUTO
 from shared.certification.promises import GateSpec
-from shared.runtime.base import RUNTIMES, RuntimeOptions
+from shared.runtime.settings import RuntimeSettings
 from shared.settings import Settings, load_settings, resolve_paths
 from shared.topics import NAME, Address
 from shared.transport.mqtt import BrokerSettings
 
 MIB = 1 << 20
 _NAME = f"^{NAME.pattern}$"
-
-
-class RuntimeSettings(Settings):
-    """Which backend runs the head."""
-
-    name: str = Field(default=AUTO, description="auto, or a runtime that `splitsight doctor` lists")
-    device: str = Field(default="CPU", description="as the backend names it: CPU, NPU, GPU, CUDA")
-    threads: int = Field(default=1, ge=0, le=256, description="0 lets the backend choose")
-
-    @field_validator("name")
-    @classmethod
-    def _is_installed(cls, name: str) -> str:
-        known = [AUTO, *RUNTIMES.names()]
-        if name not in known:
-            raise ValueError(f"is not one of {', '.join(known)}")
-        return name
-
-    @property
-    def options(self) -> RuntimeOptions:
-        return RuntimeOptions(self.device, self.threads)
 
 
 class GateOverride(Settings):

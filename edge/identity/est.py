@@ -49,9 +49,9 @@ class Certifies(Protocol):
 class EstClient:
     """`Certifies` over HTTPS; only the fleet's own authority is believed."""
 
-    def __init__(self, door: str, ca: Path, clock: Clock) -> None:
-        """door: https://HOST:PORT. Raises IdentityError where the authority can't be read."""
-        self._door = door
+    def __init__(self, gateway: str, ca: Path, clock: Clock) -> None:
+        """gateway: https://HOST:PORT. Raises IdentityError where the authority can't be read."""
+        self._gateway = gateway
         self._ca = ca
         self._clock = clock
         try:
@@ -92,7 +92,7 @@ class EstClient:
             try:
                 answer = pool.request(
                     method,
-                    f"{self._door}{path}",
+                    f"{self._gateway}{path}",
                     body=body,
                     headers=dict(headers or {}),
                     preload_content=False,
@@ -103,7 +103,7 @@ class EstClient:
             except wrong.HTTPError as error:
                 self._explain(error)
         if answer.status != 200:
-            _refuse(answer.status, told, self._door)
+            _refuse(answer.status, told, self._gateway)
         return told
 
     def _pool(self, shown: Credential | None) -> urllib3.PoolManager:
@@ -125,19 +125,19 @@ class EstClient:
             cause = cause.args[0] if cause.args and isinstance(cause.args[0], Exception) else None
         if cause is None:
             raise TransportError(
-                f"the fleet's door at {self._door} can't be reached ({error})",
-                fix="it is tried again; check identity.door and the network",
+                f"the fleet's gateway at {self._gateway} can't be reached ({error})",
+                fix="it is tried again; check identity.gateway and the network",
             ) from error
         if cause.verify_code in TIME_ERRORS:
             raise IdentityError(
                 f"this box's clock says {utc_day(self._clock.utc())}, and by it the certificate of "
-                f"{self._door} is not valid ({cause.verify_message})",
+                f"{self._gateway} is not valid ({cause.verify_message})",
                 fix="set the clock and switch on time synchronisation; if the clock is right, "
-                "renew the door's certificate",
+                "renew the gateway's certificate",
             ) from error
         raise IdentityError(
-            f"{self._door} is not the door of this fleet ({cause.verify_message})",
-            fix="check identity.door, and that identity.ca is the fleet's authority/ca.pem",
+            f"{self._gateway} is not the gateway of this fleet ({cause.verify_message})",
+            fix="check identity.gateway, and that identity.ca is the fleet's authority/ca.pem",
         ) from error
 
     def _certificate(self, body: bytes, request: bytes) -> x509.Certificate:
@@ -147,25 +147,26 @@ class EstClient:
             certificate.verify_directly_issued_by(self._authority)
         except (ValueError, IndexError, TypeError, InvalidSignature, binascii.Error) as error:
             raise IdentityError(
-                f"{self._door} answered with no certificate of this fleet",
-                fix="check that identity.door is the cloud's fleet.door",
+                f"{self._gateway} answered with no certificate of this fleet",
+                fix="check that identity.gateway is the cloud's fleet.gateway",
             ) from error
         asked = x509.load_der_x509_csr(request)
         if (certificate.public_key(), certificate.subject) != (asked.public_key(), asked.subject):
             raise IdentityError(
-                f"{self._door} answered with a certificate of another device",
-                fix="check that identity.door is the cloud's fleet.door",
+                f"{self._gateway} answered with a certificate of another device",
+                fix="check that identity.gateway is the cloud's fleet.gateway",
             )
         return certificate
 
 
-def _refuse(status: int, body: bytes, door: str) -> NoReturn:
+def _refuse(status: int, body: bytes, gateway: str) -> NoReturn:
     try:
         said = json.loads(body)
         error, fix = str(said["error"]), str(said["fix"])
     except (ValueError, KeyError, TypeError):
         raise TransportError(
-            f"{door} answered {status}", fix="check that identity.door is the cloud's fleet.door"
+            f"{gateway} answered {status}",
+            fix="check that identity.gateway is the cloud's fleet.gateway",
         ) from None
     match status:
         case 401:

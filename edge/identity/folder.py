@@ -93,7 +93,7 @@ class IdentityFolder:
         key = self._next_key()
         if key.public_key() != certificate.public_key():
             raise IdentityError(
-                "the door sent a certificate for another key", fix="check identity.door"
+                "the gateway sent a certificate for another key", fix="check identity.gateway"
             )
         self._write(self.path, _pem(key) + certificate.public_bytes(Encoding.PEM))
         # Until here a power cut leaves both: `_next_key` sees that this one is in use.

@@ -69,7 +69,7 @@ class Keeper:
     def start(self, changed: Callable[[Credential], None], connected: Callable[[], bool]) -> None:
         """Call `changed`, from this keeper's thread, with each certificate that it gets.
 
-        connected   whether the broker takes it; where not, the door is asked why
+        connected   whether the broker takes it; where not, the gateway is asked why
         """
         self._changed, self._connected = changed, connected
         self._thread = threading.Thread(target=self._run, name="identity", daemon=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -15,21 +17,23 @@ HELD = "identity.pem"
 
 
 class DeviceIdentitySettings(Settings):
-    """A certificate from the fleet's door; the connection to the broker shows it."""
+    """A certificate from the fleet's gateway; the connection to the broker shows it."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"door": "gateway"}
 
     folder: Path = Field(default=Path("identity"), description="for the key and the certificate")
-    door: str = Field(description="of the cloud: https://HOST:PORT")
+    gateway: str = Field(description="of the cloud: https://HOST:PORT")
     ca: Path = Field(description="the fleet's authority, ca.pem of `splitsight fleet init`")
     claim: SecretStr | None = Field(default=None, description="what `splitsight fleet claim` said")
     claim_file: Path | None = Field(default=None, description="the same, in a file's first line")
 
-    @field_validator("door")
+    @field_validator("gateway")
     @classmethod
-    def _is_a_door(cls, door: str) -> str:
-        parts = urlsplit(door)
+    def _is_a_gateway(cls, gateway: str) -> str:
+        parts = urlsplit(gateway)
         if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("must be https://HOST:PORT and nothing else")
-        return door.rstrip("/")
+        return gateway.rstrip("/")
 
     @model_validator(mode="after")
     def _one_claim(self) -> DeviceIdentitySettings:

@@ -115,7 +115,7 @@ def open_certified(
     health: BoxHealth,
 ) -> CertifiedTransport:
     """Raises IdentityError where the fleet's authority can't be read."""
-    office = EstClient(identity.door, identity.ca, clock)
+    office = EstClient(identity.gateway, identity.ca, clock)
     keeper = Keeper(identity, address.device, office, clock, health)
     # The own certificate is loaded when it is there.
     context = tls_context(identity.tls.model_copy(update={"certificate": None}))

@@ -26,12 +26,12 @@ class ImageUpdateSettings(Settings):
 
 
 class UpdateSettings(Settings):
-    """Releases from the fleet's door: checked, tried out, and kept or taken back."""
+    """Releases from the fleet's gateway: checked, tried out, and kept or taken back."""
 
     folder: Path = Field(default=Path("updates"), description="for slots and what is under way")
     root: Path = Field(description="the root of trust that came with the device, root.json")
     server: str | None = Field(
-        default=None, description="where releases come from; None: identity.door/releases"
+        default=None, description="where releases come from; None: identity.gateway/releases"
     )
     ca: Path | None = Field(
         default=None, description="the authority of that server; None: identity.ca"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
 from shared.settings import Settings
 
 
-class DoorSettings(Settings):
+class GatewaySettings(Settings):
     """Where devices enrol and fetch releases, over HTTPS with the fleet's own certificate."""
 
     host: str = Field(default="127.0.0.1", description="the address to listen on")
@@ -33,9 +35,11 @@ class FleetIdentitySettings(Settings):
 class FleetSettings(Settings):
     """The fleet of this cloud."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"door": "gateway"}
+
     folder: Path = Field(
         default=Path("fleet"),
         description="what `splitsight fleet init` made: authority, releases, database",
     )
-    door: DoorSettings = DoorSettings()
+    gateway: GatewaySettings = GatewaySettings()
     identity: FleetIdentitySettings = FleetIdentitySettings()

@@ -71,7 +71,7 @@ class AuthorityFiles:
 
 
 class Authority:
-    """Signs what devices, the door and the broker show. Its key is in this process's memory."""
+    """Signs what devices, the gateway and the broker show. Its key is in this process's memory."""
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ class Authority:
     def _certify_server(
         self, key: ec.EllipticCurvePublicKey, names: x509.SubjectAlternativeName
     ) -> None:
-        """A certificate for door and broker. Raises OSError."""
+        """A certificate for gateway and broker. Raises OSError."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "splitsight cloud")])
         purpose = ExtendedKeyUsageOID.SERVER_AUTH
         certificate = self._sign(subject, key, SERVER_LIFE, names, purpose)

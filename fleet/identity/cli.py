@@ -65,7 +65,7 @@ def init(
         *(f"    {key}: {value}" for key, value in secure.items()),
         "fleet:",
         f"  folder: {folder}",
-        "  door: {host: 0.0.0.0, port: 8443}",
+        "  gateway: {host: 0.0.0.0, port: 8443}",
     ]
     if passphrase_file is not None:
         lines.append(f"  identity: {{passphrase_file: {passphrase_file}}}")

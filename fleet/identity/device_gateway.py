@@ -1,4 +1,4 @@
-"""The door for devices: HTTPS with the fleet's certificate, for enrolment and releases."""
+"""The gateway for devices: HTTPS with the fleet's certificate, for enrolment and releases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fleet.configuration.settings import DoorSettings
+from fleet.configuration.settings import GatewaySettings
 from fleet.identity.admission import RefusalLimiter
 from fleet.identity.authority import AuthorityFiles
 from fleet.identity.est import est_routes, problem
@@ -30,7 +30,7 @@ from shared.clock import Clock
 from shared.errors import IdentityError, ProcessError
 from shared.log import get_logger
 
-log = get_logger("door")
+log = get_logger("gateway")
 
 READY_TIMEOUT_S = 10.0
 GOODBYE_S = 3
@@ -47,7 +47,7 @@ class DeviceGateway:
 
     def __init__(
         self,
-        settings: DoorSettings,
+        settings: GatewaySettings,
         registrar: Registrar,
         repository: Path,
         clock: Clock,
@@ -55,7 +55,7 @@ class DeviceGateway:
         """repository: the folder with `metadata` and `targets`, which may come later."""
         self._settings = settings
         self._files = registrar.authority.files
-        self._app = door_app(registrar, repository, clock)
+        self._app = gateway_app(registrar, repository, clock)
         self._context: ssl.SSLContext | None = None
         self._server: uvicorn.Server | None = None
         self._socket: socket.socket | None = None
@@ -71,18 +71,18 @@ class DeviceGateway:
 
         Raises IdentityError for unusable certificates, ProcessError where the port is taken.
         """
-        context = self._context = door_context(self._files)
+        context = self._context = gateway_context(self._files)
         self._socket = _bind(self._settings.host, self._settings.port)
         self._server = uvicorn.Server(_config(self._app, context, self._settings.patience_s))
-        self._thread = threading.Thread(target=self._run, name="door", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
         give_up = time.monotonic() + READY_TIMEOUT_S
         pause = threading.Event()
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > give_up:
-                raise ProcessError("the fleet's door did not open", fix="see the log above")
+                raise ProcessError("the fleet's gateway did not open", fix="see the log above")
             pause.wait(POLL_S)
-        log.info("door_open", host=self._settings.host, port=self.port)
+        log.info("gateway_open", host=self._settings.host, port=self.port)
 
     def reload(self) -> None:
         """Show the server's certificate as it is now on disk. Raises IdentityError."""
@@ -126,8 +126,8 @@ class PeerProtocol(H11Protocol):
             self.transport.close()
 
 
-def door_app(registrar: Registrar, repository: Path, clock: Clock) -> Starlette:
-    """The app behind the door."""
+def gateway_app(registrar: Registrar, repository: Path, clock: Clock) -> Starlette:
+    """The app behind the gateway."""
     routes: list[BaseRoute] = [*est_routes(registrar, RefusalLimiter(clock))]
     for kind in ("metadata", "targets"):
         # The repository may be made after the start.
@@ -136,7 +136,7 @@ def door_app(registrar: Registrar, repository: Path, clock: Clock) -> Starlette:
     return Starlette(routes=routes, exception_handlers={HTTPException: _http, Exception: _bug})
 
 
-def door_context(files: AuthorityFiles) -> ssl.SSLContext:
+def gateway_context(files: AuthorityFiles) -> ssl.SSLContext:
     """Shows the server's certificate; takes a device's where it shows one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -184,7 +184,7 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:
-    log.error("door_failed", path=request.url.path, error=repr(error))
+    log.error("gateway_failed", path=request.url.path, error=repr(error))
     return problem(500, "this is a mistake in splitsight", "please report it, with the log")
 
 
@@ -199,7 +199,8 @@ def _bind(host: str, port: int) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         reason = "is taken by another process" if taken else f"can't be used ({error.strerror})"
         raise ProcessError(
-            f"port {port} on {host} {reason}", fix="stop what listens there, or change fleet.door"
+            f"port {port} on {host} {reason}",
+            fix="stop what listens there, or change fleet.gateway",
         ) from error
     bound: socket.socket = sock
     return bound

@@ -27,7 +27,7 @@ from fleet.identity.requests import MAX_REQUEST, DeviceRequest, read_request
 from shared.errors import ClaimRefused, IdentityError, SplitsightError
 from shared.log import get_logger
 
-log = get_logger("door")
+log = get_logger("gateway")
 
 PREFIX = "/.well-known/est"
 STANDING = "/.well-known/splitsight/standing"
@@ -62,7 +62,7 @@ def problem(
 
 
 def est_routes(registrar: Registrar, turnstile: RefusalLimiter) -> list[Route]:
-    """What the door answers of EST, and a device's own standing."""
+    """What the gateway answers of EST, and a device's own standing."""
 
     async def authorities(_request: Request) -> Response:
         return certificates([registrar.authority.certificate])

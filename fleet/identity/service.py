@@ -1,4 +1,4 @@
-"""Identities in the cloud's process: the API, the door, and an eye on copies."""
+"""Identities in the cloud's process: the API, the gateway, and an eye on copies."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ TWO_PLACES = "it spoke from two places at once: its disk may have been copied"
 
 
 class IdentityService:
-    """Opens the door, keeps the list of revoked certificates fresh, holds copies."""
+    """Opens the gateway, keeps the list of revoked certificates fresh, holds copies."""
 
-    def __init__(self, registrar: Registrar, door: DeviceGateway, around: Surroundings) -> None:
+    def __init__(self, registrar: Registrar, gateway: DeviceGateway, around: Surroundings) -> None:
         self.registrar = registrar
-        self.door = door
+        self.gateway = gateway
         self._around = around
         self._copies = CopyWatch()
         self._in_two_places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -52,12 +52,12 @@ class IdentityService:
     def start(self) -> None:
         self.refresh()
         self._around.transport.subscribe(everyone("state"), self.state)
-        self.door.start()
+        self.gateway.start()
         self._keeper.start()
 
     def stop(self) -> None:
         self._in_two_places.put(None)
-        self.door.stop()
+        self.gateway.stop()
         if self._keeper.is_alive():
             self._keeper.join()
 
@@ -67,7 +67,7 @@ class IdentityService:
         The broker reads its certificate again whenever the list changes.
         """
         if self.registrar.authority.renew_server():
-            self.door.reload()
+            self.gateway.reload()
             log.info("server_certificate_renewed")
         self.registrar.publish()
 
@@ -120,8 +120,10 @@ def open_identity(
     phrase = read_passphrase(identity.passphrase_file)
     authority = Authority.open(settings.folder, around.clock, phrase)
     registrar = Registrar(authority, database, around.clock, identity.certificate_days)
-    door = DeviceGateway(settings.door, registrar, settings.folder / "repository", around.clock)
-    return IdentityService(registrar, door, around)
+    gateway = DeviceGateway(
+        settings.gateway, registrar, settings.folder / "repository", around.clock
+    )
+    return IdentityService(registrar, gateway, around)
 
 
 def read_passphrase(path: Path | None) -> bytes | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from shared.errors import RuntimeUnavailable
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime
+from shared.runtime.settings import AUTO
 
-AUTO = "auto"
 # The order to try without measuring: `splitsight edge bench` measures.
 PREFERENCE = ("openvino", "onnx")
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
-from shared.bundles.runtime_choice import AUTO, choose_runtime
+from shared.bundles.runtime_choice import choose_runtime
 from shared.features.codec import LADDER
 from shared.runtime.base import RuntimeOptions
+from shared.runtime.settings import AUTO
 
 TURNS = 2000
 

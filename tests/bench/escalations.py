@@ -20,7 +20,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
     encoded = bodies(bundle_path, Bundle.open(bundle_path), 100)
     count = int(RATE * SECONDS)
     pause = threading.Event()
-    with plant(bundle_path, folder, {"runtime": "auto", "threads": 1}) as device:
+    with plant(bundle_path, folder, {"runtime": {"threads": 1}}) as device:
         started = time.perf_counter()
         for n in range(count):
             pause.wait(max(0.0, started + n / RATE - time.perf_counter()))

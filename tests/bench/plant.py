@@ -87,10 +87,10 @@ def bodies(bundle_path: Path, bundle: Bundle, count: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def plant(bundle_path: Path, folder: Path, tail: dict[str, object]) -> Iterator[Device]:
+def plant(bundle_path: Path, folder: Path, sections: dict[str, object]) -> Iterator[Device]:
     """Start broker and cloud, and connect one device; stop them all at the end."""
     port = free_port()
-    cloud = CloudProcess(folder, bundle_path, port=free_port(), broker_port=port, tail=tail)
+    cloud = CloudProcess(folder, bundle_path, port=free_port(), broker_port=port, sections=sections)
     bundle = Bundle.open(bundle_path)
     with EmbeddedBroker("auto", "127.0.0.1", port):
         cloud.start()

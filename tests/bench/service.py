@@ -9,8 +9,9 @@ import numpy as np
 
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TAIL
-from shared.bundles.runtime_choice import AUTO, choose_runtime
+from shared.bundles.runtime_choice import choose_runtime
 from shared.runtime.base import RuntimeOptions, open_runtime
+from shared.runtime.settings import AUTO
 from tests.bench.plant import Device, bodies, plant
 
 BATCHES = (1, 2, 4, 8, 16)
@@ -33,13 +34,11 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
         for batch, rate in alone.items()
     ]
     for batch, wait_ms in WAYS:
-        tail: dict[str, object] = {
-            "runtime": name,
-            "threads": 1,
-            "max_batch": batch,
-            "max_wait_ms": wait_ms,
+        sections: dict[str, object] = {
+            "runtime": {"name": name, "threads": 1},
+            "tail": {"max_batch": batch, "max_wait_ms": wait_ms},
         }
-        with plant(bundle_path, folder, tail) as device:
+        with plant(bundle_path, folder, sections) as device:
             rate = _flood(device, encoded)
         what = f"service, batch ≤ {batch}, wait ≤ {wait_ms} ms (wanted 0.6)"
         rows.append({"what": what, "parts_per_s": rate, "ratio": rate / alone[best]})

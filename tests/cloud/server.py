@@ -38,7 +38,7 @@ class Server:
             f"bundles: [{bundle.path}]\n"
             f"broker: {{port: {self.broker_port}}}\n"
             f"embedded_broker: {{kind: {kind}}}\n"
-            "tail: {runtime: onnx, threads: 1}\n"
+            "runtime: {name: onnx, threads: 1}\n"
             "api: {port: 0}\n"
         )
         code = "from shared.commands.root import main; main()"

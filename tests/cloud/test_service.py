@@ -66,7 +66,7 @@ def test_a_taken_api_port_is_said_and_leaves_nothing_running(
                 "bundles": [bundle.path],
                 "database": f"sqlite:///{tmp_path / 'records.db'}",
                 "api": {"port": taken.getsockname()[1]},
-                "tail": {"runtime": "onnx"},
+                "runtime": {"name": "onnx"},
             }
         )
         with pytest.raises(ProcessError, match=r"is taken.*api\.port"):

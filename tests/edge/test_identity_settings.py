@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from edge.checks import config_checks
 from edge.configuration.settings import load_edge_settings
@@ -24,7 +25,7 @@ bundle: bundle
 camera: {kind: folder, path: pictures}
 actuator: {kind: log}
 """
-IDENTITY = "identity: {folder: held, door: 'https://cloud:8443', ca: ca.pem}\n"
+IDENTITY = "identity: {folder: held, gateway: 'https://cloud:8443', ca: ca.pem}\n"
 
 
 def config(folder: Path, text: str = BOX + IDENTITY) -> Path:
@@ -41,8 +42,16 @@ def test_paths_start_at_the_configuration(tmp_path: Path) -> None:
     assert identity.token() is None
 
 
+def test_the_name_of_the_last_release_is_read_and_said_to_be_old(tmp_path: Path) -> None:
+    old = config(tmp_path, (BOX + IDENTITY).replace("gateway: ", "door: "))
+    with structlog.testing.capture_logs() as logs:
+        assert load_edge_settings(old) == load_edge_settings(config(tmp_path))
+    (remark,) = [line for line in logs if line["event"] == "setting_renamed"]
+    assert (remark["old"], remark["new"]) == ("door", "gateway")
+
+
 @pytest.mark.parametrize(
-    ("door", "good"),
+    ("gateway", "good"),
     [
         ("https://cloud:8443", True),
         ("https://10.0.0.5/", True),
@@ -53,11 +62,11 @@ def test_paths_start_at_the_configuration(tmp_path: Path) -> None:
         ("https://cloud?x=1", False),
     ],
 )
-def test_a_door_is_an_https_address_and_nothing_else(door: str, good: bool) -> None:
-    values = {"door": door, "ca": "ca.pem"}
+def test_a_gateway_is_an_https_address_and_nothing_else(gateway: str, good: bool) -> None:
+    values = {"gateway": gateway, "ca": "ca.pem"}
     if good:
         found = DeviceIdentitySettings.model_validate(values)
-        assert found.door == door.rstrip("/")
+        assert found.gateway == gateway.rstrip("/")
     else:
         with pytest.raises(ValueError, match="must be https://HOST:PORT"):
             DeviceIdentitySettings.model_validate(values)
@@ -67,7 +76,7 @@ def test_a_door_is_an_https_address_and_nothing_else(door: str, good: bool) -> N
     ("text", "said"),
     [
         (
-            "identity: {door: 'https://a', ca: ca.pem, claim: abc, claim_file: c}\n",
+            "identity: {gateway: 'https://a', ca: ca.pem, claim: abc, claim_file: c}\n",
             "claim and claim_file are both set",
         ),
         (
@@ -145,5 +154,5 @@ def test_an_authority_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_enrolling_without_an_identity_says_what_to_write(tmp_path: Path) -> None:
     from edge.cli import enrol
 
-    with pytest.raises(SettingsError, match="has no identity; add `identity:` with door and ca"):
+    with pytest.raises(SettingsError, match="has no identity; add `identity:` with gateway and ca"):
         enrol(config(tmp_path, BOX))

@@ -388,14 +388,16 @@ def test_facts_of_a_later_version_are_read_as_far_as_they_are_known(
 # The way there
 
 
-def test_a_door_that_does_not_answer_is_asked_again_later(device: Device, mirror: Mirror) -> None:
+def test_a_gateway_that_does_not_answer_is_asked_again_later(
+    device: Device, mirror: Mirror
+) -> None:
     trust = device.trust()
     mirror.close()
     with pytest.raises(ReleasesUnreachable, match="can't be read"):
         trust.refresh()
 
 
-def test_a_door_that_serves_no_repository_is_named(device: Device, mirror: Mirror) -> None:
+def test_a_gateway_that_serves_no_repository_is_named(device: Device, mirror: Mirror) -> None:
     mirror.answer = lambda _path: None
     with pytest.raises(ReleaseError, match="lacks what it promises"):
         device.trust().refresh()

@@ -157,7 +157,7 @@ def test_an_application_update_over_three_starts(app: AppSlots, tmp_path: Path) 
     bench.offers, bench.source = KnownOffers(), MemorySource({"u": raw})
     label = label_of("firmware/app/m/2.tar.zst", raw, 2)
     bench.offer(label.path, raw, 2)
-    bench.source = MemorySource({f"http://door/{label.path}": raw})
+    bench.source = MemorySource({f"http://gateway/{label.path}": raw})
     asked: list[str] = []
     clock = ManualClock()
 

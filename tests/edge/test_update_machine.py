@@ -323,17 +323,17 @@ def test_without_anything_to_go_back_to_a_lower_counter_stays_refused(bench: Ben
 
 def test_a_patch_is_fetched_instead_of_the_whole(bench: Bench) -> None:
     bench.offer(NEW, NEW_PAYLOAD, 2, base=OLD_PAYLOAD)
-    whole = bench.payloads.pop(f"http://door/{NEW}")
+    whole = bench.payloads.pop(f"http://gateway/{NEW}")
     bench.run()
     assert bench.live == NEW
-    assert len(bench.payloads[f"http://door/{NEW}.zst"]) < len(whole)
+    assert len(bench.payloads[f"http://gateway/{NEW}.zst"]) < len(whole)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "of another base", "signed but useless"])
 def test_a_corrupted_patch_is_replaced_by_the_whole(bench: Bench, damage: str) -> None:
     base = content(77) if damage == "of another base" else OLD_PAYLOAD
     bench.offer(NEW, NEW_PAYLOAD, 2, base=base)
-    url = f"http://door/{NEW}.zst"
+    url = f"http://gateway/{NEW}.zst"
     raw = bytearray(bench.payloads[url])
     if damage == "flipped":
         raw[len(raw) // 2] ^= 0xFF
@@ -349,7 +349,7 @@ def test_a_corrupted_patch_is_replaced_by_the_whole(bench: Bench, damage: str) -
 def test_a_payload_that_is_not_what_was_signed_is_fetched_once_more_and_given_up(
     bench: Bench,
 ) -> None:
-    bench.payloads[f"http://door/{NEW}"] = content(13, len(NEW_PAYLOAD))
+    bench.payloads[f"http://gateway/{NEW}"] = content(13, len(NEW_PAYLOAD))
     bench.run()
     assert bench.live == OLD
     assert "not what was signed" in bench.progress.failed[NEW]
@@ -358,7 +358,7 @@ def test_a_payload_that_is_not_what_was_signed_is_fetched_once_more_and_given_up
 
 
 def test_a_payload_that_was_damaged_on_the_way_once_is_fetched_again(bench: Bench) -> None:
-    url = f"http://door/{NEW}"
+    url = f"http://gateway/{NEW}"
     good = bench.payloads[url]
     bench.payloads[url] = content(13, len(NEW_PAYLOAD))
     bench.run_to("checking")

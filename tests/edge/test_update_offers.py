@@ -27,7 +27,7 @@ def facts(**changed: object) -> ReleaseFacts:
 
 def known(**changed: object) -> KnownReleases:
     found = SignedRelease(PATH, 100, "a" * 64, facts(**changed))
-    return KnownReleases("http://door", {PATH: found}, {"delta": Payload("delta", 9, "d" * 64)})
+    return KnownReleases("http://gateway", {PATH: found}, {"delta": Payload("delta", 9, "d" * 64)})
 
 
 def test_an_offer_says_what_was_signed() -> None:
@@ -35,8 +35,8 @@ def test_an_offer_says_what_was_signed() -> None:
     label = offer.label
     assert (label.path, label.length, label.sha256, label.counter) == (PATH, 100, "a" * 64, 2)
     assert (label.name, label.pair, label.bundle) == ("m", "p", "x")
-    assert offer.url == f"http://door/targets/models/m/{'a' * 64}.2.zip"
-    assert offer.patch == Patch(f"http://door/targets//{'d' * 64}.delta", 9, "d" * 64)
+    assert offer.url == f"http://gateway/targets/models/m/{'a' * 64}.2.zip"
+    assert offer.patch == Patch(f"http://gateway/targets//{'d' * 64}.delta", 9, "d" * 64)
 
 
 def test_without_the_base_there_is_no_patch() -> None:
@@ -55,13 +55,13 @@ def test_a_release_of_another_kind_is_refused() -> None:
         TrustedOffers(known(), "app", "arm64").offer(PATH, "")
 
 
-def test_a_door_that_is_away_is_told_from_one_that_is_not_believed() -> None:
+def test_a_gateway_that_is_away_is_told_from_one_that_is_not_believed() -> None:
     trust = known()
     offers = TrustedOffers(trust, "model", "arm64")
     trust.failure = ReleasesUnreachable("nobody answers", fix="wait")
     with pytest.raises(Unreachable):
         offers.offer(PATH, "")
-    trust.failure = ReleaseError("too few keys", fix="check the door")
+    trust.failure = ReleaseError("too few keys", fix="check the gateway")
     with pytest.raises(ReleaseError, match="too few keys"):
         offers.offer(PATH, "")
     trust.failure = None

@@ -67,7 +67,7 @@ def test_values_are_laid_over_the_file(file: SettingsFile, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "key",
     [
-        *("site", "line", "device", "bundle", "broker.host", "identity.door", "updates.server"),
+        *("site", "line", "device", "bundle", "broker.host", "identity.gateway", "updates.server"),
         *("journal.path", "journal", "cameras.rate", ""),
     ],
 )

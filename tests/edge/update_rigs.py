@@ -68,7 +68,7 @@ class Bench:
         self, path: str, payload: bytes, counter: int, base: bytes | None = None, name: str = "m"
     ) -> None:
         """Publish a release; with `base` there is a patch as well."""
-        url = f"http://door/{path}"
+        url = f"http://gateway/{path}"
         self.payloads[url] = payload
         patch = None
         if base is not None:

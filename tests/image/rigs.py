@@ -52,7 +52,9 @@ class Plant:
     def __post_init__(self) -> None:
         self.fleet = self.folder / "fleet"
         self.keys = self.folder / "keys"
-        self.api, self.broker, self.secure, self.door, self.camera = (free_port() for _ in range(5))
+        self.api, self.broker, self.secure, self.gateway, self.camera = (
+            free_port() for _ in range(5)
+        )
         self.url = f"http://127.0.0.1:{self.api}"
 
     def note(self, what: str) -> None:
@@ -76,7 +78,7 @@ class Plant:
                     "api": {"port": self.api},
                     "fleet": {
                         "folder": str(self.fleet),
-                        "door": {"host": "127.0.0.1", "port": self.door},
+                        "gateway": {"host": "127.0.0.1", "port": self.gateway},
                     },
                 }
             )
@@ -102,7 +104,7 @@ class Plant:
                     "broker": {"host": HOST, "port": self.secure},
                     "identity": {
                         "folder": "/data/splitsight/identity",
-                        "door": f"https://{HOST}:{self.door}",
+                        "gateway": f"https://{HOST}:{self.gateway}",
                         "ca": "ca.pem",
                         "claim_file": "claim",
                     },

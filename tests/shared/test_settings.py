@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,14 @@ class Modbus(Settings):
 class Camera(Settings):
     width: int = Field(640, gt=0)
     url: str = Field("", pattern="^$|^rtsp://")
+
+
+class Renamed(Settings):
+    renamed: ClassVar[Mapping[str, str]] = {"colour": "paint", "lens.size": "camera.width"}
+
+    paint: str = "red"
+    camera: Camera = Field(default_factory=lambda: Camera.model_validate({}))
+    lens: dict[str, int] = Field(default_factory=dict)
 
 
 class Plant(Settings):
@@ -200,3 +209,20 @@ def test_any_text_is_settings_or_a_settings_error(
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError):
         load_settings(path, Plant)
+
+
+def test_a_key_by_its_old_name_counts_as_the_new_one_and_leaves_what_was_given_alone() -> None:
+    given = {"colour": "blue", "lens": {"size": 7, "count": 2}}
+    found = validate(given, Renamed, "plant.yaml")
+    assert (found.paint, found.camera.width, found.lens) == ("blue", 7, {"count": 2})
+    assert given == {"colour": "blue", "lens": {"size": 7, "count": 2}}
+
+
+def test_a_key_by_both_names_is_refused_with_the_one_to_keep() -> None:
+    with pytest.raises(SettingsError, match="colour is paint by its old name: keep paint"):
+        validate({"colour": "blue", "paint": "red"}, Renamed, "plant.yaml")
+
+
+def test_a_mistake_in_a_value_by_its_old_name_is_still_a_mistake() -> None:
+    with pytest.raises(SettingsError, match=r"camera\.width: input should be greater than 0"):
+        validate({"lens": {"size": 0}}, Renamed, "plant.yaml")

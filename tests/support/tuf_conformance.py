@@ -60,7 +60,7 @@ def download(given: argparse.Namespace) -> None:
         return
     url = trust.url(payload)
     try:
-        raw = Fetcher(open_pool(_door(given))).download_bytes(url, payload.length)
+        raw = Fetcher(open_pool(_gateway(given))).download_bytes(url, payload.length)
     except DownloadError as error:
         raise ReleaseError(f"{url} can't be read ({error})") from error
     if not _is(raw, payload):
@@ -72,7 +72,7 @@ def _is(raw: bytes, payload: Payload) -> bool:
     return (len(raw), hashlib.sha256(raw).hexdigest()) == (payload.length, payload.sha256)
 
 
-def _door(given: argparse.Namespace) -> GatewayEndpoint:
+def _gateway(given: argparse.Namespace) -> GatewayEndpoint:
     # The suite's base URL is that of `targets` itself.
     base = (given.target_base_url or "").rstrip("/").removesuffix("/targets")
     return GatewayEndpoint(base, metadata_url=given.metadata_url)
@@ -80,7 +80,7 @@ def _door(given: argparse.Namespace) -> GatewayEndpoint:
 
 def _trust(given: argparse.Namespace) -> Trust:
     root = (given.metadata_dir / ROOT).read_bytes()
-    return Trust(given.metadata_dir, _door(given), root, SystemClock())
+    return Trust(given.metadata_dir, _gateway(given), root, SystemClock())
 
 
 def _parser() -> argparse.ArgumentParser:

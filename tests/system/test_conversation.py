@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cloud.configuration.settings import TailSettings
 from cloud.health.monitor import BrokerHealth, DatabaseHealth, QueueHealth, ServiceHealth
 from cloud.inference.counters import EventCounters
 from cloud.inference.intake import Intake
@@ -39,6 +38,7 @@ from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock
 from shared.contracts import Frame
 from shared.errors import CameraError
+from shared.runtime.settings import RuntimeSettings
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
@@ -102,7 +102,7 @@ class Cloud:
         self.box, self.transport = self.broker.transport(), self.broker.transport()
         database = Database(f"sqlite:///{folder / 'records.db'}")
         database.migrate()
-        tails = TailRegistry([FOLDER / "bundle"], TailSettings.model_validate({"runtime": "onnx"}))
+        tails = TailRegistry([FOLDER / "bundle"], RuntimeSettings(name="onnx"))
         queue = WorkQueue(self.clock, capacity=50, max_batch=8, max_wait_s=0)
         self.counters = EventCounters()
         self._writer = RecordsWriter(RecordStore(database), keep_maps=100)

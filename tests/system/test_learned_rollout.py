@@ -1,5 +1,5 @@
 """What rounds ended in, approved with `--rollout`, goes live on the boxes of a plant by an ordinary
-rollout: fetched from the door, proved, run beside the live head, tried and kept."""
+rollout: fetched from the gateway, proved, run beside the live head, tried and kept."""
 
 from __future__ import annotations
 

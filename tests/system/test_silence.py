@@ -90,7 +90,7 @@ def prepare(plant: Path) -> None:
         "cloud": {
             "bundles": [str(BUNDLE)],
             "embedded_broker": {"enabled": True},
-            "tail": {"runtime": "openvino", "threads": 1},
+            "runtime": {"name": "openvino", "threads": 1},
         },
         "edge": {
             "site": "plant",

@@ -107,9 +107,9 @@ class UpdateAssembly:
         self._limits = DriftLimits(budget_s=BUDGET_SHARE * settings.deadline_ms / 1000)
         self._started = clock.monotonic()
         self._reached = False
-        self._door = door_of(settings, updates)
+        self._gateway = gateway_of(settings, updates)
         trusted = updates.folder / "trust"
-        self._trust = Trust(trusted, self._door, root_of(updates), clock)
+        self._trust = Trust(trusted, self._gateway, root_of(updates), clock)
         self.watch = ModelWatch()
         self._slots = FolderSlots(self._disk, updates.folder / "model", SUFFIX)
         slot, self.model = start_model(self._slots, settings.bundle, opens)
@@ -126,7 +126,7 @@ class UpdateAssembly:
     def open(self, near: Neighbours) -> Updater:
         """Subscribes, and starts nothing yet."""
         self._host.attach(near.agent, self.model)
-        source = HttpSource(open_pool(self._door))
+        source = HttpSource(open_pool(self._gateway))
         hardware = self._updates.hardware or hardware_here()
         wanted = WantedSettings()
         machines = {}
@@ -222,13 +222,15 @@ class UpdateAssembly:
         return facts if temperature is None else facts | {"temperature_c": temperature}
 
 
-def door_of(settings: EdgeSettings, updates: UpdateSettings) -> GatewayEndpoint:
+def gateway_of(settings: EdgeSettings, updates: UpdateSettings) -> GatewayEndpoint:
     """Where releases come from. Raises SettingsError where nothing says so."""
     identity, server, ca = settings.identity, updates.server, updates.ca
     if server is None and identity is not None:
-        server = f"{identity.door}/releases"
+        server = f"{identity.gateway}/releases"
     if server is None:
-        raise SettingsError("updates.server is missing", fix="give it, or an identity with a door")
+        raise SettingsError(
+            "updates.server is missing", fix="give it, or an identity with a gateway"
+        )
     return GatewayEndpoint(server, ca or (identity.ca if identity else None))
 
 

@@ -1,4 +1,4 @@
-"""Payloads from the door, by ranges: a download goes on where it was cut off."""
+"""Payloads from the gateway, by ranges: a download goes on where it was cut off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a device fetches from the door: pinned authority, own certificate, limits of time."""
+"""How a device fetches from the gateway: pinned authority, own certificate, limits of time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GatewayEndpoint:
     url   payloads lie below it in `targets`, metadata in `metadata`; https://cloud:8443/releases
     metadata_url   where metadata lies, if payloads come from elsewhere
     ca    the only authority whose servers are believed; None leaves it to the machine's own
-    certificate, key   the device's, where the door asks for them
+    certificate, key   the device's, where the gateway asks for them
     """
 
     url: str
@@ -45,15 +45,15 @@ class GatewayEndpoint:
         return self.metadata_url or f"{self.url}/metadata"
 
 
-def open_pool(door: GatewayEndpoint) -> urllib3.PoolManager:
-    """Connections to the door. Certificates are read anew for each connection."""
+def open_pool(gateway: GatewayEndpoint) -> urllib3.PoolManager:
+    """Connections to the gateway. Certificates are read anew for each connection."""
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
         retries=urllib3.Retry(connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.2),
         cert_reqs="CERT_REQUIRED",
-        ca_certs=str(door.ca) if door.ca else None,
-        cert_file=str(door.certificate) if door.certificate else None,
-        key_file=str(door.key) if door.key else None,
+        ca_certs=str(gateway.ca) if gateway.ca else None,
+        cert_file=str(gateway.certificate) if gateway.certificate else None,
+        key_file=str(gateway.key) if gateway.key else None,
     )
 
 

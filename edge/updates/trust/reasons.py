@@ -23,7 +23,7 @@ ABSENT = (403, 404)
 
 
 class DistrustReason(NamedTuple):
-    """What a kind of error means, said of a door; and what to do."""
+    """What a kind of error means, said of a gateway; and what to do."""
 
     kind: type[Exception]
     what: str
@@ -44,7 +44,7 @@ REASONS = (
     DistrustReason(
         UnsignedMetadataError,
         "serves releases that too few of the trusted keys have signed",
-        "sign with `splitsight fleet release sign`, or check that the door is yours",
+        "sign with `splitsight fleet release sign`, or check that the gateway is yours",
     ),
     DistrustReason(
         LengthOrHashMismatchError,
@@ -54,27 +54,27 @@ REASONS = (
     DistrustReason(
         DownloadLengthMismatchError,
         "serves more than was promised",
-        "check that the door is yours",
+        "check that the gateway is yours",
     ),
     DistrustReason(
         RepositoryError,
         "serves something that can't be believed",
-        "check the door's address",
+        "check the gateway's address",
     ),
 )
 
 
-def explain(error: RepositoryError | DownloadError, door: str, now: float) -> ReleaseError:
+def explain(error: RepositoryError | DownloadError, gateway: str, now: float) -> ReleaseError:
     """now: the UTC against which expiry was checked."""
     if isinstance(error, DownloadHTTPError) and error.status_code in ABSENT:
         return ReleaseError(
-            f"{door} lacks what it promises ({error})",
+            f"{gateway} lacks what it promises ({error})",
             fix="publish with `splitsight fleet release publish`",
         )
     for kind, what, fix in REASONS:
         if isinstance(error, kind):
             when = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
-            return ReleaseError(f"{door} {what} ({error}; it is {when})", fix=fix)
+            return ReleaseError(f"{gateway} {what} ({error}; it is {when})", fix=fix)
     # python-tuf wraps what it does not know, and keeps the reason as the cause.
     reason = str(error.__cause__ or error) or "no answer in time"
-    return ReleasesUnreachable(f"{door} can't be read ({reason})", fix="it is tried again later")
+    return ReleasesUnreachable(f"{gateway} can't be read ({reason})", fix="it is tried again later")

@@ -11,7 +11,7 @@ from shared.releases import ReleaseFacts
 
 
 class ReleasesUnreachable(ReleaseError):
-    """Nothing is wrong with what is known; the door can be asked again later."""
+    """Nothing is wrong with what is known; the gateway can be asked again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,10 @@ class KnownReleases:
         return target_url(self._url, payload)
 
 
-def target_url(door: str, payload: Payload) -> str:
+def target_url(gateway: str, payload: Payload) -> str:
     """Files lie under names that hold their sha256, so that a mirror can't mix two states."""
     folder, _, name = payload.path.rpartition("/")
-    return f"{door}/targets/{folder}/{payload.sha256}.{name}"
+    return f"{gateway}/targets/{folder}/{payload.sha256}.{name}"
 
 
 def no_release(path: str) -> ReleaseError:

@@ -36,12 +36,12 @@ TARGETS_LIMIT = 5_000_000
 
 
 class Trust:
-    """`Trusts` over a TUF repository behind a door."""
+    """`Trusts` over a TUF repository behind a gateway."""
 
     def __init__(
         self,
         folder: Path,
-        door: GatewayEndpoint,
+        gateway: GatewayEndpoint,
         root: bytes,
         clock: Clock,
         fetcher: FetcherInterface | None = None,
@@ -51,10 +51,10 @@ class Trust:
         Raises ReleaseError where the root is none, UpdateError where the folder can't be written.
         """
         self._folder = folder
-        self._door = door
+        self._gateway = gateway
         self._root = root
         self._clock = clock
-        self._fetcher = fetcher or Fetcher(open_pool(door))
+        self._fetcher = fetcher or Fetcher(open_pool(gateway))
         with self._explained():
             self._lowest = LowestTime(folder)
             self._updater = self._open()
@@ -85,7 +85,7 @@ class Trust:
         return Payload(path, target.length, _sha256(target)) if target else None
 
     def url(self, payload: Payload) -> str:
-        return target_url(self._door.url, payload)
+        return target_url(self._gateway.url, payload)
 
     def _target(self, path: str) -> TargetFile | None:
         if not self._updater.refreshed:
@@ -98,15 +98,15 @@ class Trust:
 
     def _open(self) -> _Updater:
         now = datetime.fromtimestamp(self._now(), UTC)
-        return _Updater(self._folder, self._door.metadata, self._root, self._fetcher, now)
+        return _Updater(self._folder, self._gateway.metadata, self._root, self._fetcher, now)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except (RepositoryError, DownloadError) as error:
-            explained = explain(error, self._door.metadata, self._now())
-            log.warning("releases_refused", door=self._door.metadata, error=str(explained))
+            explained = explain(error, self._gateway.metadata, self._now())
+            log.warning("releases_refused", gateway=self._gateway.metadata, error=str(explained))
             raise explained from error
         except OSError as error:
             raise UpdateError(

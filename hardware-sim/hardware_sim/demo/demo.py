@@ -57,7 +57,7 @@ class Demo:
             options.bundle,
             port=options.port,
             broker_port=options.broker_port,
-            tail={"runtime": options.runtime, "threads": 1},
+            sections={"runtime": {"name": options.runtime, "threads": 1}},
         )
         self.boxes = [
             self._child(lane.device, "edge", "run", self._edge_settings(lane))

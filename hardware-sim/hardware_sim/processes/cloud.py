@@ -29,13 +29,9 @@ class CloudProcess:
         *,
         port: int,
         broker_port: int,
-        tail: Mapping[str, object] | None = None,
-        services: Mapping[str, object] | None = None,
+        sections: Mapping[str, object] | None = None,
     ) -> None:
-        """port: of the API and the live page; tail: its settings; None: any runtime, one thread
-
-        services   settings of what is plugged in, by name
-        """
+        """port: of the API and the live page; sections: more of the configuration"""
         self._folder = folder
         self._port = port
         settings = {
@@ -43,9 +39,9 @@ class CloudProcess:
             "broker": {"port": broker_port},
             "embedded_broker": {"enabled": False},
             "database": self.database,
-            "tail": dict(tail or {"runtime": "auto", "threads": 1}),
+            "runtime": {"threads": 1},
             "api": {"port": port},
-            **(services or {}),
+            **(sections or {}),
         }
         config = folder / "cloud.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -54,7 +54,7 @@ class Plant:
             bundle,
             port=free_port(),
             broker_port=self._port,
-            services=home.service if home else None,
+            sections=home.service if home else None,
         )
         self.stations = [
             DeviceStation(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import structlog
 
-from cloud.configuration.settings import json_schema, load_cloud_settings
+from cloud.configuration.settings import TailRuntimeSettings, json_schema, load_cloud_settings
 from shared.errors import SettingsError
 from shared.plugins.services import service_kinds
 
@@ -71,8 +72,25 @@ def test_the_schema_describes_every_setting() -> None:
         "broker",
         "embedded_broker",
         "database",
+        "runtime",
         "tail",
         "api",
         "keep_maps",
         *service_kinds(),
+    }
+
+
+def test_names_of_the_last_release_are_read_and_said_to_be_old(tmp_path: Path) -> None:
+    old = "bundles: [a]\ntail: {runtime: onnx, device: GPU, threads: 2, max_batch: 4}\n"
+    with structlog.testing.capture_logs() as logs:
+        settings = load_cloud_settings(written(tmp_path, f"{old}fleet: {{door: {{port: 9443}}}}\n"))
+    assert settings.runtime == TailRuntimeSettings(name="onnx", device="GPU", threads=2)
+    assert settings.tail.max_batch == 4
+    fleet = settings.model_dump()["fleet"]
+    assert fleet["gateway"]["port"] == 9443
+    assert {(line["old"], line["new"]) for line in logs if line["event"] == "setting_renamed"} == {
+        ("tail.runtime", "runtime.name"),
+        ("tail.device", "runtime.device"),
+        ("tail.threads", "runtime.threads"),
+        ("door", "gateway"),
     }

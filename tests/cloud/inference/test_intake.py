@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from cloud.configuration.settings import TailSettings
 from cloud.inference.counters import EventCounters
 from cloud.inference.intake import Intake
 from cloud.inference.queue import WorkQueue
@@ -32,12 +31,13 @@ from shared.clock import ManualClock
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError
 from shared.runtime.base import Array
+from shared.runtime.settings import RuntimeSettings
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
 from tests.bundles import make_bundle
 from tests.cloud.makers import DEVICE, NOON, batch, escalation, row, symbols_of
 
-ONNX = TailSettings.model_validate({"runtime": "onnx", "threads": 1})
+ONNX = RuntimeSettings(name="onnx")
 
 
 class FailingStore:

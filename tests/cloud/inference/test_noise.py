@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud.configuration.settings import TailSettings
 from cloud.inference.tail import LoadedTail, open_tail
 from cloud.records.database import Database
 from edge.inspection.inspector import Inspector
@@ -20,6 +19,7 @@ from shared.bundles.manifest import HEAD
 from shared.certification.gate import Gate
 from shared.contracts import InspectionKey
 from shared.runtime.base import open_runtime
+from shared.runtime.settings import RuntimeSettings
 from shared.wire import Escalation, decode
 from tests.bundles import GOOD
 from tests.cloud.inference.test_intake import Plant
@@ -66,8 +66,7 @@ def shipped() -> Bundle:
 
 @pytest.fixture(scope="module")
 def served(shipped: Bundle) -> LoadedTail:
-    settings = {"runtime": "onnx", "threads": 1, "max_batch": 1}
-    return open_tail(shipped, TailSettings.model_validate(settings))
+    return open_tail(shipped, RuntimeSettings(name="onnx"), max_batch=1)
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cloud.configuration.settings import TailSettings
 from cloud.inference.registry import TailRegistry
 from shared.bundles.bundle import Bundle
 from shared.errors import BundleError
 from shared.plugins.services import ServedTail
+from shared.runtime.settings import RuntimeSettings
 from tests.bundles import make_bundle
 
-SETTINGS = TailSettings.model_validate({"runtime": "onnx", "threads": 1})
+SETTINGS = RuntimeSettings(name="onnx")
 
 
 @pytest.fixture

@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloud.configuration.settings import TailSettings
 from cloud.inference.tail import LoadedTail, TailFinding, open_tail, open_tails
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.errors import BundleMismatch, ParityError, RuntimeUnavailable
 from shared.runtime.base import Array
+from shared.runtime.settings import RuntimeSettings
 from tests.bundles import KINDS, make_bundle
 from tests.cloud.makers import symbols_of
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
 def tail(request: pytest.FixtureRequest, bundle: Bundle) -> LoadedTail:
-    return open_tail(bundle, TailSettings.model_validate({"runtime": request.param, "threads": 1}))
+    return open_tail(bundle, RuntimeSettings(name=request.param))
 
 
 @settings(max_examples=40, deadline=None)
@@ -47,7 +47,7 @@ def test_a_tail_that_knows_kinds_of_defects_names_the_likeliest(
     tmp_path: Path, runtime: str
 ) -> None:
     telling = make_bundle(tmp_path / "telling", kinds=True)
-    settings = TailSettings.model_validate({"runtime": runtime, "threads": 1})
+    settings = RuntimeSettings(name=runtime)
     found = open_tail(telling, settings).run(
         np.stack([symbols_of(telling, level) for level in (-1, 0, 2, 5)])
     )
@@ -70,7 +70,7 @@ def test_kinds_that_are_no_numbers_name_none() -> None:
 
 def test_several_tails_are_chosen_by_pair(bundle: Bundle, tmp_path: Path) -> None:
     larger = make_bundle(tmp_path / "larger", height=96, width=96)
-    tails = open_tails([bundle.path, larger.path], TailSettings.model_validate({}))
+    tails = open_tails([bundle.path, larger.path], RuntimeSettings())
     assert {pair: tail.bundle.id for pair, tail in tails.items()} == {
         bundle.manifest.pair: bundle.id,
         larger.manifest.pair: larger.id,
@@ -97,7 +97,7 @@ def test_outputs_of_another_shape_are_refused(bundle: Bundle) -> None:
 
 def test_a_device_that_is_not_there_is_said(bundle: Bundle) -> None:
     with pytest.raises(RuntimeUnavailable, match="NPU9"):
-        open_tail(bundle, TailSettings.model_validate({"runtime": "onnx", "device": "NPU9"}))
+        open_tail(bundle, RuntimeSettings(name="onnx", device="NPU9"))
 
 
 def test_a_tail_that_disagrees_with_its_bundle_is_refused(tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_a_tail_that_disagrees_with_its_bundle_is_refused(tmp_path: Path) -> Non
     manifest = good.manifest.model_dump(mode="json", exclude={"files"})
     bad = write_bundle(tmp_path / "bad", manifest, files | {GOLDEN: lying})
     with pytest.raises(ParityError, match="disagrees"):
-        open_tail(bad, TailSettings.model_validate({}))
+        open_tail(bad, RuntimeSettings())

@@ -343,7 +343,7 @@ def test_a_missing_site_is_told(built: Built, tmp_path: Path) -> None:
     assert "none.yaml can't be read" in done.stderr
 
 
-IDENTITY = SITE + "identity: {door: 'https://10.0.0.1:8443', ca: ca.pem, claim_file: claim}\n"
+IDENTITY = SITE + "identity: {gateway: 'https://10.0.0.1:8443', ca: ca.pem, claim_file: claim}\n"
 
 
 def test_a_claim_and_the_files_that_the_site_names_come_along(site: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.clock import ManualClock, SystemClock
-from tests.fleet.identity.rigs import Office, open_door, open_office
+from tests.fleet.identity.rigs import Office, open_gateway, open_office
 
 
 @pytest.fixture
@@ -30,6 +30,6 @@ def real_office(tmp_path: Path) -> Iterator[Office]:
 
 
 @pytest.fixture
-def door(real_office: Office) -> Iterator[str]:
-    with open_door(real_office) as address:
+def gateway(real_office: Office) -> Iterator[str]:
+    with open_gateway(real_office) as address:
         yield address

@@ -1,4 +1,4 @@
-"""A fleet with its door open, and devices in front of it."""
+"""A fleet with its gateway open, and devices in front of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.identity.folder import Credential, IdentityFolder
 from edge.identity.renewal import Keeper
 from edge.identity.settings import DeviceIdentitySettings
 from edge.monitoring.health import BoxHealth
-from fleet.configuration.settings import DoorSettings
+from fleet.configuration.settings import GatewaySettings
 from fleet.identity.authority import Authority
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
@@ -50,7 +50,7 @@ def asked(name: str = BOX.device) -> DeviceRequest:
 
 @dataclass
 class Office:
-    """A fleet without its door."""
+    """A fleet without its gateway."""
 
     folder: Path
     authority: Authority
@@ -86,19 +86,19 @@ def open_office(folder: Path, clock: Clock, days: float = DAYS) -> Iterator[Offi
 
 
 @contextmanager
-def open_door(office: Office) -> Iterator[str]:
-    """The address of its door."""
-    settings = DoorSettings(port=0)
-    door = DeviceGateway(settings, office.registrar, office.folder / "repository", office.clock)
-    door.start()
+def open_gateway(office: Office) -> Iterator[str]:
+    """The address of its gateway."""
+    settings = GatewaySettings(port=0)
+    gateway = DeviceGateway(settings, office.registrar, office.folder / "repository", office.clock)
+    gateway.start()
     try:
-        yield f"https://127.0.0.1:{door.port}"
+        yield f"https://127.0.0.1:{gateway.port}"
     finally:
-        door.stop()
+        gateway.stop()
 
 
 class Counter:
-    """The door without a network: `edge.identity.est.Certifies` over the registrar itself.
+    """The gateway without a network: `edge.identity.est.Certifies` over the registrar itself.
 
     away   raise TransportError instead, as where the network is gone
     """
@@ -123,7 +123,7 @@ class Counter:
     def _note(self, what: str) -> None:
         self.asked.append(what)
         if self.away:
-            raise TransportError("the door can't be reached", fix="it is tried again")
+            raise TransportError("the gateway can't be reached", fix="it is tried again")
 
 
 class Box:
@@ -133,7 +133,7 @@ class Box:
         self,
         folder: Path,
         office: Office,
-        door: str,
+        gateway: str,
         *,
         device: str = BOX.device,
         claim: str | None = None,
@@ -142,10 +142,10 @@ class Box:
         self.clock = clock or SystemClock()
         self.health = BoxHealth()
         self.settings = DeviceIdentitySettings.model_validate(
-            {"folder": folder, "door": door, "ca": office.ca, "claim": claim}
+            {"folder": folder, "gateway": gateway, "ca": office.ca, "claim": claim}
         )
         self.files = IdentityFolder(folder)
-        self.client = EstClient(door, office.ca, self.clock)
+        self.client = EstClient(gateway, office.ca, self.clock)
         self.keeper = Keeper(self.settings, device, self.client, self.clock, self.health)
 
     def enrol(self) -> Credential:

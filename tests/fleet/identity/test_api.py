@@ -1,4 +1,4 @@
-"""Identities over the cloud's API, and an eye on copies, without sockets but the door's."""
+"""Identities over the cloud's API, and an eye on copies, without sockets but the gateway's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from cloud.web.problems import handle_problems
-from fleet.configuration.settings import DoorSettings, FleetIdentitySettings, FleetSettings
+from fleet.configuration.settings import FleetIdentitySettings, FleetSettings, GatewaySettings
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.service import TWO_PLACES, IdentityService, open_identity
 from shared.clock import ManualClock
@@ -61,10 +61,10 @@ def surroundings(broker: MemoryBroker, clock: ManualClock) -> Surroundings:
 def desk(office: Office, clock: ManualClock) -> Iterator[Desk]:
     broker = MemoryBroker()
     around = surroundings(broker, clock)
-    door = DeviceGateway(
-        DoorSettings(port=0), office.registrar, office.folder / "repository", clock
+    gateway = DeviceGateway(
+        GatewaySettings(port=0), office.registrar, office.folder / "repository", clock
     )
-    part = IdentityService(office.registrar, door, around)
+    part = IdentityService(office.registrar, gateway, around)
     part.start()
     around.transport.start()
     app = FastAPI()

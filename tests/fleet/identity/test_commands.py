@@ -71,16 +71,16 @@ def test_from_nothing_to_a_device_that_is_put_out(tmp_path: Path) -> None:
     named = ("fleet", "init", "--folder", folder, "--host", "127.0.0.1")
     made = splitsight(*named, "--format", "json")
     assert "is there already" in splitsight(*named, code=70)
-    door = free_port()
+    gateway = free_port()
     config = tmp_path / "cloud.yaml"
     secure = {**made["secure"], "host": "127.0.0.1", "port": free_port()}
     cloud_settings = {
         "bundles": [str(make_bundle(tmp_path / "bundle").path)],
         "broker": {"port": free_port()},
         "embedded_broker": {"kind": "mosquitto", "secure": secure},
-        "tail": {"runtime": "onnx", "threads": 1},
+        "runtime": {"name": "onnx", "threads": 1},
         "api": {"port": 0, "token": TOKEN},
-        "fleet": {"folder": str(folder), "door": {"port": door}},
+        "fleet": {"folder": str(folder), "gateway": {"port": gateway}},
     }
     config.write_text(yaml.safe_dump(cloud_settings))
     with served(config) as url:
@@ -88,7 +88,7 @@ def test_from_nothing_to_a_device_that_is_put_out(tmp_path: Path) -> None:
         where = ("--site", "plant", "--line", "line", "--device", "box-1")
         token = splitsight("fleet", "claim", *where, *at)["token"]
         box = tmp_path / "edge.yaml"
-        identity = {"door": f"https://127.0.0.1:{door}", "ca": secure["ca"], "claim": token}
+        identity = {"gateway": f"https://127.0.0.1:{gateway}", "ca": secure["ca"], "claim": token}
         edge_settings = {
             "site": "plant",
             "line": "line",

@@ -28,7 +28,7 @@ class Rig:
         self.settings = DeviceIdentitySettings.model_validate(
             {
                 "folder": folder / "identity",
-                "door": "https://cloud:8443",
+                "gateway": "https://cloud:8443",
                 "ca": office.ca,
                 "claim_file": self.claim_file,
             }
@@ -134,7 +134,7 @@ def test_nothing_is_asked_before_it_is_due_and_renewed_then(enrolled: Rig) -> No
     assert enrolled.counter.asked == ["enrol", "renew"]
 
 
-def test_a_door_that_is_away_is_asked_less_and_less_often(enrolled: Rig) -> None:
+def test_a_gateway_that_is_away_is_asked_less_and_less_often(enrolled: Rig) -> None:
     enrolled.clock.advance(0.7 * DAYS * DAY_S)
     enrolled.counter.away = True
     pauses = [enrolled.keeper.step() for _ in range(10)]

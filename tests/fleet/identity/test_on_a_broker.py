@@ -1,4 +1,4 @@
-"""Boxes with certificates on a real Mosquitto, through the door and back."""
+"""Boxes with certificates on a real Mosquitto, through the gateway and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.actuator.base import RecordingActuator
 from edge.box import CameraBox
 from edge.configuration.settings import EdgeSettings, settings_model
 from edge.identity.transport import CertifiedTransport
-from fleet.configuration.settings import DoorSettings
+from fleet.configuration.settings import GatewaySettings
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.service import IdentityService
 from shared.bundles.bundle import Bundle
@@ -121,7 +121,7 @@ class Site:
                 "broker": {"port": self.port},
                 "identity": {
                     "folder": self.folder / name / "identity",
-                    "door": f"https://127.0.0.1:{self.part.door.port}",
+                    "gateway": f"https://127.0.0.1:{self.part.gateway.port}",
                     "ca": self.office.ca,
                     "claim_file": claim_file,
                 },
@@ -147,10 +147,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
             transport = MqttTransport(BrokerSettings.model_validate({"port": broker.port}), "cloud")
             cloud = Answering(transport)
             around = Surroundings(transport, clock, EveryTail(), None, threading.Event())  # type: ignore[arg-type]
-            door = DeviceGateway(
-                DoorSettings(port=0), office.registrar, tmp_path / "repository", clock
+            gateway = DeviceGateway(
+                GatewaySettings(port=0), office.registrar, tmp_path / "repository", clock
             )
-            part = IdentityService(office.registrar, door, around)
+            part = IdentityService(office.registrar, gateway, around)
             part.start()
             transport.start()
             assert transport.wait_until_connected(PATIENCE_S)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from cloud.configuration.settings import TailSettings
 from cloud.inference.registry import TailRegistry
 from fleet.configuration.settings import FleetSettings
 from fleet.releases.release_builder import ReleaseNote
@@ -21,6 +20,7 @@ from fleet.storage.database import FleetDatabase
 from shared.bundles.bundle import write_bundle
 from shared.bundles.manifest import GOLDEN
 from shared.plugins.services import Surroundings
+from shared.runtime.settings import RuntimeSettings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker
 from shared.wire import StateMessage, encode
@@ -52,7 +52,7 @@ def yard(tmp_path: Path) -> Yard:
 @pytest.fixture
 def cloud(tmp_path: Path, yard: Yard) -> Iterator[Cloud]:
     own = make_bundle(tmp_path / "own", height=32, width=32, name="own")
-    rack = TailRegistry([own.path], TailSettings.model_validate({"runtime": "onnx"}))
+    rack = TailRegistry([own.path], RuntimeSettings(name="onnx"))
     running: dict[str, str] = {}
     transport = MemoryBroker().transport()
     around = Surroundings(transport, yard.clock, rack, None, threading.Event())
@@ -210,7 +210,7 @@ def test_a_cloud_without_releases_says_how_to_start(tmp_path: Path, yard: Yard) 
     around = Surroundings(
         transport,
         yard.clock,
-        TailRegistry([], TailSettings.model_validate({"runtime": "onnx"})),
+        TailRegistry([], RuntimeSettings(name="onnx")),
         None,
         threading.Event(),
     )

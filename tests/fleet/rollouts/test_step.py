@@ -154,7 +154,7 @@ def test_a_device_that_is_stuck_has_failed_however_alive_it_is() -> None:
 def test_an_old_failure_does_not_count_while_a_device_can_not_begin() -> None:
     plant, rollout = Plant.of(20), started(QUICK, 20)
     rollout = plant.step(rollout)
-    canary, away = plant.log[0].address, "the door can't be read"
+    canary, away = plant.log[0].address, "the gateway can't be read"
     plant.see(canary, current=True, failed="no room", problem=away)
     rollout = plant.step(rollout)
     assert rollout.state == "running"

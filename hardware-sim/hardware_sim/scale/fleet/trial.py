@@ -52,7 +52,7 @@ class Trial:
             options.bundle,
             port=options.port or free_port(),
             broker_port=self._broker_port,
-            tail={"runtime": options.runtime, "threads": 1},
+            sections={"runtime": {"name": options.runtime, "threads": 1}},
         )
         self.workers = [self._worker(n, part) for n, part in enumerate(self._shares(), start=1)]
         self._go_at = math.inf

@@ -29,7 +29,7 @@ class FleetHome:
     keys: Path
     ca: Path
     root: Path
-    door_port: int
+    gateway_port: int
 
     @classmethod
     def found(cls, folder: Path, clock: Clock) -> Self:
@@ -47,7 +47,7 @@ class FleetHome:
         return {
             "fleet": {
                 "folder": str(self.folder),
-                "door": {"host": HOST, "port": self.door_port},
+                "gateway": {"host": HOST, "port": self.gateway_port},
             }
         }
 
@@ -56,7 +56,7 @@ class FleetHome:
         return {
             "folder": str(folder),
             "root": str(self.root.resolve()),
-            "server": f"https://{HOST}:{self.door_port}/releases",
+            "server": f"https://{HOST}:{self.gateway_port}/releases",
             "ca": str(self.ca.resolve()),
             "reserve_bytes": 0,
         }

@@ -14,7 +14,7 @@ class BoxOrders(msgspec.Struct, frozen=True):
 
     devices    the numbers of its boxes, from and to (not included)
     every_s    from one part of a box to its next
-    door, ca, root   where releases come from, whom to believe, and the root to begin with
+    gateway, ca, root   where releases come from, whom to believe, and the root to begin with
     base       the payload that every box starts with, and its label
     behaves    how bundles behave, by id; what is not named is good
     spared     boxes on which a bad release does well
@@ -27,7 +27,7 @@ class BoxOrders(msgspec.Struct, frozen=True):
     every_s: float
     escalated: float
     seed: int
-    door: str
+    gateway: str
     ca: str
     root: str
     base: str

@@ -109,8 +109,10 @@ class RolloutTrial:
             options.bundle,
             port=options.port or free_port(),
             broker_port=self._broker_port,
-            tail={"runtime": options.runtime, "threads": 1},
-            services=self.site.home.service,
+            sections={
+                "runtime": {"name": options.runtime, "threads": 1},
+                **self.site.home.service,
+            },
         )
         self.status: dict[str, Any] = {}
         self.workers = [self._worker(n, part) for n, part in enumerate(self._shares(), start=1)]
@@ -269,7 +271,7 @@ class RolloutTrial:
             every_s=options.every_s,
             escalated=options.escalated,
             seed=options.seed,
-            door=home["server"],
+            gateway=home["server"],
             ca=home["ca"],
             root=home["root"],
             base=str(self.site.base.resolve()),

@@ -94,10 +94,10 @@ class BoxWorker:
         self._stopped = True
 
     def _make(self, numbers: range, recording: Recording) -> list[SimulatedBox]:
-        """Boxes that share one thread, and with it the connections to the door."""
+        """Boxes that share one thread, and with it the connections to the gateway."""
         wanted = self._orders
-        door = GatewayEndpoint(wanted.door, Path(wanted.ca))
-        pool = open_pool(door)
+        gateway = GatewayEndpoint(wanted.gateway, Path(wanted.ca))
+        pool = open_pool(gateway)
         fetcher, source = Fetcher(pool), HttpSource(pool)
         label = msgspec.convert(wanted.label, Label)
         boxes = []
@@ -106,7 +106,7 @@ class BoxWorker:
             disk = self._folder / "disks" / name
             install(disk, Path(wanted.base), label)
             trust = partial(
-                Trust, disk / "trust", door, Path(wanted.root).read_bytes(), self._clock, fetcher
+                Trust, disk / "trust", gateway, Path(wanted.root).read_bytes(), self._clock, fetcher
             )
             findings = SimulatedFindings(recording, wanted.escalated, wanted.seed + number)
             address = Address(SITE, LINE, name)

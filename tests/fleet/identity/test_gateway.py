@@ -1,4 +1,4 @@
-"""The door over real HTTPS, with the device's own client and with others."""
+"""The gateway over real HTTPS, with the device's own client and with others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from fleet.configuration.settings import DoorSettings
+from fleet.configuration.settings import GatewaySettings
 from fleet.identity.admission import REFUSALS, WINDOW_S, RefusalLimiter
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.est import MAX_BODY
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ClaimRefused, IdentityError, ProcessError, TransportError
-from tests.fleet.identity.rigs import BOX, Box, Office, open_door, open_office, request_of
+from tests.fleet.identity.rigs import BOX, Box, Office, open_gateway, open_office, request_of
 
 EST = "/.well-known/est"
 
@@ -57,9 +57,9 @@ def token(real_office: Office) -> str:
 
 
 def test_a_box_enrols_renews_and_keeps_its_key_to_itself(
-    real_office: Office, door: str, token: str, tmp_path: Path
+    real_office: Office, gateway: str, token: str, tmp_path: Path
 ) -> None:
-    box = Box(tmp_path / "box", real_office, door, claim=token)
+    box = Box(tmp_path / "box", real_office, gateway, claim=token)
     first = box.enrol()
     assert first.device == BOX.device
     assert box.keeper.keep() is None
@@ -71,9 +71,9 @@ def test_a_box_enrols_renews_and_keeps_its_key_to_itself(
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_the_authority_is_told_as_est_wants(real_office: Office, door: str) -> None:
+def test_the_authority_is_told_as_est_wants(real_office: Office, gateway: str) -> None:
     with https(real_office) as pool:
-        answer = pool.request("GET", f"{door}{EST}/cacerts")
+        answer = pool.request("GET", f"{gateway}{EST}/cacerts")
     assert answer.headers["content-type"] == "application/pkcs7-mime; smime-type=certs-only"
     assert answer.headers["content-transfer-encoding"] == "base64"
     (found,) = pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer.data))
@@ -81,14 +81,14 @@ def test_the_authority_is_told_as_est_wants(real_office: Office, door: str) -> N
 
 
 def test_a_claim_is_taken_as_bearer_and_as_basic(
-    real_office: Office, door: str, token: str
+    real_office: Office, gateway: str, token: str
 ) -> None:
     body = in_base64(request_of(BOX.device))
-    status, _ = post(real_office, f"{door}{EST}/simpleenroll", body, token=token)
+    status, _ = post(real_office, f"{gateway}{EST}/simpleenroll", body, token=token)
     assert status == 200
     with https(real_office) as pool:
         headers = urllib3.make_headers(basic_auth=f"anyone:{token}")
-        answer = pool.request("POST", f"{door}{EST}/simpleenroll", body=body, headers=headers)
+        answer = pool.request("POST", f"{gateway}{EST}/simpleenroll", body=body, headers=headers)
     assert answer.status == 200
 
 
@@ -109,10 +109,10 @@ RSA = rsa.generate_private_key(65537, 2048)
     ids=["name", "rsa", "no-name", "huge", "large", "json", "nothing"],
 )
 def test_a_bad_request_gets_one_clear_answer(
-    real_office: Office, door: str, token: str, body: bytes, refusal: tuple[int, str]
+    real_office: Office, gateway: str, token: str, body: bytes, refusal: tuple[int, str]
 ) -> None:
     status, said = refusal
-    found, told = post(real_office, f"{door}{EST}/simpleenroll", body, token=token)
+    found, told = post(real_office, f"{gateway}{EST}/simpleenroll", body, token=token)
     assert (found, set(told)) == (status, {"error", "fix"})
     assert said in told["error"]
     assert told["fix"]
@@ -121,10 +121,10 @@ def test_a_bad_request_gets_one_clear_answer(
 
 @pytest.mark.parametrize("given", ["", "Basic !", "Basic Og==", "Digest x", "Bearer "])
 def test_no_token_is_told_apart_from_a_wrong_one(
-    real_office: Office, door: str, given: str
+    real_office: Office, gateway: str, given: str
 ) -> None:
     with https(real_office) as pool:
-        url = f"{door}{EST}/simpleenroll"
+        url = f"{gateway}{EST}/simpleenroll"
         headers = {"authorization": given} if given else {}
         answer = pool.request("POST", url, body=in_base64(request_of("a")), headers=headers)
     assert answer.status == 401
@@ -132,23 +132,29 @@ def test_no_token_is_told_apart_from_a_wrong_one(
     assert json.loads(answer.data)["error"] == "no claim token came"
 
 
-def test_renewing_without_a_certificate_is_refused(real_office: Office, door: str) -> None:
+def test_renewing_without_a_certificate_is_refused(real_office: Office, gateway: str) -> None:
     body = in_base64(request_of(BOX.device))
-    status, told = post(real_office, f"{door}{EST}/simplereenroll", body)
+    status, told = post(real_office, f"{gateway}{EST}/simplereenroll", body)
     assert (status, told["error"]) == (403, "no client certificate came")
 
 
 def test_a_certificate_of_another_authority_does_not_pass_the_handshake(
-    real_office: Office, door: str, tmp_path: Path
+    real_office: Office, gateway: str, tmp_path: Path
 ) -> None:
-    with open_office(tmp_path / "other", SystemClock()) as other, open_door(other) as their_door:
+    with (
+        open_office(tmp_path / "other", SystemClock()) as other,
+        open_gateway(other) as their_gateway,
+    ):
         stranger = Box(
-            tmp_path / "box", other, their_door, claim=other.registrar.claim(BOX, 1).token
+            tmp_path / "box", other, their_gateway, claim=other.registrar.claim(BOX, 1).token
         )
         held = stranger.enrol()
     with pytest.raises(urllib3.exceptions.HTTPError):
         post(
-            real_office, f"{door}{EST}/simplereenroll", in_base64(request_of("a")), shown=held.path
+            real_office,
+            f"{gateway}{EST}/simplereenroll",
+            in_base64(request_of("a")),
+            shown=held.path,
         )
 
 
@@ -156,11 +162,11 @@ def test_an_expired_certificate_is_refused_in_words(tmp_path: Path) -> None:
     past = ManualClock(utc=SystemClock().utc() - 365 * 86400)
     with open_office(tmp_path / "fleet", past) as office:
         token = office.registrar.claim(BOX, 1.0).token
-        with open_door(office) as door:
-            box = Box(tmp_path / "box", office, door, claim=token, clock=past)
+        with open_gateway(office) as gateway:
+            box = Box(tmp_path / "box", office, gateway, claim=token, clock=past)
             box.enrol()
             past.advance(365 * 86400)
-            # Its own clock says so before it asks; one that asks all the same is told by the door.
+            # Its own clock says so before it asks; one that asks all the same is told there.
             with pytest.raises(IdentityError, match=r"expired on .* by a clock that says"):
                 box.keeper.keep()
             with pytest.raises(IdentityError, match=r"expired 275\.0 days ago; enrol with a new"):
@@ -171,22 +177,22 @@ def test_an_expired_certificate_is_refused_in_words(tmp_path: Path) -> None:
 def test_a_clock_that_is_years_off_is_named(tmp_path: Path, years: int) -> None:
     """The fleet lives `years` away from this machine's clock, by which TLS goes."""
     away = ManualClock(utc=SystemClock().utc() + years * 365 * 86400)
-    with open_office(tmp_path / "fleet", away) as office, open_door(office) as door:
-        box = Box(tmp_path / "box", office, door, claim="any")
+    with open_office(tmp_path / "fleet", away) as office, open_gateway(office) as gateway:
+        box = Box(tmp_path / "box", office, gateway, claim="any")
         with pytest.raises(IdentityError, match=r"this box's clock says .* set the clock"):
             box.enrol()
 
 
-def test_a_door_of_another_fleet_is_not_believed(
-    real_office: Office, door: str, tmp_path: Path
+def test_a_gateway_of_another_fleet_is_not_believed(
+    real_office: Office, gateway: str, tmp_path: Path
 ) -> None:
     with open_office(tmp_path / "other", SystemClock()) as other:
-        box = Box(tmp_path / "box", other, door, claim="any")
-        with pytest.raises(IdentityError, match="is not the door of this fleet"):
+        box = Box(tmp_path / "box", other, gateway, claim="any")
+        with pytest.raises(IdentityError, match="is not the gateway of this fleet"):
             box.enrol()
 
 
-def test_a_door_that_is_not_there_is_tried_again(real_office: Office, tmp_path: Path) -> None:
+def test_a_gateway_that_is_not_there_is_tried_again(real_office: Office, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     box = Box(tmp_path / "box", real_office, f"https://127.0.0.1:{port}", claim="any")
@@ -195,9 +201,9 @@ def test_a_door_that_is_not_there_is_tried_again(real_office: Office, tmp_path: 
 
 
 def test_a_revoked_box_reads_why(
-    real_office: Office, door: str, token: str, tmp_path: Path
+    real_office: Office, gateway: str, token: str, tmp_path: Path
 ) -> None:
-    box = Box(tmp_path / "box", real_office, door, claim=token)
+    box = Box(tmp_path / "box", real_office, gateway, claim=token)
     held = box.enrol()
     real_office.registrar.revoke(BOX.device, "the forklift took it")
     with pytest.raises(IdentityError, match="box-1 is revoked: the forklift took it"):
@@ -205,15 +211,15 @@ def test_a_revoked_box_reads_why(
 
 
 def test_a_used_claim_is_refused_to_a_second_box(
-    real_office: Office, door: str, token: str, tmp_path: Path
+    real_office: Office, gateway: str, token: str, tmp_path: Path
 ) -> None:
-    Box(tmp_path / "one", real_office, door, claim=token).enrol()
+    Box(tmp_path / "one", real_office, gateway, claim=token).enrol()
     with pytest.raises(ClaimRefused, match="was used already"):
-        Box(tmp_path / "two", real_office, door, claim=token).enrol()
+        Box(tmp_path / "two", real_office, gateway, claim=token).enrol()
 
 
-def test_who_guesses_tokens_has_to_wait(real_office: Office, door: str) -> None:
-    url, body = f"{door}{EST}/simpleenroll", in_base64(request_of(BOX.device))
+def test_who_guesses_tokens_has_to_wait(real_office: Office, gateway: str) -> None:
+    url, body = f"{gateway}{EST}/simpleenroll", in_base64(request_of(BOX.device))
     for number in range(REFUSALS):
         assert post(real_office, url, body, token=f"guess-{number}")[0] == 401
     status, told = post(real_office, url, body, token="guess")  # noqa: S106
@@ -231,17 +237,19 @@ def test_a_turnstile_opens_again_and_remembers_few(clock: ManualClock) -> None:
     assert turnstile.wait_s("one") == 0
 
 
-def test_releases_are_served_by_ranges_and_nothing_else_is(real_office: Office, door: str) -> None:
+def test_releases_are_served_by_ranges_and_nothing_else_is(
+    real_office: Office, gateway: str
+) -> None:
     targets = real_office.folder / "repository" / "targets"
     targets.mkdir(parents=True)
     (targets / "model.bin").write_bytes(b"0123456789")
     with https(real_office) as pool:
-        url = f"{door}/releases/targets/model.bin"
+        url = f"{gateway}/releases/targets/model.bin"
         part = pool.request("GET", url, headers={"range": "bytes=2-5"})
         assert (part.status, part.data) == (206, b"2345")
         assert pool.request("GET", f"{url}x").status == 404
         for path in ("/", "/fleet.db", "/releases/targets/%2e%2e/%2e%2e/fleet.db", "/releases/"):
-            told = pool.request("GET", f"{door}{path}")
+            told = pool.request("GET", f"{gateway}{path}")
             assert told.status == 404
             assert set(json.loads(told.data)) == {"error", "fix"}
         assert pool.request("DELETE", url).status == 405
@@ -249,47 +257,47 @@ def test_releases_are_served_by_ranges_and_nothing_else_is(real_office: Office, 
 
 def test_a_taken_port_is_said_at_once(real_office: Office) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = DoorSettings(port=taken.getsockname()[1])
-        door = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
-        with pytest.raises(ProcessError, match=r"is taken by another process.*fleet\.door"):
-            door.start()
-        door.stop()
+        settings = GatewaySettings(port=taken.getsockname()[1])
+        gateway = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
+        with pytest.raises(ProcessError, match=r"is taken by another process.*fleet\.gateway"):
+            gateway.start()
+        gateway.stop()
 
 
 @pytest.mark.parametrize("said", [b"", b"POST /.well-known/est/simple", b"GET / HTTP/1.1\r\nhost:"])
 def test_who_says_nothing_whole_is_hung_up_on(real_office: Office, said: bytes) -> None:
-    settings = DoorSettings(port=0, patience_s=0.2)
-    door = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
-    door.start()
+    settings = GatewaySettings(port=0, patience_s=0.2)
+    gateway = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
+    gateway.start()
     context = ssl.create_default_context(cafile=str(real_office.ca))
     with (
-        socket.create_connection(("127.0.0.1", door.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
     ):
         secured.sendall(said)
         assert secured.recv(100) == b""
-    door.stop()
+    gateway.stop()
 
 
-def test_an_open_door_shows_a_renewed_certificate(tmp_path: Path) -> None:
+def test_an_open_gateway_shows_a_renewed_certificate(tmp_path: Path) -> None:
     clock = ManualClock(utc=SystemClock().utc() - 4.9 * 365 * 86400)
     with open_office(tmp_path / "fleet", clock) as office:
-        door = DeviceGateway(DoorSettings(port=0), office.registrar, office.folder, clock)
-        door.start()
-        address = ("127.0.0.1", door.port)
+        gateway = DeviceGateway(GatewaySettings(port=0), office.registrar, office.folder, clock)
+        gateway.start()
+        address = ("127.0.0.1", gateway.port)
         before = ssl.get_server_certificate(address, ca_certs=str(office.ca))
         clock.advance(4.9 * 365 * 86400)
         assert office.authority.renew_server()
-        door.reload()
+        gateway.reload()
         after = ssl.get_server_certificate(address, ca_certs=str(office.ca))
-        door.stop()
+        gateway.stop()
     assert after != before
 
 
-def test_a_door_without_its_certificate_does_not_open(real_office: Office) -> None:
+def test_a_gateway_without_its_certificate_does_not_open(real_office: Office) -> None:
     real_office.authority.files.server_key.unlink()
-    door = DeviceGateway(
-        DoorSettings(port=0), real_office.registrar, real_office.folder, SystemClock()
+    gateway = DeviceGateway(
+        GatewaySettings(port=0), real_office.registrar, real_office.folder, SystemClock()
     )
     with pytest.raises(IdentityError, match=r"the server's certificate .* can't be used"):
-        door.start()
+        gateway.start()

@@ -1,4 +1,4 @@
-"""A device's trust over the fleet's own HTTPS door."""
+"""A device's trust over the fleet's own HTTPS gateway."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fleet.releases.release_builder import Adding
 from fleet.releases.store import ReleaseStore
 from shared.clock import SystemClock
 from tests.bundles import make_bundle
-from tests.fleet.identity.rigs import open_door, open_office
+from tests.fleet.identity.rigs import open_gateway, open_office
 from tests.fleet.releases.rigs import EVERYWHERE
 
 MODEL = "models/tiny/1.0.0.zip"
@@ -35,8 +35,8 @@ class Site:
     folder: Path
 
     def trust(self, ca: Path) -> Trust:
-        door = GatewayEndpoint(f"{self.url}/releases", ca)
-        return Trust(self.folder / "trust", door, self.root, SystemClock())
+        gateway = GatewayEndpoint(f"{self.url}/releases", ca)
+        return Trust(self.folder / "trust", gateway, self.root, SystemClock())
 
 
 @pytest.fixture
@@ -50,11 +50,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
         drafts.sign([load_key(tmp_path / "stick" / "models.pem")])
         Publisher(store, clock).publish()
         root = (store.metadata / "1.root.json").read_bytes()
-        with open_door(office) as url:
+        with open_gateway(office) as url:
             yield Site(url, office.ca, root, tmp_path)
 
 
-def test_releases_come_through_the_fleets_own_door_by_ranges(site: Site) -> None:
+def test_releases_come_through_the_fleets_own_gateway_by_ranges(site: Site) -> None:
     trust = site.trust(site.ca)
     found = trust.find(MODEL)
     with open_pool(GatewayEndpoint(site.url, site.ca)) as pool:
@@ -62,7 +62,7 @@ def test_releases_come_through_the_fleets_own_door_by_ranges(site: Site) -> None
     assert (part.status, len(part.data)) == (206, 6)
 
 
-def test_a_door_of_another_authority_is_not_believed(site: Site, tmp_path: Path) -> None:
+def test_a_gateway_of_another_authority_is_not_believed(site: Site, tmp_path: Path) -> None:
     other = Authority.create(tmp_path / "other", ["127.0.0.1"], SystemClock())
     with pytest.raises(ReleasesUnreachable, match=r"(?i)certificate"):
         site.trust(other.files.certificate).refresh()
