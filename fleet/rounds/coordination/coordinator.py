@@ -22,7 +22,7 @@ from fleet.rounds.coordination.journal import RunJournal, RunProgress, Terms
 from fleet.rounds.coordination.participants import Participants, RoundParticipants
 from fleet.rounds.coordination.questioning import Questioning
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.grids.strategy_view import Configuring
+from fleet.rounds.grids.nodes import SelectedNodes
 from fleet.rounds.report.record import PossibleParticipant, RoundRecord, SetAside
 from fleet.rounds.strategies.base import RunStrategy
 from shared.clock import Clock, SystemClock
@@ -232,7 +232,7 @@ class Coordinator:
                 number,
                 ArrayRecord({name: Array(np.asarray(a)) for name, a in arrays.items()}),
                 ConfigRecord({ORDER: self.order(number).encode()}),
-                Configuring(self._grid, chosen.nodes),
+                SelectedNodes(chosen.nodes),
             )
         )
         packed = pack(trainings, self.progress.values)
