@@ -6,15 +6,22 @@ import signal
 import threading
 
 from cloud.configuration.settings import load_cloud_settings
-from cloud.evaluation import cli as evaluation
-from cloud.leakage.cli import leakage
 from cloud.service import CloudService
-from cloud.training import cli as training
 from shared.command_options import ConfigOption, command_group
 from shared.log import get_logger
 
 log = get_logger("cloud")
-app = command_group("The cloud service, and the making of bundles.")
+app = command_group(
+    "The cloud service, and the making of bundles.",
+    {
+        "train": "cloud.training.cli:train",
+        "evaluate": "cloud.evaluation.cli:evaluate",
+        "certify": "cloud.evaluation.cli:certify",
+        "leakage": "cloud.leakage.cli:leakage",
+        "parity": "cloud.evaluation.cli:parity",
+        "base": "cloud.training.cli:base",
+    },
+)
 
 
 @app.command()
@@ -28,11 +35,3 @@ def serve(config: ConfigOption) -> None:
         wanted_stop.wait()
         log.info("stopping")
     log.info("stopped")
-
-
-app.command()(training.train)
-app.command()(evaluation.evaluate)
-app.command()(evaluation.certify)
-app.command()(leakage)
-app.command()(evaluation.parity)
-app.command()(training.base)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from fleet.flash import cli as flash
-from fleet.identity import cli as identity
-from fleet.installation import cli as installation
-from fleet.releases import cli as releases
-from fleet.rollouts import cli as rollouts
-from fleet.rounds import cli as rounds
-from fleet.rounds.candidates import cli as candidates
 from shared.command_options import command_group
 
-app = command_group("The devices of a site.")
-
-app.command()(identity.init)
-app.command()(identity.devices)
-app.command()(identity.claim)
-app.command()(identity.revoke)
-app.command()(identity.readmit)
-app.add_typer(releases.app, name="release")
-app.add_typer(rollouts.app, name="rollout")
-app.command()(rollouts.health)
-app.command()(rollouts.configure)
-app.command()(rounds.federate)
-app.add_typer(candidates.app, name="candidate")
-app.add_typer(flash.image, name="image")
-app.command()(flash.flash)
-app.command()(flash.boot)
-app.command()(installation.install)
-app.command()(installation.uninstall)
+app = command_group(
+    "The devices of a site.",
+    {
+        "init": "fleet.identity.cli:init",
+        "devices": "fleet.identity.cli:devices",
+        "claim": "fleet.identity.cli:claim",
+        "revoke": "fleet.identity.cli:revoke",
+        "readmit": "fleet.identity.cli:readmit",
+        "release": "fleet.releases.cli:app",
+        "rollout": "fleet.rollouts.cli:app",
+        "health": "fleet.rollouts.cli:health",
+        "configure": "fleet.rollouts.cli:configure",
+        "federate": "fleet.rounds.cli:federate",
+        "candidate": "fleet.rounds.candidates.cli:app",
+        "image": "fleet.flash.cli:image",
+        "flash": "fleet.flash.cli:flash",
+        "boot": "fleet.flash.cli:boot",
+        "install": "fleet.installation.cli:install",
+        "uninstall": "fleet.installation.cli:uninstall",
+    },
+)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import click
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
 
 from shared import log
+from shared.command_options import LazyGroup, as_command
 from shared.commands.deprecations import current_spelling
 from shared.console import err, print_text
 from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
@@ -29,8 +28,13 @@ def discovered_groups() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-class _RootGroup(TyperGroup):
+class _RootGroup(LazyGroup):
     """The root's own commands, and those that entry points name; loaded when wanted."""
+
+    places: ClassVar = {
+        "bundle": "shared.bundles.cli:app",
+        "doctor": "shared.commands.doctor:doctor",
+    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words, remarks = current_spelling(args)
@@ -38,16 +42,6 @@ class _RootGroup(TyperGroup):
             for remark in remarks:
                 err.print(remark, markup=False, highlight=False, soft_wrap=True)
         return super().parse_args(ctx, words)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, known = args[0], self.list_commands(ctx)
-        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *discovered_groups()})
@@ -58,13 +52,11 @@ class _RootGroup(TyperGroup):
         if own is not None or entry is None:
             return own
         try:
-            command: click.Command = typer.main.get_command(entry.load())
+            return as_command(entry.load(), cmd_name)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in OWN_PACKAGES:
                 raise
             return _unavailable(cmd_name, error)
-        command.name = cmd_name
-        return command
 
 
 def _unavailable(name: str, cause: ImportError) -> click.Command:
@@ -172,14 +164,3 @@ def main() -> None:
     """The console script."""
     yield_early()
     sys.exit(run(lambda: app(prog_name="splitsight", standalone_mode=False)))
-
-
-def _register_own_commands() -> None:
-    from shared.bundles import cli as bundle_cli  # noqa: PLC0415 - they import `app`'s neighbours
-    from shared.commands import doctor  # noqa: PLC0415 - they import `app`'s neighbours
-
-    app.add_typer(bundle_cli.app, name="bundle")
-    app.command()(doctor.doctor)
-
-
-_register_own_commands()

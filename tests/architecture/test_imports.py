@@ -52,7 +52,10 @@ def loaded(*modules: str) -> set[str]:
                 *{"cloud", "fleet", "hardware_sim"},
             },
         ),
-        (["shared.commands.root"], {"torch", "cv2", "onnx", "fastapi", "edge", "cloud"}),
+        (
+            ["shared.commands.root", "fleet.cli", "hardware_sim.cli"],
+            {"torch", "cv2", "onnx", "fastapi", "edge", "cloud", "numpy", "pydantic", "httpx"},
+        ),
         (["fleet.cli"], {"torch", "flwr", "fastapi", "onnx", "edge", "cloud", "hardware_sim"}),
         (["fleet", "-fleet.rounds"], {"torch", "flwr", "onnx", "edge", "cloud", "hardware_sim"}),
         (
