@@ -26,7 +26,7 @@ from fleet.rounds.grids.mqtt import MqttGrid
 from fleet.rounds.report.findings import RunFindings
 from fleet.rounds.report.record import RoundRecord
 from hardware_sim.network.conditions import Conditions
-from hardware_sim.scale.rollout.fleet_folder import FleetHome
+from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
 from shared.bundles.bundle import Bundle

@@ -27,7 +27,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
         place = folder / f"{number}"
         place.mkdir()
         options = RolloutOptions(
-            bundle_path,
+            bundle=bundle_path,
             devices=DEVICES,
             release=release,
             spared=spared,
@@ -38,7 +38,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
         try:
             report = trial.run(lambda: None)
         finally:
-            trial.stop()
+            trial.runner.stop()
         rows.append(
             {
                 "release": release,

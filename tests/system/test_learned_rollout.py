@@ -27,7 +27,7 @@ from fleet.rounds.configuration.settings import (
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.findings import RunFindings
-from hardware_sim.scale.rollout.fleet_folder import FleetHome
+from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
 from shared.clock import SystemClock

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,3 +85,18 @@ class CloudProcess:
                 return json.load(answer)
         except (OSError, urllib.error.URLError, ValueError):
             return None
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """What the API answers to this. Raises ProcessError where it refuses."""
+        request = urllib.request.Request(  # noqa: S310 - our own loopback address
+            self.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30.0) as answer:  # noqa: S310
+                answered: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise ProcessError(
+                f"the cloud refused {path}: {error.read().decode(errors='replace')}",
+                fix=f"its log is {self.child.log}",
+            ) from error
+        return answered

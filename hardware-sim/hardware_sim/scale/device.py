@@ -27,17 +27,24 @@ from shared.transport.base import Transport
 DEADLINE_S = 0.5
 # After that long without an event a device's courier would find nothing to send.
 AWAKE_S = EVERY_S + 2 * BATCH_S
+SITE, LINE = "fleet", "light"
+# Devices connect one after another, so that a broker's queue of connections holds them.
+CONNECT_EVERY_S = 0.002
 _NO_PIXELS = np.zeros((1, 1), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
+class DeviceContext:
     """What the devices of one process share."""
 
     bundle: Bundle
     clock: Clock
     schedule: Schedule
     tally: EscalationTally
+
+
+def device_address(number: int) -> Address:
+    return Address(SITE, LINE, f"light-{number:05d}")
 
 
 class LightDevice:
@@ -48,19 +55,19 @@ class LightDevice:
         address: Address,
         transport: Transport,
         findings: Looks,
-        floor: Floor,
+        context: DeviceContext,
         observer: Observes | None = None,
     ) -> None:
         """observer: of what its model does, where the model may be replaced"""
-        bundle, clock = floor.bundle, floor.clock
+        bundle, clock = context.bundle, context.clock
         self.address = address
         self.health = BoxHealth()
         self.journal = MemoryJournal()
-        self.stopwatch = Stopwatch(findings, clock, floor.tally)
+        self.stopwatch = Stopwatch(findings, clock, context.tally)
         self._transport = transport
         self._clock = clock
-        self._schedule = floor.schedule
-        self._tally = floor.tally
+        self._schedule = context.schedule
+        self._tally = context.tally
         self._awake_until = float("-inf")
         self._ticking = False
         self._ended = False
@@ -92,7 +99,7 @@ class LightDevice:
     def connected(self) -> bool:
         return self._transport.connected
 
-    def start(self) -> None:
+    def start(self, _due: float = 0.0) -> None:
         """Connect, and stay so."""
         self._transport.on_connection(lambda _: self._wake())
         self._transport.start(self.presence.will)

@@ -25,6 +25,22 @@ class Schedule:
     def at(self, when: float, action: Action) -> None:
         heapq.heappush(self._heap, (when, next(self._order), action))
 
+    def every(
+        self,
+        seconds: float,
+        first: float,
+        action: Action,
+        goes_on: Callable[[float], bool] = lambda _: True,
+    ) -> None:
+        """Again and again from `first` on, until it no longer `goes_on` when it is due."""
+
+        def act(due: float) -> None:
+            if goes_on(due):
+                action(due)
+                self.at(due + seconds, act)
+
+        self.at(first, act)
+
     def run_due(self, now: float) -> None:
         """Do what is due at `now`, in order; what that adds for later waits for the next call."""
         while self._heap and self._heap[0][0] <= now:

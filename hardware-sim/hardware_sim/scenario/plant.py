@@ -10,7 +10,7 @@ from cloud.broker.embedded import EmbeddedBroker
 from hardware_sim.compute.runtime import require_runnable
 from hardware_sim.processes.child import stop_all
 from hardware_sim.processes.cloud import CloudProcess
-from hardware_sim.scale.rollout.fleet_folder import FleetHome
+from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.station import DeviceStation
 from shared.bundles.bundle import Bundle

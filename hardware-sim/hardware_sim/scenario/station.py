@@ -17,7 +17,7 @@ from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
 from hardware_sim.power.plug import Plug
 from hardware_sim.processes.child import Child, splitsight
-from hardware_sim.scale.rollout.fleet_folder import FleetHome
+from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.settings import Scenario
 from shared.errors import ProcessError

@@ -22,7 +22,7 @@ from cloud.records.database import Database
 from cloud.records.store import RecordStore
 from cloud.records.tables import InspectionRow
 from hardware_sim.processes import child as processes
-from hardware_sim.scale.fleet.fleet import Fleet
+from hardware_sim.scale.fleet.measurement import FleetMeasurement, FleetTrial
 from hardware_sim.scale.fleet.options import (
     MOST_DEVICES,
     FleetOptions,
@@ -33,7 +33,6 @@ from hardware_sim.scale.fleet.options import (
 )
 from hardware_sim.scale.fleet.records import count
 from hardware_sim.scale.fleet.report import growth_exponent
-from hardware_sim.scale.fleet.trial import Trial
 from hardware_sim.scale.recording import HeadCost
 from shared.bundles.bundle import Bundle
 from shared.errors import STOPPED_EXIT, BundleError, ProcessError, SettingsError
@@ -53,8 +52,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def options(bundle: Bundle) -> FleetOptions:
     return FleetOptions(
-        (DEVICES,),
-        bundle.path,
+        devices=(DEVICES,),
+        bundle=bundle.path,
         every_s=0.5,
         escalated=0.2,
         seconds=3.0,
@@ -64,14 +63,10 @@ def options(bundle: Bundle) -> FleetOptions:
 
 
 @pytest.fixture
-def trial(options: FleetOptions, tmp_path: Path) -> Iterator[Trial]:
-    running = Fleet(options, tmp_path).trial(DEVICES)
+def trial(options: FleetOptions, tmp_path: Path) -> Iterator[FleetTrial]:
+    running = FleetMeasurement(options, tmp_path).trial(DEVICES)
     yield running
-    running.stop()
-
-
-def calm() -> None:
-    """Nothing to do while something is waited for."""
+    running.runner.stop()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -108,32 +103,32 @@ def test_a_fleet_loses_nothing_counts_nothing_twice_and_says_what_it_costs(bundl
 
 
 @pytest.mark.process
-def test_a_broker_that_is_killed_on_the_way_costs_no_part(trial: Trial) -> None:
-    trial.start(calm)
-    trial.connect(calm)
+def test_a_broker_that_is_killed_on_the_way_costs_no_part(trial: FleetTrial) -> None:
+    trial.runner.start()
+    trial.connect()
     trial.begin()
-    until(lambda: sum(p.inspected for p in trial.progress()) >= DEVICES)
-    broker = trial.broker.pid
+    until(lambda: sum(p.inspected for p in trial.runner.progress()) >= DEVICES)
+    broker = trial.runner.broker.pid
     assert broker is not None
     os.kill(broker, signal.SIGKILL)
-    outcomes = trial.finish(calm)
+    outcomes = trial.finish()
     inspected = {name: n for one in outcomes for name, n in one.inspected.items()}
     assert len(inspected) == DEVICES
     assert sum(inspected.values()) >= DEVICES * 6
     assert sum(one.reconnects for one in outcomes) >= DEVICES
     assert sum(one.actuated for one in outcomes) == sum(inspected.values())
-    assert count(trial.cloud.database, inspected) == (0, 0)
+    assert count(trial.runner.cloud.database, inspected) == (0, 0)
 
 
 @pytest.mark.process
-def test_a_worker_that_dies_ends_the_trial_with_its_name(trial: Trial) -> None:
-    trial.start(calm)
-    trial.connect(calm)
-    worker = trial.workers[0].pid
+def test_a_worker_that_dies_ends_the_trial_with_its_name(trial: FleetTrial) -> None:
+    trial.runner.start()
+    trial.connect()
+    worker = trial.runner.workers[0].pid
     assert worker is not None
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(ProcessError, match="worker-1 ended with exit code -9"):
-        trial.finish(calm)
+        trial.finish()
 
 
 def stored(device: str, boot: str, sequence: int, part: int) -> InspectionRow:
@@ -205,7 +200,7 @@ def test_a_folder_with_an_earlier_run_is_not_written_over(
 ) -> None:
     (tmp_path / f"devices-{DEVICES}").mkdir()
     with pytest.raises(SettingsError, match="holds an earlier run"):
-        Fleet(options, tmp_path)
+        FleetMeasurement(options, tmp_path)
 
 
 def test_an_interval_that_no_box_or_no_simulator_could_hold_is_refused(
@@ -214,7 +209,7 @@ def test_an_interval_that_no_box_or_no_simulator_could_hold_is_refused(
     cost = HeadCost(head_ms=600.0, tail_ms=1.0, escalation_bytes=1.0)
     with pytest.raises(SettingsError, match="shorter than the head takes"):
         require_time(options, cost)
-    crowded = FleetOptions((10_000,), options.bundle, every_s=10.0, workers=1)
+    crowded = FleetOptions(devices=(10_000,), bundle=options.bundle, every_s=10.0, workers=1)
     with pytest.raises(SettingsError, match="make 1000 parts/s") as refused:
         require_time(crowded, cost._replace(head_ms=1.0))
     assert "--every 40" in refused.value.fix
@@ -222,7 +217,7 @@ def test_an_interval_that_no_box_or_no_simulator_could_hold_is_refused(
 
 def test_a_bundle_that_is_not_there_is_said_at_once(options: FleetOptions, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is not a bundle"):
-        Fleet(replace(options, bundle=tmp_path / "none"), tmp_path)
+        FleetMeasurement(replace(options, bundle=tmp_path / "none"), tmp_path)
 
 
 @pytest.mark.parametrize("option", ["port", "broker_port"])
@@ -234,7 +229,7 @@ def test_a_taken_port_is_said_before_anything_starts(
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ProcessError, match=f"port {port} on 127.0.0.1 is taken") as refused:
-            Fleet(replace(options, **{option: port}), tmp_path)
+            FleetMeasurement(replace(options, **{option: port}), tmp_path)
     assert f"--{option.replace('_', '-')}" in refused.value.fix
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cloud.broker.embedded import EmbeddedBroker
 from edge.journal.journal import Journals
 from edge.link.outbox import UnsentInspections
-from hardware_sim.scale.device import DEADLINE_S, Floor, LightDevice
+from hardware_sim.scale.device import DEADLINE_S, DeviceContext, LightDevice
 from hardware_sim.scale.journal import MemoryJournal
 from hardware_sim.scale.recording import RecordedFindings, Recording, record
 from hardware_sim.scale.schedule import Schedule
@@ -197,7 +197,7 @@ class Bench:
             ADDRESS,
             self.broker.transport(),
             RecordedFindings(recording, share, ""),
-            Floor(bundle, self.clock, self.schedule, self.tally),
+            DeviceContext(bundle, self.clock, self.schedule, self.tally),
         )
         self.device.start()
 

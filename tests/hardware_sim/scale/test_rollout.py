@@ -20,8 +20,7 @@ from hardware_sim.scale.rollout.behaviour import (
     SimulatedFindings,
 )
 from hardware_sim.scale.rollout.box import UpdateMessages
-from hardware_sim.scale.rollout.orders import BoxStory
-from hardware_sim.scale.rollout.report import RolloutReport, seconds_until_back
+from hardware_sim.scale.rollout.report import BoxStory, RolloutReport, seconds_until_back
 from hardware_sim.scale.rollout.trial import RolloutOptions, RolloutTrial
 from shared.bundles.bundle import Bundle
 from shared.contracts import Decision, Frame
@@ -66,7 +65,7 @@ def test_a_good_model_reaches_every_device_though_the_cloud_is_killed_on_the_way
     bundle: Bundle, tmp_path: Path
 ) -> None:
     options = RolloutOptions(
-        bundle.path,
+        bundle=bundle.path,
         devices=DEVICES,
         every_s=0.4,
         shadow_parts=5,
@@ -80,13 +79,13 @@ def test_a_good_model_reaches_every_device_though_the_cloud_is_killed_on_the_way
     def kill_once() -> None:
         if trial.status.get("ring") == "25 %" and not killed:
             killed.append(trial.status["state"])
-            trial.cloud.child.kill()
-            trial.cloud.start()
+            trial.runner.cloud.child.kill()
+            trial.runner.cloud.start()
 
     try:
         report = trial.run(kill_once)
     finally:
-        trial.stop()
+        trial.runner.stop()
     assert killed == ["running"]
     assert report.broken == []
     assert (report.state, report.reached_share, report.crashes) == ("done", 1.0, 0)
@@ -97,7 +96,7 @@ def test_a_release_that_is_bad_elsewhere_only_is_taken_from_those_that_kept_it(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     options = RolloutOptions(
-        bundle.path,
+        bundle=bundle.path,
         devices=DEVICES,
         release="crashing",
         spared=1,
@@ -111,7 +110,7 @@ def test_a_release_that_is_bad_elsewhere_only_is_taken_from_those_that_kept_it(
     try:
         report = trial.run(lambda: None)
     finally:
-        trial.stop()
+        trial.runner.stop()
     # In so small a fleet the 5 % are the canary, so the next ring is the first to suffer.
     assert report.state == "stopped"
     assert report.reached_share == 0.0

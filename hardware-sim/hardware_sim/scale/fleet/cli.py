@@ -9,10 +9,9 @@ import typer
 from rich.status import Status
 
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
-from hardware_sim.scale.fleet.fleet import Fleet
+from hardware_sim.scale.fleet.measurement import FleetMeasurement, FleetTrial
 from hardware_sim.scale.fleet.options import FleetOptions, device_counts
 from hardware_sim.scale.fleet.report import FleetRow, with_growth
-from hardware_sim.scale.fleet.trial import Trial
 from shared.command_options import (
     BrokerPortOption,
     BundleOption,
@@ -59,8 +58,8 @@ def fleet(
     rows: list[FleetRow] = []
     with work_folder(keep) as folder:
         options = FleetOptions(
-            counts,
-            bundle,
+            devices=counts,
+            bundle=bundle,
             every_s=every,
             escalated=escalated,
             seconds=seconds,
@@ -72,7 +71,7 @@ def fleet(
             broker_port=broker_port,
         )
         with err.status("recording what the head finds") as status:
-            measuring = Fleet(options, folder)
+            measuring = FleetMeasurement(options, folder)
             try:
                 rows.extend(measuring.rows(lambda trial: _watch(trial, stop, status)))
             except typer.Abort:
@@ -82,14 +81,14 @@ def fleet(
     _show(rows, format_)
 
 
-def _watch(trial: Trial, stop: StopSignal, status: Status) -> None:
+def _watch(trial: FleetTrial, stop: StopSignal, status: Status) -> None:
     if stop.given:
         raise typer.Abort
-    progress = trial.progress()
+    progress = trial.runner.progress()
     stages = "/".join(sorted({one.stage for one in progress}))
     status.update(
-        f"{trial.devices} devices: {stages}, {sum(p.connected for p in progress)} connected, "
-        f"{sum(p.inspected for p in progress)} parts"
+        f"{trial.runner.devices} devices: {stages}, {sum(p.connected for p in progress)} "
+        f"connected, {sum(p.inspected for p in progress)} parts"
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass
-from pathlib import Path
 
 from cloud.broker.programs import IotCore, choose_program
 from hardware_sim.scale.recording import HeadCost
+from hardware_sim.scale.trial import TrialOptions
 from shared.errors import SettingsError
 
 # What a process opens besides its devices' sockets: libraries, database, log, selector.
@@ -19,31 +19,21 @@ PARTS_PER_S_AND_WORKER = 250
 IOTCORE_DEVICES = 990
 
 
-@dataclass(frozen=True, slots=True)
-class FleetOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetOptions(TrialOptions):
     """One run of `splitsight sim fleet`.
 
     devices    numbers of devices, each measured alone
-    every_s    from one part of a device to its next
-    escalated  share of parts, 0–1
     seconds    that are measured
     settle_s   how long broker and cloud are watched before the first device connects, and again
                how long parts come by before they are measured
-    workers    processes that play the devices
-    port, broker_port  0 takes any free one
     """
 
     devices: tuple[int, ...]
-    bundle: Path
     every_s: float = 10.0
     escalated: float = 0.1
     seconds: float = 60.0
-    workers: int = 2
     settle_s: float = 5.0
-    runtime: str = "auto"
-    seed: int = 0
-    port: int = 0
-    broker_port: int = 0
 
 
 def device_counts(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from edge.updates.slots import FolderSlots
 from edge.updates.state_machine import UpdateMachine
 from edge.updates.trust.offers import TrustedOffers
 from edge.updates.trust.releases import Trusts
-from hardware_sim.scale.device import DEADLINE_S, Floor, LightDevice
+from hardware_sim.scale.device import DEADLINE_S, DeviceContext, LightDevice
 from hardware_sim.scale.rollout.behaviour import (
     CRASHES_AFTER,
     BehavingHead,
@@ -34,6 +34,7 @@ from hardware_sim.scale.rollout.behaviour import (
     ProcessDied,
     SimulatedFindings,
 )
+from hardware_sim.scale.rollout.report import BoxStory
 from hardware_sim.scale.sockets import SocketLoop
 from shared.bundles.bundle import Bundle
 from shared.errors import TransportError
@@ -116,30 +117,14 @@ class UpdateMessages:
             self._waiting.popleft()
 
 
-@dataclass
-class Story:
-    """What a device lived through; times are seconds on the machine's monotonic clock.
-
-    ran     release path and since when it judged parts, in order
-    gap_s   the longest time between two parts that were inspected
-    """
-
-    ran: list[tuple[str, float]] = field(default_factory=list)
-    parts: int = 0
-    crashes: int = 0
-    gap_s: float = 0.0
-    gap_at: float = 0.0
-    last_at: float | None = None
-
-
 @dataclass(frozen=True, slots=True)
-class BoxParts:
+class BoxContext:
     """What the boxes of one worker share.
 
     behaves   how the release with a bundle id behaves on a device
     """
 
-    floor: Floor
+    devices: DeviceContext
     loop: SocketLoop
     broker: BrokerSettings
     factory: Path
@@ -152,7 +137,7 @@ class SimulatedBox:
     def __init__(
         self,
         address: Address,
-        kit: BoxParts,
+        context: BoxContext,
         *,
         folder: Path,
         findings: SimulatedFindings,
@@ -161,14 +146,14 @@ class SimulatedBox:
     ) -> None:
         """folder: its data disk; trust: opens its metadata, once a process"""
         self.address = address
-        self.story = Story()
-        self._kit = kit
+        self.story = BoxStory(address.device)
+        self._context = context
         self._findings = findings
         self._trust = trust
         self._source = source
         self._folder = folder
         self._stepping = threading.Lock()
-        self._process: Process | None = None
+        self._process: BoxProcess | None = None
 
     @property
     def settled(self) -> bool:
@@ -178,9 +163,9 @@ class SimulatedBox:
     def boot(self, _due: float = 0.0) -> None:
         """The process starts."""
         with self._stepping:
-            self._process = Process(
+            self._process = BoxProcess(
                 self.address,
-                self._kit,
+                self._context,
                 folder=self._folder,
                 findings=self._findings,
                 trust=self._trust,
@@ -202,10 +187,10 @@ class SimulatedBox:
             self.story.crashes += 1
             self._process = None
             process.die()
-            now = self._kit.floor.clock.monotonic()
-            self._kit.floor.schedule.at(now + RESTART_S, self.boot)
+            now = self._context.devices.clock.monotonic()
+            self._context.devices.schedule.at(now + RESTART_S, self.boot)
             return
-        story, now = self.story, self._kit.floor.clock.monotonic()
+        story, now = self.story, self._context.devices.clock.monotonic()
         story.parts += 1
         if story.last_at is not None and now - story.last_at > story.gap_s:
             story.gap_s, story.gap_at = now - story.last_at, now
@@ -222,7 +207,7 @@ class SimulatedBox:
     def carry(self) -> None:
         """Publish what the updates had to say."""
         if self._process is not None:
-            self._process.mail.carry()
+            self._process.messages.carry()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -233,16 +218,16 @@ class SimulatedBox:
             return
         path = self._process.live
         if not self.story.ran or self.story.ran[-1][0] != path:
-            self.story.ran.append((path, self._kit.floor.clock.monotonic()))
+            self.story.ran.append((path, self._context.devices.clock.monotonic()))
 
 
-class Process:
+class BoxProcess:
     """What a device has only while its process lives."""
 
     def __init__(
         self,
         address: Address,
-        kit: BoxParts,
+        context: BoxContext,
         *,
         folder: Path,
         findings: SimulatedFindings,
@@ -251,22 +236,22 @@ class Process:
         lives: int,
     ) -> None:
         """lives: parts that a crashing model survives as the live one"""
-        clock, disk = kit.floor.clock, RealDisk()
+        clock, disk = context.devices.clock, RealDisk()
         self._address = address
         self._clock = clock
-        self._behaves = kit.behaves
+        self._behaves = context.behaves
         self._findings = findings
         self._slots = FolderSlots(disk, folder, ".zip")
-        self._loop = OneClient(kit.loop)
+        self._loop = OneClient(context.loop)
         client_id = f"{address.site}-{address.device}"
-        self._transport = MqttTransport(kit.broker, client_id, self._loop)
+        self._transport = MqttTransport(context.broker, client_id, self._loop)
         self._lives = lives
-        slot, model = start_model(self._slots, kit.factory, self._opened)
+        slot, model = start_model(self._slots, context.factory, self._opened)
         watch = ModelWatch()
-        self.device = LightDevice(address, self._transport, model.inspector, kit.floor, watch)
+        self.device = LightDevice(address, self._transport, model.inspector, context.devices, watch)
         self._host = ModelHost(
             slots=self._slots,
-            factory=kit.factory,
+            factory=context.factory,
             opens=self._opened,
             watch=watch,
             limits=DriftLimits(budget_s=DEADLINE_S),
@@ -287,10 +272,10 @@ class Process:
             reserve=RESERVE,
         )
         self.due = 0.0
-        self.mail = UpdateMessages(self._transport)
+        self.messages = UpdateMessages(self._transport)
         self._began = clock.monotonic()
         self.updater = Updater(
-            self.mail,
+            self.messages,
             address,
             boot=self.device.journal.boot,
             machines={"model": machine},

@@ -57,7 +57,7 @@ def rollout(
     stop = StopSignal()
     with work_folder(keep) as folder, err.status("making releases") as status:
         options = RolloutOptions(
-            bundle,
+            bundle=bundle,
             devices=count,
             release=release,
             every_s=every,
@@ -73,7 +73,7 @@ def rollout(
         try:
             report = trial.run(lambda: _watch(trial, stop, status))
         finally:
-            trial.stop()
+            trial.runner.stop()
     _show(report, format_)
     if report.broken:
         raise CheckFailed("; ".join(report.broken), fix="see the report above")
@@ -82,12 +82,12 @@ def rollout(
 def _watch(trial: RolloutTrial, stop: StopSignal, status: Status) -> None:
     if stop.given:
         raise typer.Abort
-    progress = trial.progress()
-    connected, parts = sum(p.connected for p in progress), sum(p.parts for p in progress)
-    told = f"{connected} of {trial.options.devices} devices connected, {parts} parts"
+    progress = trial.runner.progress()
+    connected, parts = sum(p.connected for p in progress), sum(p.inspected for p in progress)
+    told = f"{connected} of {trial.runner.devices} devices connected, {parts} parts"
     if trial.status:
         told = f"{trial.status['state']}, ring {trial.status['ring']}, {told}"
-    status.update(f"{told}; page: {trial.cloud.url}/fleet")
+    status.update(f"{told}; page: {trial.runner.cloud.url}/fleet")
 
 
 def _show(report: RolloutReport, format_: Format) -> None:

@@ -8,7 +8,23 @@ from typing import Any
 import msgspec
 
 from hardware_sim.scale.rollout.behaviour import Behaviour
-from hardware_sim.scale.rollout.orders import BoxStory
+
+
+class BoxStory(msgspec.Struct):
+    """What a box lived through; times are seconds on the machine's monotonic clock.
+
+    ran     release path and since when it judged parts, in order
+    crashes of its process
+    gap_s   the longest time between two parts that were inspected, which ended at `gap_at`
+    """
+
+    device: str
+    ran: list[tuple[str, float]] = []
+    parts: int = 0
+    crashes: int = 0
+    gap_s: float = 0.0
+    gap_at: float = 0.0
+    last_at: float | None = None
 
 
 class RolloutReport(msgspec.Struct, frozen=True):

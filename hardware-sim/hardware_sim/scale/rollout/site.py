@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from tuf.api.metadata import TargetFile, Targets
 
 from edge.updates.base import Label
@@ -14,7 +13,7 @@ from fleet.releases.keys import load_key
 from fleet.releases.publisher import Publisher
 from fleet.releases.release_builder import Adding, ReleaseNote
 from fleet.releases.roles import MODELS
-from hardware_sim.scale.rollout.fleet_folder import FleetHome
+from hardware_sim.processes.fleet_folder import FleetHome
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.clock import Clock
 from shared.releases import ANY_HARDWARE, ReleaseFacts
@@ -50,12 +49,6 @@ def make_site(folder: Path, bundle: Bundle, clock: Clock) -> FleetSite:
     Publisher(store, clock).publish([bundle.manifest.pair])
     target = store.published(MODELS, Targets).signed.targets[old.path]
     return FleetSite(home, store.payload(target), _label(old, target), old, new)
-
-
-def label_fields(label: Label) -> dict[str, str | int]:
-    """For a worker's orders."""
-    fields: dict[str, str | int] = msgspec.to_builtins(label)
-    return fields
 
 
 def _label(facts: ReleaseFacts, target: TargetFile) -> Label:

@@ -1,14 +1,12 @@
-"""A process that plays boxes with updates: `python -m hardware_sim.scale.rollout.worker ORDERS`."""
+"""A worker of `splitsight sim rollout`: boxes whose model is replaced."""
 
 from __future__ import annotations
 
-import logging
 import random
-import signal
-import sys
+import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
@@ -16,103 +14,157 @@ from edge.updates.base import Label
 from edge.updates.transfer.download import HttpSource
 from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
 from edge.updates.trust.tuf_client import Trust
-from hardware_sim.scale.device import Floor
-from hardware_sim.scale.fleet import orders as files
-from hardware_sim.scale.fleet.worker import CONNECT_EVERY_S, LINE, LONGEST_WAIT_S, SITE, device_name
+from hardware_sim.scale.device import CONNECT_EVERY_S, DeviceContext, device_address
+from hardware_sim.scale.orders import RECORDING, TrialSignal, WorkerOrders, WorkerProgress
 from hardware_sim.scale.recording import Recording
 from hardware_sim.scale.rollout.behaviour import Behaviour, SimulatedFindings
-from hardware_sim.scale.rollout.box import BoxParts, SimulatedBox, install
-from hardware_sim.scale.rollout.orders import (
-    STOP,
-    BoxOrders,
-    BoxOutcome,
-    BoxProgress,
-    BoxStory,
-    Stop,
-)
-from hardware_sim.scale.rollout.stepper import Stepper
+from hardware_sim.scale.rollout.box import BoxContext, SimulatedBox, install
+from hardware_sim.scale.rollout.report import BoxStory
 from hardware_sim.scale.schedule import Schedule
 from hardware_sim.scale.sockets import SocketLoop
 from hardware_sim.scale.stopwatch import EscalationTally
-from shared import log
+from hardware_sim.scale.worker import play
 from shared.bundles.bundle import Bundle
-from shared.clock import Clock, SystemClock
-from shared.topics import Address
+from shared.clock import Clock
 from shared.transport.mqtt import BrokerSettings
 
-LOOK_EVERY_S = 0.25
+CARRY_EVERY_S = 0.25
+STEP_EVERY_S = 0.05
 # Boxes that share a thread for their updates; each has its own in a plant.
 BOXES_A_THREAD = 25
 
 
-class BoxWorker:
-    """Starts its boxes, lets parts come by, and writes down what became of each."""
+class BoxOrders(WorkerOrders, frozen=True, kw_only=True):
+    """What a worker is told of releases.
 
-    def __init__(self, wanted: BoxOrders, folder: Path, clock: Clock) -> None:
+    gateway, ca, root   where they come from, whom to believe, and the root to begin with
+    label      of the payload that every box starts with
+    behaves    how bundles behave, by id; what is not named is good
+    spared     boxes on which a bad release does well
+    """
+
+    gateway: str
+    ca: str
+    root: str
+    label: Label
+    behaves: dict[str, Behaviour]
+    spared: list[str]
+
+
+class BoxOutcome(msgspec.Struct, frozen=True):
+    """What a worker's boxes came to."""
+
+    stories: list[BoxStory]
+    reconnects: int
+
+
+class UpdateStepper:
+    """A thread that takes the updates of several boxes on, as each box's own thread would."""
+
+    def __init__(self, name: str, boxes: Sequence[SimulatedBox], clock: Clock) -> None:
+        self._boxes = boxes
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(STEP_EVERY_S):
+            for box in self._boxes:
+                if self._stopped.is_set():
+                    return
+                box.step(self._clock.monotonic())
+
+
+class UpdatedBoxes:
+    """Parts come by until the trial has seen enough."""
+
+    def __init__(
+        self, wanted: BoxOrders, folder: Path, clock: Clock, schedule: Schedule, loop: SocketLoop
+    ) -> None:
         self._orders = wanted
         self._folder = folder
         self._clock = clock
-        self._schedule = Schedule()
-        self._loop = SocketLoop(clock, self._schedule)
-        self._stopped = False
-        base = Path(wanted.base)
-        self._kit = BoxParts(
-            Floor(Bundle.open(base), clock, self._schedule, EscalationTally()),
-            self._loop,
+        self._schedule = schedule
+        self._loop = loop
+        self._ended = False
+        factory = Path(wanted.bundle)
+        self._context = BoxContext(
+            DeviceContext(Bundle.open(factory), clock, schedule, EscalationTally()),
+            loop,
             BrokerSettings.model_validate({"port": wanted.broker_port}),
-            base,
+            factory,
             self._behaves,
         )
-        recording = Recording.load(Path(wanted.recording))
+        recording = Recording.load(folder / RECORDING)
         numbers = range(*wanted.devices)
-        groups = [numbers[n : n + BOXES_A_THREAD] for n in range(0, len(numbers), BOXES_A_THREAD)]
-        self._boxes: list[SimulatedBox] = []
-        self._steppers: list[tuple[Stepper, list[SimulatedBox]]] = []
-        for group in groups:
-            boxes = self._make(group, recording)
-            self._boxes += boxes
-            self._steppers.append((Stepper(f"updates-{group[0]}", clock), boxes))
+        groups = [
+            self._made(numbers[n : n + BOXES_A_THREAD], recording)
+            for n in range(0, len(numbers), BOXES_A_THREAD)
+        ]
+        self._boxes = [box for group in groups for box in group]
+        self._steppers = [UpdateStepper(f"updates-{n}", g, clock) for n, g in enumerate(groups)]
 
-    def run(self) -> None:
-        """Returns when the trial says so."""
-        now, dice = self._clock.monotonic(), random.Random(self._orders.name)  # noqa: S311
+    def start(self, now: float) -> None:
+        phases = random.Random(self._orders.name)  # noqa: S311 - phases of a load
         for turn, box in enumerate(self._boxes):
             at = now + turn * CONNECT_EVERY_S
             self._schedule.at(at, box.boot)
-            phase = dice.random() * self._orders.every_s
-            self._schedule.at(at + phase, partial(self._part, box))
-        for stepper, boxes in self._steppers:
-            stepper.start(boxes)
-        self._schedule.at(now, self._look_around)
-        while not self._stopped:
-            self._schedule.run_due(self._clock.monotonic())
-            self._loop.step(self._schedule.next_in(self._clock.monotonic(), LONGEST_WAIT_S))
-        self._finish()
+            every_s = self._orders.every_s
+            self._schedule.every(every_s, at + phases.random() * every_s, box.part)
+        for stepper in self._steppers:
+            stepper.start()
+        self._schedule.every(CARRY_EVERY_S, now, self._carry)
 
     def end(self) -> None:
-        """May be called from a signal handler."""
-        self._stopped = True
+        self._ended = True
 
-    def _make(self, numbers: range, recording: Recording) -> list[SimulatedBox]:
+    def look(self, _now: float, signal: TrialSignal | None) -> bool:
+        return not self._ended and signal is None
+
+    def progress(self) -> WorkerProgress:
+        return WorkerProgress(
+            "inspecting",
+            connected=sum(box.settled for box in self._boxes),
+            inspected=sum(box.story.parts for box in self._boxes),
+        )
+
+    def outcome(self) -> BoxOutcome:
+        for stepper in self._steppers:
+            stepper.stop()
+        return BoxOutcome([box.story for box in self._boxes], self._loop.reconnects)
+
+    def close(self) -> None:
+        for box in self._boxes:
+            box.stop()
+
+    def _made(self, numbers: range, recording: Recording) -> list[SimulatedBox]:
         """Boxes that share one thread, and with it the connections to the gateway."""
         wanted = self._orders
-        gateway = GatewayEndpoint(wanted.gateway, Path(wanted.ca))
+        gateway, root = GatewayEndpoint(wanted.gateway, Path(wanted.ca)), Path(wanted.root)
         pool = open_pool(gateway)
         fetcher, source = Fetcher(pool), HttpSource(pool)
-        label = msgspec.convert(wanted.label, Label)
         boxes = []
         for number in numbers:
-            name = device_name(number)
-            disk = self._folder / "disks" / name
-            install(disk, Path(wanted.base), label)
-            trust = partial(
-                Trust, disk / "trust", gateway, Path(wanted.root).read_bytes(), self._clock, fetcher
-            )
+            address = device_address(number)
+            disk = self._folder / "disks" / address.device
+            install(disk, Path(wanted.bundle), wanted.label)
+            trust = partial(Trust, disk / "trust", gateway, root.read_bytes(), self._clock, fetcher)
             findings = SimulatedFindings(recording, wanted.escalated, wanted.seed + number)
-            address = Address(SITE, LINE, name)
             boxes.append(
                 SimulatedBox(
-                    address, self._kit, folder=disk, findings=findings, trust=trust, source=source
+                    address,
+                    self._context,
+                    folder=disk,
+                    findings=findings,
+                    trust=trust,
+                    source=source,
                 )
             )
         return boxes
@@ -121,56 +173,10 @@ class BoxWorker:
         spared = device in self._orders.spared
         return "good" if spared else self._orders.behaves.get(bundle, "good")
 
-    def _part(self, box: SimulatedBox, due: float) -> None:
-        box.part(due)
-        self._schedule.at(due + self._orders.every_s, partial(self._part, box))
-
-    def _look_around(self, _due: float) -> None:
+    def _carry(self, _due: float) -> None:
         for box in self._boxes:
             box.carry()
-        self._stopped = self._stopped or files.read(self._folder / STOP, Stop) is not None
-        now = BoxProgress(
-            connected=sum(box.settled for box in self._boxes),
-            parts=sum(box.story.parts for box in self._boxes),
-            crashes=sum(box.story.crashes for box in self._boxes),
-        )
-        files.write(files.progress_of(self._folder, self._orders.name), now)
-        self._schedule.at(self._clock.monotonic() + LOOK_EVERY_S, self._look_around)
-
-    def _finish(self) -> None:
-        for stepper, _ in self._steppers:
-            stepper.stop()
-        stories = [
-            BoxStory(
-                box.address.device,
-                box.story.ran,
-                box.story.parts,
-                box.story.crashes,
-                box.story.gap_s,
-                box.story.gap_at,
-            )
-            for box in self._boxes
-        ]
-        outcome = BoxOutcome(stories, self._loop.reconnects)
-        files.write(files.outcome_of(self._folder, self._orders.name), outcome)
-        for box in self._boxes:
-            box.stop()
-        self._loop.close()
-
-
-def main() -> None:
-    """Do as the orders say. SIGTERM ends it."""
-    log.configure(level=logging.ERROR)
-    path = Path(sys.argv[1])
-    wanted = msgspec.json.decode(path.read_bytes(), type=BoxOrders)
-    worker = BoxWorker(wanted, path.parent, SystemClock())
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        worker.end()
-
-    signal.signal(signal.SIGTERM, end)
-    worker.run()
 
 
 if __name__ == "__main__":
-    main()
+    play(BoxOrders, UpdatedBoxes)
