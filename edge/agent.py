@@ -13,6 +13,7 @@ import msgspec
 from edge.actuator.base import Actuator
 from edge.camera.base import Camera, CameraEvent, MissedFrame
 from edge.inspection.deadlines import Deadlines
+from edge.inspection.line_fields import LineFields
 from edge.inspection.model import LiveModel, NobodyWatches, Observes
 from edge.inspection.open_part import OpenPart
 from edge.journal.journal import Journals
@@ -22,7 +23,7 @@ from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Verdict
 from shared.errors import ActuatorError, SplitsightError
-from shared.inspection import Inspection
+from shared.inspection import Inspection, storable_text
 from shared.log import get_logger
 from shared.wire import CloudVerdict
 
@@ -55,11 +56,15 @@ class Agent:
         health: BoxHealth,
         deadline_s: float,
         observer: Observes | None = None,
+        line: LineFields | None = None,
     ) -> None:
-        """observer: of what the model does, for who decides whether it may stay."""
+        """observer: of what the model does, for who decides whether it may stay
+        line: what is known of parts before they are looked at; None: nothing
+        """
         self._camera = camera
         self._model = model
         self._observer = observer or NobodyWatches()
+        self._line = line or LineFields()
         self._journal = journal
         self._uplink = uplink
         self._actuator = actuator
@@ -159,8 +164,9 @@ class Agent:
             inspected_at=self._clock.utc(),
             edge_ms=0.0,
             total_ms=None,
-            source=event.source[-MAX_SOURCE:],
+            source=storable_text(event.source[-MAX_SOURCE:], MAX_SOURCE),
             bundle=self._model.bundle,
+            **self._line.of(event),
         )
         part = OpenPart(begun, event.triggered, event.deadline)
         self.deadlines.add(part.sequence, part.deadline, part)

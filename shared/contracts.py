@@ -6,7 +6,8 @@ another machine; `*_at` are seconds since 1970 UTC and may jump. No I/O here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple, get_args
 
@@ -54,6 +55,8 @@ class Frame:
     deadline   seconds on the same clock after which the ejector has passed it
     source     where the picture came from, for people: a file's name, a camera's address
     encoded    the picture's compressed bytes where the camera delivered it so, else None
+    fields     what is known of the part, by field of its inspection: `lot`, for one; it goes before
+               what the settings say under `product`
     """
 
     pixels: NDArray[np.uint8]
@@ -62,6 +65,7 @@ class Frame:
     deadline: float
     source: str = ""
     encoded: bytes | None = None
+    fields: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

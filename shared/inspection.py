@@ -23,12 +23,15 @@ LARGEST_SIZE = 2**31 - 1
 class Stored:
     """How the cloud's records keep a field, and what the API says of it.
 
+    title    of a text that the line says of a part: the settings have it under `product`, a camera
+             may put it on a frame, the part's page shows it and the API can be asked for it
     longest  characters of a text; what is longer is cut
     largest  that a number may be; numbers are not negative
     unknown  whether a NaN may come, which is kept as NULL
     """
 
     about: str | None = None
+    title: str = ""
     longest: int = 16
     largest: int = LARGEST_NUMBER
     unknown: bool = False
@@ -62,6 +65,7 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     frame_bytes: Annotated[int, Stored(largest=LARGEST_SIZE)] = 0
     source: Annotated[str, Stored(longest=1024)] = ""
     bundle: Annotated[str, Stored(longest=128)] = ""
+    lot: Annotated[str, Stored("the lot that the part belongs to", "Lot", longest=64)] = ""
 
 
 class InspectionColumn(NamedTuple):
@@ -94,3 +98,9 @@ def _column(field: msgspec.structs.FieldInfo) -> InspectionColumn:
 
 
 COLUMNS: tuple[InspectionColumn, ...] = tuple(map(_column, msgspec.structs.fields(Inspection)))
+LINE_COLUMNS = tuple(column for column in COLUMNS if column.stored.title)
+
+
+def storable_text(text: str, longest: int) -> str:
+    """Text that every database takes: no NUL, no lone surrogate, not too long."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:longest]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from cloud.inference.counters import EventCounters
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import Tails
-from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row, storable_text
+from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row
 from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
 from shared.errors import SettingsError, TransportError, WireError
-from shared.inspection import LARGEST_NUMBER, Inspection
+from shared.inspection import LARGEST_NUMBER, Inspection, storable_text
 from shared.log import get_logger
 from shared.topics import NAME, Address, everyone, parse
 from shared.transport.base import Delivery, Transport

@@ -36,10 +36,11 @@ from cloud.records.views import (
     RecordView,
     ReviewView,
     TailView,
+    with_columns,
 )
 from shared.contracts import DECIDERS, Decider, InspectionKey, Verdict
 from shared.errors import SettingsError
-from shared.inspection import COLUMNS, LARGEST_NUMBER
+from shared.inspection import COLUMNS, LARGEST_NUMBER, LINE_COLUMNS
 
 Condition = ColumnElement[bool]
 Position = tuple[float, str, str, int]
@@ -52,6 +53,7 @@ OptionalName = Annotated[str | None, Field(max_length=63)]
 OptionalPart = Annotated[int | None, Field(ge=0, le=LARGEST_NUMBER)]
 
 
+@with_columns(LINE_COLUMNS, default=None)
 class Filter(BaseModel):
     """Which inspections are wanted; null means any. A field that is a column wants this value."""
 

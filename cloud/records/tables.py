@@ -11,7 +11,14 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table
 from sqlmodel import Field, SQLModel
 
 from shared.errors import WireError
-from shared.inspection import COLUMNS, LARGEST_SIZE, Inspection, InspectionColumn
+from shared.inspection import (
+    COLUMNS,
+    LARGEST_SIZE,
+    LINE_COLUMNS,
+    Inspection,
+    InspectionColumn,
+    storable_text,
+)
 from shared.topics import Address
 
 InspectionRow: TypeAlias = Mapping[str, Any]
@@ -38,6 +45,7 @@ INSPECTIONS = Table(
     Index("ix_inspections_inspected_at", "inspected_at"),
     Index("ix_inspections_verdict", "verdict", "inspected_at"),
     Index("ix_inspections_device", "device", "inspected_at"),
+    *(Index(f"ix_inspections_{one.name}", one.name, "inspected_at") for one in LINE_COLUMNS),
 )
 
 
@@ -45,11 +53,6 @@ def inspection_row(address: Address, one: Inspection, received_at: float) -> Ins
     """A decided inspection for INSPECTIONS. Raises WireError where it can't be kept."""
     own = {column.name: _storable(column, getattr(one, column.name)) for column in COLUMNS}
     return {**own, **asdict(address), "received_at": received_at}
-
-
-def storable_text(text: str, longest: int) -> str:
-    """Text that every database takes: no NUL, no lone surrogate, not too long."""
-    return text.replace("\0", "").encode(errors="replace").decode()[:longest]
 
 
 def _storable(column: InspectionColumn, value: Any) -> Any:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from shared.contracts import Decider, Decision, DeviceState, Verdict
-from shared.inspection import COLUMNS
+from shared.inspection import COLUMNS, InspectionColumn
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class RecordView(BaseModel):
     """The base of every answer."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
-
-
-V = TypeVar("V", bound=RecordView)
 
 
 class TailView(RecordView):
@@ -55,19 +55,30 @@ class ReviewView(RecordView):
     )
 
 
-def _with_all_fields(view: type[V]) -> type[V]:
-    """The view with every other field of an inspection too; null: not reported yet."""
-    others: dict[str, Any] = {
-        column.name: (column.meaning | None, Field(description=column.stored.about))
-        for column in COLUMNS
-        if column.name not in view.model_fields and column.name != "inspected_at"
-    }
-    made = create_model(view.__name__, __base__=view, __module__=__name__, **others)
-    made.__doc__ = view.__doc__
-    return made
+def with_columns(columns: Iterable[InspectionColumn], **more: Any) -> Callable[[type[M]], type[M]]:
+    """A model with these fields of an inspection too, all of which may be null.
+
+    more    of each field, as for pydantic's `Field`
+    """
+
+    def extended(model: type[M]) -> type[M]:
+        others: dict[str, Any] = {
+            column.name: (column.meaning | None, Field(description=column.stored.about, **more))
+            for column in columns
+            if column.name not in model.model_fields
+        }
+        return create_model(
+            model.__name__,
+            __base__=model,
+            __doc__=model.__doc__,
+            __module__=model.__module__,
+            **others,
+        )
+
+    return extended
 
 
-@_with_all_fields
+@with_columns(column for column in COLUMNS if column.name != "inspected_at")
 class InspectionView(RecordView):
     """One part through the system.
 

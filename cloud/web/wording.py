@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from cloud.records.views import DeviceView, InspectionView, ReviewView, Summary, TailView
 from shared.format import size
+from shared.inspection import LINE_COLUMNS
 
 DECIDED_BY = {
     "edge": "the device alone",
@@ -45,6 +46,12 @@ def kind(tail: TailView) -> str | None:
     if tail.kind is None or tail.kind_probability is None:
         return None
     return f"{tail.kind}, {tail.kind_probability:.2f}"
+
+
+def of_the_line(view: InspectionView) -> list[tuple[str, str]]:
+    """What the line said of the part: titles and texts."""
+    said = ((column.stored.title, getattr(view, column.name)) for column in LINE_COLUMNS)
+    return [(title, text) for title, text in said if text]
 
 
 def clock_time(at: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from shared.clock import Clock
@@ -29,6 +29,7 @@ class MissedFrame:
     deadline: float
     source: str
     error: CameraError
+    fields: Mapping[str, str | float] = field(default_factory=dict)
 
 
 CameraEvent = Frame | MissedFrame

@@ -61,7 +61,9 @@ class FrozenGuard:
             fix="start the camera again; parts get the fail-safe verdict until its picture moves",
         )
         # By the picture's own source: it is one trouble, whatever part comes by.
-        return MissedFrame(frame.part, frame.triggered, frame.deadline, same.source, self._error)
+        return MissedFrame(
+            frame.part, frame.triggered, frame.deadline, same.source, self._error, frame.fields
+        )
 
     def _moved(self, frame: Frame) -> Frame:
         if self._error is not None:

@@ -13,6 +13,7 @@ from edge.camera.base import CAMERAS
 from edge.identity.settings import DeviceIdentitySettings
 from edge.updates.settings import UpdateSettings
 from shared.certification.promises import GateSpec
+from shared.inspection import LINE_COLUMNS
 from shared.runtime.settings import RuntimeSettings
 from shared.settings import Settings, load_settings, resolve_paths
 from shared.topics import NAME, Address
@@ -54,6 +55,10 @@ class JournalSettings(Settings):
     ring_keep: Literal["uncertain", "all", "none"] = Field(
         default="uncertain", description="uncertain: escalated, rejected and every 20th passed part"
     )
+
+
+class ProductSettings(Settings):
+    """What holds for each part of which the camera says nothing else."""
 
 
 class LearningSettings(Settings):
@@ -107,6 +112,7 @@ class EdgeSettings(Settings):
     runtime: RuntimeSettings = RuntimeSettings()
     deadline_ms: int = Field(default=500, ge=1, le=600_000, description="from trigger to verdict")
     gate: GateOverride | None = None
+    product: ProductSettings = ProductSettings()
     journal: JournalSettings = JournalSettings()
     learning: LearningSettings = LearningSettings()
     updates: UpdateSettings | None = Field(
@@ -126,13 +132,25 @@ class EdgeSettings(Settings):
 
 @cache
 def settings_model() -> type[EdgeSettings]:
-    """EdgeSettings with `camera` and `actuator` as unions of the kinds that can be loaded."""
+    """EdgeSettings with `camera` and `actuator` as unions of the kinds that can be loaded, and
+    `product` with what a line can say of its parts."""
+    said: dict[str, Any] = {
+        column.name: (
+            str,
+            Field(default="", max_length=column.stored.longest, description=column.stored.about),
+        )
+        for column in LINE_COLUMNS
+    }
+    product = create_model(
+        "ProductSettings", __base__=ProductSettings, __doc__=ProductSettings.__doc__, **said
+    )
     return create_model(
         "EdgeSettings",
         __base__=EdgeSettings,
         __doc__=EdgeSettings.__doc__,
         camera=(CAMERAS.settings(), ...),
         actuator=(ACTUATORS.settings(), ...),
+        product=(product, product()),
     )
 
 

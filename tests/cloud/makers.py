@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.inference.defect_maps import map_png, seen_png
-from cloud.records.tables import DeviceRecord, InspectionRow, ReviewRecord, TailRecord
+from cloud.records.tables import (
+    DeviceRecord,
+    InspectionRow,
+    ReviewRecord,
+    TailRecord,
+    inspection_row,
+)
 from shared import wire
 from shared.bundles.bundle import Bundle
 from shared.contracts import Decision, Verdict
@@ -20,27 +26,7 @@ DEVICE = Address("plant", "line-1", "box-1")
 
 
 def inspection(sequence: int, **changes: Any) -> InspectionRow:
-    row: dict[str, Any] = {
-        "device": "box-1",
-        "boot": "b1",
-        "sequence": sequence,
-        "site": "plant",
-        "line": "line-1",
-        "part": sequence,
-        "decision": "pass",
-        "verdict": "pass",
-        "decided_by": "edge",
-        "score": 0.1,
-        "inspected_at": NOON + sequence,
-        "edge_ms": 2.0,
-        "total_ms": 3.0,
-        "escalated_bytes": 0,
-        "frame_bytes": 5000,
-        "source": "a.png",
-        "bundle": "tiny 1.0.0",
-        "received_at": NOON + sequence,
-    }
-    return row | changes
+    return {**inspection_row(DEVICE, row(sequence), NOON + sequence), **changes}
 
 
 def review(sequence: int, **changes: Any) -> ReviewRecord:

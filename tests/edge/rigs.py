@@ -14,6 +14,7 @@ from edge.agent import Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
 from edge.inspection.inspector import Inspector, Looks
+from edge.inspection.line_fields import LineFields
 from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import Keep, RingPolicy
@@ -96,6 +97,7 @@ class Rig:
         inspector: Looks | None = None,
         actuator: Actuator | None = None,
         keep: Keep = "uncertain",
+        line: LineFields | None = None,
     ) -> None:
         self.folder = folder
         self.clock = ManualClock()
@@ -121,6 +123,7 @@ class Rig:
             clock=self.clock,
             health=self.health,
             deadline_s=DEADLINE_S,
+            line=line,
         )
         self.outbox = Outbox(
             self.journal, self.transport, ADDRESS, clock=self.clock, health=self.health

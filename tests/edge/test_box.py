@@ -96,7 +96,7 @@ def test_a_folder_of_parts_ends_in_verdicts_at_the_actuator_and_rows_in_the_clou
     (pictures / "07.png").write_bytes(b"")
     broker, actuator = MemoryBroker(), RecordingActuator()
     cloud = FakeCloud(broker, bundle)
-    settings = settings_for(tmp_path, bundle)
+    settings = settings_for(tmp_path, bundle, product={"lot": "L1"})
     box = CameraBox(settings, SystemClock(), transport=broker.transport(), actuator=actuator)
     box.run()
 
@@ -106,6 +106,7 @@ def test_a_folder_of_parts_ends_in_verdicts_at_the_actuator_and_rows_in_the_clou
     assert {row.part: row.verdict for row in cloud.stored.values()} == expected
     by = Counter(row.decided_by for row in cloud.stored.values())
     assert by == {"edge": 20, "cloud": 19, "deadline": 1}
+    assert {row.lot for row in cloud.stored.values()} == {"L1"}
     assert all(row["acknowledged"] for row in rows_in(tmp_path))
     assert box.health.problems == ()
 

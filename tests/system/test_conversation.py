@@ -24,6 +24,7 @@ from cloud.web.app import Backstage, create_app
 from edge.actuator.base import RecordingActuator
 from edge.camera.base import MissedFrame
 from edge.camera.scripted import ScriptedCamera
+from edge.inspection.line_fields import LineFields
 from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import RingPolicy
@@ -38,6 +39,7 @@ from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock
 from shared.contracts import Frame
 from shared.errors import CameraError
+from shared.inspection import LINE_COLUMNS
 from shared.runtime.settings import RuntimeSettings
 from shared.topics import Address
 from shared.transport.base import Delivery
@@ -68,6 +70,7 @@ ADDRESS = Address("plant", "line-1", "box")
 SETTINGS = "settings/e609f34e4e2bd9af.json"
 LINE = [GOOD, UNSURE_GOOD, BAD, UNSURE_BAD, 150, None]
 DEADLINE_S = 1.5
+NEW = [column.name for column in LINE_COLUMNS]
 __all__ = ["file"]
 
 
@@ -227,6 +230,7 @@ def test_every_inspection_of_an_old_box_is_recorded_as_it_was_said(cloud: Cloud)
         for name in set(row.__struct_fields__) - {"inspected_at"}:
             assert view[name] == getattr(row, name), name
         assert (view["site"], view["line"], view["device"]) == ("plant", "line-1", "box")
+        assert [view[name] for name in NEW] == [""] * len(NEW)
     assert {view["decided_by"] for view in page} == {"edge", "cloud", "deadline"}
 
 
@@ -300,6 +304,7 @@ class Box:
                 health=self.health,
                 deadline_s=DEADLINE_S,
                 look=Snapshot,
+                line=LineFields(dict.fromkeys(NEW, "what the old cloud has never heard of")),
             )
         )
         self._agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence

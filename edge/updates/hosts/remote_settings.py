@@ -30,7 +30,7 @@ log = get_logger("updates")
 SUFFIX = ".settings"
 NAME = "settings"
 Value = str | int | float | bool
-CHANGEABLE = ("actuator", "camera", "deadline_ms", "frozen_after", "gate", "runtime")
+CHANGEABLE = ("actuator", "camera", "deadline_ms", "frozen_after", "gate", "product", "runtime")
 CHANGEABLE_OF_JOURNAL = ("journal.max_bytes", "journal.ring_bytes", "journal.ring_keep")
 
 

@@ -19,13 +19,18 @@ from cloud.records.database import MIGRATIONS, Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
+from cloud.records.tables import INSPECTIONS
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError, SettingsError
+from shared.inspection import COLUMNS
 from shared.loopback import free_port
 from shared.storage.database import migration_config
 from tests.cloud.makers import NOON, device, inspection, review, tail
+from tests.system.deployed import OldInspectionRow
 
 KEY = InspectionKey("box-1", "b1", 1)
+# Columns that inspections got since the first tables.
+ADDED = {column.name for column in COLUMNS} - set(OldInspectionRow.__struct_fields__)
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_models(every_database: Database) -> None:
@@ -54,6 +59,24 @@ def test_what_an_earlier_version_stored_is_still_there_after_migrating(empty_url
         command.downgrade(migration_config(connection, MIGRATIONS), "0001")
         (part,) = connection.execute(text("SELECT part FROM tail_results")).one()
     assert part == 1
+    database.close()
+
+
+def test_inspections_from_before_a_field_have_its_default(empty_url: str) -> None:
+    database = Database(empty_url)
+    with database.begin() as connection:
+        command.upgrade(migration_config(connection, MIGRATIONS), "0004")
+    row = inspection(1)
+    old = {name: value for name, value in row.items() if name not in ADDED}
+    with database.begin() as connection:
+        connection.execute(INSPECTIONS.insert().values(old))
+    database.migrate()
+    found = Records(database).inspections(Filter(), limit=9).inspections
+    wanted = {column.name: column.default for column in COLUMNS if column.name in ADDED}
+    assert [view.model_dump(include=ADDED) for view in found] == [wanted]
+    with database.begin() as connection:
+        command.downgrade(migration_config(connection, MIGRATIONS), "0004")
+        assert connection.execute(text("SELECT part FROM inspections")).one() == (1,)
     database.close()
 
 
@@ -169,6 +192,7 @@ def test_a_device_has_its_last_state_and_an_old_will_does_not_undo_it(
         (Filter(escalated=False, part_from=2, part_to=5), [5, 2]),
         (Filter(since=NOON + 2, until=NOON + 4), [3, 2]),
         (Filter(device="box-2"), [6]),
+        (Filter.model_validate({"lot": "L1", "verdict": "pass"}), [5, 2]),
         (Filter(site="plant", line="line-9"), []),
     ],
 )
@@ -177,10 +201,10 @@ def test_filters_choose(every_database: Database, wanted: Filter, parts: list[in
     RecordStore(every_database).save(
         [
             inspection(1),
-            inspection(2),
-            inspection(3, decided_by="cloud", **rejected),
+            inspection(2, lot="L1"),
+            inspection(3, decided_by="cloud", lot="L1", **rejected),
             inspection(4, decided_by="deadline", **rejected),
-            inspection(5),
+            inspection(5, lot="L1"),
             inspection(6, device="box-2"),
         ]
     )

@@ -17,6 +17,7 @@ from cloud.web.app import Backstage, create_app, openapi
 from cloud.web.live import LiveFragments
 from cloud.web.pages import changes, local
 from shared.clock import ManualClock
+from shared.inspection import LINE_COLUMNS, InspectionColumn
 from tests.cloud.makers import NOON, device, inspection, tail
 from tests.cloud.web.caller import Caller
 
@@ -191,6 +192,22 @@ def test_the_detail_page_tells_how_the_part_was_decided(client: Caller) -> None:
     assert "The head was not sure" in page
     assert "Decided by the cloud, in time" in page
     assert client.get("/inspections/box-1/b1/99").status_code == 404
+
+
+@pytest.mark.parametrize("column", LINE_COLUMNS, ids=lambda column: column.name)
+def test_what_the_line_says_of_a_part_is_on_its_page_and_can_be_asked_for(
+    client: Caller, database: Database, column: InspectionColumn
+) -> None:
+    RecordStore(database).save([inspection(1, **{column.name: "X <7>"}), inspection(2)])
+    for sequence, text in ((1, "X <7>"), (2, "")):
+        address = f"inspections/box-1/b1/{sequence}"
+        assert client.get(f"/api/{address}").json()[column.name] == text
+        page = client.get(f"/{address}").text
+        shown = f"<dt>{column.stored.title}</dt><dd>X &lt;7&gt;</dd>"
+        assert (shown in page) == bool(text)
+        assert (f"<dt>{column.stored.title}</dt>" in page) == bool(text)
+    chosen = client.get("/api/inspections", params={column.name: "X <7>"}).json()
+    assert [row["part"] for row in chosen["inspections"]] == [1]
 
 
 def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
