@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from edge.benchmark import BenchRow, _judge, _Trial, bench
 from edge.checks import checks
 from shared.bundles.bundle import Bundle
@@ -11,6 +13,7 @@ def trial(name: str, frames_per_s: float, delta: float, *, agrees: bool) -> _Tri
     return _Trial(row, agrees)
 
 
+@pytest.mark.torch
 def test_every_backend_that_runs_the_head_is_measured_and_one_is_chosen(bundle: Bundle) -> None:
     rows = bench(bundle, seconds=0.01, threads=1, clock=SystemClock())
     assert {(row.runtime, row.precision) for row in rows} >= {
@@ -43,6 +46,7 @@ def test_where_none_agrees_none_is_chosen() -> None:
     assert not any(row.chosen for row in rows)
 
 
+@pytest.mark.torch
 def test_the_doctor_hears_of_every_runtime_camera_and_actuator() -> None:
     rows = {str(row["check"]): row for row in checks()}
     assert rows["runtime onnx"]["ok"]

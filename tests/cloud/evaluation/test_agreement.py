@@ -70,6 +70,7 @@ def test_an_int8_head_that_decides_otherwise_is_told(tmp_path: Path) -> None:
     assert worse.max_delta > 0.1
 
 
+@pytest.mark.process
 def test_the_command_fails_where_a_comparison_falls_short(tmp_path: Path) -> None:
     four = four_parts(tmp_path)
     table = ["image,defect,part,split"]
@@ -86,6 +87,7 @@ def test_the_command_fails_where_a_comparison_falls_short(tmp_path: Path) -> Non
     assert [row["ok"] for row in json.loads(ended.stdout)] == [True, False, False]
 
 
+@pytest.mark.torch
 def test_a_run_of_another_bundle_is_refused(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "b")
     run = tmp_path / "run"

@@ -387,6 +387,7 @@ def test_a_split_that_does_not_exist_is_told(
         told(capsys, bundle.path, plant, split="tset")
 
 
+@pytest.mark.process
 def test_the_command_prints_one_json_report_alone(
     bundle: Bundle, plant: Path, tmp_path: Path
 ) -> None:
@@ -405,6 +406,7 @@ def test_the_command_prints_one_json_report_alone(
     assert Bundle.open(bundle.path).id == bundle.id
 
 
+@pytest.mark.process
 def test_a_refusal_has_an_exit_code_and_leaves_the_bundle_as_it_was(
     bundle: Bundle, plant: Path
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_file_that_is_no_model_on_pixels_is_told(
     assert "pixels.onnx of the training run" in told.value.fix
 
 
+@pytest.mark.process
 def test_the_command_tells_of_a_missing_model_before_it_judges(
     tiny: Bundle, line: Dataset, tmp_path: Path
 ) -> None:

@@ -31,6 +31,8 @@ from tests.bundles import BAD, GOOD, UNSURE_GOOD
 from tests.cloud.evaluation.judged import manifest, pixels_model, shades
 from tests.support.commands import ROOT, Ended, splitsight
 
+pytestmark = pytest.mark.process
+
 LOADED = """
 import cloud.evaluation.evaluation, cloud.evaluation.cli, cloud.evaluation.tables
 import json, sys

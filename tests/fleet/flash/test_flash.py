@@ -234,6 +234,7 @@ def test_a_card_that_lies_about_its_size_is_found_by_reading_back(
     disk.close()
 
 
+@pytest.mark.process
 def test_a_manifest_of_another_key_is_refused(built: Built, tmp_path: Path) -> None:
     from fleet.flash.manifest import load_or_make_key
 
@@ -277,6 +278,7 @@ SPOILT = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("spoil", "said"), SPOILT)
 def test_an_image_that_is_not_what_was_signed_is_refused(
     built: Built, tmp_path: Path, spoil: object, said: str
