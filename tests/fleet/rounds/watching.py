@@ -28,6 +28,8 @@ class Watch:
         words = np.concatenate([np.ascontiguousarray(one).view("<u8").ravel() for one in pieces])
         # A run of one value is in everything.
         self._known = np.unique(words[words != (words & 0xFF) * 0x0101010101010101])
+        self._begins = np.zeros(1 << 16, bool)
+        self._begins[self._known >> 48] = True
 
     def found(self, raw: bytes) -> list[str]:
         """What is in it; empty where nothing is."""
@@ -44,7 +46,12 @@ class Watch:
         least = RUN // 8 - 1
         if len(raw) < 8 * least:
             return False
-        hits = np.isin(np.frombuffer(raw, "<u8", len(raw) // 8), self._known)
+        words = np.frombuffer(raw, "<u8", len(raw) // 8)
+        # Few words begin as one of a picture does: only those are looked up.
+        hits = self._begins[words >> 48]
+        likely = words[hits]
+        nearest = np.searchsorted(self._known, likely).clip(max=len(self._known) - 1)
+        hits[hits] = self._known[nearest] == likely
         upto = np.cumsum(np.concatenate([[0], hits]))
         return bool((upto[least:] - upto[:-least] == least).any())
 
