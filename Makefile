@@ -15,7 +15,7 @@ demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 # One line for each file as it is done. Workers that wait leave the processor to the others.
 CORES := $(shell nproc)
 PYTEST := $(BIN)/python -m pytest -q -p tests.support.progress
-GROUP = $(PYTEST) --group $(1) --dist loadfile --numprocesses
+GROUP = $(PYTEST) --group $(1) --dist loadfile --no-loadscope-reorder --numprocesses
 
 test: $(VENV)/.dev system ## every test, in two groups; ARGS="-k journal", ARGS=tests/edge: some of them
 ifdef ARGS

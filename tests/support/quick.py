@@ -18,6 +18,8 @@ from _pytest.outcomes import Failed
 
 SLOW = ("process", "torch")
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
+# A worker that is given one of these last keeps the others waiting.
+LONG = ("tests/system/", "tests/hardware_sim/scale/", "tests/fleet/rounds/", "tests/hardware_sim/")
 WHOLE = re.compile(r"^pytestmark = .*\bmark\.torch\b", re.MULTILINE)
 SOME = re.compile(r"\bmark\.(process|torch)\b")
 
@@ -96,7 +98,7 @@ class QuickTests:
 
 
 class OtherTests:
-    """The plugin of `--group slow`: what the quick group leaves out."""
+    """The plugin of `--group slow`: what the quick group leaves out, the longest files first."""
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return (
@@ -106,7 +108,8 @@ class OtherTests:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        _keep(config, items, [item for item in items if is_slow(item)])
+        slow = [item for item in items if is_slow(item)]
+        _keep(config, items, sorted(slow, key=lambda item: _turn(item.nodeid)))
 
 
 def plugin(group: str) -> QuickTests | OtherTests:
@@ -120,6 +123,11 @@ def plugin(group: str) -> QuickTests | OtherTests:
 
 def is_slow(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) is not None for name in SLOW)
+
+
+def _turn(test: str) -> int:
+    """Where the folder of a test stands among those whose files take long."""
+    return next((at for at, folder in enumerate(LONG) if test.startswith(folder)), len(LONG))
 
 
 def _is_test(path: Path) -> bool:

@@ -22,6 +22,7 @@ from flwr.clientapp import ClientApp
 from edge.learner.secure_aggregation import SecureSession
 from edge.learner.secure_mod import add_secure_steps, secure_mod
 from fleet.rounds.aggregation.secure_mean import Gathering
+from shared.federation.flower_private import take_identity
 from shared.federation.secure_aggregation import (
     BODY,
     DEAL,
@@ -62,6 +63,7 @@ class Box:
             return Message(content, reply_to=message)
 
     def ask(self, kind: str, content: RecordDict) -> Message:
+        take_identity()  # as the server that asks has done
         return self._app(Message(content, self.node, kind), self.context)
 
     def train(self, invitation: Invitation | None = INVITATION) -> Message:

@@ -18,7 +18,7 @@ from edge.learning.journal_parts import JournalParts
 from edge.learning.labelled_parts import counts_of
 from edge.learning.learner_process import Task, TaskDone
 from shared.errors import DataError, FederationError, JournalError
-from shared.federation.flower_private import message_from_bytes, message_to_bytes
+from shared.federation.flower_private import message_from_bytes, message_to_bytes, take_identity
 from shared.wire import LabelRow
 from tests.fleet.rounds.box import PARTS, fill, open_journal
 from tests.fleet.rounds.tiny import SIZE
@@ -56,6 +56,7 @@ class Bench:
     def task(self, number: int, base: str = "one", raw: bytes | None = None) -> Task:
         path = self.folder / f"{number}.order"
         if raw is None:
+            take_identity()  # as the server that asks has done
             raw = message_to_bytes(Message(RecordDict(), 7, "train"))
         path.write_bytes(raw)
         return Task(str(number), str(path), base)

@@ -176,7 +176,10 @@ def test_impossible_conditions_are_all_named() -> None:
         assert key in said
 
 
-@pytest.fixture(scope="module", params=["mosquitto", "iotcore"])
+KINDS = [pytest.param(kind, marks=pytest.mark.process) for kind in ("mosquitto", "iotcore")]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(request.param, port=free_port()) as running:
         yield running
@@ -226,7 +229,6 @@ class Inbox:
         return self._arrived.empty()
 
 
-@pytest.mark.process
 def test_after_a_partition_every_message_arrives(
     broker: EmbeddedBroker, proxy: NetworkProxy
 ) -> None:
