@@ -66,6 +66,7 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     source: Annotated[str, Stored(longest=1024)] = ""
     bundle: Annotated[str, Stored(longest=128)] = ""
     lot: Annotated[str, Stored("the lot that the part belongs to", "Lot", longest=64)] = ""
+    recipe: Annotated[str, Stored("which variant of it is made", "Recipe", longest=64)] = ""
 
 
 class InspectionColumn(NamedTuple):
