@@ -15,11 +15,11 @@ import pytest
 import torch
 import yaml
 
-from hardware_sim.network.netem import ADDRESSES, NetemNetwork, missing_parts
 from shared.splitnet.base_network import export_base
 from shared.splitnet.network import Architecture, SplitNet
 from tests.cloud.datasets.makers import good_and_bad
 from tests.fleet.rounds.box import fill
+from tests.support.netem import ADDRESSES, NetemNetwork, missing_parts
 from tests.system.conftest import BUNDLE
 
 pytestmark = pytest.mark.torch

@@ -113,28 +113,6 @@ class Plug:
         self._roots.clear()
         return PowerCut(at, killed)
 
-    def cut_after(self, delay_s: float, cancelled: threading.Event) -> PowerCut | None:
-        """Cut after so many seconds; None where `cancelled` was set before."""
-        return None if cancelled.wait(delay_s) else self.cut()
-
-    def cut_when(
-        self, reached: Callable[[], bool], *, timeout_s: float, cancelled: threading.Event
-    ) -> PowerCut | None:
-        """Cut as soon as `reached()` holds, asked every 2 ms; None where `cancelled` was set.
-
-        Raises ProcessError where it does not hold within `timeout_s`.
-        """
-        until = time.monotonic() + timeout_s
-        while not reached():
-            if cancelled.wait(POLL_S):
-                return None
-            if time.monotonic() > until:
-                raise ProcessError(
-                    f"the instant of the power cut did not come within {timeout_s:g} s",
-                    fix="check its condition, or give it longer",
-                )
-        return self.cut()
-
     def _is_marked(self, process: psutil.Process) -> bool:
         try:
             return process.environ().get(MARK) == self._mark

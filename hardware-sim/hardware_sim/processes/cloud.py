@@ -18,6 +18,38 @@ from shared.errors import ProcessError
 
 READY_TIMEOUT_S = 60.0
 POLL_S = 0.25
+TIMEOUT_S = 5.0
+
+
+class CloudApi:
+    """The HTTP API of a cloud.
+
+    url     say http://127.0.0.1:8000
+    token   that the API wants; None where it wants none
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"content-type": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
+        """What it answers. Raises OSError where it does not, or refuses."""
+        request = urllib.request.Request(  # noqa: S310 - http only: we start the servers
+            self._url + path,
+            None if body is None else json.dumps(body).encode(),
+            self._headers,
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+            return json.load(answer)
 
 
 class CloudProcess:
@@ -81,19 +113,14 @@ class CloudProcess:
     def ask(self, path: str) -> object:
         """What the API answers, or None where it does not."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=2.0) as answer:  # noqa: S310 - our own loopback address
-                return json.load(answer)
-        except (OSError, urllib.error.URLError, ValueError):
+            return CloudApi(self.url).call("GET", path, timeout_s=2.0)
+        except (OSError, ValueError):
             return None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """What the API answers to this. Raises ProcessError where it refuses."""
-        request = urllib.request.Request(  # noqa: S310 - our own loopback address
-            self.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=30.0) as answer:  # noqa: S310
-                answered: dict[str, Any] = json.load(answer)
+            answered: dict[str, Any] = CloudApi(self.url).call("POST", path, body, timeout_s=30.0)
         except urllib.error.HTTPError as error:
             raise ProcessError(
                 f"the cloud refused {path}: {error.read().decode(errors='replace')}",

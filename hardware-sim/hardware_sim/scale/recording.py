@@ -82,9 +82,10 @@ class Recording:
 
 
 class RecordedFindings:
-    """An inspector that draws from a recording, so that a given share escalates.
+    """An inspector that draws from a recording by part number: two that see one part agree.
 
-    Not by chance but in turn, from a random start: after n parts the share is right within 1 / n.
+    Not by chance but in turn, from a random start: after n parts the share that escalates is right
+    within 1 / n.
     """
 
     def __init__(self, recording: Recording, escalated: float, seed: str) -> None:
@@ -92,15 +93,17 @@ class RecordedFindings:
         self._sure = recording.where(escalated=False)
         self._escalated = escalated
         # Findings are drawn for a load, nothing is kept secret by them.
-        self._random = random.Random(seed)  # noqa: S311
-        self._owed = self._random.random()
+        start = random.Random(seed)  # noqa: S311
+        self._owed, self._first = start.random(), start.randrange(len(recording.findings))
 
-    def look(self, frame: Frame) -> Finding:  # noqa: ARG002 - the picture was seen long ago
-        self._owed += self._escalated
-        if self._owed < 1:
-            return self._random.choice(self._sure)
-        self._owed -= 1
-        return self._random.choice(self._unsure)
+    def of(self, part: int) -> Finding:
+        unsure = (self._owed + part * self._escalated) % 1.0 < self._escalated
+        drawn = self._unsure if unsure else self._sure
+        return drawn[(part * 7919 + self._first) % len(drawn)]
+
+    def look(self, frame: Frame) -> Finding:
+        """The picture was seen long ago."""
+        return self.of(frame.part)
 
 
 def record(bundle: Bundle, runtime: str) -> tuple[Recording, HeadCost]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from pydantic import Field
 
+from hardware_sim.processes.cloud import CloudApi
 from shared.clock import Clock
 from shared.contracts import Verdict
 from shared.log import get_logger
@@ -20,7 +20,6 @@ from shared.settings import Settings
 
 log = get_logger("operator")
 
-TIMEOUT_S = 5.0
 AT_ONCE = 100
 
 
@@ -120,31 +119,16 @@ class SimulatedInspector:
 
 
 class HttpDesk:
-    """The cloud's API.
+    """The pages where inspectors work, by the cloud's API."""
 
-    url     say http://127.0.0.1:8000
-    token   that the API wants; None where it wants none
-    """
-
-    def __init__(self, url: str, token: str | None = None) -> None:
-        self._url = url.rstrip("/")
-        self._headers = {"content-type": "application/json"}
-        if token is not None:
-            self._headers["authorization"] = f"Bearer {token}"
+    def __init__(self, api: CloudApi) -> None:
+        self._api = api
 
     def waiting(self, *, doubtful: bool = True) -> list[Doubtful]:
         query = urllib.parse.urlencode({"doubtful": doubtful, "reviewed": False, "limit": AT_ONCE})
-        answer = self._ask("GET", f"/api/inspections?{query}")
+        answer = self._api.call("GET", f"/api/inspections?{query}")
         return msgspec.convert(answer["inspections"], list[Doubtful])
 
     def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
         path = f"/api/inspections/{doubtful.device}/{doubtful.boot}/{doubtful.sequence}/review"
-        self._ask("PUT", path, {"verdict": verdict, "inspector": inspector})
-
-    def _ask(self, method: str, path: str, said: Mapping[str, str] | None = None) -> Any:
-        body = None if said is None else json.dumps(said).encode()
-        request = urllib.request.Request(  # noqa: S310 - http only: the scenario starts the server
-            self._url + path, body, self._headers, method=method
-        )
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            return json.load(answer)
+        self._api.call("PUT", path, {"verdict": verdict, "inspector": inspector})

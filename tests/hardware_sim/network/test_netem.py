@@ -12,15 +12,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from hardware_sim.network.netem import (
+from shared.errors import ProcessError, SettingsError
+from shared.settings import validate
+from tests.support.netem import (
     Namespace,
     NetemNetwork,
     PacketConditions,
     missing_parts,
     remove_stale,
 )
-from shared.errors import ProcessError, SettingsError
-from shared.settings import validate
 
 PATIENCE_S = 20
 LATENCY_MS = 30
@@ -43,7 +43,7 @@ print(time.monotonic() - started)
 """
 HOLDER = """
 import signal
-from hardware_sim.network.netem import NetemNetwork
+from tests.support.netem import NetemNetwork
 with NetemNetwork() as network:
     print(network.near.name, network.far.name, flush=True)
     signal.pause()

@@ -17,6 +17,7 @@ import pytest
 
 from hardware_sim.power.plug import Plug
 from shared.errors import ProcessError
+from tests.support.power_cut import cut_after, cut_when
 
 PATIENCE_S = 20.0
 # A child that ignores SIGTERM and prints its number, a daemon by double fork in a session of its
@@ -133,7 +134,7 @@ def test_a_cut_comes_when_its_instant_is_reached(tmp_path: Path) -> None:
     plug, sign = Plug(), tmp_path / "sign"
     code = f"import pathlib, signal; pathlib.Path({str(sign)!r}).touch(); signal.pause()"
     with start(code, plug) as root:
-        cut = plug.cut_when(sign.exists, timeout_s=PATIENCE_S, cancelled=threading.Event())
+        cut = cut_when(plug, sign.exists, timeout_s=PATIENCE_S, cancelled=threading.Event())
         assert cut is not None
         assert [killed.pid for killed in cut.killed] == [root.pid]
 
@@ -144,17 +145,17 @@ def test_a_cut_after_a_delay_can_be_cancelled() -> None:
     with start("import signal; print(1, flush=True); signal.pause()", plug) as root:
         told(root)
         cancelled.set()
-        assert plug.cut_after(PATIENCE_S, cancelled) is None
-        assert plug.cut_when(lambda: False, timeout_s=PATIENCE_S, cancelled=cancelled) is None
+        assert cut_after(plug, PATIENCE_S, cancelled) is None
+        assert cut_when(plug, lambda: False, timeout_s=PATIENCE_S, cancelled=cancelled) is None
         assert root.poll() is None
-        cut = plug.cut_after(0.0, threading.Event())
+        cut = cut_after(plug, 0.0, threading.Event())
         assert cut is not None
         assert [killed.pid for killed in cut.killed] == [root.pid]
 
 
 def test_an_instant_that_never_comes_is_said() -> None:
     with pytest.raises(ProcessError, match=r"did not come within 0\.01 s"):
-        Plug().cut_when(lambda: False, timeout_s=0.01, cancelled=threading.Event())
+        cut_when(Plug(), lambda: False, timeout_s=0.01, cancelled=threading.Event())
 
 
 @pytest.mark.parametrize("above", [os.getpid, os.getppid])

@@ -161,8 +161,9 @@ def test_the_wanted_share_escalates(share: float, parts: int, seed: str) -> None
     shape = (1, 1, 1)
     both = (finding(Decision.ESCALATE, shape), finding(Decision.PASS, shape))
     looks = RecordedFindings(Recording(both), share, seed)
-    frame = Frame(np.zeros((1, 1), np.uint8), 1, 0.0, 0.0)
-    escalated = sum(looks.look(frame).decision is Decision.ESCALATE for _ in range(parts))
+    pixels = np.zeros((1, 1), np.uint8)
+    frames = [Frame(pixels, part, 0.0, 0.0) for part in range(1, parts + 1)]
+    escalated = sum(looks.look(frame).decision is Decision.ESCALATE for frame in frames)
     assert abs(escalated - share * parts) <= 1.0 + 1e-6
 
 

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.scale.recording import Recording, record
+from hardware_sim.scale.recording import RecordedFindings, Recording, record
 from hardware_sim.scale.rollout.behaviour import (
     BehavingHead,
     Behaviour,
     ProcessDied,
-    SimulatedFindings,
 )
 from hardware_sim.scale.rollout.box import UpdateMessages
 from hardware_sim.scale.rollout.report import BoxStory, RolloutReport, seconds_until_back
@@ -127,12 +126,12 @@ def frame(part: int) -> Frame:
 
 
 def head(recording: Recording, behaviour: Behaviour, lives: int = 3) -> BehavingHead:
-    return BehavingHead(SimulatedFindings(recording, 0.0, 0), behaviour, lives)
+    return BehavingHead(RecordedFindings(recording, 0.0, ""), behaviour, lives)
 
 
 @given(part=st.integers(1, 10**6), seed=st.integers(0, 1000))
 def test_two_good_heads_agree_on_every_part(recording: Recording, part: int, seed: int) -> None:
-    findings = SimulatedFindings(recording, 0.0, seed)
+    findings = RecordedFindings(recording, 0.0, f"{seed}")
     assert findings.of(part) is findings.of(part)
     assert findings.of(part).decision is not Decision.ESCALATE
 

@@ -6,12 +6,11 @@ A part's finding is drawn by its number, so that two models that look at one par
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, get_args
 
-from hardware_sim.scale.recording import Recording
+from hardware_sim.scale.recording import RecordedFindings
 from shared.contracts import Decision, Finding, Frame
-from shared.errors import DataError
 
 Behaviour = Literal["good", "crashing", "slow", "blind"]
 BEHAVIOURS: tuple[Behaviour, ...] = get_args(Behaviour)
@@ -25,28 +24,6 @@ class ProcessDied(BaseException):
     """The device's process is gone. No `except Exception` of the product may hear of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedFindings:
-    """What a good head finds, by part number.
-
-    escalated   share of parts, 0–1
-    """
-
-    recording: Recording
-    escalated: float
-    seed: int
-
-    def of(self, part: int) -> Finding:
-        unsure = self.escalated > 0 and (part * self.escalated) % 1.0 < self.escalated
-        drawn = self.recording.where(escalated=unsure)
-        if not drawn:
-            raise DataError(
-                f"the recording has no part that is {'unsure' if unsure else 'sure'}",
-                fix="use --escalated 0, or a bundle whose gate escalates some",
-            )
-        return drawn[(part * 7919 + self.seed) % len(drawn)]
-
-
 class BehavingHead:
     """The head of one model in one process of one device.
 
@@ -54,7 +31,7 @@ class BehavingHead:
             what it looks at in a shadow run is counted apart
     """
 
-    def __init__(self, findings: SimulatedFindings, behaviour: Behaviour, lives: int) -> None:
+    def __init__(self, findings: RecordedFindings, behaviour: Behaviour, lives: int) -> None:
         self._findings = findings
         self._behaviour = behaviour
         self._lives = lives

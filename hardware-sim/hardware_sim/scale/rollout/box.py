@@ -27,12 +27,12 @@ from edge.updates.state_machine import UpdateMachine
 from edge.updates.trust.offers import TrustedOffers
 from edge.updates.trust.releases import Trusts
 from hardware_sim.scale.device import DEADLINE_S, DeviceContext, LightDevice
+from hardware_sim.scale.recording import RecordedFindings
 from hardware_sim.scale.rollout.behaviour import (
     CRASHES_AFTER,
     BehavingHead,
     Behaviour,
     ProcessDied,
-    SimulatedFindings,
 )
 from hardware_sim.scale.rollout.report import BoxStory
 from hardware_sim.scale.sockets import SocketLoop
@@ -140,7 +140,7 @@ class SimulatedBox:
         context: BoxContext,
         *,
         folder: Path,
-        findings: SimulatedFindings,
+        findings: RecordedFindings,
         trust: Callable[[], Trusts],
         source: PayloadSource,
     ) -> None:
@@ -230,7 +230,7 @@ class BoxProcess:
         context: BoxContext,
         *,
         folder: Path,
-        findings: SimulatedFindings,
+        findings: RecordedFindings,
         trust: Callable[[], Trusts],
         source: PayloadSource,
         lives: int,

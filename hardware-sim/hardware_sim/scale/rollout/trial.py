@@ -72,7 +72,9 @@ class RolloutTrial:
         self.status: dict[str, Any] = {}
         self._options = options
         self._site = site = make_site(folder, bundle, SystemClock())
-        record(bundle, options.runtime)[0].save(folder / RECORDING)
+        recording, _ = record(bundle, options.runtime)
+        recording.require(options.escalated)
+        recording.save(folder / RECORDING)
         self.runner = TrialRunner(options, options.devices, folder, site.home.service)
         updates = site.home.updates(folder)
         self.runner.add_workers(

@@ -16,8 +16,8 @@ from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
 from edge.updates.trust.tuf_client import Trust
 from hardware_sim.scale.device import CONNECT_EVERY_S, DeviceContext, device_address
 from hardware_sim.scale.orders import RECORDING, TrialSignal, WorkerOrders, WorkerProgress
-from hardware_sim.scale.recording import Recording
-from hardware_sim.scale.rollout.behaviour import Behaviour, SimulatedFindings
+from hardware_sim.scale.recording import RecordedFindings, Recording
+from hardware_sim.scale.rollout.behaviour import Behaviour
 from hardware_sim.scale.rollout.box import BoxContext, SimulatedBox, install
 from hardware_sim.scale.rollout.report import BoxStory
 from hardware_sim.scale.schedule import Schedule
@@ -156,7 +156,9 @@ class UpdatedBoxes:
             disk = self._folder / "disks" / address.device
             install(disk, Path(wanted.bundle), wanted.label)
             trust = partial(Trust, disk / "trust", gateway, root.read_bytes(), self._clock, fetcher)
-            findings = SimulatedFindings(recording, wanted.escalated, wanted.seed + number)
+            findings = RecordedFindings(
+                recording, wanted.escalated, f"{wanted.seed} {address.device}"
+            )
             boxes.append(
                 SimulatedBox(
                     address,
