@@ -10,14 +10,17 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from shared.clock import Clock
 from shared.log import get_logger
 from shared.plugins.group import PluginGroup
-from shared.plugins.pages import Page, PageContext
 from shared.settings import Settings
 from shared.transport.base import Transport
+
+if TYPE_CHECKING:
+    # Settings are read where nothing is served, too: without FastAPI.
+    from shared.plugins.pages import Page, PageContext
 
 log = get_logger("services")
 
