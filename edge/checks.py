@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -66,6 +67,6 @@ def _runtime(loaded: LoadedPlugin[RuntimeFactory]) -> DoctorRow:
     try:
         devices = devices_of(loaded.kind)
     except Exception as error:  # noqa: BLE001 - a driver may raise anything
-        failed = LoadedPlugin[RuntimeFactory](loaded.name, None, f"{type(error).__name__}: {error}")
+        failed = replace(loaded, kind=None, error=f"{type(error).__name__}: {error}")
         return plugin_row("runtime", failed, "check the driver of its device")
     return plugin_row("runtime", loaded, found=", ".join(devices) or "loads")

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "splitsight"
 SIGN_IN = "/sign-in"
-OPEN = (SIGN_IN, "/static/")
+STATIC = "/static/"
 SESSION_S = 12 * 3600
 
 SECURITY_HEADERS = {
@@ -43,7 +43,8 @@ class Access:
 
     def allows(self, request: Request) -> bool:
         """Whether this caller may read."""
-        if self._token is None or request.url.path.startswith(OPEN):
+        path = request.url.path
+        if self._token is None or path == SIGN_IN or path.startswith(STATIC):
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.knows(given.strip()):

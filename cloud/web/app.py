@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,7 +15,7 @@ from cloud.health.monitor import HealthCheck
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.web import wording
-from cloud.web.access import Access, AccessMiddleware
+from cloud.web.access import SIGN_IN, Access, AccessMiddleware
 from cloud.web.labels import review_routes
 from cloud.web.live import LiveFragments
 from cloud.web.pages import STATIC, RecordsContext, dashboard
@@ -31,6 +31,7 @@ from shared.web.html import environment
 
 log = get_logger("web")
 
+RESERVED = ("/api", "/events", "/inspections", SIGN_IN, "/static")
 LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"]
 
 
@@ -104,27 +105,21 @@ def add_pages(
         return RecordsContext(backstage.clock, words, records)
 
     for page in known:
-        app.include_router(page.open(context(page)), include_in_schema=False)
+        app.include_router(page.routes(context(page)))
     plugged = []
     for loaded in PAGES.load_all():
         found = loaded
         if loaded.kind is not None:
             try:
-                routes = loaded.kind.routes(context(loaded.kind), taken(app))
-                app.include_router(routes, include_in_schema=False)
+                loaded.kind.require_free((*RESERVED, *(page.path for page in known)))
+                app.include_router(loaded.kind.routes(context(loaded.kind)))
                 known.append(loaded.kind)
             except Exception as error:  # noqa: BLE001 - a stranger's page may raise anything
-                found = LoadedPlugin[Page[Any]](loaded.name, None, str(error))
+                found = replace(loaded, kind=None, error=str(error))
         if found.error:
             log.warning("page_not_usable", page=found.name, error=found.error)
         plugged.append(found)
     return plugged
-
-
-def taken(app: FastAPI) -> set[str]:
-    """The first step of every path that is served, say `/api`."""
-    routes: list[Any] = app.routes
-    return {"/" + route.path.split("/")[1] for route in routes} - {"/"}
 
 
 def openapi(services: Sequence[Service] = ()) -> dict[str, Any]:

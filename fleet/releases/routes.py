@@ -48,7 +48,7 @@ def release_page(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> Page[Pag
     def routes_with(context: PageContext) -> APIRouter:
         routes = APIRouter()
 
-        @routes.get(PAGE)
+        @routes.get("")
         def page() -> Response:
             founded = drafts.store.exists
             return context.render(

@@ -45,13 +45,13 @@ class FleetPages:
 
     def routes(self) -> APIRouter:
         routes = APIRouter()
-        routes.get(HOME)(self.home)
-        routes.get("/fleet/fleet.{kind}")(self.static)
-        routes.get("/fleet/devices/part")(self.device_rows)
-        routes.get("/fleet/devices/{site}/{line}/{device}")(self.device)
-        routes.get("/fleet/rollouts/{id_}")(self.rollout)
-        routes.get("/fleet/rollouts/{id_}/part")(self.rollout_part)
-        routes.post("/fleet/rollouts/{id_}")(self.order)
+        routes.get("")(self.home)
+        routes.get("/fleet.{kind}")(self.static)
+        routes.get("/devices/part")(self.device_rows)
+        routes.get("/devices/{site}/{line}/{device}")(self.device)
+        routes.get("/rollouts/{id_}")(self.rollout)
+        routes.get("/rollouts/{id_}/part")(self.rollout_part)
+        routes.post("/rollouts/{id_}")(self.order)
         return routes
 
     def home(self) -> Response:

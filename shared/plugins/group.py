@@ -146,9 +146,9 @@ def lacks(what: Any, protocol: type[Any] | None) -> list[str]:
     rest may come with its objects."""
     if protocol is None:
         return []
-    members = set(vars(protocol))
+    members = {name for name, member in vars(protocol).items() if callable(member)}
     if not isinstance(what, type):
-        members |= set(protocol.__annotations__)
+        members |= set(vars(protocol)) | set(protocol.__annotations__)
     lacking = {m for m in members if not m.startswith("_") and not hasattr(what, m)}
     return sorted(lacking | getattr(what, "__abstractmethods__", frozenset()))
 

@@ -43,9 +43,9 @@ class Page(Generic[C]):
     """What an entry point of `splitsight.pages` names, and what a service shows of itself.
 
     title       in the navigation
-    path        of the page; those of all its routes begin with it
+    path        of the page
     templates   the folder that holds them; they extend `base.html`
-    open        its routes
+    open        its routes, whose paths are put behind the page's own: "" is the page itself
     """
 
     title: str
@@ -53,26 +53,20 @@ class Page(Generic[C]):
     templates: Path
     open: Callable[[C], APIRouter]
 
-    def routes(self, context: C, taken: Iterable[str] = ()) -> APIRouter:
-        """What `open` gives.
+    def routes(self, context: C) -> APIRouter:
+        """All of it, behind its path."""
+        routes = APIRouter()
+        routes.include_router(
+            self.open(context), prefix=self.path.rstrip("/"), include_in_schema=False
+        )
+        return routes
 
-        taken   paths that others have
-        Raises SettingsError for a path that can't be, and for a route outside of the page's path,
-        where other rules may hold.
-        """
+    def require_free(self, taken: Iterable[str]) -> None:
+        """Raises SettingsError for a path that can't be, or that others have."""
         if PATH.fullmatch(self.path) is None:
             raise SettingsError(f"{self.path!r} can't be a page's path", fix="write /my-page")
         if any(within(self.path, path) or within(path, self.path) for path in taken):
             raise SettingsError(f"the path {self.path} is taken", fix="choose another for the page")
-        routes = self.open(context)
-        found: list[Any] = routes.routes
-        outside = [route.path for route in found if not within(route.path, self.path)]
-        if outside or not found:
-            raise SettingsError(
-                f"the page {self.title} has {', '.join(outside) or 'no route'}",
-                fix=f"let each of its routes begin with {self.path}",
-            )
-        return routes
 
 
 PAGES: PluginGroup[Page[Any]] = PluginGroup("splitsight.pages", "page", Page)

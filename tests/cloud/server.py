@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -27,9 +28,17 @@ T = TypeVar("T")
 
 
 class Server:
-    """The process; `url` and `events` are from its log."""
+    """The process; `url` and `events` are from its log. `path` is a folder of further packages."""
 
-    def __init__(self, folder: Path, bundle: Bundle, kind: str = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bundle: Bundle,
+        kind: str = "auto",
+        *,
+        path: Path | None = None,
+        more: str = "",
+    ) -> None:
         self.folder = folder
         self.bundle = bundle
         self.broker_port = free_port()
@@ -38,12 +47,17 @@ class Server:
             f"bundles: [{bundle.path}]\n"
             f"broker: {{port: {self.broker_port}}}\n"
             f"embedded_broker: {{kind: {kind}}}\n"
-            "runtime: {name: onnx, threads: 1}\n"
-            "api: {port: 0}\n"
+            "runtime: {name: onnx, threads: 1}
+"
+            f"{more or 'api: {port: 0}'}
+"
         )
         code = "from shared.commands.root import main; main()"
         command = [sys.executable, "-c", code, "cloud", "serve", "--config", str(config)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
         self.url = str(self.wait_for("ready")["address"])
 
     def wait_for(self, event: str) -> dict[str, object]:

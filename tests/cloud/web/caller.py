@@ -18,7 +18,7 @@ from shared.web.html import environment
 def include(app: FastAPI, page: Page[PageContext], clock: Clock) -> None:
     """Serve a page as the cloud does, with no other in the navigation."""
     context = PageContext(clock, environment(page.templates, pages=[page]))
-    app.include_router(page.open(context), include_in_schema=False)
+    app.include_router(page.routes(context))
 
 
 def include_service(app: FastAPI, service: Service, clock: Clock) -> None:

@@ -21,6 +21,9 @@ S = TypeVar("S", bound=Settings)
 class Bell(Protocol):
     name: str
 
+    @property
+    def pitch(self) -> float: ...
+
     def ring(self) -> str: ...
 
     def stop(self) -> None: ...
@@ -40,6 +43,7 @@ class HandSettings(Settings):
 class HandBell:
     def __init__(self, settings: HandSettings) -> None:
         self.name = f"hand {settings.weight}"
+        self.pitch = 440.0
 
     def ring(self) -> str:
         return self.name
@@ -54,6 +58,7 @@ class SilentSettings(Settings):
 class SilentBell:
     def __init__(self, settings: SilentSettings) -> None:
         self.name = settings.kind
+        self.pitch = 0.0
 
     def stop(self) -> None: ...
 
@@ -131,8 +136,8 @@ def test_what_a_plug_in_opens_is_looked_at_where_its_type_was_not_told() -> None
 
 def test_of_an_object_attributes_count_and_of_a_class_only_methods() -> None:
     nameless = HandBell(HandSettings())
-    del nameless.name
-    assert lacks(nameless, Bell) == ["name"]
+    del nameless.name, nameless.pitch
+    assert lacks(nameless, Bell) == ["name", "pitch"]
     assert lacks(HandBell, Bell) == []
     assert lacks(SilentBell, Bell) == ["ring"]
 

@@ -1,55 +1,59 @@
-"""A page that is plugged in stays where it says, behind the locks of the others."""
+"""A page that is plugged in stays where it says, in the look of the others."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from shared.clock import ManualClock
 from shared.errors import SettingsError
 from shared.plugins.pages import Page, PageContext
 from shared.web.html import environment
+from tests.cloud.web.caller import Caller
+
+TAKEN = ("/", "/api", "/static", "/onerous")
 
 
 def page_at(path: str, *routes: str) -> Page[PageContext]:
-    """A page whose routes lie at these paths."""
+    """A page with these routes, each of which answers with its own path."""
 
-    def open_page(context: PageContext) -> APIRouter:
+    def open_page(_: PageContext) -> APIRouter:
         made = APIRouter()
         for route in routes:
-            made.get(route)(lambda: context.render("one.html"))
+            made.get(route)(lambda: Response("here"))
         return made
 
     return Page("One", path, Path(), open_page)
 
 
-def opened(page: Page[PageContext], *taken: str) -> APIRouter:
-    return page.routes(PageContext(ManualClock(), environment()), taken)
-
-
-def test_all_routes_of_a_page_lie_below_its_path() -> None:
-    routes = opened(page_at("/one", "/one", "/one/{part}"), "/api", "/onerous")
-    assert len(routes.routes) == 2
+def test_all_routes_of_a_page_lie_behind_its_path() -> None:
+    app = FastAPI()
+    page = page_at("/one", "", "/two", "/static/open")
+    page.require_free(TAKEN)
+    app.include_router(page.routes(PageContext(ManualClock(), environment())))
+    caller = Caller(app, "http://cloud")
+    assert caller.get("/one").text == caller.get("/one/two").text == "here"
+    assert caller.get("/one/static/open").text == "here"
+    assert {caller.get(path).status_code for path in ("/two", "/static/open", "/")} == {404}
+    assert "/one" not in caller.get("/openapi.json").text
 
 
 @pytest.mark.parametrize(
-    ("page", "said"),
+    ("path", "said"),
     [
-        (page_at("one", "one"), "'one' can't be a page's path"),
-        (page_at("/one/", "/one/"), "can't be a page's path"),
-        (page_at("/api", "/api"), "the path /api is taken"),
-        (page_at("/api/one", "/api/one"), "the path /api/one is taken"),
-        (page_at("/one"), "has no route"),
-        (page_at("/one", "/one", "/static/open"), "has /static/open; let each of its routes begin"),
-        (page_at("/one", "/onerous"), "has /onerous"),
+        ("one", "'one' can't be a page's path; write /my-page"),
+        ("/one/", "can't be a page's path"),
+        ("/{one}", "can't be a page's path"),
+        ("/api", "the path /api is taken"),
+        ("/api/one", "the path /api/one is taken"),
     ],
 )
-def test_a_page_that_reaches_further_is_refused(page: Page[PageContext], said: str) -> None:
+def test_a_path_that_others_have_or_that_is_none_is_refused(path: str, said: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        opened(page, "/api", "/static")
+        page_at(path, "").require_free(TAKEN)
     assert said in str(caught.value)
 
 
@@ -57,7 +61,7 @@ def test_what_a_page_shows_is_escaped_and_in_the_look_of_the_others(tmp_path: Pa
     (tmp_path / "one.html").write_text(
         '{% extends "base.html" %}{% block body %}{{ told }} {{ bytes|size }}{% endblock %}'
     )
-    page = page_at("/one", "/one")
+    page = page_at("/one", "")
     context = PageContext(ManualClock(), environment(tmp_path, pages=[page]))
     answer: Response = context.render("one.html", told="<b>", bytes=1400)
     text = bytes(answer.body).decode()
