@@ -47,10 +47,8 @@ class Server:
             f"bundles: [{bundle.path}]\n"
             f"broker: {{port: {self.broker_port}}}\n"
             f"embedded_broker: {{kind: {kind}}}\n"
-            "runtime: {name: onnx, threads: 1}
-"
-            f"{more or 'api: {port: 0}'}
-"
+            "runtime: {name: onnx, threads: 1}\n"
+            f"{more or 'api: {port: 0}'}\n"
         )
         code = "from shared.commands.root import main; main()"
         command = [sys.executable, "-c", code, "cloud", "serve", "--config", str(config)]
