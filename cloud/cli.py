@@ -7,11 +7,11 @@ import threading
 
 from cloud.configuration.settings import load_cloud_settings
 from cloud.service import CloudService
-from shared.command_options import ConfigOption, command_group
+from shared import command_options as option
 from shared.log import get_logger
 
 log = get_logger("cloud")
-app = command_group(
+app = option.group(
     "The cloud service, and the making of bundles.",
     {
         "train": "cloud.training.cli:train",
@@ -25,7 +25,7 @@ app = command_group(
 
 
 @app.command()
-def serve(config: ConfigOption) -> None:
+def serve(config: option.Config) -> None:
     """Network: serve devices and people until SIGTERM or Ctrl-C."""
     settings = load_cloud_settings(config)
     wanted_stop = threading.Event()

@@ -20,26 +20,20 @@ from edge.inspection.inspector import load_head
 from edge.monitoring.health import BoxHealth
 from edge.session import AgentSession
 from edge.updates.hosts.launcher import launched
+from shared import command_options as option
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
-from shared.command_options import (
-    BundleOption,
-    ConfigOption,
-    FormatOption,
-    ThreadsOption,
-    command_group,
-)
 from shared.console import print_json, print_table, print_text
 from shared.errors import SettingsError
 
-app = command_group("The agent in the camera box.")
+app = option.group("The agent in the camera box.")
 
 # Threads hand over after 0.5 ms instead of 5: inference must not wait for the journal's.
 SWITCH_S = 0.0005
 
 
 @app.command()
-def run(config: ConfigOption) -> None:
+def run(config: option.Config) -> None:
     """Network: inspect parts until the camera ends, or until SIGTERM or Ctrl-C."""
     sys.setswitchinterval(SWITCH_S)
     session = AgentSession(config, SystemClock())
@@ -51,7 +45,7 @@ def run(config: ConfigOption) -> None:
 
 
 @app.command()
-def start(config: ConfigOption) -> None:
+def start(config: option.Config) -> None:
     """Network: run the application that is live, or on trial, as the system's service does."""
     settings = load_edge_settings(config)
     folder = settings.updates.folder if settings.updates else None
@@ -60,7 +54,7 @@ def start(config: ConfigOption) -> None:
 
 
 @app.command()
-def check(config: ConfigOption) -> None:
+def check(config: option.Config) -> None:
     """Local: read the configuration, open the bundle, run its golden inputs, probe the camera."""
     settings = load_edge_settings(config)
     bundle = Bundle.open(settings.bundle)
@@ -75,7 +69,7 @@ def check(config: ConfigOption) -> None:
 
 
 @app.command()
-def enrol(config: ConfigOption) -> None:
+def enrol(config: option.Config) -> None:
     """Network: get a certificate for the claim, or renew the one that is there, as `run` does."""
     settings = load_edge_settings(config)
     if settings.identity is None:
@@ -97,10 +91,10 @@ def enrol(config: ConfigOption) -> None:
 
 @app.command()
 def bench(
-    bundle: BundleOption,
+    bundle: option.Bundle,
     seconds: Annotated[float, typer.Option(min=0.01, help="To measure; each backend.")] = 2.0,
-    threads: ThreadsOption = 1,
-    format_: FormatOption = "text",
+    threads: option.Threads = 1,
+    format_: option.Format = "text",
 ) -> None:
     """Local: measure every backend on this machine, and name the one to use."""
     opened = Bundle.open(bundle)

@@ -6,6 +6,7 @@ A help text says the meaning up to its first `;`, and what is special to one com
 from __future__ import annotations
 
 import difflib
+import getpass
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,32 +17,53 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from shared.console import Format
+from shared.console import Format as OutputFormat
 from shared.errors import MissingExtra
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="YAML file of settings.")]
-BundleOption = Annotated[Path, typer.Option("--bundle", "-b", help="A bundle; folder or zip.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
-RuntimeOption = Annotated[str, typer.Option(help="What computes; auto, openvino or onnx.")]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Processor threads; 0: the runtime's.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
-DataOption = Annotated[
+HERE = "http://127.0.0.1:8765"
+FLEET = "fleet"
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file of settings.")]
+Bundle = Annotated[Path, typer.Option("--bundle", "-b", help="A bundle; folder or zip.")]
+Format = Annotated[OutputFormat, typer.Option("--format", help="For people or for programs.")]
+Runtime = Annotated[str, typer.Option(help="What computes; auto, openvino or onnx.")]
+Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0: the runtime's.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
+Data = Annotated[
     str, typer.Option(help="Pictures; a folder, a CSV manifest, or `elpv`.", show_default=False)
 ]
-SplitOption = Annotated[str, typer.Option(help="Which of them; train, calibrate or test.")]
-ReportOption = Annotated[Path | None, typer.Option(help="Folder for report.html and more.")]
-KeepOption = Annotated[Path | None, typer.Option(help="Folder in which to keep logs and data.")]
-PortOption = Annotated[
-    int, typer.Option(min=0, max=65535, help="Of the cloud's pages; 0: any free one.")
+Split = Annotated[str, typer.Option(help="Which of them; train, calibrate or test.")]
+Report = Annotated[Path | None, typer.Option(help="Folder for report.html and more.")]
+Keep = Annotated[Path | None, typer.Option(help="Folder in which to keep logs and data.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the cloud's pages; 0: any free one.")]
+BrokerPort = Annotated[int, typer.Option(min=0, max=65535, help="Of the broker; 0: any free one.")]
+Every = Annotated[float, typer.Option(min=0.01, max=3600, help="Seconds between a device's parts.")]
+Escalated = Annotated[float, typer.Option(min=0, max=1, help="Share of parts, 0 to 1.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+Cloud = Annotated[
+    str,
+    typer.Option(
+        "--cloud", help="Where the cloud is.", default_factory=lambda: HERE, show_default=HERE
+    ),
 ]
-BrokerPortOption = Annotated[
-    int, typer.Option(min=0, max=65535, help="Of the broker; 0: any free one.")
+Folder = Annotated[
+    Path,
+    typer.Option(
+        help="The fleet's folder.", default_factory=lambda: Path(FLEET), show_default=FLEET
+    ),
 ]
-EveryOption = Annotated[
-    float, typer.Option(min=0.01, max=3600, help="Seconds between a device's parts.")
+By = Annotated[
+    str, typer.Option("--by", help="Who wants it; it is kept.", default_factory=getpass.getuser)
 ]
-EscalatedOption = Annotated[float, typer.Option(min=0, max=1, help="Share of parts, 0 to 1.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Hours = Annotated[float, typer.Option(min=0.01, help="How long the claim can be used.")]
+Plan = Annotated[
+    Path | None, typer.Option(help="Rings, thresholds and windows; none: 1, 5 %, 25 %, all.")
+]
+Canary = Annotated[str | None, typer.Option(help="Glob of SITE/LINE/DEVICE to try it first.")]
+Keys = Annotated[
+    list[Path] | None, typer.Option("--key", help="A key to sign with; again for several.")
+]
 
 
 class LazyGroup(TyperGroup):
@@ -84,10 +106,10 @@ def as_command(found: typer.Typer | Callable[..., Any], name: str) -> click.Comm
     return command
 
 
-def command_group(about: str, places: Mapping[str, str] | None = None) -> typer.Typer:
+def group(about: str, places: Mapping[str, str] | None = None) -> typer.Typer:
     """A group of commands; without one of them it prints its help. `places` as in LazyGroup."""
     # The root suggests and completes for all.
-    group = typer.Typer(
+    made = typer.Typer(
         cls=type("Group", (LazyGroup,), {"places": places or {}}),
         no_args_is_help=True,
         add_completion=False,
@@ -95,8 +117,8 @@ def command_group(about: str, places: Mapping[str, str] | None = None) -> typer.
         help=about,
     )
     if places:
-        group.callback()(lambda: None)
-    return group
+        made.callback()(lambda: None)
+    return made
 
 
 @contextmanager

@@ -12,19 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cloud.evaluation.certification_report import certify_report, certify_rows
+from shared import command_options as option
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.certification.certificate import PromiseLimits
-from shared.command_options import (
-    BundleOption,
-    DataOption,
-    FormatOption,
-    ReportOption,
-    RuntimeOption,
-    SeedOption,
-    SplitOption,
-    ThreadsOption,
-    needs_extra,
-)
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed
 from shared.storage.report_folder import prepare_report
@@ -37,25 +27,25 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bundle: BundleOption,
-    data: DataOption,
-    split: SplitOption = "test",
+    bundle: option.Bundle,
+    data: option.Data,
+    split: option.Split = "test",
     pixels: Annotated[
         Path | None,
         typer.Option(help="The run's pixels.onnx, to set JPEG and WebP beside the features."),
     ] = None,
-    report: ReportOption = None,
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = 0,
-    seed: SeedOption = 0,
-    format_: FormatOption = "text",
+    report: option.Report = None,
+    runtime: option.Runtime = "auto",
+    threads: option.Threads = 0,
+    seed: option.Seed = 0,
+    format_: option.Format = "text",
 ) -> None:
     """Local: judge a split's pictures as the product will: edge, cloud and both together.
 
     The report has charts and sheets as PNG. It shows pictures of the data: keep it where they may
     be seen. --seed divides the data and must be that of the training.
     """
-    with needs_extra("train"):
+    with option.needs_extra("train"):
         from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
@@ -78,9 +68,9 @@ def evaluate(
 
 
 def certify(
-    bundle: BundleOption,
-    data: DataOption,
-    split: SplitOption = "calibrate",
+    bundle: option.Bundle,
+    data: option.Data,
+    split: option.Split = "calibrate",
     alpha: Annotated[
         float, typer.Option(help="At most this share of defective parts may pass at the edge.")
     ] = 0.01,
@@ -100,16 +90,16 @@ def certify(
     target: Annotated[
         Path | None, typer.Option("--out", help="Where to write; in place unless given.")
     ] = None,
-    runtime: RuntimeOption = "auto",
-    seed: SeedOption = 0,
-    format_: FormatOption = "text",
+    runtime: option.Runtime = "auto",
+    seed: option.Seed = 0,
+    format_: option.Format = "text",
 ) -> None:
     """Local: choose the gate that escalates least and keeps a promise, and write the certificate.
 
     Choose --alpha before you look, and count each set of parts once. --seed divides the data and
     must be that of the training.
     """
-    with needs_extra("train"):
+    with option.needs_extra("train"):
         from cloud.datasets.readers import read  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.evaluation.certification import certify as run  # noqa: PLC0415
@@ -132,14 +122,14 @@ def certify(
 
 
 def parity(
-    bundle: BundleOption,
-    data: DataOption,
-    split: SplitOption = "test",
+    bundle: option.Bundle,
+    data: option.Data,
+    split: option.Split = "test",
     run: Annotated[
         Path | None, typer.Option(help="Folder of a training; to compare torch as well.")
     ] = None,
-    seed: SeedOption = 0,
-    format_: FormatOption = "text",
+    seed: option.Seed = 0,
+    format_: option.Format = "text",
 ) -> None:
     """Local: compare float with int8, and backend with backend, on a split's pictures."""
     from cloud.datasets.dataset import split_named  # noqa: PLC0415

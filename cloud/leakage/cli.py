@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shared import command_options as option
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.leakage import Leakage, Reconstruction, describe
-from shared.command_options import (
-    BundleOption,
-    DataOption,
-    FormatOption,
-    RuntimeOption,
-    SeedOption,
-    ThreadsOption,
-    needs_extra,
-)
 from shared.console import err, out, print_json, print_table
 from shared.errors import BundleError, SettingsError
 
@@ -29,16 +21,16 @@ SHEET = "leakage.png"
 
 
 def leakage(
-    bundle: BundleOption,
-    data: DataOption,
+    bundle: option.Bundle,
+    data: option.Data,
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Epochs; of the inverter.")] = 40,
     target: Annotated[
         Path | None, typer.Option("--out", help=f"Where to write; a folder for {SHEET}.")
     ] = None,
-    runtime: RuntimeOption = "auto",
-    seed: SeedOption = 0,
-    threads: ThreadsOption = 0,
-    format_: FormatOption = "text",
+    runtime: option.Runtime = "auto",
+    seed: option.Seed = 0,
+    threads: option.Threads = 0,
+    format_: option.Format = "text",
 ) -> None:
     """Local: make pictures again from what is sent, and say how well that works.
 
@@ -46,7 +38,7 @@ def leakage(
     lets the bundle's own float head look for defects in what came out, and notes the figures in the
     bundle. --out gets pictures beside reconstructions. --seed must be that of the training.
     """
-    with needs_extra("train"):
+    with option.needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
         from cloud.leakage.inverter import Fit  # noqa: PLC0415

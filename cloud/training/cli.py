@@ -8,20 +8,14 @@ from typing import Annotated
 
 import typer
 
+from shared import command_options as option
 from shared.bundles.manifest import NAME, VERSION
-from shared.command_options import (
-    DataOption,
-    FormatOption,
-    SeedOption,
-    ThreadsOption,
-    needs_extra,
-)
 from shared.console import err, out, print_json
 from shared.errors import SettingsError
 
 
 def train(
-    data: DataOption,
+    data: option.Data,
     target: Annotated[Path, typer.Option("--out", help="Where to write; a folder, or FILE.zip.")],
     run: Annotated[
         Path | None, typer.Option(help="Folder of a training; OUT.run unless given.")
@@ -74,8 +68,8 @@ def train(
     height: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
     width: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
     colour: Annotated[bool, typer.Option("--colour", help="Three channels, not grey.")] = False,
-    seed: SeedOption = 0,
-    threads: ThreadsOption = 0,
+    seed: option.Seed = 0,
+    threads: option.Threads = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     start_from: Annotated[
         Path | None, typer.Option(help="The run folder of an earlier training to refine.")
@@ -87,7 +81,7 @@ def train(
             "--good-only can't follow or refine another training, which may have seen defects",
             fix="leave out --teacher and --start-from",
         )
-    with needs_extra("train"):
+    with option.needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
     from cloud.datasets.readers import read  # noqa: PLC0415
@@ -157,10 +151,10 @@ def train(
 def base(
     run: Annotated[Path, typer.Option(help="Folder of a training; a finished one.")],
     target: Annotated[Path, typer.Option("--out", help="Where to write; say base.npz.")],
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: write a training's averaged network as the base of federated rounds."""
-    with needs_extra("train"):
+    with option.needs_extra("train"):
         from cloud.training.checkpoint import trained_net  # noqa: PLC0415
         from shared.federation.base_network import BaseNetwork  # noqa: PLC0415
         from shared.splitnet.base_network import export_base  # noqa: PLC0415

@@ -1,105 +1,125 @@
-"""What the cloud knows of a site's devices, and what it is told of them, over its HTTP API."""
+"""What the cloud knows of a site's devices, and what it is asked to do, over its HTTP API."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from shared.errors import IdentityError, RolloutError, TransportError
+from shared.errors import IdentityError, RolloutError, SplitsightError, TransportError
 
 TIMEOUT_S = 10.0
+REFUSALS = frozenset({403, 404, 409, 422})
+
+Rows = list[dict[str, object]]
 
 
-@dataclass(frozen=True, slots=True)
-class CloudAddress:
-    """url: of the cloud's API, without a path; token: where the cloud asks for one."""
+class CloudApi:
+    """The API of one cloud.
 
-    url: str
-    token: str | None = None
-
-
-def list_devices(
-    cloud: CloudAddress, transport: httpx.BaseTransport | None = None
-) -> list[dict[str, object]]:
-    """Every device that the cloud has heard of, as its API tells it.
-
-    Raises TransportError where the cloud does not answer, refuses, or is something else.
+    url     without a path; token: where the cloud asks for one
+    Each call raises TransportError where the cloud does not answer, or is something else.
     """
-    return _rows(cloud, _told(cloud, _ask(cloud, "GET", "/api/devices", None, transport)))
+
+    def __init__(
+        self, url: str, token: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._transport = transport
+
+    @classmethod
+    def at(cls, url: str) -> CloudApi:
+        """With the token of this shell."""
+        return cls(url, os.environ.get("SPLITSIGHT_TOKEN"))
+
+    def devices(self) -> Rows:
+        """Every device that the cloud has heard of."""
+        return self._rows(self._content(self._ask("GET", "devices")))
+
+    def tails(self) -> Rows:
+        """Every tail that the cloud serves or should."""
+        return self._rows(self._content(self._ask("GET", "fleet/tails")))
+
+    def identities(self) -> Rows | None:
+        """Every device with a certificate; None where the cloud has no fleet."""
+        answer = self._ask("GET", "fleet/identities")
+        return None if answer.status_code == 404 else self._rows(self._content(answer))
+
+    def get(self, path: str, refused: type[SplitsightError] = RolloutError) -> Any:
+        """What lies under /api/fleet. Raises `refused` with the cloud's words where it says no."""
+        return self._accepted(self._ask("GET", f"fleet/{path}"), refused)
+
+    def post(
+        self, path: str, body: Mapping[str, object], refused: type[SplitsightError] = RolloutError
+    ) -> Any:
+        """Have something done under /api/fleet; what the cloud answers. Raises as `get`."""
+        return self._accepted(self._ask("POST", f"fleet/{path}", body), refused)
+
+    def identify(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
+        """Have something done about an identity. Raises IdentityError with the cloud's words."""
+        answer = self.post(path, body, IdentityError)
+        if not isinstance(answer, dict):
+            raise self._stranger()
+        return answer
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> httpx.Response:
+        where = f"{self._url.rstrip('/')}/api/{path}"
+        try:
+            with httpx.Client(
+                transport=self._transport, timeout=TIMEOUT_S, headers=self._headers
+            ) as client:
+                return client.request(method, where, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def _accepted(self, answer: httpx.Response, refused: type[SplitsightError]) -> Any:
+        if answer.status_code in REFUSALS:
+            try:
+                no = answer.json()
+                raise refused(str(no["error"]), fix=str(no["fix"]))
+            except (ValueError, KeyError, TypeError):
+                raise self._answered(answer, "check the address") from None
+        return self._content(answer)
+
+    def _content(self, answer: httpx.Response) -> Any:
+        if not answer.is_success:
+            token = answer.status_code in {401, 403}
+            log = "check the address and the cloud's log"
+            raise self._answered(answer, "give a token in SPLITSIGHT_TOKEN" if token else log)
+        try:
+            return answer.json() if answer.content else {}
+        except ValueError as error:
+            raise self._unreadable(error) from error
+
+    def _rows(self, rows: Any) -> Rows:
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self._stranger()
+        return rows
+
+    def _stranger(self) -> TransportError:
+        return TransportError(f"{self._url} is not a splitsight cloud", fix="check the address")
+
+    def _answered(self, answer: httpx.Response, fix: str) -> TransportError:
+        return TransportError(f"the cloud at {self._url} answered {answer.status_code}", fix=fix)
+
+    def _unreadable(self, error: Exception) -> TransportError:
+        return TransportError(
+            f"the cloud at {self._url} can't be read ({error})",
+            fix="check the address; `splitsight cloud serve` prints it",
+        )
 
 
-def list_tails(
-    cloud: CloudAddress, transport: httpx.BaseTransport | None = None
-) -> list[dict[str, object]]:
-    """Every tail that the cloud serves or should. Raises as above."""
-    return _rows(cloud, _told(cloud, _ask(cloud, "GET", "/api/fleet/tails", None, transport)))
-
-
-def list_identities(
-    cloud: CloudAddress, transport: httpx.BaseTransport | None = None
-) -> list[dict[str, object]] | None:
-    """Every device with a certificate; None where the cloud has no fleet. Raises as above."""
-    answer = _ask(cloud, "GET", "/api/fleet/identities", None, transport)
-    return None if answer.status_code == 404 else _rows(cloud, _told(cloud, answer))
-
-
-def tell(
-    cloud: CloudAddress,
-    path: str,
-    body: Mapping[str, object],
-    transport: httpx.BaseTransport | None = None,
-) -> dict[str, object]:
-    """Have something done under /api/fleet; what the cloud answers, empty where that is nothing.
-
-    Raises TransportError as above, and IdentityError with the cloud's words where it says no.
-    """
-    answer = _ask(cloud, "POST", f"/api/fleet/{path}", body, transport)
-    if answer.status_code in {403, 404, 409, 422}:
-        raise _said_no(cloud, answer)
-    told = _told(cloud, answer)
-    if not isinstance(told, dict):
-        raise TransportError(f"{cloud.url} is not a splitsight cloud", fix="check the address")
-    return told
-
-
-def ask_cloud(cloud: CloudAddress, path: str, transport: httpx.BaseTransport | None = None) -> Any:
-    """What the cloud says under /api/fleet. Raises as `tell_cloud`."""
-    return _fleet_said(cloud, _ask(cloud, "GET", f"/api/fleet/{path}", None, transport))
-
-
-def tell_cloud(
-    cloud: CloudAddress,
-    path: str,
-    body: Mapping[str, object],
-    transport: httpx.BaseTransport | None = None,
-) -> Any:
-    """What the cloud answers to a wish about rollouts or devices.
-
-    Raises TransportError, or RolloutError with the cloud's words where it says no.
-    """
-    return _fleet_said(cloud, _ask(cloud, "POST", f"/api/fleet/{path}", body, transport))
-
-
-def _fleet_said(cloud: CloudAddress, answer: httpx.Response) -> Any:
-    if answer.status_code in {404, 409, 422}:
-        refused = _said_no(cloud, answer)
-        if isinstance(refused, IdentityError):
-            raise RolloutError(refused.message, fix=refused.fix)
-        raise refused
-    return _told(cloud, answer)
-
-
-def with_identities(
-    devices: Iterable[Mapping[str, object]], identities: Iterable[Mapping[str, Any]], now: float
-) -> list[dict[str, object]]:
+def with_identities(devices: Iterable[Mapping[str, object]], identities: Rows, now: float) -> Rows:
     """Devices with what is known of their certificates; those that never spoke come last.
 
     now   UTC seconds, for how many days a certificate is still good
     """
-    known = {str(identity["device"]): identity for identity in identities}
+    known: dict[str, Mapping[str, Any]] = {str(one["device"]): one for one in identities}
     heard = [dict(device) for device in devices]
     names = {str(device.get("device")) for device in heard}
     blank = dict.fromkeys(heard[0], "") if heard else {}
@@ -113,13 +133,8 @@ def with_identities(
 
 def _identity(identity: Mapping[str, Any] | None, now: float) -> dict[str, object]:
     if identity is None:
-        return {
-            "identity": "none",
-            "reason": "",
-            "serial": "",
-            "days_left": None,
-            "renewed_at": None,
-        }
+        blank = {"identity": "none", "reason": "", "serial": ""}
+        return {**blank, "days_left": None, "renewed_at": None}
     return {
         "identity": identity["standing"],
         "reason": identity["reason"],
@@ -127,57 +142,3 @@ def _identity(identity: Mapping[str, Any] | None, now: float) -> dict[str, objec
         "days_left": round((float(identity["not_after"]) - now) / 86400, 2),
         "renewed_at": identity["renewed_at"],
     }
-
-
-def _ask(
-    cloud: CloudAddress,
-    method: str,
-    path: str,
-    body: Mapping[str, object] | None,
-    transport: httpx.BaseTransport | None,
-) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {cloud.token}"} if cloud.token else {}
-    try:
-        with httpx.Client(transport=transport, timeout=TIMEOUT_S, headers=headers) as client:
-            return client.request(method, f"{cloud.url.rstrip('/')}{path}", json=body)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise _unreadable(cloud, error) from error
-
-
-def _told(cloud: CloudAddress, answer: httpx.Response) -> object:
-    try:
-        answer.raise_for_status()
-        return answer.json() if answer.content else {}
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        fix = (
-            "give a token in SPLITSIGHT_TOKEN"
-            if status in {401, 403}
-            else "check the address and the cloud's log"
-        )
-        raise TransportError(f"the cloud at {cloud.url} answered {status}", fix=fix) from error
-    except ValueError as error:
-        raise _unreadable(cloud, error) from error
-
-
-def _rows(cloud: CloudAddress, rows: object) -> list[dict[str, object]]:
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise TransportError(f"{cloud.url} is not a splitsight cloud", fix="check the address")
-    return rows
-
-
-def _said_no(cloud: CloudAddress, answer: httpx.Response) -> IdentityError | TransportError:
-    try:
-        said = answer.json()
-        return IdentityError(str(said["error"]), fix=str(said["fix"]))
-    except (ValueError, KeyError, TypeError):
-        return TransportError(
-            f"the cloud at {cloud.url} answered {answer.status_code}", fix="check the address"
-        )
-
-
-def _unreadable(cloud: CloudAddress, error: Exception) -> TransportError:
-    return TransportError(
-        f"the cloud at {cloud.url} can't be read ({error})",
-        fix="check the address; `splitsight cloud serve` prints it",
-    )

@@ -20,14 +20,14 @@ from fleet.flash.manifest import KEY, ImageManifest, load_or_make_key, load_publ
 from fleet.flash.meter import Bars, Lines, Meter
 from fleet.flash.profiles import profile_named
 from fleet.flash.site import site_files
+from shared import command_options as option
 from shared.clock import SystemClock
-from shared.command_options import FormatOption, command_group
 from shared.console import Format, err, out, print_json, print_table, print_text
 from shared.errors import SettingsError
 
 PUBLIC_KEY = KEY.with_suffix(".pub")
 CACHE = Path("~/.cache/splitsight/image")
-image = command_group("Disk images of whole devices.")
+image = option.group("Disk images of whole devices.")
 
 ImageOption = Annotated[Path, typer.Option("--image", help="That `fleet image build` made.")]
 PublicKeyOption = Annotated[
@@ -75,7 +75,7 @@ def build(
         list[str] | None,
         typer.Option(help="Of your plant, where DHCP names none; again for several."),
     ] = None,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: build a bootable image: Debian, the agent, two root slots."""
     began = time.monotonic()
@@ -104,7 +104,7 @@ def flash(
     others: WithOption = None,
     public_key: PublicKeyOption = PUBLIC_KEY,
     force: Annotated[bool, typer.Option("--force", help="Take a very large disk too.")] = False,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: write an image to a card, read it back, and add the files of its site.
 

@@ -9,22 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.client.cloud_api import (
-    list_devices,
-    list_identities,
-    tell,
-    with_identities,
-)
-from fleet.client.options import (
-    DEFAULT_FOLDER,
-    HERE,
-    CloudOption,
-    FolderOption,
-    HoursOption,
-    cloud_at,
-)
+from fleet.client.cloud_api import CloudApi, with_identities
+from shared import command_options as option
 from shared.clock import SystemClock
-from shared.command_options import FormatOption
 from shared.console import Format, print_json, print_table, print_text
 
 DeviceArgument = Annotated[str, typer.Argument(help="The device's name.")]
@@ -35,11 +22,11 @@ def init(
         list[str],
         typer.Option("--host", help="A name or IP address by which devices reach the cloud."),
     ],
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
     passphrase_file: Annotated[
         Path | None, typer.Option(help="Lock the authority's key with this file's first line.")
     ] = None,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: make the fleet's authority, and the certificate of this cloud's gateway and broker."""
     from fleet.identity.authority import Authority  # noqa: PLC0415 - cryptography, 0.1 s
@@ -75,11 +62,10 @@ def init(
     print_text(f"\nGive every device a copy of {files.certificate}, then: splitsight fleet claim")
 
 
-def devices(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+def devices(cloud: option.Cloud, format_: option.Format = "text") -> None:
     """Cloud: list devices with their state and identity. SPLITSIGHT_TOKEN holds a token."""
-    where = cloud_at(cloud)
-    rows = list_devices(where)
-    identities = list_identities(where)
+    api = CloudApi.at(cloud)
+    rows, identities = api.devices(), api.identities()
     if identities is not None:
         rows = with_identities(rows, identities, SystemClock().utc())
     if format_ == "json":
@@ -94,23 +80,23 @@ def claim(
     site: Annotated[str, typer.Option(help="Where the device will be.")],
     line: Annotated[str, typer.Option(help="Its line there.")],
     device: Annotated[str, typer.Option(help="Its name, unique in the fleet.")],
-    hours: HoursOption = 24.0,
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    cloud: option.Cloud,
+    hours: option.Hours = 24.0,
+    format_: option.Format = "text",
 ) -> None:
     """Cloud: make a token that buys one device its certificate, once. It is shown this once."""
     wanted = {"site": site, "line": line, "device": device, "hours": hours}
-    show_claim(tell(cloud_at(cloud), "claims", wanted), format_)
+    show_claim(CloudApi.at(cloud).identify("claims", wanted), format_)
 
 
 def revoke(
     device: DeviceArgument,
     reason: Annotated[str, typer.Option(help="Why; the device's people will read it.")],
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    cloud: option.Cloud,
+    format_: option.Format = "text",
 ) -> None:
     """Cloud: put a device out: within a minute it can neither send nor hear anything."""
-    tell(cloud_at(cloud), f"identities/{device}/revoke", {"reason": reason})
+    CloudApi.at(cloud).identify(f"identities/{device}/revoke", {"reason": reason})
     if format_ == "json":
         print_json({"device": device, "standing": "revoked", "reason": reason})
     else:
@@ -119,12 +105,14 @@ def revoke(
 
 def readmit(
     device: DeviceArgument,
-    hours: HoursOption = 24.0,
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    cloud: option.Cloud,
+    hours: option.Hours = 24.0,
+    format_: option.Format = "text",
 ) -> None:
     """Cloud: let a held or revoked device back in: it has to enrol anew with the claim shown."""
-    show_claim(tell(cloud_at(cloud), f"identities/{device}/readmit", {"hours": hours}), format_)
+    show_claim(
+        CloudApi.at(cloud).identify(f"identities/{device}/readmit", {"hours": hours}), format_
+    )
 
 
 def for_people(row: Mapping[str, Any]) -> dict[str, object]:

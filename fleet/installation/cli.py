@@ -16,7 +16,7 @@ from fleet.installation.steps import (
     require_here,
     uninstall_steps,
 )
-from shared.command_options import DryRunOption
+from shared import command_options as option
 from shared.console import print_text
 from shared.errors import ImageError
 
@@ -35,7 +35,7 @@ def install(
     source: Annotated[
         str, typer.Option("--from", help="What pip installs; empty: this checkout, or PyPI.")
     ] = "",
-    dry_run: DryRunOption = False,
+    dry_run: option.DryRun = False,
 ) -> None:
     """Local: run the agent as a systemd service of this machine. Repeating it changes nothing."""
     place = Place(root.resolve(), prefix)
@@ -51,7 +51,7 @@ def install(
 
 
 def uninstall(
-    prefix: PrefixOption = PREFIX, root: RootOption = Path("/"), dry_run: DryRunOption = False
+    prefix: PrefixOption = PREFIX, root: RootOption = Path("/"), dry_run: option.DryRun = False
 ) -> None:
     """Local: remove the service and its programs; /var/lib/splitsight stays."""
     place = Place(root.resolve(), prefix)

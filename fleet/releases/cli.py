@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleet.client.options import (
-    DEFAULT_FOLDER,
-    CloudOption,
-    FolderOption,
-    KeysOption,
-    cloud_at,
-    key_passphrase,
-)
+from fleet.client.cloud_api import CloudApi
+from shared import command_options as option
 from shared.clock import SystemClock
-from shared.command_options import FormatOption, command_group
 from shared.console import Format, err, print_json, print_table, print_text, track
 from shared.errors import ReleaseError
 from shared.releases import ANY_HARDWARE, ReleaseFacts, ReleaseKind, hardware_here
@@ -26,16 +19,17 @@ from shared.releases import ANY_HARDWARE, ReleaseFacts, ReleaseKind, hardware_he
 if TYPE_CHECKING:
     from fleet.releases.drafts import Drafts, RoleSignatures
 
-app = command_group("Make, sign and publish what devices may run.")
+app = option.group("Make, sign and publish what devices may run.")
 
 
 @app.command()
 def init(
     keys: Annotated[Path, typer.Option(help="Where to write the keys of people; a USB stick.")],
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
 ) -> None:
     """Local: make a repository and its keys. SPLITSIGHT_KEY_PASSPHRASE holds a passphrase."""
     from fleet.releases.creation import found_repository  # noqa: PLC0415
+    from fleet.releases.keys import key_passphrase  # noqa: PLC0415
     from fleet.releases.store import ReleaseStore  # noqa: PLC0415
 
     passphrase = key_passphrase()
@@ -49,7 +43,7 @@ def init(
 
 @app.command()
 def add(
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
     model: Annotated[Path | None, typer.Option(help="A bundle.")] = None,
     app_file: Annotated[
         Path | None, typer.Option("--app", help="An application, .tar.zst; needs --name …")
@@ -75,7 +69,7 @@ def add(
     without_tail: Annotated[
         bool, typer.Option("--without-tail", help="Leave out what only the cloud needs.")
     ] = False,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: add a release to the draft. Devices see it after `sign` and `publish`."""
     from fleet.releases.release_builder import Adding, ReleaseNote  # noqa: PLC0415
@@ -97,7 +91,7 @@ def add(
 @app.command()
 def remove(
     path: Annotated[str, typer.Argument(help="As `list` prints it.")],
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
 ) -> None:
     """Local: take a release out of the draft. Devices that run it go on."""
     from fleet.releases.release_builder import Adding  # noqa: PLC0415
@@ -109,7 +103,7 @@ def remove(
 @app.command()
 def renew(
     role: Annotated[str, typer.Argument(help="root, targets, models or firmware.")],
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
 ) -> None:
     """Local: draft a role anew, unchanged, before it expires."""
     _drafts(folder).renew(role)
@@ -120,13 +114,13 @@ def renew(
 def rotate(
     role: Annotated[str, typer.Argument(help="The role whose key is replaced.")],
     old: Annotated[str, typer.Option(help="Beginning of the old key's id; see `list`.")],
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
     new: Annotated[
         Path | None, typer.Option(help="Where to write the new key; not for online roles.")
     ] = None,
 ) -> None:
     """Local: draft a new key in place of one that is lost, leaked or old."""
-    from fleet.releases.keys import make_key  # noqa: PLC0415
+    from fleet.releases.keys import key_passphrase, make_key  # noqa: PLC0415
     from fleet.releases.roles import ONLINE  # noqa: PLC0415
 
     drafts = _drafts(folder)
@@ -143,19 +137,19 @@ def rotate(
 
 @app.command()
 def sign(
-    key: KeysOption = None,
-    folder: FolderOption = DEFAULT_FOLDER,
+    folder: option.Folder,
+    key: option.Keys = None,
     file: Annotated[
         Path | None, typer.Option(help="A copy of a draft, on a machine without the repository.")
     ] = None,
     merge: Annotated[
         Path | None, typer.Option(help="Take signatures over from a copy signed elsewhere.")
     ] = None,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: sign what waits with these keys. Signatures add up until there are enough."""
     from fleet.releases.drafts import sign_copy  # noqa: PLC0415
-    from fleet.releases.keys import load_key  # noqa: PLC0415
+    from fleet.releases.keys import key_passphrase, load_key  # noqa: PLC0415
 
     if not key and not merge:
         raise ReleaseError("there is nothing to sign with", fix="give --key FILE")
@@ -174,8 +168,8 @@ def sign(
 
 @app.command()
 def publish(
-    folder: FolderOption = DEFAULT_FOLDER,
-    cloud: CloudOption = "",
+    folder: option.Folder,
+    cloud: Annotated[str, typer.Option(help="Where the cloud is.")] = "",
 ) -> None:
     """Local or cloud: let devices see every draft that enough keys have signed.
 
@@ -193,7 +187,7 @@ def publish(
 
 
 @app.command("list")
-def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text") -> None:
+def list_(folder: option.Folder, format_: option.Format = "text") -> None:
     """Local: print every release, and who has to sign what until when."""
     from fleet.releases.catalogue import Catalogue, described  # noqa: PLC0415
 
@@ -238,10 +232,7 @@ def _watched(items: Sequence[Any], what: str) -> Iterable[Any]:
 
 
 def _served_pairs(cloud: str) -> list[str]:
-    from fleet.client.cloud_api import list_tails  # noqa: PLC0415 - httpx, 0.1 s
-
-    rows = list_tails(cloud_at(cloud))
-    return [str(row["pair"]) for row in rows if not row["problem"]]
+    return [str(row["pair"]) for row in CloudApi.at(cloud).tails() if not row["problem"]]
 
 
 def _print_added(facts: ReleaseFacts, format_: Format) -> None:

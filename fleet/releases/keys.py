@@ -65,3 +65,8 @@ def load_key(path: Path, passphrase: str | None = None) -> CryptoSigner:
     if not isinstance(key, Ed25519PrivateKey):
         raise ReleaseError(f"{path} is no Ed25519 key", fix="give a key that splitsight made")
     return CryptoSigner(key)
+
+
+def key_passphrase() -> str | None:
+    """What locks people's keys, where this shell says so."""
+    return os.environ.get(PASSPHRASE_VARIABLE)

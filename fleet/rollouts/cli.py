@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.client.cloud_api import ask_cloud, tell_cloud
-from fleet.client.options import HERE, ByOption, CanaryOption, CloudOption, PlanOption, cloud_at
-from shared.command_options import FormatOption, command_group
+from fleet.client.cloud_api import CloudApi
+from shared import command_options as option
 from shared.console import Format, out, print_json, print_table, print_text
 
-app = command_group("Bring releases to devices, ring by ring.")
+app = option.group("Bring releases to devices, ring by ring.")
 
 KEYS = ("side", "serial", "what", "by")
 IdArgument = Annotated[int, typer.Argument(help="The rollout's number, as `list` shows it.")]
@@ -20,24 +19,24 @@ IdArgument = Annotated[int, typer.Argument(help="The rollout's number, as `list`
 @app.command()
 def start(
     target: Annotated[str, typer.Argument(help="A published release: models/NAME/VERSION.zip")],
-    by: ByOption,
-    plan: PlanOption = None,
-    canary: CanaryOption = None,
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    by: option.By,
+    cloud: option.Cloud,
+    plan: option.Plan = None,
+    canary: option.Canary = None,
+    format_: option.Format = "text",
 ) -> None:
     """Cloud: start a rollout."""
     from fleet.rollouts.plan import read_plan  # noqa: PLC0415 - pydantic models, 0.1 s
 
     wanted = read_plan(plan, canary)
     body = {"target": target, "plan": wanted.model_dump(mode="json"), "by": by}
-    _show(tell_cloud(cloud_at(cloud), "rollouts", body), format_)
+    _show(CloudApi.at(cloud).post("rollouts", body), format_)
 
 
 @app.command("list")
-def list_(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+def list_(cloud: option.Cloud, format_: option.Format = "text") -> None:
     """Cloud: rollouts under way and the newest others."""
-    rows = ask_cloud(cloud_at(cloud), "rollouts")
+    rows = CloudApi.at(cloud).get("rollouts")
     if format_ == "json":
         print_json(rows)
     elif rows:
@@ -47,14 +46,14 @@ def list_(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
 
 
 @app.command()
-def status(id_: IdArgument, cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+def status(id_: IdArgument, cloud: option.Cloud, format_: option.Format = "text") -> None:
     """Cloud: how a rollout stands, ring by ring and device by device."""
-    _show(ask_cloud(cloud_at(cloud), f"rollouts/{id_}"), format_)
+    _show(CloudApi.at(cloud).get(f"rollouts/{id_}"), format_)
 
 
 @app.command()
 def pause(
-    id_: IdArgument, by: ByOption, cloud: CloudOption = HERE, format_: FormatOption = "text"
+    id_: IdArgument, by: option.By, cloud: option.Cloud, format_: option.Format = "text"
 ) -> None:
     """Cloud: ask no further device. Those that were asked go on; failures still stop it."""
     _order(id_, "pause", by, cloud, format_)
@@ -62,7 +61,7 @@ def pause(
 
 @app.command()
 def resume(
-    id_: IdArgument, by: ByOption, cloud: CloudOption = HERE, format_: FormatOption = "text"
+    id_: IdArgument, by: option.By, cloud: option.Cloud, format_: option.Format = "text"
 ) -> None:
     """Cloud: go on; past a ring that ended with too few successes, too."""
     _order(id_, "resume", by, cloud, format_)
@@ -70,7 +69,7 @@ def resume(
 
 @app.command()
 def approve(
-    id_: IdArgument, by: ByOption, cloud: CloudOption = HERE, format_: FormatOption = "text"
+    id_: IdArgument, by: option.By, cloud: option.Cloud, format_: option.Format = "text"
 ) -> None:
     """Cloud: let the ring begin that waits for an approval."""
     _order(id_, "approve", by, cloud, format_)
@@ -79,18 +78,18 @@ def approve(
 @app.command()
 def abort(
     id_: IdArgument,
-    by: ByOption,
+    by: option.By,
+    cloud: option.Cloud,
     reason: Annotated[str, typer.Option(help="Why; it is shown.")] = "",
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Cloud: give every device back what it ran before."""
     _order(id_, "abort", by, cloud, format_, reason)
 
 
-def health(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
+def health(cloud: option.Cloud, format_: option.Format = "text") -> None:
     """Cloud: how devices fare: last seen, versions, temperature, disk, clock, queue."""
-    rows: Any = ask_cloud(cloud_at(cloud), "health")
+    rows: Any = CloudApi.at(cloud).get("health")
     if format_ == "json":
         print_json(rows)
     elif rows:
@@ -101,12 +100,12 @@ def health(cloud: CloudOption = HERE, format_: FormatOption = "text") -> None:
 
 def configure(
     device: Annotated[str, typer.Argument(help="DEVICE, or SITE/LINE/DEVICE.")],
-    by: ByOption,
+    by: option.By,
+    cloud: option.Cloud,
     settings: Annotated[
         list[str] | None, typer.Argument(help="key=value, all that should be set; none: its own.")
     ] = None,
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Cloud: have a device run with other settings; it checks them, tries them, and may go back."""
     from fleet.rollouts.requests import parse_settings  # noqa: PLC0415 - pydantic models, 0.1 s
@@ -114,7 +113,7 @@ def configure(
 
     wanted = parse_settings(settings or [])
     body = {"device": device, "settings": wanted, "by": by}
-    told: Any = tell_cloud(cloud_at(cloud), "settings", body)
+    told: Any = CloudApi.at(cloud).post("settings", body)
     if format_ == "json":
         print_json(told)
     else:
@@ -124,7 +123,7 @@ def configure(
 
 def _order(id_: int, what: str, by: str, cloud: str, format_: Format, reason: str = "") -> None:
     body = {"by": by, **({"reason": reason} if reason else {})}
-    _show(tell_cloud(cloud_at(cloud), f"rollouts/{id_}/{what}", body), format_)
+    _show(CloudApi.at(cloud).post(f"rollouts/{id_}/{what}", body), format_)
 
 
 def _show(view: Any, format_: Format) -> None:

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shared.command_options import (
-    ConfigOption,
-    DryRunOption,
-    FormatOption,
-    SeedOption,
-    needs_extra,
-)
+from shared import command_options as option
 from shared.console import Format, err, out, print_json, print_table, print_text
 from shared.errors import FederationError, SettingsError
 
@@ -26,7 +20,7 @@ GridKind = Literal["mqtt", "in-process", "superlink"]
 
 
 def federate(
-    config: ConfigOption,
+    config: option.Config,
     rounds: Annotated[int, typer.Option(min=1, help="In all; a run that stopped goes on.")] = 10,
     strategy: Annotated[
         str,
@@ -37,19 +31,19 @@ def federate(
     grid: Annotated[
         GridKind | None, typer.Option(help="How devices are reached; mqtt where both are set up.")
     ] = None,
-    seed: SeedOption = 0,
-    dry_run: DryRunOption = False,
+    seed: option.Seed = 0,
+    dry_run: option.DryRun = False,
     write_app: Annotated[
         Path | None,
         typer.Option(help="With --grid superlink: a folder for `flwr run`, and no rounds here."),
     ] = None,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Network: train on devices' own labels, round by round. Only weights leave a device.
 
     --config says what is trained, how, and by when; --dry-run, who would take part.
     """
-    with needs_extra("learn"):
+    with option.needs_extra("learn"):
         from fleet.rounds.conclusion import conclude  # noqa: PLC0415
         from fleet.rounds.configuration.settings import load_round_settings  # noqa: PLC0415
         from fleet.rounds.coordination.coordinator import RunPlan  # noqa: PLC0415

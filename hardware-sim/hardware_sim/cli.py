@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.command_options import command_group
+from shared import command_options as option
 
-app = command_group(
+app = option.group(
     "Plants without hardware.",
     {
         "line": "hardware_sim.line.cli:line",

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from shared import command_options as option
 from shared.bundles import leakage
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, HEAD_FLOAT, TAIL
@@ -22,7 +23,6 @@ from shared.bundles.parity import (
     measure_tail,
 )
 from shared.certification.promises import describe
-from shared.command_options import FormatOption, command_group
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
@@ -30,12 +30,12 @@ from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
 TAIL_ONLY = frozenset({"torch"})
 MEASURES = ((HEAD, measure_head), (HEAD_FLOAT, measure_float_head), (TAIL, measure_tail))
 
-app = command_group("Look into a bundle and check it.")
+app = option.group("Look into a bundle and check it.")
 BundlePath = Annotated[Path, typer.Argument(help="A bundle: a folder or a zip file.")]
 
 
 @app.command()
-def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
+def show(bundle: BundlePath, format_: option.Format = "text") -> None:
     """Local: print what a bundle is: model, gate, training, licence, files."""
     opened = Bundle.open(bundle)
     manifest = opened.manifest
@@ -68,7 +68,7 @@ def show(bundle: BundlePath, format_: FormatOption = "text") -> None:
 
 
 @app.command()
-def verify(bundle: BundlePath, format_: FormatOption = "text") -> None:
+def verify(bundle: BundlePath, format_: option.Format = "text") -> None:
     """Local: check hashes, shapes, codec and parity on every backend that is installed."""
     rows = verification(Bundle.open(bundle))
     if format_ == "json":

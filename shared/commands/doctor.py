@@ -15,7 +15,7 @@ import typer
 import yaml
 from rich.markup import escape
 
-from shared.command_options import FormatOption
+from shared import command_options as option
 from shared.console import out, print_json
 from shared.errors import SettingsError, SplitsightError
 from shared.plugins.group import LoadedPlugin, PluginGroup
@@ -68,7 +68,7 @@ def doctor(
         Path | None,
         typer.Option("--config", "-c", help="YAML file of settings; its broker is checked too."),
     ] = None,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: check every backend, camera, actuator, the clock, the disk, and a broker."""
     rows = [

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from fleet.client.cloud_api import CloudAddress, list_devices
+from fleet.client.cloud_api import CloudApi
 from shared.errors import TransportError
 
-HERE = CloudAddress("http://cloud.example:8765/")
 
-
-def answering(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.MockTransport:
-    return httpx.MockTransport(answer)
+def answering(
+    answer: Callable[[httpx.Request], httpx.Response], token: str | None = None
+) -> CloudApi:
+    return CloudApi("http://cloud.example:8765/", token, httpx.MockTransport(answer))
 
 
 def test_devices_are_listed_as_the_cloud_tells_them() -> None:
@@ -24,7 +24,7 @@ def test_devices_are_listed_as_the_cloud_tells_them() -> None:
         asked.append(request)
         return httpx.Response(200, json=[{"device": "box-1", "state": "online"}])
 
-    rows = list_devices(CloudAddress(HERE.url, "open-sesame"), answering(answer))
+    rows = answering(answer, "open-sesame").devices()
     assert rows == [{"device": "box-1", "state": "online"}]
     assert str(asked[0].url) == "http://cloud.example:8765/api/devices"
     assert asked[0].headers["authorization"] == "Bearer open-sesame"
@@ -34,7 +34,7 @@ def test_no_token_is_sent_where_none_is_given() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[dict(request.headers)])
 
-    (headers,) = list_devices(HERE, answering(answer))
+    (headers,) = answering(answer).devices()
     assert "authorization" not in headers
 
 
@@ -43,13 +43,13 @@ def test_a_cloud_that_refuses_asks_for_a_token(status: int) -> None:
     with pytest.raises(
         TransportError, match=f"answered {status}; give a token in SPLITSIGHT_TOKEN"
     ):
-        list_devices(HERE, answering(lambda _: httpx.Response(status)))
+        answering(lambda _: httpx.Response(status)).devices()
 
 
 @pytest.mark.parametrize("status", [404, 500, 301])
 def test_another_status_points_to_the_address(status: int) -> None:
     with pytest.raises(TransportError, match=f"answered {status}; check the address"):
-        list_devices(HERE, answering(lambda _: httpx.Response(status)))
+        answering(lambda _: httpx.Response(status)).devices()
 
 
 @pytest.mark.parametrize("told", ["{}", "3", "null", "[1, 2]", '"devices"'])
@@ -58,12 +58,12 @@ def test_json_from_something_else_is_not_taken_for_devices(told: str) -> None:
         return httpx.Response(200, text=told)
 
     with pytest.raises(TransportError, match="is not a splitsight cloud"):
-        list_devices(HERE, answering(answer))
+        answering(answer).devices()
 
 
 def test_a_page_is_not_taken_for_devices() -> None:
     with pytest.raises(TransportError, match=r"cloud\.example:8765/ can't be read"):
-        list_devices(HERE, answering(lambda _: httpx.Response(200, html="<p>hello</p>")))
+        answering(lambda _: httpx.Response(200, html="<p>hello</p>")).devices()
 
 
 def test_a_cloud_that_does_not_answer_is_named() -> None:
@@ -71,11 +71,11 @@ def test_a_cloud_that_does_not_answer_is_named() -> None:
         raise httpx.ConnectError("connection refused", request=request)
 
     with pytest.raises(TransportError, match=r"can't be read \(connection refused\)"):
-        list_devices(HERE, answering(answer))
+        answering(answer).devices()
 
 
 @pytest.mark.parametrize("url", ["cloud.example", "ftp://cloud.example", "http://[bad", ""])
 def test_an_address_that_is_none_is_told_in_words(url: str) -> None:
     # The real client: it refuses such addresses before it opens a socket.
     with pytest.raises(TransportError, match="check the address"):
-        list_devices(CloudAddress(url))
+        CloudApi(url).devices()

@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from fleet.client.options import (
-    DEFAULT_FOLDER,
-    HERE,
-    CanaryOption,
-    CloudOption,
-    FolderOption,
-    KeysOption,
-    PlanOption,
-    cloud_at,
-    key_passphrase,
-)
+from fleet.client.cloud_api import CloudApi
+from shared import command_options as option
 from shared.clock import SystemClock
-from shared.command_options import FormatOption, command_group
 from shared.console import print_json, print_table, print_text
 from shared.errors import FederationError, SplitsightError
 from shared.releases import ReleaseFacts
@@ -32,7 +22,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = "candidates"
 
-app = command_group("What federated rounds ended in: see, let out, drop.")
+app = option.group("What federated rounds ended in: see, let out, drop.")
 NameArgument = Annotated[str, typer.Argument(help="As `list` prints it.")]
 ByOption = Annotated[
     str, typer.Option("--by", help="Who wants it; it is kept, and signed with the release.")
@@ -40,7 +30,7 @@ ByOption = Annotated[
 
 
 @app.command("list")
-def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text") -> None:
+def list_(folder: option.Folder, format_: option.Format = "text") -> None:
     """Local: list candidates with what was decided about them."""
     store = _store(folder)
     records = [store.get(name) for name in store.names()]
@@ -63,9 +53,7 @@ def list_(folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text")
 
 
 @app.command()
-def show(
-    name: NameArgument, folder: FolderOption = DEFAULT_FOLDER, format_: FormatOption = "text"
-) -> None:
+def show(name: NameArgument, folder: option.Folder, format_: option.Format = "text") -> None:
     """Local: show how a candidate fares on every device, and where its report lies."""
     store = _store(folder)
     record, findings = store.get(name), store.findings(name)
@@ -101,15 +89,15 @@ def show(
 def approve(
     name: NameArgument,
     by: ByOption,
-    folder: FolderOption = DEFAULT_FOLDER,
-    key: KeysOption = None,
+    folder: option.Folder,
+    cloud: option.Cloud,
+    key: option.Keys = None,
     rollout: Annotated[
         bool, typer.Option("--rollout", help="Start bringing it to devices, ring by ring.")
     ] = False,
-    plan: PlanOption = None,
-    canary: CanaryOption = None,
-    cloud: CloudOption = HERE,
-    format_: FormatOption = "text",
+    plan: option.Plan = None,
+    canary: option.Canary = None,
+    format_: option.Format = "text",
 ) -> None:
     """Local or cloud: let a candidate out: it becomes a release, with a key a published one.
 
@@ -135,7 +123,7 @@ def approve(
 
 
 @app.command()
-def reject(name: NameArgument, by: ByOption, folder: FolderOption = DEFAULT_FOLDER) -> None:
+def reject(name: NameArgument, by: ByOption, folder: option.Folder) -> None:
     """Local: drop a candidate. It stays in the store with who dropped it."""
     store = _store(folder)
     store.waiting(name, "reject")
@@ -144,7 +132,7 @@ def reject(name: NameArgument, by: ByOption, folder: FolderOption = DEFAULT_FOLD
 
 
 def _publish(drafts: Drafts, keys: list[Path]) -> None:
-    from fleet.releases.keys import load_key  # noqa: PLC0415
+    from fleet.releases.keys import key_passphrase, load_key  # noqa: PLC0415
     from fleet.releases.publisher import Publisher  # noqa: PLC0415
 
     drafts.sign([load_key(path, key_passphrase()) for path in keys])
@@ -155,22 +143,19 @@ def _wanted(
     plan: Path | None, canary: str | None, key: list[Path] | None, cloud: str
 ) -> RolloutPlan:
     """Whatever speaks against a rollout, before anybody has decided anything."""
-    from fleet.client.cloud_api import ask_cloud  # noqa: PLC0415
     from fleet.rollouts.plan import read_plan  # noqa: PLC0415
 
     if not key:
         raise FederationError("only a published release can be rolled out", fix="give --key FILE")
     wanted = read_plan(plan, canary)
-    ask_cloud(cloud_at(cloud), "rollouts")
+    CloudApi.at(cloud).get("rollouts")
     return wanted
 
 
 def _start(facts: ReleaseFacts, by: str, cloud: str, plan: RolloutPlan) -> Any:
-    from fleet.client.cloud_api import tell_cloud  # noqa: PLC0415
-
     body = {"target": facts.path, "plan": plan.model_dump(mode="json"), "by": by}
     try:
-        return tell_cloud(cloud_at(cloud), "rollouts", body)
+        return CloudApi.at(cloud).post("rollouts", body)
     except SplitsightError as error:
         raise FederationError(
             f"{facts.path} is published, but not on its way: {error.message}",

@@ -13,7 +13,7 @@ from rich.table import Table
 from hardware_sim.demo.demo import POLL_S, Demo, DemoOptions
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
-from shared.command_options import BundleOption, FormatOption, KeepOption, RuntimeOption
+from shared import command_options as option
 from shared.console import err, out, print_json
 
 
@@ -21,15 +21,15 @@ def demo(
     parts: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="End after so many parts.")
     ] = None,
-    bundle: BundleOption = SHIPPED_BUNDLE,
+    bundle: option.Bundle = SHIPPED_BUNDLE,
     rate: Annotated[
         float, typer.Option("--parts-per-second", min=0.1, max=1000, help="Of a device.")
     ] = 12.0,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the cloud's pages.")] = 8765,
     broker_port: Annotated[int, typer.Option(min=1, max=65535, help="Of the broker.")] = 18830,
-    runtime: RuntimeOption = "auto",
-    keep: KeepOption = None,
-    format_: FormatOption = "text",
+    runtime: option.Runtime = "auto",
+    keep: option.Keep = None,
+    format_: option.Format = "text",
 ) -> None:
     """Local: inspect real solar cells with three boxes, a broker and the cloud on this machine."""
     stop = StopSignal()

@@ -15,8 +15,8 @@ from rich.table import Table
 from hardware_sim.line.drawing.sheet import write_sheet
 from hardware_sim.line.line import Settled
 from hardware_sim.line.run import LineReport, LineRun, LineRunSettings, part_source
+from shared import command_options as option
 from shared.clock import SystemClock
-from shared.command_options import FormatOption
 from shared.console import err, out, print_json, track
 from shared.errors import SettingsError
 from shared.settings import load_settings, validate
@@ -67,7 +67,7 @@ def line(
     sheet: Annotated[
         Path | None, typer.Option(help="Only draw the first 24 parts, outlined, to this file.")
     ] = None,
-    format_: FormatOption = "text",
+    format_: option.Format = "text",
 ) -> None:
     """Local: run a simulated line in real time; print what became of its parts at the end."""
     given = {

@@ -16,8 +16,8 @@ from hardware_sim.scenario.run import Run
 from hardware_sim.scenario.settings import Scenario, load_scenario
 from hardware_sim.scenario.verdict import ScenarioReport
 from hardware_sim.scenario.verdict import report as scenario_report
+from shared import command_options as option
 from shared.clock import SystemClock
-from shared.command_options import FormatOption, KeepOption, ReportOption
 from shared.console import err, out, print_json
 from shared.errors import CheckFailed
 from shared.storage.report_folder import prepare_report
@@ -27,9 +27,9 @@ def run(
     scenario: Annotated[
         Path, typer.Argument(help="A scenario's YAML file, or a shipped one's name.")
     ],
-    report: ReportOption = None,
-    keep: KeepOption = None,
-    format_: FormatOption = "text",
+    report: option.Report = None,
+    keep: option.Keep = None,
+    format_: option.Format = "text",
 ) -> None:
     """Local: run a plant through a scenario; exit code 61 where an expectation is not met."""
     wanted = load_scenario(scenario)

@@ -17,14 +17,13 @@ import pytest
 import yaml
 
 from cloud.broker.programs import Mosquitto
-from fleet.client.cloud_api import CloudAddress, list_identities, tell, with_identities
+from fleet.client.cloud_api import CloudApi, with_identities
 from shared.errors import IdentityError, TransportError
 from shared.loopback import free_port
 from tests.bundles import make_bundle
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-of-sixteen"  # noqa: S105 - of this test alone
-HERE = CloudAddress("http://cloud.example:8765")
 
 
 def splitsight(*words: object, code: int = 0) -> Any:
@@ -122,30 +121,31 @@ def test_from_nothing_to_a_device_that_is_put_out(tmp_path: Path) -> None:
         assert "valid for 90 more days" in found["identity"]["found"]
 
 
-def answering(status: int, **content: Any) -> httpx.MockTransport:
-    return httpx.MockTransport(lambda _: httpx.Response(status, **content))
+def answering(status: int, **content: Any) -> CloudApi:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, **content))
+    return CloudApi("http://cloud.example:8765", transport=transport)
 
 
 def test_a_cloud_without_a_fleet_has_no_identities() -> None:
-    assert list_identities(HERE, answering(404, json={"error": "no", "fix": "no"})) is None
+    assert answering(404, json={"error": "no", "fix": "no"}).identities() is None
 
 
 @pytest.mark.parametrize("status", [403, 409, 422])
 def test_what_the_cloud_refuses_is_told_in_its_words(status: int) -> None:
     said = {"error": "box-1 is held", "fix": "readmit it"}
     with pytest.raises(IdentityError, match="box-1 is held; readmit it"):
-        tell(HERE, "claims", {}, answering(status, json=said))
+        answering(status, json=said).identify("claims", {})
 
 
 @pytest.mark.parametrize("content", [{"text": "<p>no</p>"}, {"json": []}, {"json": {"a": 1}}])
 def test_a_refusal_by_something_else_points_to_the_address(content: dict[str, Any]) -> None:
     with pytest.raises(TransportError, match="check the address"):
-        tell(HERE, "claims", {}, answering(404, **content))
+        answering(404, **content).identify("claims", {})
 
 
 def test_an_answer_of_something_else_points_to_the_address() -> None:
     with pytest.raises(TransportError, match="not a splitsight cloud"):
-        tell(HERE, "claims", {}, answering(201, json=[1]))
+        answering(201, json=[1]).identify("claims", {})
 
 
 def test_devices_and_identities_are_joined_by_name() -> None:

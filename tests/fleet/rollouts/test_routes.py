@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from cloud.web.access import Access, AccessMiddleware
 from cloud.web.problems import handle_problems
-from fleet.client.cloud_api import CloudAddress, ask_cloud, tell_cloud
+from fleet.client.cloud_api import CloudApi
 from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.requests import parse_settings
 from fleet.rollouts.routes import device_routes, rollout_routes
@@ -260,12 +260,12 @@ def through(plant: Plant) -> httpx.BaseTransport:
 
 
 def test_commands_get_the_clouds_own_words(plant: Plant) -> None:
-    cloud, way = CloudAddress("http://127.0.0.1"), through(plant)
+    cloud = CloudApi("http://127.0.0.1", transport=through(plant))
     body = {"target": NEW, "plan": {}, "by": "ada"}
-    assert tell_cloud(cloud, "rollouts", body, way)["id"] == 1
-    assert ask_cloud(cloud, "rollouts/1", way)["target"] == NEW
+    assert cloud.post("rollouts", body)["id"] == 1
+    assert cloud.get("rollouts/1")["target"] == NEW
     with pytest.raises(RolloutError, match="can't be approved: it is running") as refused:
-        tell_cloud(cloud, "rollouts/1/approve", {"by": "ada"}, way)
+        cloud.post("rollouts/1/approve", {"by": "ada"})
     assert refused.value.fix == "no ring waits for an approval"
 
 

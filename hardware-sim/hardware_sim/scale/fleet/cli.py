@@ -12,17 +12,7 @@ from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_fold
 from hardware_sim.scale.fleet.measurement import FleetMeasurement, FleetTrial
 from hardware_sim.scale.fleet.options import FleetOptions, device_counts
 from hardware_sim.scale.fleet.report import FleetRow, with_growth
-from shared.command_options import (
-    BrokerPortOption,
-    BundleOption,
-    EscalatedOption,
-    EveryOption,
-    FormatOption,
-    KeepOption,
-    PortOption,
-    RuntimeOption,
-    SeedOption,
-)
+from shared import command_options as option
 from shared.console import Format, err, out, print_json, print_table
 
 
@@ -30,8 +20,8 @@ def fleet(
     devices: Annotated[
         str, typer.Option(help="How many; 10,100,1000 measures each number alone.")
     ] = "10,100",
-    every: EveryOption = 10.0,
-    escalated: EscalatedOption = 0.1,
+    every: option.Every = 10.0,
+    escalated: option.Escalated = 0.1,
     seconds: Annotated[
         float, typer.Option(min=1, max=3600, help="To measure; each number of devices.")
     ] = 60.0,
@@ -44,13 +34,13 @@ def fleet(
         ),
     ] = 5.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that play devices.")] = 2,
-    bundle: BundleOption = SHIPPED_BUNDLE,
-    runtime: RuntimeOption = "auto",
-    seed: SeedOption = 0,
-    port: PortOption = 0,
-    broker_port: BrokerPortOption = 0,
-    keep: KeepOption = None,
-    format_: FormatOption = "text",
+    bundle: option.Bundle = SHIPPED_BUNDLE,
+    runtime: option.Runtime = "auto",
+    seed: option.Seed = 0,
+    port: option.Port = 0,
+    broker_port: option.BrokerPort = 0,
+    keep: option.Keep = None,
+    format_: option.Format = "text",
 ) -> None:
     """Local: measure what a device costs broker and cloud, with many light devices."""
     stop = StopSignal()

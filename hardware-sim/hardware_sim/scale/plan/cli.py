@@ -10,7 +10,7 @@ import typer
 
 from hardware_sim.scale.fleet.options import device_count
 from hardware_sim.scale.plan.machines import TailKind, load_machines
-from shared.command_options import EscalatedOption, FormatOption, SeedOption
+from shared import command_options as option
 from shared.console import err, out, print_json, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def plan(
     parts_per_minute: Annotated[
         float, typer.Option(min=0.01, max=60_000, help="Of a device.")
     ] = 60.0,
-    escalated: EscalatedOption = 0.1,
+    escalated: option.Escalated = 0.1,
     tail: Annotated[TailKind, typer.Option(help="Where tails run.")] = "cpu",
     machines: Annotated[
         Path | None, typer.Option(help="YAML of what machines do and are paid; an example ships.")
@@ -33,8 +33,8 @@ def plan(
         Path | None, typer.Option(help="What `sim fleet --format json` printed; ours ships.")
     ] = None,
     sample: Annotated[int, typer.Option(min=100, max=1_000_000, help="Parts to simulate.")] = 5000,
-    seed: SeedOption = 0,
-    format_: FormatOption = "text",
+    seed: option.Seed = 0,
+    format_: option.Format = "text",
 ) -> None:
     """Local: compute machines and money for any number of devices from what a few have cost."""
     from hardware_sim.scale.plan.demand import Load, read_measured  # noqa: PLC0415 - simpy, when wanted

@@ -12,14 +12,7 @@ from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_fold
 from hardware_sim.scale.fleet.options import device_count
 from hardware_sim.scale.rollout.report import RolloutReport
 from hardware_sim.scale.rollout.trial import RolloutOptions, RolloutTrial
-from shared.command_options import (
-    BundleOption,
-    FormatOption,
-    KeepOption,
-    PortOption,
-    RuntimeOption,
-    SeedOption,
-)
+from shared import command_options as option
 from shared.console import Format, err, out, print_json, print_table
 from shared.errors import CheckFailed
 
@@ -41,12 +34,12 @@ def rollout(
         int, typer.Option(min=0, help="Devices, the first asked, on which a bad one does well.")
     ] = 0,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Processes that play devices.")] = 2,
-    bundle: BundleOption = SHIPPED_BUNDLE,
-    runtime: RuntimeOption = "auto",
-    seed: SeedOption = 0,
-    port: PortOption = 0,
-    keep: KeepOption = None,
-    format_: FormatOption = "text",
+    bundle: option.Bundle = SHIPPED_BUNDLE,
+    runtime: option.Runtime = "auto",
+    seed: option.Seed = 0,
+    port: option.Port = 0,
+    keep: option.Keep = None,
+    format_: option.Format = "text",
 ) -> None:
     """Local: roll a model out to many light devices; see a bad one stopped and taken back.
 
