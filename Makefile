@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test quick test-image check format bench scenarios soak docs bundle screenshot system image-tools clean
+.PHONY: demo test quick test-install test-image check format bench scenarios soak docs site outdated bundle screenshot system image-tools clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
@@ -33,6 +33,9 @@ quick: $(VENV)/.dev ## the tests that start no process and import no torch: less
 test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started in QEMU, updated and rolled back (20 to 40 minutes)
 	timeout 5400 $(BIN)/python -m pytest -q -s tests/image
 	$(BIN)/python -m tests.support.covered --passed
+
+test-install: $(VENV)/.dev system ## what README and the guides show, each page from a fresh environment of its extra (about 10 minutes)
+	$(BIN)/python -m pytest -q tests/install $(ARGS)
 
 check: $(VENV)/.dev ## style, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -61,6 +64,12 @@ soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, a
 
 docs: $(VENV)/.dev ## regenerate docs/reference
 	$(BIN)/python docs/generate.py
+
+site: $(VENV)/.dev ## the documentation for a browser, in build/site; a broken link fails it
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs/site docs build/site
+
+outdated: $(VENV)/.dev ## what has a newer version, and what holds it back
+	@$(BIN)/python -m tests.support.outdated
 
 bundle: $(VENV)/.dev ## train the shipped bundle again (about 40 minutes on 2 cores)
 	$(BIN)/splitsight cloud train --data elpv --out bundles/elpv --run runs/elpv --name elpv --release-version 1.2.0 \

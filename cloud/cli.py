@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 
-from cloud.configuration.settings import load_cloud_settings
-from cloud.service import CloudService
 from shared import command_options as option
 from shared.log import get_logger
 
@@ -27,6 +25,9 @@ app = option.group(
 @app.command()
 def serve(config: option.Config) -> None:
     """Network: serve devices and people until SIGTERM or Ctrl-C."""
+    with option.needs_extra("cloud"):
+        from cloud.configuration.settings import load_cloud_settings  # noqa: PLC0415
+        from cloud.service import CloudService  # noqa: PLC0415
     settings = load_cloud_settings(config)
     wanted_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,10 +18,21 @@ import typer
 from typer.core import TyperGroup
 
 from shared.console import Format as OutputFormat
-from shared.errors import MissingExtra
+from shared.errors import MissingExtra, SettingsError
 
 HERE = "http://127.0.0.1:8765"
 FLEET = "fleet"
+
+
+def not_in_code(folder: Path) -> Path:
+    """The folder. Raises SettingsError in a checkout of splitsight, whose `fleet/` is code."""
+    if (folder / "__init__.py").exists():
+        raise SettingsError(
+            f"{folder} is a Python package, and keys would lie in it",
+            fix="work in a folder of your own, or give --folder",
+        )
+    return folder
+
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file of settings.")]
 Bundle = Annotated[Path, typer.Option("--bundle", "-b", help="A bundle; folder or zip.")]
@@ -50,7 +61,10 @@ Cloud = Annotated[
 Folder = Annotated[
     Path,
     typer.Option(
-        help="The fleet's folder.", default_factory=lambda: Path(FLEET), show_default=FLEET
+        help="The fleet's folder.",
+        callback=not_in_code,
+        default_factory=lambda: Path(FLEET),
+        show_default=FLEET,
     ),
 ]
 By = Annotated[

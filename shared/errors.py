@@ -37,6 +37,7 @@ class MissingExtra(SplitsightError):
     summary = "an optional part is not installed"
 
     def __init__(self, extra: str, cause: ImportError) -> None:
+        self.extra = extra
         what = cause.name or str(cause)
         super().__init__(
             f"this needs the extra `{extra}` ({what} is not installed)",

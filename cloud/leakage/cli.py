@@ -23,7 +23,12 @@ SHEET = "leakage.png"
 def leakage(
     bundle: option.Bundle,
     data: option.Data,
-    epochs: Annotated[int, typer.Option(min=1, max=1000, help="Epochs; of the inverter.")] = 40,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            envvar="SPLITSIGHT_LEAKAGE_EPOCHS", min=1, max=1000, help="Epochs; of the inverter."
+        ),
+    ] = 40,
     target: Annotated[
         Path | None, typer.Option("--out", help=f"Where to write; a folder for {SHEET}.")
     ] = None,

@@ -26,15 +26,30 @@ def train(
     ] = "1.0.0",
     epochs: Annotated[
         int,
-        typer.Option(min=1, max=1000, help="Epochs; of the first stage, head and tail together."),
+        typer.Option(
+            envvar="SPLITSIGHT_TRAIN_EPOCHS",
+            min=1,
+            max=1000,
+            help="Epochs; of the first stage, head and tail together.",
+        ),
     ] = 14,
     tail_epochs: Annotated[
         int,
-        typer.Option(min=0, max=1000, help="Epochs of the second stage: the tail behind the head."),
+        typer.Option(
+            envvar="SPLITSIGHT_TRAIN_TAIL_EPOCHS",
+            min=0,
+            max=1000,
+            help="Epochs of the second stage: the tail behind the head.",
+        ),
     ] = 3,
     bottleneck_epochs: Annotated[
         int,
-        typer.Option(min=1, max=1000, help="Epochs of the third stage: what is sent to the cloud."),
+        typer.Option(
+            envvar="SPLITSIGHT_TRAIN_BOTTLENECK_EPOCHS",
+            min=1,
+            max=1000,
+            help="Epochs of the third stage: what is sent to the cloud.",
+        ),
     ] = 8,
     patience: Annotated[
         int, typer.Option(min=0, help="Stop the first stage after so many epochs without gain.")
@@ -65,8 +80,12 @@ def train(
     good_only: Annotated[
         bool, typer.Option("--good-only", help="Learn from good parts alone: no defects needed.")
     ] = False,
-    height: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
-    width: Annotated[int, typer.Option(help="Of the input; a multiple of 32.")] = 224,
+    height: Annotated[
+        int, typer.Option(envvar="SPLITSIGHT_TRAIN_HEIGHT", help="Of the input; a multiple of 32.")
+    ] = 224,
+    width: Annotated[
+        int, typer.Option(envvar="SPLITSIGHT_TRAIN_WIDTH", help="Of the input; a multiple of 32.")
+    ] = 224,
     colour: Annotated[bool, typer.Option("--colour", help="Three channels, not grey.")] = False,
     seed: option.Seed = 0,
     threads: option.Threads = 0,

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from fleet.flash.profiles import MachineProfile
@@ -30,19 +29,13 @@ def source_folder() -> Path:
     if not (folder / "pyproject.toml").is_file():
         raise ImageError(
             "an image is built from a checkout of splitsight, and this is an installed package",
-            fix="clone the repository, `pip install -e '.[fleet,dev]'`, and build there",
+            fix="clone the repository, `pip install -e '.[fleet]'`, and build there",
         )
     return folder
 
 
 def build_wheel(source: Path, folder: Path) -> Path:
     """This checkout as a wheel."""
-    try:
-        distribution("hatchling")
-    except PackageNotFoundError as error:
-        raise ImageError(
-            "hatchling, which makes the wheel, is not installed", fix="pip install hatchling"
-        ) from error
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     run_tool([*command, "--wheel-dir", folder, source], timeout_s=PIP_TIMEOUT_S)
     return next(folder.glob("splitsight-*.whl"))

@@ -126,6 +126,8 @@ def _tree(order: Order, base: Path, work: Path) -> Path:
     packages = install_requirements(order.profile, source, order.cache)
     own = work / "own"
     install_wheel(build_wheel(source, work), own)
+    # For demonstrations, and not for commercial use: a device has its own.
+    shutil.rmtree(own / "hardware_sim" / "bundles")
     compile_python(own)
     told = {"version": installed_version("splitsight"), "profile": order.profile.name}
     path = work / "root.tar"

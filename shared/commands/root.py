@@ -54,20 +54,31 @@ class _RootGroup(LazyGroup):
         try:
             return as_command(entry.load(), cmd_name)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] in OWN_PACKAGES:
-                raise
-            return _unavailable(cmd_name, error)
+            return _unavailable(_missing(cmd_name, error))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            # What a command imports when it runs; an extra has the name of its group.
+            raise _missing(ctx.invoked_subcommand or "", error) from error
 
 
-def _unavailable(name: str, cause: ImportError) -> click.Command:
+def _missing(group: str, error: ModuleNotFoundError) -> MissingExtra:
+    """What to tell. Raises the error itself where what is missing is ours, or no group's."""
+    if (error.name or "").partition(".")[0] in OWN_PACKAGES or group not in discovered_groups():
+        raise error
+    return MissingExtra(group, error)
+
+
+def _unavailable(missing: MissingExtra) -> click.Command:
     """A stand-in that says which extra is missing, so that `--help` still lists the rest."""
-    missing = MissingExtra("demo" if name == "sim" else name, cause)
 
     def refuse(**_: Any) -> None:
         raise missing
 
     return click.Command(
-        name,
+        missing.extra,
         callback=refuse,
         help=escape(str(missing)),
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},

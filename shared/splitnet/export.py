@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,6 +27,8 @@ ARCHITECTURE_KEY = "splitsight.architecture"
 HALF_SUFFIX = ".half"
 HALVE_FROM_BYTES = 1024
 OPSET = 18
+# It warns of torchvision's operators at each export, and no network of ours has any.
+logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
 class DeployedTail(nn.Module):

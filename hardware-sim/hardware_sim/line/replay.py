@@ -81,7 +81,7 @@ def replay(data: str, seed: int, *, once: bool = False, split: str | None = None
     try:
         return ReplayedParts(_dataset(data, split), seed, once=once)
     except ImportError as error:
-        raise MissingExtra("train", error) from error
+        raise MissingExtra("sim", error) from error
 
 
 def _dataset(data: str, split: str | None) -> Dataset:

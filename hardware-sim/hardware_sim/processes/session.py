@@ -10,7 +10,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-SHIPPED_BUNDLE = Path(__file__).resolve().parents[3] / "bundles" / "elpv"
+# Within the wheel they lie beside this package, in a checkout at its root.
+_HERE = Path(__file__).resolve()
+_BUNDLES = next(
+    p for p in (_HERE.parents[1] / "bundles", _HERE.parents[3] / "bundles") if p.is_dir()
+)
+SHIPPED_BUNDLE = _BUNDLES / "elpv"
 
 
 @contextlib.contextmanager
