@@ -14,6 +14,7 @@ from cloud.datasets.dataset import Dataset
 from shared.console import track
 from shared.errors import DataError
 from shared.features.preprocessing import MAP_STRIDE, coarse_mask, prepare
+from shared.storage.files import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,11 @@ def load_pictures(
     path = cache / f"pictures-{key}.npy"
     shape = (len(dataset.samples), channels, height, width)
     if not path.is_file():
-        partial = path.with_suffix(".partial")
-        array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-        for index, sample in enumerate(track(dataset.samples, "reading pictures")):
-            array[index] = prepare(decode(sample.image, channels), height, width, channels)
-        array.flush()
-        partial.rename(path)
+        with replacing(path) as partial:
+            array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+            for index, sample in enumerate(track(dataset.samples, "reading pictures")):
+                array[index] = prepare(decode(sample.image, channels), height, width, channels)
+            array.flush()
     masks = np.zeros((len(dataset.samples), height // MAP_STRIDE, width // MAP_STRIDE), np.float32)
     masked = np.zeros(len(dataset.samples), bool)
     for index, sample in enumerate(dataset.samples):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from cloud.datasets.dataset import Dataset
 from cloud.training.options import Options
 from shared.errors import TrainingError
 from shared.splitnet.network import Architecture, SplitNet
+from shared.storage.files import replacing
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGED = "module."
@@ -27,11 +27,8 @@ def write_checkpoint(run: Path, options: Options, data: str, state: dict[str, An
     data    the data set's content hash
     state   tensors, numbers, strings, and lists and dicts of them
     """
-    partial = run / (CHECKPOINT + ".partial")
-    torch.save({**state, "options": _text(options), "data": data}, partial)
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
-    partial.replace(run / CHECKPOINT)
+    with replacing(run / CHECKPOINT) as partial:
+        torch.save({**state, "options": _text(options), "data": data}, partial)
 
 
 def read_checkpoint(run: Path, options: Options, data: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from cloud.training.defect_painter import Painter
 from cloud.training.options import Options
 from shared.console import track
 from shared.errors import DataError, TrainingError
+from shared.storage.files import replacing
 
 PAINTED = "painted"
 FEWEST_PARTS: dict[Split, int] = {"train": 10, "calibrate": 5}
@@ -65,12 +65,10 @@ def paint_set(goods: Dataset, options: Options, run: Path) -> Dataset:
     folder = run / PAINTED / _key(goods, options)
     painted = _wanted(goods, folder)
     if not folder.is_dir():
-        partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for split in FEWEST_PARTS:
-            _paint_split(goods.of(split), options, run, partial, split)
-        partial.rename(folder)
+        with replacing(folder) as partial:
+            partial.mkdir(parents=True)
+            for split in FEWEST_PARTS:
+                _paint_split(goods.of(split), options, run, partial, split)
     return replace(goods, samples=(*goods.samples, *painted))
 
 

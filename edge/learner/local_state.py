@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import FederationError
+from shared.storage.files import replacing
 
 _NAME = re.compile(r"round-(\d{6})\.npz")
 _RUN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -34,10 +35,8 @@ class LocalState:
     def keep(self, run: str, round_: int, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         path = self._path(run, round_)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as stream:
+        with replacing(path) as partial, partial.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
         rounds = self._rounds(run)
         # Later ones are of a run that was begun again from its start.
         kept = [number for number in rounds if number <= round_][-KEPT_ROUNDS:]

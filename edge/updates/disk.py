@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from shared.storage.twin import SIZE, sync_folder
+from shared.storage.files import sync_folder
+from shared.storage.twin import SIZE
 
 
 class DurableFiles(Protocol):

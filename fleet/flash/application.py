@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -14,6 +13,7 @@ from fleet.flash.tools import run_tool
 from shared.console import err
 from shared.errors import ImageError
 from shared.log import get_logger
+from shared.storage.files import replacing
 
 log = get_logger("image")
 
@@ -50,22 +50,19 @@ def install_requirements(profile: MachineProfile, source: Path, cache: Path) -> 
     folder = cache / f"python-{profile.name}-{digest.hexdigest()[:16]}"
     if folder.exists():
         return folder
-    fresh = cache / f"{folder.name}.{os.getpid()}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
     platforms = [word for tag in profile.wheels for word in ("--platform", tag)]
-    command = [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
-        *("--only-binary", ":all:", "--implementation", "cp", "--abi", "cp311", "--abi", "abi3"),
-        *("--abi", "none", "--python-version", ".".join(map(str, PYTHON)), *platforms),
-        *("--constraint", str(pinned), "--target", str(fresh)),
-    ]
-    try:
-        with err.status("fetching the agent's Python packages"):
-            run_tool([*command, *wanted], timeout_s=PIP_TIMEOUT_S)
+    with (
+        replacing(folder, cache / f"{folder.name}.{os.getpid()}.new") as fresh,
+        err.status("fetching the agent's Python packages"),
+    ):
+        command = [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
+            *("--only-binary", ":all:", "--implementation", "cp", "--abi", "cp311"),
+            *("--abi", "abi3", "--abi", "none", "--python-version", ".".join(map(str, PYTHON))),
+            *("--constraint", str(pinned), "--target", str(fresh), *platforms, *wanted),
+        ]
+        run_tool(command, timeout_s=PIP_TIMEOUT_S)
         compile_python(fresh)
-        fresh.replace(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 

@@ -15,6 +15,7 @@ from fleet.flash.tools import find_tool, run_tool
 from shared.console import err
 from shared.errors import ImageError
 from shared.log import get_logger
+from shared.storage.files import replacing
 
 log = get_logger("image")
 
@@ -93,16 +94,11 @@ def build_base(profile: MachineProfile, cache: Path) -> Path:
         return path
     find_tool("mmdebstrap")
     cache.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    try:
-        with err.status(f"building Debian {RELEASE} for {profile.name} (a few minutes)"):
-            run_tool(
-                _command(profile, sources, apt_options(), fresh),
-                timeout_s=BUILD_TIMEOUT_S,
-            )
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with (
+        replacing(path, path.with_suffix(f".{os.getpid()}.new")) as fresh,
+        err.status(f"building Debian {RELEASE} for {profile.name} (a few minutes)"),
+    ):
+        run_tool(_command(profile, sources, apt_options(), fresh), timeout_s=BUILD_TIMEOUT_S)
     log.info("base_built", path=str(path), bytes=path.stat().st_size)
     return path
 

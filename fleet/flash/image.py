@@ -40,6 +40,7 @@ from shared.storage.disks import (
     ROOT_LABELS,
     SECTOR,
 )
+from shared.storage.files import replacing
 from shared.storage.slots import SlotRecord
 from shared.storage.twin import pack
 
@@ -180,8 +181,7 @@ def assemble(
         ROOT_LABELS["a"]: root,
         DATA_LABEL: _data_partition(table, work),
     }
-    fresh = work / "disk.img"
-    with fresh.open("w+b") as stream:
+    with replacing(out, work / "disk.img") as fresh, fresh.open("w+b") as stream:
         stream.truncate(size)
         for label, path in contents.items():
             copy_data(path, stream.fileno(), table.named(label).start)
@@ -189,8 +189,8 @@ def assemble(
         os.pwrite(stream.fileno(), head(table, size), 0)
         backup = tail(table, size)
         os.pwrite(stream.fileno(), backup, size - len(backup))
-    create_bmap(fresh, bmap_path(out))
-    manifest = ImageManifest(
+        create_bmap(fresh, bmap_path(out))
+    return ImageManifest(
         profile=profile.name,
         version=installed_version("splitsight"),
         debian=RELEASE,
@@ -209,8 +209,6 @@ def assemble(
             for label, path in contents.items()
         ),
     )
-    fresh.replace(out)
-    return manifest
 
 
 def boot_partition(profile: MachineProfile, kernel: Kernel, size: int, work: Path) -> Path:

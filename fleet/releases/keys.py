@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import CryptoSigner
 
 from shared.errors import ReleaseError
+from shared.storage.files import sync_folder
 
 PASSPHRASE_VARIABLE = "SPLITSIGHT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name
 
@@ -38,6 +39,7 @@ def make_key(path: Path, passphrase: str | None = None) -> CryptoSigner:
             stream.write(pem)
             stream.flush()
             os.fsync(stream.fileno())
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise ReleaseError(f"{path} holds a key already", fix="give another folder") from error
     except OSError as error:

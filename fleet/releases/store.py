@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Time
 
 from fleet.releases.roles import ROLES, ROOT, SNAPSHOT, TIMESTAMP
 from shared.errors import ReleaseError
-from shared.storage.twin import sync_folder
+from shared.storage.files import PUBLIC, replace_file, replacing, sync_folder
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 _VERSIONED = re.compile(r"(\d+)\.([a-z]+)\.json")
@@ -131,12 +130,8 @@ class ReleaseStore:
             place = self.payload(target)
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
-                partial = place.with_name(place.name + ".partial")
-                shutil.copyfile(source, partial)
-                with partial.open("rb") as stream:
-                    os.fsync(stream.fileno())
-                partial.replace(place)
-                sync_folder(place.parent)
+                with replacing(place) as partial:
+                    shutil.copyfile(source, partial)
         except OSError as error:
             raise ReleaseError(
                 f"{source} can't be copied ({error})", fix="check the file, and the free space"
@@ -174,15 +169,9 @@ def read(path: Path, kind: type[S]) -> Metadata[S]:
 
 
 def write(path: Path, raw: bytes) -> None:
-    """In one step, so that a kill or a power cut leaves the old file or the new one."""
-    partial = path.with_name(path.name + ".partial")
+    """As `replace_file`. Raises ReleaseError."""
     try:
-        with partial.open("wb") as stream:
-            stream.write(raw)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
+        replace_file(path, raw, mode=PUBLIC)
     except OSError as error:
         raise ReleaseError(f"{path} can't be written ({error})", fix="check the disk") from error
 

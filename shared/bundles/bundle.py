@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import shutil
 import struct
 import zipfile
 import zlib
@@ -26,6 +24,7 @@ from pydantic import ValidationError
 from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED, Manifest
 from shared.errors import BundleError, BundleMismatch
 from shared.features.codec import CodecTables, FeatureCodec
+from shared.storage.files import PUBLIC, replace_file, replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +140,10 @@ def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str,
     if path.suffix == ".zip":
         _write_zip(path, everything)
     else:
-        partial = _partial(path)
-        _remove_folder(partial)
-        partial.mkdir()
-        for name, raw in everything.items():
-            (partial / name).write_bytes(raw)
-        _replace_folder(partial, path)
+        with replacing(path) as partial:
+            partial.mkdir()
+            for name, raw in everything.items():
+                (partial / name).write_bytes(raw)
     return Bundle.open(path)
 
 
@@ -166,7 +163,7 @@ def amend_bundle(bundle: Bundle, changes: Mapping[str, object], path: Path | Non
         raise BundleError(f"{target} was changed meanwhile", fix="run the command again")
     manifest = _manifest_bytes(fields, bundle.manifest.model_dump()["files"])
     if target.is_dir():
-        _replace_file(target / MANIFEST, manifest)
+        replace_file(target / MANIFEST, manifest, mode=PUBLIC)
     else:
         _write_zip(target, {MANIFEST: manifest, **_files(bundle)})
     return Bundle.open(target)
@@ -202,39 +199,10 @@ def _manifest_bytes(
     return json.dumps(checked.model_dump(mode="json"), indent=2).encode() + b"\n"
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
-
-
 def _write_zip(path: Path, everything: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(_partial(path), "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, raw in everything.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), raw)
-    _partial(path).replace(path)
-
-
-def _replace_file(path: Path, raw: bytes) -> None:
-    """In one step, so that a kill or a power cut leaves the old file or the new one."""
-    with _partial(path).open("wb") as stream:
-        stream.write(raw)
-        stream.flush()
-        os.fsync(stream.fileno())
-    _partial(path).replace(path)
-
-
-def _replace_folder(new: Path, path: Path) -> None:
-    old = path.with_name(path.name + ".old")
-    if path.exists():
-        # What an earlier writer, killed in the middle, left behind would be in the way.
-        _remove_folder(old)
-        path.replace(old)
-    new.replace(path)
-    _remove_folder(old)
-
-
-def _remove_folder(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
 
 
 def _problems(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import FederationError
+from shared.storage.files import replacing
 
 ARCHITECTURE = "architecture"
 MOST_BYTES = 200_000_000
@@ -53,9 +54,8 @@ def write_base(
     path: Path, arrays: Mapping[str, NDArray[Any]], architecture: Mapping[str, Any]
 ) -> None:
     """The same arrays give the same bytes, on any day."""
-    partial = path.with_suffix(".partial")
     text = np.frombuffer(json.dumps(dict(architecture), sort_keys=True).encode(), np.uint8)
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in {**arrays, ARCHITECTURE: text}.items():
             member = io.BytesIO()
             np.save(member, np.asarray(array, order="C"), allow_pickle=False)
@@ -63,7 +63,6 @@ def write_base(
             info = zipfile.ZipInfo(f"{name}.npy")
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, member.getvalue())
-    partial.replace(path)
 
 
 _EXPORT = "write it with `splitsight cloud base --run RUN --out FILE`"

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.errors import UpdateError
+from shared.storage.files import sync_folder
 
 SIZE = 512
 _FIRST = "splitsight 1\n"
@@ -119,12 +120,3 @@ class FilePair:
             os.fsync(stream.fileno())
         if fresh:
             sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Returns when the names in a folder would survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

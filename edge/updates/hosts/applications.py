@@ -18,12 +18,12 @@ from pathlib import Path
 import zstandard
 
 from edge.updates.base import Label
-from edge.updates.disk import DurableFiles, RealDisk
+from edge.updates.disk import DurableFiles
 from edge.updates.hosts.restart import RestartHost
 from edge.updates.slots import FolderSlots, room_explained
 from shared.errors import UpdateError
+from shared.storage.files import replacing
 from shared.storage.slots import Slot
-from shared.storage.twin import sync_folder
 
 SUFFIX = ".tar.zst"
 PROGRAM = Path("bin") / "splitsight"
@@ -52,16 +52,8 @@ class AppSlots(FolderSlots):
 
     def name(self, slot: Slot, label: Label) -> None:
         self.require_idle(slot)
-        fresh = self.folder / f"{slot}.new"
-        with room_explained(self.folder):
-            if fresh.exists():
-                shutil.rmtree(fresh)
+        with room_explained(self.folder), replacing(self.tree(slot)) as fresh:
             unpack(self.place(slot, "payload"), fresh)
-            sync_tree(fresh)
-            if self.tree(slot).exists():
-                shutil.rmtree(self.tree(slot))
-            fresh.replace(self.tree(slot))
-            sync_folder(self.folder)
         super().name(slot, label)
 
 
@@ -115,14 +107,3 @@ def unpack(archive: Path, folder: Path) -> None:
                     tar.extract(member, folder, filter="data")
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
         raise UpdateError(f"it can't be unpacked ({error})", fix="publish it again") from error
-
-
-def sync_tree(folder: Path) -> None:
-    """Returns when everything below would survive a power cut."""
-    disk = RealDisk()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            disk.flush(path)
-        elif path.is_dir() and not path.is_symlink():
-            sync_folder(path)
-    sync_folder(folder)

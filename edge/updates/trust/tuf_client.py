@@ -7,7 +7,6 @@ the time against which expiry is checked) and `Updater._persist_file` (which doe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from shared.clock import Clock
 from shared.errors import ReleaseError, UpdateError
 from shared.log import get_logger
 from shared.releases import ReleaseFacts
-from shared.storage.twin import sync_folder
+from shared.storage.files import PUBLIC, replace_file
 
 log = get_logger("trust")
 
@@ -149,14 +148,7 @@ class _Updater(Updater):
         return kept.signed.expires.timestamp()
 
     def _persist_file(self, filename: str, data: bytes) -> None:
-        path = Path(filename)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
+        replace_file(Path(filename), data, mode=PUBLIC)
 
 
 def _sha256(target: TargetFile) -> str:

@@ -7,7 +7,6 @@ the one before it, never half of one.
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from fleet.rounds.report.record import RoundRecord
 from shared.errors import FederationError
 from shared.federation.protocol import Vector
+from shared.storage.files import replacing
 
 NAME = "journal.npz"
 _VALUES, _HEADER, _MEMORY = "values", "header", "memory:"
@@ -98,19 +98,10 @@ class RunJournal:
             _HEADER: np.frombuffer(header, np.uint8),
             **{_MEMORY + name: array for name, array in progress.memory.items()},
         }
-        partial = self._path.with_suffix(".partial")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as stream:
+            with replacing(self._path) as partial, partial.open("wb") as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(self._path)
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
         except OSError as error:
             raise FederationError(
                 f"the run's journal can't be written ({error.strerror})",

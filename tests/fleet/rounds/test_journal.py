@@ -46,7 +46,7 @@ def test_what_was_kept_is_read_again_to_the_last_bit(tmp_path: Path) -> None:
 def test_half_a_file_beside_it_changes_nothing(tmp_path: Path) -> None:
     journal = RunJournal(tmp_path)
     journal.keep(progress())
-    (tmp_path / "journal.partial").write_bytes(b"half of the next")
+    (tmp_path / f"{NAME}.partial").write_bytes(b"half of the next")
     found = journal.read()
     assert found is not None
     assert found.round == 3
