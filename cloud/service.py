@@ -27,6 +27,7 @@ from shared.clock import Clock, SystemClock
 from shared.log import get_logger
 from shared.plugins.services import Service, Surroundings, service_kinds
 from shared.transport.mqtt import MqttTransport
+from shared.worker import DeadWorkers
 
 log = get_logger("cloud")
 
@@ -40,10 +41,13 @@ class CloudService:
         clock = clock or SystemClock()
         tails = TailRegistry(settings.bundles, settings.runtime, settings.tail.max_batch)
         self._stopping = threading.Event()
+        self._dead = DeadWorkers()
         self._closing = ExitStack()
         self._database = Database(settings.database)
         self._transport = MqttTransport(settings.broker, f"cloud-{secrets.token_hex(6)}")
-        self._writer = RecordsWriter(RecordStore(self._database), keep_maps=settings.keep_maps)
+        self._writer = RecordsWriter(
+            RecordStore(self._database), self._dead, keep_maps=settings.keep_maps
+        )
         counters = EventCounters()
         queue = WorkQueue(
             clock,
@@ -58,6 +62,7 @@ class CloudService:
             writer=self._writer,
             counters=counters,
             clock=clock,
+            on_death=self._dead,
         )
         self._intake = Intake(
             transport=self._transport,
@@ -76,11 +81,14 @@ class CloudService:
             tails=tails,
             queue=queue,
             counters=counters,
+            dead=self._dead,
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
-        around = Surroundings(self._transport, clock, tails, token, self._stopping)
+        around = Surroundings(self._transport, clock, tails, token, self._stopping, self._dead)
         self._services = list(_plugged_in(settings, around))
-        self._labels = LabelDelivery(StoredLabels(self._database), self._transport, clock)
+        self._labels = LabelDelivery(
+            StoredLabels(self._database), self._transport, clock, self._dead
+        )
         self._app = create_app(
             Backstage(
                 self._database,
@@ -121,7 +129,7 @@ class CloudService:
         settings, closing = self._settings, self._closing
         closing.callback(self._database.close)
         self._database.migrate()
-        server = HttpServer(self._app, settings.api.host, settings.api.port)
+        server = HttpServer(self._app, settings.api.host, settings.api.port, self._dead)
         closing.callback(server.stop)
         if settings.embedded_broker.enabled:
             broker = EmbeddedBroker(

@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,10 @@ from shared.commands.doctor import DoctorRow
 from shared.commands.root import all_commands
 from shared.errors import exit_codes
 from shared.inspection import Inspection
-from shared.plugins.services import ServedTail, Surroundings
+from shared.plugins.services import NoTails, Surroundings
 from shared.topics import CHANNELS, PREFIX
 from shared.transport.memory import MemoryBroker
+from shared.worker import DeadWorkers
 
 REFERENCE = Path(__file__).parent / "reference"
 REPORTS: dict[str, Any] = {
@@ -114,24 +115,11 @@ def main() -> int:
 def _openapi() -> dict[str, Any]:
     """With the routes of the fleet, which is plugged into the cloud's process."""
     with tempfile.TemporaryDirectory() as folder:
-        around = Surroundings(
-            MemoryBroker().transport(), SystemClock(), NoTails(), None, threading.Event()
-        )
+        transport, clock = MemoryBroker().transport(), SystemClock()
+        stopping, dead = threading.Event(), DeadWorkers()
+        around = Surroundings(transport, clock, NoTails(), None, stopping, dead)
         Authority.create(Path(folder), ["localhost"], SystemClock())
         return openapi([open_fleet(FleetSettings(folder=Path(folder)), around)])
-
-
-class NoTails:
-    """A rack for routes that nobody calls."""
-
-    def served(self) -> Sequence[ServedTail]:
-        return ()
-
-    def serve(self, path: Path) -> ServedTail:
-        raise RuntimeError(f"{path} is not served: only routes are described")
-
-    def drop(self, pair: str) -> None:
-        del pair
 
 
 def _json(value: Any) -> str:

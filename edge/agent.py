@@ -77,7 +77,7 @@ class Agent:
         self._swapped: Callable[[LiveModel], None] = lambda _model: None
         self._actuating = threading.Lock()
         self._missed: set[str] = set()
-        self.deadlines: Deadlines[OpenPart] = Deadlines(clock, self.expire)
+        self.deadlines: Deadlines[OpenPart] = Deadlines(clock, self.expire, health.worker_died)
         self.inspected = 0
 
     def run(self) -> None:

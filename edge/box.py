@@ -87,7 +87,7 @@ class CameraBox:
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
-        self._uplink, self._courier = wired.uplink, wired.courier
+        self._uplink, self._publisher = wired.uplink, wired.publisher
         self.rounds = take_part(settings, self.transport, self.journal, clock, self.health)
         # After all that it may have to hold: it knows what the cloud wanted before the start.
         self.updater = bay.open(self._neighbours()) if bay else None
@@ -117,7 +117,7 @@ class CameraBox:
         self.actuator.start()
         self.transport.on_connection(self._connection_changed)
         self.transport.start(self.presence.will)
-        self._courier.start()
+        self._publisher.start()
         if self.updater is not None:
             self.updater.start()
         self.rounds.start()
@@ -131,7 +131,7 @@ class CameraBox:
         if self.updater is not None:
             self.updater.stop()
         self.rounds.stop()
-        self._courier.stop()
+        self._publisher.stop()
         self.presence.stopping()
         self.journal.flush(FLUSH_S)
         self.agent.deadlines.stop()
@@ -191,7 +191,7 @@ class CameraBox:
     def _hold(self, reason: str) -> None:
         """The cloud wants silence: parts are judged here, and what is not sure is diverted."""
         self._uplink.hold(reason)
-        self._courier.hold(bool(reason))
+        self._publisher.hold(bool(reason))
         self.rounds.hold(reason)
         if reason:
             self.health.problem("held", reason)

@@ -60,7 +60,7 @@ class Wired:
     uplink: Uplink
     outbox: Outbox
     presence: Presence
-    courier: LinkPublisher
+    publisher: LinkPublisher
 
 
 def wire(around: Around) -> Wired:
@@ -96,4 +96,6 @@ def wire(around: Around) -> Wired:
     )
     presence.listen()
     agent.on_swap(lambda live: presence.changed(live.bundle, live.runtime))
-    return Wired(agent, uplink, outbox, presence, LinkPublisher(outbox, presence))
+    return Wired(
+        agent, uplink, outbox, presence, LinkPublisher(outbox, presence, health.worker_died)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO, cast
 
@@ -56,6 +57,15 @@ class _StandardError:
         sys.stderr.flush()
 
 
+def _log_death(death: threading.ExceptHookArgs) -> None:
+    """Of any thread, a library's too."""
+    if death.exc_type is SystemExit:
+        return
+    name = death.thread.name if death.thread else "?"
+    error = (death.exc_type, death.exc_value, death.exc_traceback)
+    get_logger("threads").error("thread_died", thread=name, exc_info=error)
+
+
 def configure(style: LogStyle | None = None, level: int = logging.INFO) -> None:
     """Set up logging for this process: text for a terminal, JSON lines for anything else."""
     if style is None:
@@ -78,6 +88,9 @@ def configure(style: LogStyle | None = None, level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
+    # Whoever watches threads already, such as a test runner, goes on doing it.
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_death
 
 
 def get_logger(component: str) -> structlog.stdlib.BoundLogger:

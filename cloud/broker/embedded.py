@@ -18,6 +18,7 @@ from shared import parent_guard
 from shared.errors import ProcessError, SettingsError, SplitsightError
 from shared.log import get_logger
 from shared.loopback import is_loopback, require_free
+from shared.worker import Worker
 
 log = get_logger("broker")
 
@@ -52,10 +53,11 @@ class EmbeddedBroker:
         self._kind = kind
         self._secure = SecureListener(secure) if secure else None
         self._child: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Event()
         self._answered = threading.Event()
-        self._failure: SplitsightError | None = None
-        self._keeper: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._keeper = Worker(
+            "broker", self._keep, on_death=self._died, unblock=self._ask_child_to_end
+        )
 
     @property
     def pid(self) -> int | None:
@@ -73,7 +75,6 @@ class EmbeddedBroker:
         if self._secure is not None:
             self._secure.check()
         # The kernel ends a child with the thread that started it, so one thread starts them all.
-        self._keeper = threading.Thread(target=self._keep, name="broker", daemon=True)
         self._keeper.start()
         self._answered.wait()
         if self._failure is not None:
@@ -82,12 +83,7 @@ class EmbeddedBroker:
 
     def stop(self) -> None:
         """End the child. May be called twice."""
-        self._stopping.set()
-        child = self._child
-        if child is not None:
-            child.terminate()
-        if self._keeper is not None:
-            self._keeper.join()
+        self._keeper.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -100,13 +96,12 @@ class EmbeddedBroker:
             try:
                 self._start_once(Path(folder))
             except SplitsightError as error:
-                self._failure = error
+                self._died("broker", error)
                 return
-            finally:
-                self._answered.set()
+            self._answered.set()
             while self._child_ended():
                 log.warning("broker_died", host=self.host, port=self.port)
-                self._stopping.wait(RESTART_PAUSE_S)
+                self._keeper.stopping.wait(RESTART_PAUSE_S)
                 try:
                     self._start_once(Path(folder))
                 except ProcessError as error:
@@ -114,16 +109,26 @@ class EmbeddedBroker:
                         "broker_not_restarted", reason=str(error), next_try_s=RESTART_PAUSE_S
                     )
 
+    def _died(self, _name: str, error: BaseException) -> None:
+        """The child has ended with the thread: devices and health find no broker."""
+        self._failure = error
+        self._answered.set()
+
+    def _ask_child_to_end(self) -> None:
+        child = self._child
+        if child is not None:
+            child.terminate()
+
     def _child_ended(self) -> bool:
         """Wait for the child's end; whether it ended by itself."""
         if self._child is not None:
-            while not self._stopping.is_set():
+            while not self._keeper.stopping.is_set():
                 try:
                     self._child.wait(timeout=1.0)
                     break
                 except subprocess.TimeoutExpired:
                     self._enforce()
-        if self._stopping.is_set():
+        if self._keeper.stopping.is_set():
             self._end()
             return False
         return True
@@ -153,7 +158,7 @@ class EmbeddedBroker:
 
     def _wait_until_ready(self, name: str, complaint: Path) -> None:
         give_up = time.monotonic() + READY_TIMEOUT_S
-        while not self._stopping.is_set():
+        while not self._keeper.stopping.is_set():
             if self.pid is None or time.monotonic() > give_up:
                 self._end()
                 said = complaint.read_text(errors="replace").strip()[-300:] or "nothing"
@@ -164,7 +169,7 @@ class EmbeddedBroker:
             try:
                 socket.create_connection((self.host, self.port), timeout=0.5).close()
             except OSError:
-                self._stopping.wait(POLL_S)
+                self._keeper.stopping.wait(POLL_S)
             else:
                 return
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from iotcore.iotcore import IotCoreBroker
 
+from shared.worker import Worker
+
 LOOK_EVERY_S = 0.01
 LOOK_TIMES = 1000
 # Connections that came before the listening socket was set are found by looking on for a while.
@@ -26,7 +28,8 @@ LOOKS_AFTER = 200
 def main() -> None:
     """Serve until killed."""
     logging.getLogger("rumqttd").setLevel(logging.CRITICAL)
-    threading.Thread(target=disable_nagle, daemon=True).start()
+    # Should it fail, this is a slower broker, and still one.
+    Worker("nagle", disable_nagle, on_death=lambda _name, _error: None).start()
     IotCoreBroker(config_path=sys.argv[1]).run_forever()
 
 

@@ -12,6 +12,7 @@ from cloud.inference.tail import LoadedTail, Tails
 from cloud.records.database import Database
 from cloud.records.writer import RecordsWriter
 from shared.transport.base import Transport
+from shared.worker import DeadWorkers
 
 
 class BrokerHealth(BaseModel):
@@ -71,6 +72,7 @@ class HealthMonitor:
         tails: Tails,
         queue: WorkQueue,
         counters: EventCounters,
+        dead: DeadWorkers,
     ) -> None:
         self._transport = transport
         self._broker_address = broker_address
@@ -80,6 +82,7 @@ class HealthMonitor:
         self._tails = tails
         self._queue = queue
         self._counters = counters
+        self._dead = dead
 
     def __call__(self) -> ServiceHealth:
         broker = BrokerHealth(
@@ -103,6 +106,7 @@ class HealthMonitor:
                 f"The database {database.url} can't be used: devices keep their inspections and "
                 "send them again."
             )
+        problems += self._dead.problems
         return ServiceHealth(
             ok=not problems,
             problems=problems,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from shared.errors import CodecError, TransportError
 from shared.log import get_logger
 from shared.transport.base import Transport
 from shared.wire import CloudVerdict, encode
+from shared.worker import OnDeath, Worker
 
 log = get_logger("judge")
 
@@ -52,6 +52,7 @@ class TailWorker:
         writer: RecordsWriter,
         counters: EventCounters,
         clock: Clock,
+        on_death: OnDeath,
     ) -> None:
         self._queue = queue
         self._tails = tails
@@ -59,18 +60,14 @@ class TailWorker:
         self._writer = writer
         self._counters = counters
         self._clock = clock
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="judge", daemon=True)
+        self._worker = Worker("tail", self._judge_next, on_death=on_death, unblock=queue.close)
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Finish the batch in hand, then end."""
-        self._stopping.set()
-        self._queue.close()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._worker.stop()
 
     def step(self, timeout_s: float) -> int:
         """Judge one batch; how many parts it had."""
@@ -158,14 +155,14 @@ class TailWorker:
             received_at=self._clock.utc(),
         )
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.step(LOOK_EVERY_S)
-            except Exception:
-                # One batch that the backend can't run must not end every later one's chance.
-                self._counters.add("failed_batches")
-                log.exception("batch_failed", fix="its devices reject these parts by deadline")
+    def _judge_next(self) -> float:
+        try:
+            self.step(LOOK_EVERY_S)
+        except Exception:
+            # One batch that the backend can't run must not end every later one's chance.
+            self._counters.add("failed_batches")
+            log.exception("batch_failed", fix="its devices reject these parts by deadline")
+        return 0.0
 
 
 def _conclude(

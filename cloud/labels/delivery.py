@@ -24,6 +24,7 @@ from shared.wire import (
     decode,
     encode,
 )
+from shared.worker import OnDeath, Worker
 
 log = get_logger("labels")
 
@@ -55,7 +56,9 @@ class LabelDelivery:
     a label twice keeps it once.
     """
 
-    def __init__(self, records: LabelRecords, transport: Transport, clock: Clock) -> None:
+    def __init__(
+        self, records: LabelRecords, transport: Transport, clock: Clock, on_death: OnDeath
+    ) -> None:
         self._records = records
         self._transport = transport
         self._clock = clock
@@ -64,9 +67,8 @@ class LabelDelivery:
         self._sent: dict[tuple[str, str, int], tuple[float, float]] = {}
         self._answers: deque[tuple[str, LabelKeptRow]] = deque(maxlen=MOST_ANSWERS)
         self._came: deque[str] = deque(maxlen=MOST_ANSWERS)
-        self._wake = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+        # Without this thread no label would ever leave again.
+        self._worker = Worker("labels", self._deliver, on_death=on_death, retry_s=RETRY_S)
 
     def listen(self) -> None:
         """Subscribe."""
@@ -75,17 +77,14 @@ class LabelDelivery:
 
     def start(self) -> None:
         """Send whatever is due, on a thread of its own."""
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._worker.stop()
 
     def hurry(self) -> None:
         """Something new has been said."""
-        self._wake.set()
+        self._worker.wake()
 
     def tick(self) -> None:
         """Note what devices have answered, then send what is due. Raises RecordsError."""
@@ -137,7 +136,7 @@ class LabelDelivery:
             log.warning("malformed", topic=delivery.topic[:300], reason=error.message)
             return
         self._answers.extend((address.device, row) for row in message.rows[:MAX_BATCH])
-        self._wake.set()
+        self._worker.wake()
 
     def _state_changed(self, delivery: Delivery) -> None:
         try:
@@ -154,20 +153,12 @@ class LabelDelivery:
             self._online[address.device] = state.boot
         if known != state.boot:
             self._came.append(address.device)
-            self._wake.set()
+            self._worker.wake()
 
-    def _run(self) -> None:
-        wait_s = 0.0
-        while not self._stopped.is_set():
-            self._wake.wait(wait_s)
-            self._wake.clear()
-            try:
-                self.tick()
-                wait_s = AGAIN_S
-            except RecordsError as error:
-                log.warning("labels_wait", reason=error.message, next_try_s=RETRY_S)
-                wait_s = RETRY_S
-            except Exception:
-                # Without this thread no label would ever leave again.
-                log.exception("labels_failed")
-                wait_s = RETRY_S
+    def _deliver(self) -> float:
+        try:
+            self.tick()
+        except RecordsError as error:
+            log.warning("labels_wait", reason=error.message, next_try_s=RETRY_S)
+            return RETRY_S
+        return AGAIN_S

@@ -11,6 +11,7 @@ from typing import Protocol
 from cloud.records.tables import DeviceRecord, InspectionRow, TailRecord
 from shared.errors import RecordsError
 from shared.log import get_logger
+from shared.worker import OnDeath, Worker
 
 log = get_logger("records")
 
@@ -58,27 +59,23 @@ class RecordsWriter:
     them again; tail results and states are kept, the newest MAX_TAILS, and tried again.
     """
 
-    def __init__(self, store: Storing, *, keep_maps: int) -> None:
+    def __init__(self, store: Storing, on_death: OnDeath, *, keep_maps: int) -> None:
         self._store = store
         self._keep_maps = keep_maps
         self._waiting = _Waiting()
         self._changed = threading.Condition()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+        self._worker = Worker("records", self._write, on_death=on_death, unblock=self._look_again)
         self._since_cleared = 0
         self.healthy = True
         self.let_go = 0
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Store what waits, then end."""
-        self._stopping.set()
-        with self._changed:
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._worker.stop()
+        self.write_pending()
 
     def add_batch(self, batch: StorageBatch) -> None:
         with self._changed:
@@ -144,10 +141,12 @@ class RecordsWriter:
         except RecordsError as error:
             log.warning("maps_not_cleared", reason=error.message)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
-            if not self.write_pending():
-                self._stopping.wait(RETRY_S)
-        self.write_pending()
+    def _write(self) -> float:
+        stopping = self._worker.stopping
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or stopping.is_set())
+        return 0.0 if self.write_pending() else RETRY_S
+
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify()

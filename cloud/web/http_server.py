@@ -1,20 +1,16 @@
-"""uvicorn on a thread of its own, so that signals stay the service's business."""
+"""The API and its pages on one address."""
 
 from __future__ import annotations
-
-import threading
-import time
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from shared.errors import ProcessError
+from shared.http_worker import HttpWorker
 from shared.loopback import bind
+from shared.worker import OnDeath
 
-READY_TIMEOUT_S = 10.0
 # Live pages let go within a second; a caller that doesn't is cut off.
 GOODBYE_S = 3
-POLL_S = 0.01
 
 
 class HttpServer:
@@ -23,10 +19,8 @@ class HttpServer:
     port   0 takes any free one; `url` says which
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, on_death: OnDeath) -> None:
         """Raises ProcessError where the port is taken."""
-        self._socket = bind(host, port, setting="api.port")
-        self.host, self.port = host, int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             app,
             # Fixed, or what is installed beside us (flwr brings some) would decide.
@@ -39,8 +33,8 @@ class HttpServer:
             timeout_graceful_shutdown=GOODBYE_S,
             lifespan="off",
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._worker = HttpWorker("http", config, bind(host, port, setting="api.port"), on_death)
+        self.host, self.port = host, self._worker.port
 
     @property
     def url(self) -> str:
@@ -49,22 +43,8 @@ class HttpServer:
 
     def start(self) -> None:
         """Returns when requests are answered. Raises ProcessError where that never comes."""
-        self._thread.start()
-        give_up = time.monotonic() + READY_TIMEOUT_S
-        pause = threading.Event()
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
-                raise ProcessError(
-                    f"the API did not start on {self.url}", fix="see the log above for the reason"
-                )
-            pause.wait(POLL_S)
+        self._worker.start()
 
     def stop(self) -> None:
         """Answer what is under way, then close. May be called twice."""
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join()
-        self._socket.close()
-
-    def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        self._worker.stop()

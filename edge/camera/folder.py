@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +18,7 @@ from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.settings import Settings
+from shared.worker import Worker
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 AHEAD = 4
@@ -65,17 +68,16 @@ class FolderCamera:
         """Raises CameraError where there are no pictures."""
         pictures = list_pictures(self._settings.path)
         first = max(first_part, self._settings.start_part)
-        reader = threading.Thread(
-            target=self._read,
-            args=(pictures, range(first, self._last_part(len(pictures)) + 1), deadline_s),
-            name="camera",
-            daemon=True,
-        )
+        parts = range(first, self._last_part(len(pictures)) + 1)
+        read = partial(self._read, pictures, parts, deadline_s)
+        reader = Worker("camera", read, on_death=lambda _name, _error: self._offer(None))
         self._state = CameraState("live")
         reader.start()
         while (event := self._queue.get()) is not None and not self._stopped.is_set():
             yield event
         self._state = CameraState("ended")
+        if reader.failure is not None:
+            raise reader.failure
 
     def stop(self) -> None:
         self._stopped.set()
@@ -127,15 +129,10 @@ class FolderCamera:
             except queue.Full:
                 continue
             return True
-        self._unblock()
-        return False
-
-    def _unblock(self) -> None:
-        """Let a consumer that waits on an empty queue see that it is over."""
-        try:
+        # A consumer that waits on an empty queue shall see that it is over.
+        with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
-        except queue.Full:
-            return
+        return False
 
 
 def list_pictures(path: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -13,6 +12,7 @@ from edge.camera.base import CameraState
 from shared.clock import Clock
 from shared.errors import CameraError
 from shared.log import get_logger, redact
+from shared.worker import Worker
 
 log = get_logger("camera")
 
@@ -50,17 +50,16 @@ class Grabber:
         self._clock = clock
         self._capture: Capture | None = None
         self._backoff_s = BACKOFF_S[0]
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker("camera", self._run, on_death=self._died)
         self.latest: Grabbed | None = None
         self.state = CameraState("opening")
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        """Does not wait: a camera may hang."""
+        self._worker.stop(0.0)
 
     def step(self) -> float:
         """Open the camera or read one frame. Returns seconds to wait before the next step."""
@@ -78,11 +77,14 @@ class Grabber:
             self._capture = None
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            wait_s = self.step()
-            if wait_s:
-                self._stopped.wait(wait_s)
-        self.close()
+        try:
+            while not self._worker.stopping.wait(self.step()):
+                pass
+        finally:
+            self.close()
+
+    def _died(self, _name: str, error: BaseException) -> None:
+        self.state = CameraState("ended", f"{type(error).__name__}: {error}")
 
     def _take(self, capture: Capture) -> None:
         ok, pixels = capture.read()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 
 from edge.identity.est import Certifies
-from edge.identity.folder import Credential, IdentityFolder, utc_day
+from edge.identity.folder import Credential, IdentityFolder
 from edge.identity.settings import DeviceIdentitySettings
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import IdentityError, TransportError
+from shared.format import date
 from shared.log import get_logger
+from shared.worker import Worker
 
 log = get_logger("identity")
 
@@ -55,8 +56,7 @@ class Keeper:
         self._changed: Callable[[Credential], None] = lambda _credential: None
         self._connected: Callable[[], bool] = lambda: True
         self._retry_s = RETRY_S[0]
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker("identity", self.step, on_death=health.worker_died)
 
     def credential(self) -> Credential | None:
         """The certificate that can be shown now; None where there is none that is good.
@@ -72,13 +72,10 @@ class Keeper:
         connected   whether the broker takes it; where not, the gateway is asked why
         """
         self._changed, self._connected = changed, connected
-        self._thread = threading.Thread(target=self._run, name="identity", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._worker.stop()
 
     def step(self) -> float:
         """Do what is due; seconds until there may be something again. Never raises."""
@@ -119,14 +116,14 @@ class Keeper:
             )
         if now < present.not_before:
             raise IdentityError(
-                f"this box's clock says {utc_day(now)}, its certificate begins on "
-                f"{utc_day(present.not_before)}",
+                f"this box's clock says {date(now)}, its certificate begins on "
+                f"{date(present.not_before)}",
                 fix="set the clock and switch on time synchronisation",
             )
         if now >= present.not_after:
             raise IdentityError(
-                f"the certificate expired on {utc_day(present.not_after)}, by a clock that says "
-                f"{utc_day(now)}",
+                f"the certificate expired on {date(present.not_after)}, by a clock that says "
+                f"{date(now)}",
                 fix="run `splitsight fleet claim`, and write what it says into identity.claim",
             )
         if now >= renewal_due(present):
@@ -139,17 +136,12 @@ class Keeper:
         """A new key and certificate in the place of the present ones, due or not."""
         certificate = self._office.renew(present, self._folder.request(self._device))
         adopted = self._folder.adopt(certificate)
-        log.info("certificate_renewed", serial=adopted.serial, until=utc_day(adopted.not_after))
+        log.info("certificate_renewed", serial=adopted.serial, until=date(adopted.not_after))
         return adopted
 
     def _enrol(self, token: str) -> Credential:
         certificate = self._office.enrol(token, self._folder.request(self._device))
         adopted = self._folder.adopt(certificate)
         self._folder.used(token)
-        log.info("enrolled", serial=adopted.serial, until=utc_day(adopted.not_after))
+        log.info("enrolled", serial=adopted.serial, until=date(adopted.not_after))
         return adopted
-
-    def _run(self) -> None:
-        pause = 0.0
-        while not self._stopped.wait(pause):
-            pause = self.step()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from shared.clock import Clock
+from shared.worker import OnDeath, Worker
 
 P = TypeVar("P")
 
@@ -20,7 +21,7 @@ class Deadlines(Generic[P]):
     expired   called with each part whose deadline passed unsettled, on this class's thread
     """
 
-    def __init__(self, clock: Clock, expired: Callable[[P], None]) -> None:
+    def __init__(self, clock: Clock, expired: Callable[[P], None], on_death: OnDeath) -> None:
         self._clock = clock
         self._expired = expired
         self._open: dict[int, P] = {}
@@ -28,8 +29,9 @@ class Deadlines(Generic[P]):
         lock = threading.Lock()
         self._earlier = threading.Condition(lock)
         self._settled = threading.Condition(lock)
-        self._stopped = False
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(
+            "deadlines", self._expire_next, on_death=on_death, unblock=self._look_again
+        )
 
     def __len__(self) -> int:
         return len(self._open)
@@ -64,15 +66,10 @@ class Deadlines(Generic[P]):
             return self._settled.wait_for(lambda: len(self._open) <= at_most, timeout_s)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        with self._earlier:
-            self._stopped = True
-            self._earlier.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        self._worker.stop()
 
     def _take_due(self, now: float) -> list[P]:
         due = []
@@ -85,15 +82,19 @@ class Deadlines(Generic[P]):
             self._settled.notify_all()
         return due
 
-    def _run(self) -> None:
-        while True:
-            with self._earlier:
-                if self._stopped:
-                    return
-                self._forget_settled()
-                first = self._heap[0][0] if self._heap else None
-                self._earlier.wait(None if first is None else first - self._clock.monotonic())
-            self.expire(self._clock.monotonic())
+    def _expire_next(self) -> float:
+        with self._earlier:
+            if self._worker.stopping.is_set():
+                return 0.0
+            self._forget_settled()
+            first = self._heap[0][0] if self._heap else None
+            self._earlier.wait(None if first is None else first - self._clock.monotonic())
+        self.expire(self._clock.monotonic())
+        return 0.0
+
+    def _look_again(self) -> None:
+        with self._earlier:
+            self._earlier.notify_all()
 
     def _forget_settled(self) -> None:
         while self._heap and self._heap[0][1] not in self._open:

@@ -12,6 +12,7 @@ from edge.journal.store import JournalStore
 from edge.monitoring.health import BoxHealth
 from shared.errors import JournalError
 from shared.log import get_logger
+from shared.worker import Worker
 
 log = get_logger("journal")
 
@@ -50,9 +51,10 @@ class GroupCommit:
         self._pending: deque[Write] = deque()
         self._taken: list[Write] = []
         self._changed = threading.Condition()
-        self._stopped = threading.Event()
         self._retry_s = RETRY_S[0]
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(
+            "journal", self._write, on_death=health.worker_died, unblock=self._look_again
+        )
 
     def submit(self, write: Write) -> None:
         """Returns at once."""
@@ -93,31 +95,30 @@ class GroupCommit:
             return self._changed.wait_for(lambda: self.is_idle, timeout_s)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Write what is pending, for CLOSE_S at most, and end the thread."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._worker.alive:
             self.flush(CLOSE_S)
-            self._stopped.set()
-            with self._changed:
-                self._changed.notify_all()
-            self._thread.join()
+        self._worker.stop()
         left = len(self._pending) + len(self._taken)
         if left:
             self._health.count("journal_unwritten", left)
             log.error("journal_unwritten", writes=left)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: not self.is_idle or self._stopped.is_set())
-            if not self.step():
-                self._stopped.wait(self._retry_s)
-                self._retry_s = min(2 * self._retry_s, RETRY_S[1])
-            elif len(self._pending) < GROUP:
-                self._stopped.wait(GATHER_S)
+    def _write(self) -> float:
+        stopping = self._worker.stopping
+        with self._changed:
+            self._changed.wait_for(lambda: not self.is_idle or stopping.is_set())
+        if not self.step():
+            pause, self._retry_s = self._retry_s, min(2 * self._retry_s, RETRY_S[1])
+            return pause
+        return GATHER_S if len(self._pending) < GROUP else 0.0
+
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _committed(self, evicted: int) -> None:
         group = self._taken

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,6 +18,7 @@ import msgspec
 from shared import parent_guard
 from shared.errors import MissingExtra
 from shared.log import get_logger
+from shared.worker import Worker
 
 log = get_logger("rounds")
 
@@ -112,7 +112,7 @@ class LearnerProcess:
         _give_way(self._child.pid, priority)
         self._socket = ours
         self._heard = heard
-        threading.Thread(target=self._listen, name="learner", daemon=True).start()
+        Worker("learner", self._listen, on_death=self._died).start()
         log.info("learner_started", pid=self._child.pid)
 
     @property
@@ -145,6 +145,10 @@ class LearnerProcess:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._child.send_signal(number)
+
+    def _died(self, _name: str, error: BaseException) -> None:
+        self.end()
+        self._heard(Gone(f"what it says can't be heard: {type(error).__name__}: {error}"))
 
     def _listen(self) -> None:
         lines = self._socket.makefile("rb")

@@ -56,6 +56,10 @@ class BoxHealth:
         if known is not None:
             log.info("problem_solved", about=component)
 
+    def worker_died(self, name: str, error: BaseException) -> None:
+        """An OnDeath: what the thread did is done no more until the agent starts again."""
+        self.problem(f"thread {name}", f"it ended: {type(error).__name__}: {error}")
+
     def count(self, reason: str, by: int = 1) -> None:
         with self._lock:
             self._counts[reason] += by

@@ -18,6 +18,7 @@ from shared.clock import Clock
 from shared.contracts import Finding, Frame
 from shared.errors import SplitsightError
 from shared.log import get_logger
+from shared.worker import Worker
 
 log = get_logger("updates")
 
@@ -54,12 +55,13 @@ class ShadowRun:
         self._found: list[Looked] = []
         self._against = ""
         self._since: float | None = None
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(
+            "shadow", self._look_at_next, on_death=self._died, unblock=self._look_again
+        )
 
     def offer(self, seen: JudgedPart) -> None:
         """Returns at once."""
-        if self._queue.full() or self._stopped.is_set():
+        if self._queue.full() or self._worker.stopping.is_set():
             return
         # The camera may use its buffer again.
         kept = replace(seen.frame, pixels=seen.frame.pixels.copy())
@@ -98,24 +100,29 @@ class ShadowRun:
         return Opinion(True, against_candidate(live, found, self.limits), figures)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Does not wait: a candidate may hang."""
-        self._stopped.set()
-        with suppress(queue.Full):
-            self._queue.put_nowait(None)
+        self._worker.stop(0.0)
 
-    def _run(self) -> None:
+    def _look_at_next(self) -> float | None:
         if sys.platform == "linux":
             # Linux gives each thread a priority of its own; this thread never becomes live.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-        while not self._stopped.is_set() and not self._against and len(self._found) < self.parts:
-            seen = self._queue.get()
-            if seen is None:
-                return
+        if self._against or len(self._found) >= self.parts:
+            return None
+        seen = self._queue.get()
+        if seen is not None:
             self.look(seen)
+        return 0.0
+
+    def _look_again(self) -> None:
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)
+
+    def _died(self, _name: str, error: BaseException) -> None:
+        self._against = f"it fails: {type(error).__name__}: {error}"
 
 
 class ModelWatch:

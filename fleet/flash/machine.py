@@ -19,6 +19,7 @@ from fleet.flash.tools import find_tool
 from shared import parent_guard
 from shared.errors import ImageError, ProcessError
 from shared.log import get_logger
+from shared.worker import Worker
 
 log = get_logger("machine")
 
@@ -132,7 +133,7 @@ class QemuMachine:
         self._on_line = on_line
         self._folder = tempfile.TemporaryDirectory(prefix="splitsight-machine-")
         self._process: subprocess.Popen[bytes] | None = None
-        self._reader: threading.Thread | None = None
+        self._reader = Worker("console", self._read, on_death=self._reader_died)
         self._lines: list[str] = []
         self._heard = threading.Condition()
         self._is_over = False
@@ -155,7 +156,6 @@ class QemuMachine:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, name="console", daemon=True)
         self._reader.start()
         log.info("machine_started", disk=str(self._disk), accelerated=self.accelerated)
         return self
@@ -211,8 +211,7 @@ class QemuMachine:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait(STOP_S)
-        if self._reader is not None:
-            self._reader.join(STOP_S)
+        self._reader.stop(STOP_S)
         if process.stdout is not None:
             process.stdout.close()
         self._process = None
@@ -230,6 +229,12 @@ class QemuMachine:
                     self._lines.append(line)
                     self._heard.notify_all()
                 self._on_line(line)
+        self._end()
+
+    def _reader_died(self, _name: str, _error: BaseException) -> None:
+        self._end()
+
+    def _end(self) -> None:
         with self._heard:
             self._is_over = True
             self._heard.notify_all()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import ssl
-import threading
-import time
 from asyncio import BaseTransport
 from functools import partial
 from pathlib import Path
@@ -27,17 +23,18 @@ from fleet.identity.authority import AuthorityFiles
 from fleet.identity.est import est_routes, problem
 from fleet.identity.registrar import Registrar
 from shared.clock import Clock
-from shared.errors import IdentityError, ProcessError
+from shared.errors import IdentityError
+from shared.http_worker import HttpWorker
 from shared.log import get_logger
+from shared.loopback import bind
+from shared.worker import OnDeath
 
 log = get_logger("gateway")
 
-READY_TIMEOUT_S = 10.0
 GOODBYE_S = 3
 IDLE_S = 30
 MAX_CONNECTIONS = 512
 MAX_HEADERS = 16 * 1024
-POLL_S = 0.01
 # X509_V_FLAG_NO_CHECK_TIME: an expired certificate is refused in words, not by a broken handshake.
 NO_CHECK_TIME = 0x200000
 
@@ -51,38 +48,33 @@ class DeviceGateway:
         registrar: Registrar,
         repository: Path,
         clock: Clock,
+        on_death: OnDeath,
     ) -> None:
         """repository: the folder with `metadata` and `targets`, which may come later."""
         self._settings = settings
         self._files = registrar.authority.files
         self._app = gateway_app(registrar, repository, clock)
         self._context: ssl.SSLContext | None = None
-        self._server: uvicorn.Server | None = None
-        self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
+        self._on_death = on_death
+        self._worker: HttpWorker | None = None
 
     @property
     def port(self) -> int:
         """Where it listens, once it does."""
-        return int(self._socket.getsockname()[1]) if self._socket else self._settings.port
+        return self._worker.port if self._worker else self._settings.port
 
     def start(self) -> None:
         """Returns when devices are served.
 
         Raises IdentityError for unusable certificates, ProcessError where the port is taken.
         """
+        settings = self._settings
         context = self._context = gateway_context(self._files)
-        self._socket = _bind(self._settings.host, self._settings.port)
-        self._server = uvicorn.Server(_config(self._app, context, self._settings.patience_s))
-        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
-        self._thread.start()
-        give_up = time.monotonic() + READY_TIMEOUT_S
-        pause = threading.Event()
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
-                raise ProcessError("the fleet's gateway did not open", fix="see the log above")
-            pause.wait(POLL_S)
-        log.info("gateway_open", host=self._settings.host, port=self.port)
+        sock = bind(settings.host, settings.port, setting="fleet.gateway")
+        config = _config(self._app, context, settings.patience_s)
+        self._worker = HttpWorker("gateway", config, sock, self._on_death)
+        self._worker.start()
+        log.info("gateway_open", host=settings.host, port=self.port)
 
     def reload(self) -> None:
         """Show the server's certificate as it is now on disk. Raises IdentityError."""
@@ -91,16 +83,8 @@ class DeviceGateway:
 
     def stop(self) -> None:
         """Answer what is under way, then close."""
-        if self._server is not None:
-            self._server.should_exit = True
-        if self._thread is not None:
-            self._thread.join()
-        if self._socket is not None:
-            self._socket.close()
-
-    def _run(self) -> None:
-        if self._server is not None and self._socket is not None:
-            self._server.run(sockets=[self._socket])
+        if self._worker is not None:
+            self._worker.stop()
 
 
 class PeerProtocol(H11Protocol):
@@ -186,21 +170,3 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 def _bug(request: Request, error: Exception) -> JSONResponse:
     log.error("gateway_failed", path=request.url.path, error=repr(error))
     return problem(500, "this is a mistake in splitsight", "please report it, with the log")
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock: Any = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        taken = error.errno == errno.EADDRINUSE
-        reason = "is taken by another process" if taken else f"can't be used ({error.strerror})"
-        raise ProcessError(
-            f"port {port} on {host} {reason}",
-            fix="stop what listens there, or change fleet.gateway",
-        ) from error
-    bound: socket.socket = sock
-    return bound

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from shared.plugins.services import Surroundings
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery
 from shared.wire import StateMessage, decode
+from shared.worker import Worker
 
 log = get_logger("identity")
 
@@ -38,7 +38,12 @@ class IdentityService:
         self._around = around
         self._copies = CopyWatch()
         self._in_two_places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._keeper = threading.Thread(target=self._keep, name="identity", daemon=True)
+        self._keeper = Worker(
+            "identity",
+            self._keep,
+            on_death=around.on_death,
+            unblock=lambda: self._in_two_places.put(None),
+        )
         self._routes = identity_routes(registrar, self._copies.forget)
 
     @property
@@ -56,10 +61,8 @@ class IdentityService:
         self._keeper.start()
 
     def stop(self) -> None:
-        self._in_two_places.put(None)
         self.gateway.stop()
-        if self._keeper.is_alive():
-            self._keeper.join()
+        self._keeper.stop()
 
     def refresh(self) -> None:
         """Renew what this side shows, where it ends soon. Raises SplitsightError.
@@ -85,16 +88,15 @@ class IdentityService:
             # Not here: this is the transport's thread, and holding writes to the disk.
             self._in_two_places.put(address.device)
 
-    def _keep(self) -> None:
-        while True:
-            try:
-                device = self._in_two_places.get(timeout=REFRESH_S)
-            except queue.Empty:
-                self._refresh()
-                continue
-            if device is None:
-                return
-            self._hold(device)
+    def _keep(self) -> float:
+        try:
+            device = self._in_two_places.get(timeout=REFRESH_S)
+        except queue.Empty:
+            self._refresh()
+        else:
+            if device is not None:
+                self._hold(device)
+        return 0.0
 
     def _hold(self, device: str) -> None:
         try:
@@ -120,9 +122,8 @@ def open_identity(
     phrase = read_passphrase(identity.passphrase_file)
     authority = Authority.open(settings.folder, around.clock, phrase)
     registrar = Registrar(authority, database, around.clock, identity.certificate_days)
-    gateway = DeviceGateway(
-        settings.gateway, registrar, settings.folder / "repository", around.clock
-    )
+    repository = settings.folder / "repository"
+    gateway = DeviceGateway(settings.gateway, registrar, repository, around.clock, around.on_death)
     return IdentityService(registrar, gateway, around)
 
 

@@ -18,6 +18,7 @@ from shared.errors import SplitsightError
 from shared.log import get_logger
 from shared.plugins.pages import Page, PageContext
 from shared.plugins.services import Surroundings
+from shared.worker import Worker
 
 log = get_logger("releases")
 
@@ -42,9 +43,8 @@ class ReleasesService:
         self._catalogue = Catalogue(store)
         self._tails = Tails(self._catalogue, around.tails, self._running)
         self._drafts = Drafts(store, around.clock)
-        self._stopping = threading.Event()
         self._looking = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
+        self._worker = Worker("releases", self._keep, on_death=around.on_death)
         self._seen: object = None
 
     @property
@@ -59,12 +59,10 @@ class ReleasesService:
         if self._listening:
             self._listening.listen(self._transport)
         self.look()
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
+        self._worker.stop(STOP_S)
 
     def tails_needed(self, live_pairs: Sequence[str]) -> TailsNeeded:
         """Which tails must stay, and which may be dropped; see `Tails.needed`."""
@@ -84,9 +82,9 @@ class ReleasesService:
             except SplitsightError as error:
                 log.warning("releases_not_kept", error=str(error))
 
-    def _run(self) -> None:
-        while not self._stopping.wait(EVERY_S):
-            self.look()
+    def _keep(self) -> float:
+        self.look()
+        return EVERY_S
 
 
 def open_releases(

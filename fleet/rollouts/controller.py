@@ -25,6 +25,7 @@ from shared.log import get_logger
 from shared.plugins.services import ServedTails
 from shared.releases import ReleaseFacts
 from shared.topics import Address
+from shared.worker import OnDeath, Worker
 
 log = get_logger("rollouts")
 
@@ -50,6 +51,7 @@ class RolloutController:
         tails: ServedTails,
         clock: Clock,
         put_out: PutOut = dict,
+        on_death: OnDeath,
     ) -> None:
         self._database = database
         self.shadows = shadows
@@ -61,8 +63,14 @@ class RolloutController:
         self._put_out_at = float("-inf")
         self._kept: dict[int, StoredRollout] = {}
         self._lock = threading.RLock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
+        # Without this thread no rollout would ever stop.
+        self._worker = Worker(
+            "rollouts",
+            self._go_on,
+            on_death=on_death,
+            retry_s=PAUSE_S,
+            unblock=shadows.arrived.set,
+        )
 
     # ---- what people want
 
@@ -181,14 +189,14 @@ class RolloutController:
 
     def run(self) -> None:
         """Tick on a thread of its own from here on."""
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """May be called twice, and without `run`."""
-        self._stopped.set()
-        self.shadows.arrived.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        ran = self._worker.alive
+        self._worker.stop()
+        if ran:
+            self._flush()
 
     def tick(self) -> None:
         """Take in what was heard, and decide. Raises RecordsError; the next one tries again."""
@@ -202,19 +210,17 @@ class RolloutController:
                     self._step(kept, now)
             self.shadows.send()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self.shadows.arrived.wait(TICK_S)
-            self.shadows.arrived.clear()
-            try:
-                self.tick()
-            except RecordsError as error:
-                log.warning("rollouts_not_stored", reason=str(error))
-            except Exception:
-                # Without this thread no rollout would ever stop.
-                log.exception("rollouts_failed")
-            # What comes in a burst is taken together.
-            self._stopped.wait(PAUSE_S)
+    def _go_on(self) -> float:
+        self.shadows.arrived.wait(TICK_S)
+        self.shadows.arrived.clear()
+        try:
+            self.tick()
+        except RecordsError as error:
+            log.warning("rollouts_not_stored", reason=str(error))
+        # What comes in a burst is taken together.
+        return PAUSE_S
+
+    def _flush(self) -> None:
         try:
             self.shadows.flush()
         except RecordsError as error:

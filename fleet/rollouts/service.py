@@ -64,6 +64,7 @@ def open_rollouts(
         tails=around.tails,
         clock=around.clock,
         put_out=put_out,
+        on_death=around.on_death,
     )
     return RolloutsService(conductor, around)
 

@@ -17,6 +17,7 @@ from shared.log import get_logger
 from shared.plugins.group import PluginGroup
 from shared.settings import Settings
 from shared.transport.base import Transport
+from shared.worker import OnDeath
 
 if TYPE_CHECKING:
     # Settings are read where nothing is served, too: without FastAPI.
@@ -50,6 +51,19 @@ class ServedTails(Protocol):
         """Serve this pair no longer. Unknown pairs are no error."""
 
 
+class NoTails:
+    """None are served: for tests, and where routes are described only."""
+
+    def served(self) -> Sequence[ServedTail]:
+        return ()
+
+    def serve(self, path: Path) -> ServedTail:
+        raise RuntimeError(f"{path} is not served: nothing is here")
+
+    def drop(self, pair: str) -> None:
+        del pair
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the cloud lends to a service.
@@ -58,6 +72,7 @@ class Surroundings:
     tails      the tails that run here
     token      what callers of the API must know; None where everyone on this machine may call
     stopping   set when the process ends
+    on_death   of a service's thread: the cloud's health tells of it
     """
 
     transport: Transport
@@ -65,6 +80,7 @@ class Surroundings:
     tails: ServedTails
     token: str | None
     stopping: threading.Event
+    on_death: OnDeath
 
 
 class Service(Protocol):

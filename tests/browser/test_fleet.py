@@ -18,6 +18,7 @@ from cloud.web.pages import STATIC
 from cloud.web.problems import handle_problems
 from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.plan import Ring, RolloutPlan
+from shared.worker import DeadWorkers
 from tests.cloud.web.caller import include
 from tests.fleet.rollouts.plant import NEW, Plant
 
@@ -54,7 +55,7 @@ def url(plant: Plant) -> Iterator[str]:
     include(app, fleet_page(plant.conductor), plant.clock)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(AccessMiddleware, access=Access(None))
-    server = HttpServer(app, "127.0.0.1", 0)
+    server = HttpServer(app, "127.0.0.1", 0, DeadWorkers())
     server.start()
     yield server.url
     server.stop()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edge.inspection.deadlines import Deadlines
 from shared.clock import ManualClock, SystemClock
+from shared.worker import DeadWorkers
 
 
 @given(
@@ -18,7 +19,7 @@ def test_a_part_expires_once_if_it_is_due_and_not_settled(
     deadlines: list[float], settled: set[int], now: float
 ) -> None:
     expired: list[int] = []
-    kept = Deadlines[int](ManualClock(), expired.append)
+    kept = Deadlines[int](ManualClock(), expired.append, DeadWorkers())
     for key, at in enumerate(deadlines):
         kept.add(key, at, key)
     won = {key for key in settled if kept.settle(key) is not None}
@@ -30,7 +31,7 @@ def test_a_part_expires_once_if_it_is_due_and_not_settled(
 
 
 def test_only_the_first_settles_a_part() -> None:
-    kept = Deadlines[str](ManualClock(), lambda _: None)
+    kept = Deadlines[str](ManualClock(), lambda _: None, DeadWorkers())
     kept.add(1, 5.0, "part")
     assert kept.open_part(1) == "part"
     assert kept.settle(1) == "part"
@@ -39,7 +40,7 @@ def test_only_the_first_settles_a_part() -> None:
 
 
 def test_of_many_threads_one_settles_a_part() -> None:
-    kept = Deadlines[int](ManualClock(), lambda _: None)
+    kept = Deadlines[int](ManualClock(), lambda _: None, DeadWorkers())
     for key in range(200):
         kept.add(key, 5.0, key)
     won: list[int] = []
@@ -60,7 +61,7 @@ def test_of_many_threads_one_settles_a_part() -> None:
 def test_the_thread_expires_parts_in_the_order_of_their_deadlines() -> None:
     clock = SystemClock()
     expired: list[str] = []
-    kept = Deadlines[str](clock, expired.append)
+    kept = Deadlines[str](clock, expired.append, DeadWorkers())
     kept.start()
     now = clock.monotonic()
     kept.add(1, now + 0.06, "later")

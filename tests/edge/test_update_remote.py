@@ -29,6 +29,7 @@ from shared.errors import SettingsError
 from shared.storage.slots import SlotRecord
 from shared.transport.memory import MemoryBroker
 from shared.wire import Desired, Reported, decode, encode
+from shared.worker import DeadWorkers
 from tests.edge.rigs import ADDRESS
 from tests.edge.update_rigs import NEW, OLD, Bench, content
 
@@ -186,6 +187,7 @@ class Device:
             hold=self.held.append,
             clock=self.clock,
             report_s=30.0,
+            on_death=DeadWorkers(),
         )
         self.updater.listen()
         self.transport.start()

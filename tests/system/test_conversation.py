@@ -45,6 +45,7 @@ from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
 from shared.wire import Desired
+from shared.worker import DeadWorkers
 from tests.bundles import BAD, GOOD, UNSURE_BAD, UNSURE_GOOD, picture
 from tests.cloud.web.caller import Caller
 from tests.edge.rigs import commit, real_inspector, rows_in
@@ -108,7 +109,8 @@ class Cloud:
         tails = TailRegistry([FOLDER / "bundle"], RuntimeSettings(name="onnx"))
         queue = WorkQueue(self.clock, capacity=50, max_batch=8, max_wait_s=0)
         self.counters = EventCounters()
-        self._writer = RecordsWriter(RecordStore(database), keep_maps=100)
+        dead = DeadWorkers()
+        self._writer = RecordsWriter(RecordStore(database), dead, keep_maps=100)
         self._worker = TailWorker(
             queue=queue,
             tails=tails,
@@ -116,6 +118,7 @@ class Cloud:
             writer=self._writer,
             counters=self.counters,
             clock=self.clock,
+            on_death=dead,
         )
         Intake(
             transport=self.transport,
@@ -125,7 +128,7 @@ class Cloud:
             counters=self.counters,
             clock=self.clock,
         ).start()
-        self._labels = LabelDelivery(StoredLabels(database), self.transport, self.clock)
+        self._labels = LabelDelivery(StoredLabels(database), self.transport, self.clock, dead)
         self._labels.listen()
         fleet = FleetDatabase(f"sqlite:///{folder / 'fleet.db'}")
         fleet.migrate()

@@ -150,6 +150,7 @@ class UpdateAssembly:
             hold=near.hold,
             clock=self._clock,
             report_s=self._updates.report_s,
+            on_death=near.health.worker_died,
         )
         updater.listen()
         return updater

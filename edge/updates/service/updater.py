@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Delivery, Transport
 from shared.wire import Desired, Reported, decode, encode
+from shared.worker import OnDeath, Worker
 
 log = get_logger("updates")
 
@@ -50,6 +50,7 @@ class Updater:
         hold: Callable[[str], None],
         clock: Clock,
         report_s: float,
+        on_death: OnDeath,
     ) -> None:
         """machines: by kind; hold: sends nothing while there is a reason, called on a change"""
         self._transport = transport
@@ -68,9 +69,8 @@ class Updater:
         self._news: deque[Desired] = deque()
         self._reported: Reported | None = None
         self._reported_at = float("-inf")
-        self._wake = threading.Event()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        # A disk that can't be read, say; without this thread nothing could ever mend it.
+        self._worker = Worker("updates", self.tick, on_death=on_death, retry_s=LONGEST_S)
         self._desired = memory.read()
         self._pass_on()
 
@@ -91,26 +91,11 @@ class Updater:
         return max(wait, SHORTEST_S)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Waits a little for what is under way: a kill in the middle would do no harm."""
-        self._stopped.set()
-        self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_S)
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                wait = self.tick()
-            except Exception:
-                # A disk that can't be read, say; without this thread nothing could ever mend it.
-                log.exception("updater_failed")
-                wait = LONGEST_S
-            self._wake.wait(wait)
-            self._wake.clear()
+        self._worker.stop(JOIN_S)
 
     def _take_up(self) -> None:
         came = [self._news.popleft() for _ in range(len(self._news))]
@@ -209,12 +194,12 @@ class Updater:
             log.warning("payload_refused", topic=delivery.topic, error=str(error))
             return
         self._news.append(desired)
-        self._wake.set()
+        self._worker.wake()
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         if connected:
             self._reported = None
-            self._wake.set()
+            self._worker.wake()
 
 
 class DesiredMemory:

@@ -25,7 +25,7 @@ from shared.transport.base import Transport
 
 # What the agent's own settings have where a user says nothing.
 DEADLINE_S = 0.5
-# After that long without an event a device's courier would find nothing to send.
+# After that long without an event a device's publisher would find nothing to send.
 AWAKE_S = EVERY_S + 2 * BATCH_S
 SITE, LINE = "fleet", "light"
 # Devices connect one after another, so that a broker's queue of connections holds them.
@@ -88,7 +88,7 @@ class LightDevice:
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
-        self._courier = wired.courier
+        self._publisher = wired.publisher
 
     @property
     def settled(self) -> bool:
@@ -135,10 +135,10 @@ class LightDevice:
             self._schedule.at(self._clock.monotonic() + BATCH_S, self._tick)
 
     def _tick(self, _due: float) -> None:
-        """As the courier's thread does in a box, as long as something may have changed."""
+        """As the publisher's thread does in a box, as long as something may have changed."""
         if self._ended:
             return
-        self._courier.tick()
+        self._publisher.tick()
         now = self._clock.monotonic()
         if not self.outbox.is_empty:
             self._awake_until = now + AWAKE_S

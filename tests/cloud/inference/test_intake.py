@@ -34,6 +34,7 @@ from shared.runtime.base import Array
 from shared.runtime.settings import RuntimeSettings
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
+from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
 from tests.cloud.makers import DEVICE, NOON, batch, escalation, row, symbols_of
 
@@ -72,7 +73,7 @@ class Plant:
         self.database = database
         self.records = Records(database)
         self.store = FailingStore(RecordStore(database))
-        self.writer = RecordsWriter(self.store, keep_maps=100)
+        self.writer = RecordsWriter(self.store, DeadWorkers(), keep_maps=100)
         self.counters = EventCounters()
         self.queue = WorkQueue(self.clock, capacity=50, max_batch=8, max_wait_s=0)
         tails = {tail.bundle.manifest.pair: tail}
@@ -83,6 +84,7 @@ class Plant:
             writer=self.writer,
             counters=self.counters,
             clock=self.clock,
+            on_death=DeadWorkers(),
         )
         intake = Intake(
             transport=self.cloud,

@@ -19,6 +19,7 @@ from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
 from shared.wire import LabelKeptRow, LabelRow, Labels, LabelsKept, StateMessage, decode, encode
+from shared.worker import DeadWorkers
 from tests.cloud.makers import DEVICE, NOON, inspection, review, tail
 
 
@@ -33,7 +34,8 @@ class PostRig:
         self.store.save([inspection(n) for n in range(1, 6)], [tail(9)])
         self.broker = MemoryBroker()
         self.cloud, self.device = self.broker.transport(), self.broker.transport()
-        self.post = LabelDelivery(StoredLabels(self.database), self.cloud, self.clock)
+        labels = StoredLabels(self.database)
+        self.post = LabelDelivery(labels, self.cloud, self.clock, DeadWorkers())
         self.post.listen()
         self.cloud.start()
         self.device.start()
@@ -152,14 +154,14 @@ def test_an_answer_that_is_none_changes_nothing(rig: PostRig, payload: bytes) ->
 
 def test_the_thread_sends_and_ends(tmp_path: Path) -> None:
     rig = PostRig(f"sqlite:///{tmp_path / 'records.db'}")
-    post = LabelDelivery(StoredLabels(rig.database), rig.cloud, rig.clock)
+    post = LabelDelivery(StoredLabels(rig.database), rig.cloud, rig.clock, DeadWorkers())
     rig.say(2)
     rig.is_now("online")
     post.start()
     post.hurry()
     post.stop()
     rig.database.close()
-    assert not post._thread.is_alive()
+    assert not post._worker.alive
 
 
 @pytest.mark.parametrize(

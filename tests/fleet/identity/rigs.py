@@ -27,10 +27,12 @@ from fleet.storage.database import FleetDatabase
 from shared.clock import Clock, SystemClock
 from shared.errors import TransportError
 from shared.topics import Address
+from shared.worker import DeadWorkers
 
 BOX = Address("plant", "line", "box-1")
 HOUR_S = 3600.0
 DAYS = 90.0
+ANY_PORT = GatewaySettings(port=0)
 
 
 def request_of(
@@ -73,6 +75,12 @@ class Office:
         return request, self.registrar.enrol(token, request)
 
 
+def gateway_of(office: Office, settings: GatewaySettings = ANY_PORT) -> DeviceGateway:
+    """A closed one."""
+    repository = office.folder / "repository"
+    return DeviceGateway(settings, office.registrar, repository, office.clock, DeadWorkers())
+
+
 @contextmanager
 def open_office(folder: Path, clock: Clock, days: float = DAYS) -> Iterator[Office]:
     authority = Authority.create(folder, ["127.0.0.1", "localhost"], clock)
@@ -88,8 +96,7 @@ def open_office(folder: Path, clock: Clock, days: float = DAYS) -> Iterator[Offi
 @contextmanager
 def open_gateway(office: Office) -> Iterator[str]:
     """The address of its gateway."""
-    settings = GatewaySettings(port=0)
-    gateway = DeviceGateway(settings, office.registrar, office.folder / "repository", office.clock)
+    gateway = gateway_of(office)
     gateway.start()
     try:
         yield f"https://127.0.0.1:{gateway.port}"

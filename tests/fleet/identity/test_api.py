@@ -10,33 +10,20 @@ import pytest
 from fastapi import FastAPI
 
 from cloud.web.problems import handle_problems
-from fleet.configuration.settings import FleetIdentitySettings, FleetSettings, GatewaySettings
-from fleet.identity.device_gateway import DeviceGateway
+from fleet.configuration.settings import FleetIdentitySettings, FleetSettings
 from fleet.identity.service import TWO_PLACES, IdentityService, open_identity
 from shared.clock import ManualClock
 from shared.errors import IdentityError
-from shared.plugins.services import ServedTail, Surroundings
+from shared.plugins.services import NoTails, Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
 from shared.wire import StateMessage, encode
+from shared.worker import DeadWorkers
 from tests.cloud.web.caller import Caller, include_service
-from tests.fleet.identity.rigs import BOX, Office, asked
+from tests.fleet.identity.rigs import BOX, Office, asked, gateway_of
 
 CLAIM = {"site": BOX.site, "line": BOX.line, "device": BOX.device}
 PATIENCE_S = 10.0
-
-
-class NoTails:
-    """Nothing here needs a tail."""
-
-    def served(self) -> list[ServedTail]:
-        return []
-
-    def serve(self, path: object) -> ServedTail:
-        raise AssertionError(path)
-
-    def drop(self, pair: str) -> None:
-        raise AssertionError(pair)
 
 
 @dataclass
@@ -54,17 +41,16 @@ class Desk:
 
 
 def surroundings(broker: MemoryBroker, clock: ManualClock) -> Surroundings:
-    return Surroundings(broker.transport(), clock, NoTails(), None, threading.Event())
+    return Surroundings(
+        broker.transport(), clock, NoTails(), None, threading.Event(), DeadWorkers()
+    )
 
 
 @pytest.fixture
 def desk(office: Office, clock: ManualClock) -> Iterator[Desk]:
     broker = MemoryBroker()
     around = surroundings(broker, clock)
-    gateway = DeviceGateway(
-        GatewaySettings(port=0), office.registrar, office.folder / "repository", clock
-    )
-    part = IdentityService(office.registrar, gateway, around)
+    part = IdentityService(office.registrar, gateway_of(office), around)
     part.start()
     around.transport.start()
     app = FastAPI()

@@ -18,11 +18,18 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from fleet.configuration.settings import GatewaySettings
 from fleet.identity.admission import REFUSALS, WINDOW_S, RefusalLimiter
-from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.est import MAX_BODY
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ClaimRefused, IdentityError, ProcessError, TransportError
-from tests.fleet.identity.rigs import BOX, Box, Office, open_gateway, open_office, request_of
+from tests.fleet.identity.rigs import (
+    BOX,
+    Box,
+    Office,
+    gateway_of,
+    open_gateway,
+    open_office,
+    request_of,
+)
 
 EST = "/.well-known/est"
 
@@ -258,7 +265,7 @@ def test_releases_are_served_by_ranges_and_nothing_else_is(
 def test_a_taken_port_is_said_at_once(real_office: Office) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = GatewaySettings(port=taken.getsockname()[1])
-        gateway = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
+        gateway = gateway_of(real_office, settings)
         with pytest.raises(ProcessError, match=r"is taken by another process.*fleet\.gateway"):
             gateway.start()
         gateway.stop()
@@ -267,7 +274,7 @@ def test_a_taken_port_is_said_at_once(real_office: Office) -> None:
 @pytest.mark.parametrize("said", [b"", b"POST /.well-known/est/simple", b"GET / HTTP/1.1\r\nhost:"])
 def test_who_says_nothing_whole_is_hung_up_on(real_office: Office, said: bytes) -> None:
     settings = GatewaySettings(port=0, patience_s=0.2)
-    gateway = DeviceGateway(settings, real_office.registrar, real_office.folder, SystemClock())
+    gateway = gateway_of(real_office, settings)
     gateway.start()
     context = ssl.create_default_context(cafile=str(real_office.ca))
     with (
@@ -282,7 +289,7 @@ def test_who_says_nothing_whole_is_hung_up_on(real_office: Office, said: bytes) 
 def test_an_open_gateway_shows_a_renewed_certificate(tmp_path: Path) -> None:
     clock = ManualClock(utc=SystemClock().utc() - 4.9 * 365 * 86400)
     with open_office(tmp_path / "fleet", clock) as office:
-        gateway = DeviceGateway(GatewaySettings(port=0), office.registrar, office.folder, clock)
+        gateway = gateway_of(office)
         gateway.start()
         address = ("127.0.0.1", gateway.port)
         before = ssl.get_server_certificate(address, ca_certs=str(office.ca))
@@ -296,8 +303,6 @@ def test_an_open_gateway_shows_a_renewed_certificate(tmp_path: Path) -> None:
 
 def test_a_gateway_without_its_certificate_does_not_open(real_office: Office) -> None:
     real_office.authority.files.server_key.unlink()
-    gateway = DeviceGateway(
-        GatewaySettings(port=0), real_office.registrar, real_office.folder, SystemClock()
-    )
+    gateway = gateway_of(real_office)
     with pytest.raises(IdentityError, match=r"the server's certificate .* can't be used"):
         gateway.start()

@@ -19,14 +19,12 @@ from edge.actuator.base import RecordingActuator
 from edge.box import CameraBox
 from edge.configuration.settings import EdgeSettings, settings_model
 from edge.identity.transport import CertifiedTransport
-from fleet.configuration.settings import GatewaySettings
-from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.service import IdentityService
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.inspection import Inspection
 from shared.loopback import free_port
-from shared.plugins.services import Surroundings
+from shared.plugins.services import NoTails, Surroundings
 from shared.topics import everyone, parse
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport
@@ -38,8 +36,9 @@ from shared.wire import (
     decode,
     encode,
 )
+from shared.worker import DeadWorkers
 from tests.bundles import UNSURE_GOOD, make_bundle, picture
-from tests.fleet.identity.rigs import BOX, Office, open_office
+from tests.fleet.identity.rigs import BOX, Office, gateway_of, open_office
 
 pytestmark = pytest.mark.process
 
@@ -81,13 +80,6 @@ class Answering:
         address, _ = parse(delivery.topic)
         self.rows.update({(row.boot, row.part): row for row in batch.rows})
         self._transport.publish(address.topic("receipt"), encode(Receipt(batch.boot, batch.batch)))
-
-
-class EveryTail:
-    """No tails: nothing of this needs one."""
-
-    def served(self) -> list[object]:
-        return []
 
 
 @dataclass
@@ -146,11 +138,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
         with EmbeddedBroker("mosquitto", port=free_port(), secure=secure) as broker:
             transport = MqttTransport(BrokerSettings.model_validate({"port": broker.port}), "cloud")
             cloud = Answering(transport)
-            around = Surroundings(transport, clock, EveryTail(), None, threading.Event())  # type: ignore[arg-type]
-            gateway = DeviceGateway(
-                GatewaySettings(port=0), office.registrar, tmp_path / "repository", clock
-            )
-            part = IdentityService(office.registrar, gateway, around)
+            dead = DeadWorkers()
+            around = Surroundings(transport, clock, NoTails(), None, threading.Event(), dead)
+            part = IdentityService(office.registrar, gateway_of(office), around)
             part.start()
             transport.start()
             assert transport.wait_until_connected(PATIENCE_S)

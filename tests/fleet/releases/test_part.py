@@ -24,6 +24,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker
 from shared.wire import StateMessage, encode
+from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
 from tests.cloud.web.caller import Caller, include_service
 from tests.fleet.releases.rigs import DAY, EVERYWHERE, Yard
@@ -55,7 +56,7 @@ def cloud(tmp_path: Path, yard: Yard) -> Iterator[Cloud]:
     rack = TailRegistry([own.path], RuntimeSettings(name="onnx"))
     running: dict[str, str] = {}
     transport = MemoryBroker().transport()
-    around = Surroundings(transport, yard.clock, rack, None, threading.Event())
+    around = Surroundings(transport, yard.clock, rack, None, threading.Event(), DeadWorkers())
     database = FleetDatabase.in_folder(tmp_path / "fleet")
     settings = FleetSettings(folder=yard.folder)
     part = open_releases(settings, around, database, lambda: running)
@@ -213,6 +214,7 @@ def test_a_cloud_without_releases_says_how_to_start(tmp_path: Path, yard: Yard) 
         TailRegistry([], RuntimeSettings(name="onnx")),
         None,
         threading.Event(),
+        DeadWorkers(),
     )
     database = FleetDatabase.in_folder(tmp_path / "empty")
     part = open_releases(FleetSettings(folder=tmp_path / "empty"), around, database)

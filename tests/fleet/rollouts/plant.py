@@ -20,6 +20,7 @@ from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
 from shared.wire import Desired, Reported, StateMessage, decode, encode
+from shared.worker import DeadWorkers
 
 OLD, NEW = "models/m/1.zip", "models/m/2.zip"
 QUICK = RolloutPlan(
@@ -162,6 +163,7 @@ class Plant:
             tails=self.tails,
             clock=self.clock,
             put_out=self._put_out,
+            on_death=DeadWorkers(),
         )
         self.conductor.start()
         self.transport.start()

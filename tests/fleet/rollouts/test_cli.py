@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloud.web.http_server import HttpServer
+from shared.worker import DeadWorkers
 from tests.fleet.rollouts.plant import NEW, Plant
 from tests.fleet.rollouts.test_routes import app_of
 from tests.support.commands import Ended, splitsight
@@ -27,7 +28,7 @@ def plant(tmp_path: Path) -> Plant:
 
 @pytest.fixture
 def fleet(plant: Plant) -> Iterator[Fleet]:
-    server = HttpServer(app_of(plant), "127.0.0.1", 0)
+    server = HttpServer(app_of(plant), "127.0.0.1", 0, DeadWorkers())
     server.start()
 
     def run(*arguments: str | Path) -> Ended:

@@ -17,6 +17,7 @@ from fleet.rounds.candidates.candidate_store import RECORD, CandidateStore
 from fleet.rounds.report.findings import Record
 from shared.clock import SystemClock
 from shared.loopback import free_port
+from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
 from tests.fleet.rollouts.plant import Plant
 from tests.fleet.rollouts.test_routes import app_of
@@ -55,7 +56,7 @@ def desk(tmp_path: Path) -> Desk:
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[HttpServer]:
     """Of another fleet: it has not heard of our release."""
-    server = HttpServer(app_of(Plant(tmp_path / "elsewhere", 2)), "127.0.0.1", 0)
+    server = HttpServer(app_of(Plant(tmp_path / "elsewhere", 2)), "127.0.0.1", 0, DeadWorkers())
     server.start()
     yield server
     server.stop()

@@ -286,6 +286,7 @@ class BoxProcess:
             hold=lambda _why: None,
             clock=clock,
             report_s=REPORT_EVERY_S,
+            on_death=self.device.health.worker_died,
         )
         self.updater.listen()
 
