@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from shared.transport.mqtt import BrokerSettings, MqttTransport
 from tests.bench.learning_floor import Floor
 from tests.bench.learning_outcomes import Seen, Span, changed, figures, first_looks, missed
 from tests.bench.learning_parts import Cells, deal_cells, splitsight, train
+from tests.support.waiting import wait_until
 
 NAMES = [f"box-{number + 1}" for number in range(8)]
 LABELLED_S, LABELLED_SHARE = 300.0, 0.9
@@ -96,8 +96,12 @@ class Shift:
     def learn(self, coordinator: Coordinator) -> RunFindings:
         """Label, learn, and see what the rounds end in."""
         wanted = LABELLED_SHARE * len(self._cells.learn)
-        _wait(lambda: self._floor.labelled >= wanted, LABELLED_S, "labels")
-        _wait(lambda: _ready(coordinator), LABELLED_S, "devices that take part")
+        wait_until(
+            lambda: self._floor.labelled >= wanted, "labels", within_s=LABELLED_S, pause_s=2.0
+        )
+        wait_until(
+            lambda: _ready(coordinator), "devices that take part", within_s=LABELLED_S, pause_s=2.0
+        )
         quiet_from = time.time()
         threading.Event().wait(QUIET_S)
         quiet: Span = (quiet_from, time.time())
@@ -144,7 +148,12 @@ class Shift:
             self.tell(*_told(record))
             if number == HARMED:
                 self._mend()
-                _wait(lambda: _here(coordinator) == len(NAMES), 60.0, "all boxes back")
+                wait_until(
+                    lambda: _here(coordinator) == len(NAMES),
+                    "all boxes back",
+                    within_s=60.0,
+                    pause_s=2.0,
+                )
         return spans
 
     def _harm(self) -> None:
@@ -178,7 +187,7 @@ class Shift:
             found.update(told if isinstance(told, dict) else {})
             return found.get("state") in {"done", "stopped", "paused"}
 
-        _wait(over, ROLLOUT_S, "the rollout's end")
+        wait_until(over, "the rollout's end", within_s=ROLLOUT_S, pause_s=2.0)
         return found
 
     def _running(self, target: str) -> int:
@@ -193,7 +202,12 @@ class Shift:
     def _count(self, before: str, after: str) -> None:
         wanted = LOOKED_SHARE * len(self._cells.count)
         try:
-            _wait(lambda: len(self._looks(after)) >= wanted, LOOKED_S, "looks at the other half")
+            wait_until(
+                lambda: len(self._looks(after)) >= wanted,
+                "looks at the other half",
+                within_s=LOOKED_S,
+                pause_s=2.0,
+            )
         except SplitsightError:
             self.tell("counted before all came by", f"after {LOOKED_S:.0f} s")
         for bundle, when in ((before, "before"), (after, "after")):
@@ -258,11 +272,3 @@ def _told(record: RoundRecord) -> tuple[str, str]:
         f"round {record.round}, {record.outcome}",
         f"{len(record.took_part)} devices in {record.seconds:.1f} s; without {aside}{late}",
     )
-
-
-def _wait(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    give_up, pause = time.monotonic() + seconds, threading.Event()
-    while not holds():
-        if time.monotonic() > give_up:
-            raise SplitsightError(f"{what} did not come within {seconds:.0f} s")
-        pause.wait(2.0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -13,6 +11,7 @@ from playwright.sync_api import sync_playwright
 from hardware_sim.demo.demo import Demo, DemoOptions
 from shared.loopback import free_port
 from tests.browser.chromium import launch
+from tests.support.waiting import wait_until
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"
 PARTS_SHOWN = 600
@@ -44,14 +43,12 @@ def main() -> None:
 
 
 def _wait_for_parts(demo: Demo) -> None:
-    pause, give_up = threading.Event(), time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up:
+    def shown() -> bool:
         demo.tend()
         status = demo.status()
-        if status is not None and status["summary"]["inspected"] >= PARTS_SHOWN:
-            return
-        pause.wait(0.5)
-    raise SystemExit(f"fewer than {PARTS_SHOWN} parts in {PATIENCE_S:.0f} s; see the demo's logs")
+        return status is not None and status["summary"]["inspected"] >= PARTS_SHOWN
+
+    wait_until(shown, f"{PARTS_SHOWN} parts; see the demo's logs", within_s=PATIENCE_S)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 import queue
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from edge.learning.learner_process import (
     TaskDone,
     learner_command,
 )
+from tests.support.waiting import wait_until
 
 # A learner without anything to learn with: it answers each task with its own words.
 SCRIPT = """
@@ -75,12 +75,11 @@ def test_a_learner_stands_still_and_goes_on(ear: Ear) -> None:
     ear.learner.give(Task("one", "", ""))
     ear.next()
     ear.learner.pause()
-    process, looks, pause = psutil.Process(ear.learner.pid), 0, threading.Event()
+    process = psutil.Process(ear.learner.pid)
     # The kernel stops it when its turn comes, and on a busy machine that takes a while.
-    while process.status() != psutil.STATUS_STOPPED:
-        looks += 1
-        assert looks < PATIENCE_S / 0.05
-        pause.wait(0.05)
+    wait_until(
+        lambda: process.status() == psutil.STATUS_STOPPED, "it stands still", within_s=PATIENCE_S
+    )
     ear.learner.give(Task("two", "", ""))
     ear.learner.go_on()
     assert ear.next() == TaskDone("two", "a")

@@ -31,6 +31,7 @@ from tests.edge.rigs import ADDRESS, rows_in
 from tests.edge.test_box import FakeCloud, settings_for
 from tests.fleet.releases.mirror import Mirror
 from tests.fleet.releases.rigs import EVERYWHERE, Yard
+from tests.support.waiting import wait_until
 
 LINE = [GOOD, UNSURE_GOOD, BAD, UNSURE_BAD]
 EVERY_S = 0.01
@@ -149,12 +150,13 @@ class Site:
         )
 
     def await_report(self, holds: Callable[[Reported], bool]) -> Reported:
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            if self.reports and holds(self.reports[-1]):
-                return self.reports[-1]
-            threading.Event().wait(0.02)
-        raise AssertionError(f"never, but {self.reports[-1:]}")
+        def reported() -> Reported | None:
+            last = self.reports[-1:]
+            return last[0] if last and holds(last[0]) else None
+
+        found = wait_until(reported, "it is reported", within_s=PATIENCE_S)
+        assert found is not None
+        return found
 
 
 @pytest.fixture
@@ -231,8 +233,7 @@ def test_a_blind_model_that_was_not_shadowed_is_taken_back_between_two_parts(
 ) -> None:
     facts = site.release(blind(site.bundle, tmp_path / "blind"), "2.0.0")
     box = site.start()
-    while box.agent.inspected < 60:
-        threading.Event().wait(0.02)
+    wait_until(lambda: box.agent.inspected >= 60, "60 parts", within_s=PATIENCE_S)
     site.want(facts, shadow_parts=0, health_s=30.0)
     report = site.await_report(lambda r: bool(r.failed))
     assert "blind" in report.failed[facts.path]
@@ -311,8 +312,7 @@ def test_a_held_box_judges_on_and_says_nothing_of_its_parts(site: Site, tmp_path
     escalations = ADDRESS.topic("escalation"), ADDRESS.topic("inspections")
     before = len([d for d in site.broker.published if d.topic in escalations])
     parts = site.line.parts
-    while site.line.parts < parts + 20:
-        threading.Event().wait(0.02)
+    wait_until(lambda: site.line.parts >= parts + 20, "20 more parts", within_s=PATIENCE_S)
     assert len([d for d in site.broker.published if d.topic in escalations]) == before
     site.stop()
     site.reports.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -28,6 +29,7 @@ from shared.errors import ParityError, RuntimeUnavailable, UpdateError
 from shared.storage.slots import Slot
 from tests.bundles import picture
 from tests.edge.rigs import Rig, real_inspector
+from tests.support.waiting import wait_until
 
 LIMITS = DriftLimits(budget_s=0.1)
 PASS, REJECT, ESCALATE = Decision.PASS, Decision.REJECT, Decision.ESCALATE
@@ -182,8 +184,7 @@ def test_a_candidate_that_never_answers_is_refused() -> None:
     shadow = ShadowRun(candidate, 10, LIMITS, clock)
     shadow.start()
     shadow.offer(seen())
-    while not candidate.frames:
-        threading.Event().wait(0.005)
+    wait_until(lambda: candidate.frames, "the candidate has a part")
     assert not shadow.opinion().done
     clock.advance(HANGS_S + 1)
     assert "hangs" in shadow.opinion().against
@@ -198,18 +199,18 @@ def test_a_shadow_run_takes_no_part_from_the_line_and_no_time_from_the_live_mode
     shadow.start()
     first = seen()
     shadow.offer(first)
-    while not candidate.frames:
-        threading.Event().wait(0.005)
+    wait_until(lambda: candidate.frames, "the candidate has a part")
     for part in range(2, 50):
         shadow.offer(seen(part))
     wait.set()
-    for part in range(50, 1000):
-        if shadow.opinion().done:
-            break
-        shadow.offer(seen(part))
-        threading.Event().wait(0.005)
+    later = itertools.count(50)
+
+    def done() -> bool:
+        shadow.offer(seen(next(later)))
+        return shadow.opinion().done
+
+    wait_until(done, "the candidate has seen enough")
     opinion = shadow.opinion()
-    assert opinion.done
     assert opinion.figures["shadow_parts"] == 3
     assert candidate.priority == 19
     assert candidate.frames[0].pixels is not first.frame.pixels

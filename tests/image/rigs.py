@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import yaml
 from fleet.flash.machine import QemuMachine
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.loopback import free_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 HOST = "10.0.2.2"
@@ -186,11 +186,11 @@ class Plant:
         machine: QemuMachine | None = None,
     ) -> None:
         """Wait for it, and note when it came."""
-        until = time.monotonic() + timeout_s
-        while not holds():
+        try:
+            wait_until(holds, what, within_s=timeout_s, pause_s=POLL_S)
+        except AssertionError as error:
             last = "\n".join(machine.lines[-15:]) if machine else ""
-            assert time.monotonic() < until, f"not within {timeout_s:.0f} s: {what}\n{last}"
-            threading.Event().wait(POLL_S)
+            raise AssertionError(f"{error}\n{last}") from None
         self.note(what)
 
     def _child(self, name: str, *words: object) -> None:

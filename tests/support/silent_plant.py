@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tests.support.sealed import SealedMachine
+from tests.support.waiting import wait_until
 
 API = "http://127.0.0.1:8765/api/inspections"
 PATIENCE_S = 240.0
@@ -65,13 +66,15 @@ class SilentPlant:
             )
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Raises RuntimeError where it takes too long, or where a process has ended badly."""
-        give_up, pause = time.monotonic() + PATIENCE_S, threading.Event()
-        while not holds():
+        """Raises AssertionError where it takes too long, RuntimeError where one ended badly."""
+
+        def over() -> bool:
             bad = [name for name, child in self._children.items() if child.poll()]
-            if bad or time.monotonic() > give_up:
+            if bad:
                 raise RuntimeError(*(f"{name}: {self.log(name)[-2000:]}" for name in bad))
-            pause.wait(0.2)
+            return holds()
+
+        wait_until(over, "the plant has come so far", within_s=PATIENCE_S, pause_s=0.2)
 
     def done(self, name: str) -> bool:
         return self._children[name].poll() == 0

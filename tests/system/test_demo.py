@@ -7,8 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.processes.child import splitsight
 from shared.errors import ProcessError
 from shared.loopback import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -29,14 +28,10 @@ PATIENCE_S = 90.0
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "report-demo.schema.json"
 
 
-def until(condition: Callable[[], bool], demo: Demo) -> None:
-    """Keep the demo going until something is so; fail where it never is."""
-    give_up = time.monotonic() + PATIENCE_S
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < give_up, "it never came to be"
-        demo.tend()
-        pause.wait(0.05)
+def going(demo: Demo) -> Demo:
+    """What it does between two looks."""
+    demo.tend()
+    return demo
 
 
 def inspected(demo: Demo) -> int:
@@ -45,7 +40,7 @@ def inspected(demo: Demo) -> int:
 
 
 def finish(demo: Demo) -> DemoSummary:
-    until(lambda: demo.finished, demo)
+    wait_until(lambda: going(demo).finished, "the demo is over", within_s=PATIENCE_S)
     demo.stop()
     return demo.summarise()
 
@@ -98,7 +93,7 @@ def test_killing_any_process_loses_no_part_and_counts_none_twice(
     demo: Demo, kill: Callable[[Demo], None]
 ) -> None:
     demo.start()
-    until(lambda: inspected(demo) >= 10, demo)
+    wait_until(lambda: inspected(going(demo)) >= 10, "ten parts", within_s=PATIENCE_S)
     kill(demo)
     summary = finish(demo)
     assert summary.parts == 90
@@ -113,7 +108,7 @@ def test_a_box_that_can_not_start_ends_the_demo_with_its_last_words(
     (tmp_path / "box-2.yaml").write_text("site: demo\n")
     demo.start()
     with pytest.raises(ProcessError, match="box-2 ended with exit code 10"):
-        until(lambda: demo.finished, demo)
+        wait_until(lambda: going(demo).finished, "the demo is over", within_s=PATIENCE_S)
 
 
 def test_a_busy_port_is_said_at_once() -> None:

@@ -4,10 +4,7 @@ what a learner reads: real cloud, real broker, a real agent."""
 from __future__ import annotations
 
 import json
-import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,19 +18,12 @@ from hardware_sim.demo.cells import lanes
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from hardware_sim.processes.cloud import CloudProcess
 from shared.loopback import free_port
+from tests.support.waiting import wait_until
 from tests.system.conftest import BUNDLE
 
 pytestmark = pytest.mark.process
 
 PATIENCE_S = 90.0
-
-
-def wait_for(what: Callable[[], Any]) -> Any:
-    give_up, pause = time.monotonic() + PATIENCE_S, threading.Event()
-    while not (found := what()):
-        assert time.monotonic() < give_up
-        pause.wait(0.2)
-    return found
 
 
 def ask(url: str, said: dict[str, str] | None = None) -> Any:
@@ -79,11 +69,17 @@ def test_what_an_inspector_says_is_learned_from_on_the_device(tmp_path: Path) ->
         box.start()
         try:
             cloud.wait_until_ready()
-            first = wait_for(lambda: ask(f"{cloud.url}/api/inspections")["inspections"])[-1]
+            first = wait_until(
+                lambda: ask(f"{cloud.url}/api/inspections")["inspections"],
+                "an inspection",
+                within_s=PATIENCE_S,
+            )[-1]
             where = f"{cloud.url}/api/inspections/box/{first['boot']}/{first['sequence']}"
             word = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
             assert ask(f"{where}/review", word)["review"]["delivered_at"] is None
-            review = wait_for(lambda: _delivered(ask(where)))
+            review = wait_until(
+                lambda: _delivered(ask(where)), "the label is delivered", within_s=PATIENCE_S
+            )
             assert review["has_picture"] is True
             parts = JournalParts(tmp_path / "journal.db", "box")
             (label,) = parts.index()

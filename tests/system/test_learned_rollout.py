@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,7 @@ from tests.cloud.datasets.makers import save
 from tests.fleet.rounds.plants import Plant as Labels
 from tests.fleet.rounds.plants import make_present, plant_apps
 from tests.support.commands import splitsight
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torch
 
@@ -89,13 +88,6 @@ def line_of(name: str, folder: Path) -> dict[str, Any]:
     return {"name": name, "line": {"data": str(data), "line": BELT}}
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    give_up, pause = time.monotonic() + PATIENCE_S, threading.Event()
-    while not holds():
-        assert time.monotonic() < give_up
-        pause.wait(0.2)
-
-
 def looked_with(journal: Path) -> set[str]:
     """The bundles that judged a box's parts."""
     with closing(sqlite3.connect(journal)) as connection:
@@ -121,7 +113,11 @@ def test_a_candidate_approved_with_a_rollout_is_live_on_every_box(
             health[:] = found if isinstance(found, list) else []
             return health
 
-        wait_until(lambda: len([row for row in known() if row["versions"]]) == len(NAMES))
+        wait_until(
+            lambda: len([row for row in known() if row["versions"]]) == len(NAMES),
+            "every device says what it runs",
+            within_s=PATIENCE_S,
+        )
         said = splitsight(
             *("fleet", "candidate", "approve", findings.name, "--by", "A. Rossi"),
             *("--folder", home.folder, "--key", home.keys / "models.pem", "--rollout"),
@@ -137,9 +133,13 @@ def test_a_candidate_approved_with_a_rollout_is_live_on_every_box(
             status.update(found if isinstance(found, dict) else {})
             return status.get("state") in {"done", "stopped", "paused"}
 
-        wait_until(over)
+        wait_until(over, "the rollout is over", within_s=PATIENCE_S)
         assert (status["state"], status["reason"]) == ("done", "")
         running = {row["device"]: row["running"]["model"] for row in known()}
         assert running == dict.fromkeys(NAMES, told["release"])
         for station in plant.stations:
-            wait_until(lambda one=station: candidate.id in looked_with(one.journal))  # type: ignore[misc]
+            wait_until(
+                lambda journal=station.journal: candidate.id in looked_with(journal),  # type: ignore[misc]
+                "parts are judged with the candidate",
+                within_s=PATIENCE_S,
+            )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +27,7 @@ from tests.fleet.rounds.box import fill
 from tests.fleet.rounds.coordinate import coordinator, open_grid
 from tests.fleet.rounds.tiny import tiny_base
 from tests.fleet.rounds.tiny_learner import STEP_S
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torch
 
@@ -87,7 +88,9 @@ class Run:
         self.failure: Exception | None = None
         self._changed = threading.Condition()
         self._grid = open_grid(floor.folder, floor.port, grace_s=4.0)
-        wait_until(lambda: len(list(self._grid.get_node_ids())) == 3)
+        wait_until(
+            lambda: len(list(self._grid.get_node_ids())) == 3, "three devices", within_s=PATIENCE_S
+        )
         folder = floor.folder / "runs" / str(time.monotonic_ns())
         folder.mkdir(parents=True)
         (folder / "base-0.npz").write_bytes((floor.folder / "base-0.npz").read_bytes())
@@ -123,14 +126,6 @@ class Run:
             self._changed.notify_all()
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
-    give_up = time.monotonic() + seconds
-    pause = threading.Event()
-    while not holds():
-        assert time.monotonic() < give_up
-        pause.wait(0.05)
-
-
 def took_part(record: RoundRecord) -> list[str]:
     return [one.device for one in record.took_part]
 
@@ -147,7 +142,7 @@ def test_rounds_go_over_mosquitto_and_their_learners_end_with_the_run(floor: Flo
     for record in run.records[1:]:
         # The first one pays for starting the learners.
         assert record.seconds < TRAINING_S + 5
-    wait_until(lambda: not any(floor.learners(name) for name in "abc"), 10)
+    wait_until(lambda: not any(floor.learners(n) for n in "abc"), "no learner", within_s=10)
 
 
 def test_a_device_killed_in_a_round_costs_no_more_than_its_grace_and_comes_back(
@@ -159,7 +154,7 @@ def test_a_device_killed_in_a_round_costs_no_more_than_its_grace_and_comes_back(
         floor.boxes["b"].kill()
         run.wait_for(2)
         # Whatever the agent had started ends with it.
-        wait_until(lambda: not learner.is_running(), 5)
+        wait_until(lambda: not learner.is_running(), "the learner has ended", within_s=5)
         floor.boxes["b"].start()
         run.wait_for(4)
     second = run.records[1]
@@ -181,7 +176,9 @@ def test_a_device_cut_off_in_a_round_is_late_and_takes_part_again(floor: Floor) 
         floor.link.apply(Conditions(partition=True))
         run.wait_for(2)
         floor.link.apply(Conditions())
-        wait_until(lambda: len(list(run._grid.get_node_ids())) == 3)
+        wait_until(
+            lambda: len(list(run._grid.get_node_ids())) == 3, "three devices", within_s=PATIENCE_S
+        )
         run.wait_for(3)
     second = run.records[1]
     assert took_part(second) == ["a", "b"]

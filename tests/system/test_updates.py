@@ -39,6 +39,7 @@ from tests.edge.rigs import rows_in
 from tests.edge.test_update_box import blind
 from tests.fleet.releases.mirror import Mirror, files_of
 from tests.fleet.releases.rigs import EVERYWHERE, Yard
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -159,13 +160,11 @@ class Site:
         self.transport.publish(ADDRESS.topic("command"), payload, retain=True)
 
     def await_true(self, holds: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            if holds():
-                return
-            threading.Event().wait(PAUSE_S)
-        log = (self.folder / "agent.log").read_text()[-3000:]
-        raise AssertionError(f"never; last reported {self.reports[-1:]}; the agent said\n{log}")
+        try:
+            wait_until(holds, "the agent has done so", within_s=PATIENCE_S)
+        except AssertionError:
+            log = (self.folder / "agent.log").read_text()[-3000:]
+            raise AssertionError(f"last: {self.reports[-1:]}; the agent said\n{log}") from None
 
     def await_report(self, holds: Callable[[Reported], bool]) -> Reported:
         self.await_true(lambda: bool(self.reports) and holds(self.reports[-1]))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,22 +23,13 @@ from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport, TlsSettings, tls_context
 from tests.fleet.identity.rigs import Office, open_office, request_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
 PATIENCE_S = 15.0
 PROMISED_S = 60.0
 ONE, TWO = Address("plant", "line", "box-1"), Address("plant", "line", "box-2")
-
-
-def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
-    """Wait until it holds; the seconds that took."""
-    started = time.monotonic()
-    pause = threading.Event()
-    while not holds():
-        assert time.monotonic() - started < patience_s
-        pause.wait(0.02)
-    return time.monotonic() - started
 
 
 @dataclass
@@ -118,7 +108,7 @@ def heard(plant: Plant, device: MqttTransport, topic: str) -> bool:
     """Whether what a device says there arrives. Its last word, on its own topic, surely does."""
     device.publish(topic, b"said")
     device.publish(ONE.topic("reply"), b"last")
-    until(lambda: b"last" in plant.payloads(ONE.topic("reply")))
+    wait_until(lambda: b"last" in plant.payloads(ONE.topic("reply")), "the last message came")
     return b"said" in plant.payloads(topic)
 
 
@@ -144,8 +134,8 @@ def test_a_device_reads_its_own_topics_alone(plant: Plant) -> None:
         plant.cloud.publish(ONE.topic("verdict"), b"for one")
         return ONE.topic("verdict") in read
 
-    until(own_arrived)
-    until(own_arrived)
+    wait_until(own_arrived, "our own message is back")
+    wait_until(own_arrived, "our own message is back")
     assert set(read) == {ONE.topic("verdict")}
 
 
@@ -189,10 +179,10 @@ def test_a_revoked_device_is_out_within_a_minute_and_others_lose_nothing(plant: 
     speaking = threading.Thread(target=speak)
     speaking.start()
     one.publish(ONE.topic("state"), b"before")
-    until(lambda: bool(plant.payloads(ONE.topic("state"))))
+    wait_until(lambda: bool(plant.payloads(ONE.topic("state"))), "a state")
 
     plant.office.registrar.revoke(ONE.device, "stolen")
-    took = until(lambda: not one.connected, PROMISED_S)
+    took = wait_until(lambda: not one.connected, "the first is put out", within_s=PROMISED_S)
     assert took < PROMISED_S
     assert not one.wait_until_connected(3.0)
     with pytest.raises(TransportError):
@@ -200,7 +190,7 @@ def test_a_revoked_device_is_out_within_a_minute_and_others_lose_nothing(plant: 
 
     stop.set()
     speaking.join()
-    until(lambda: plant.payloads(TWO.topic("escalation")) == sent)
+    wait_until(lambda: plant.payloads(TWO.topic("escalation")) == sent, "every escalation came")
     assert len(sent) > 100
     assert False not in losses
     assert plant.payloads(ONE.topic("state")) == [b"before"]
@@ -219,15 +209,15 @@ def test_a_denied_device_whose_connection_lives_on_is_not_heard(plant: Plant) ->
         threading.Event().wait(0.2)
         return len(plant.payloads(ONE.topic("reply"))) == before
 
-    until(silent, PROMISED_S)
+    wait_until(silent, "it is not heard", within_s=PROMISED_S)
 
 
 def test_a_second_revocation_counts_as_the_first_did(plant: Plant) -> None:
     one, two = plant.connected(ONE), plant.connected(TWO)
     plant.office.registrar.revoke(ONE.device, "stolen")
-    until(lambda: not one.connected, PROMISED_S)
+    wait_until(lambda: not one.connected, "the first is put out", within_s=PROMISED_S)
     plant.office.registrar.revoke(TWO.device, "stolen too")
-    until(lambda: not two.connected, PROMISED_S)
+    wait_until(lambda: not two.connected, "the second is put out", within_s=PROMISED_S)
     assert not one.wait_until_connected(1.0)
     assert not two.wait_until_connected(1.0)
 
@@ -235,7 +225,7 @@ def test_a_second_revocation_counts_as_the_first_did(plant: Plant) -> None:
 def test_a_readmitted_device_is_heard_again(plant: Plant) -> None:
     old = plant.connected(ONE)
     plant.office.registrar.revoke(ONE.device, "stolen")
-    until(lambda: not old.connected, PROMISED_S)
+    wait_until(lambda: not old.connected, "the old one is put out", within_s=PROMISED_S)
     token = plant.office.registrar.readmit(ONE.device, 1.0).token
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = plant.office.registrar.enrol(token, read_request(request_of(ONE.device, key)))
@@ -251,7 +241,7 @@ def test_a_readmitted_device_is_heard_again(plant: Plant) -> None:
             new.publish(ONE.topic("state"), b"back")
         return b"back" in plant.payloads(ONE.topic("state"))
 
-    until(arrives, PROMISED_S)
+    wait_until(arrives, "it arrives", within_s=PROMISED_S)
     assert not old.connected
 
 
@@ -292,7 +282,7 @@ def test_what_is_said_to_a_device_while_it_reconnects_arrives_afterwards(plant: 
         plant.cloud.publish(ONE.topic("verdict"), b"ready")
         return b"ready" in heard
 
-    until(ready)
+    wait_until(ready, "the listener is ready")
     sent: list[bytes] = []
     stop = threading.Event()
 
@@ -308,7 +298,7 @@ def test_what_is_said_to_a_device_while_it_reconnects_arrives_afterwards(plant: 
     stop.set()
     speaking.join()
     assert len(sent) > 20
-    until(lambda: heard >= set(sent))
+    wait_until(lambda: heard >= set(sent), "all that was sent is heard")
 
 
 def test_iotcore_cannot_be_secured(plant: Plant) -> None:

@@ -21,6 +21,7 @@ from shared.wire import StateMessage, encode
 from shared.worker import DeadWorkers
 from tests.cloud.web.caller import Caller, include_service
 from tests.fleet.identity.rigs import BOX, Office, asked, gateway_of
+from tests.support.waiting import wait_until
 
 CLAIM = {"site": BOX.site, "line": BOX.line, "device": BOX.device}
 PATIENCE_S = 10.0
@@ -118,12 +119,7 @@ def test_an_unknown_device_is_named(desk: Desk) -> None:
 
 
 def wait_for(desk: Desk, standing: str) -> None:
-    pause = threading.Event()
-    for _ in range(int(PATIENCE_S / 0.02)):
-        if desk.standing() == standing:
-            return
-        pause.wait(0.02)
-    raise AssertionError(f"{desk.standing()}, not {standing}")
+    wait_until(lambda: desk.standing() == standing, f"it is {standing}")
 
 
 def test_two_boots_in_turn_hold_the_device_and_a_reboot_does_not(desk: Desk) -> None:

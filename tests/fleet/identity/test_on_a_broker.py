@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,21 +38,13 @@ from shared.wire import (
 from shared.worker import DeadWorkers
 from tests.bundles import UNSURE_GOOD, make_bundle, picture
 from tests.fleet.identity.rigs import BOX, Office, gateway_of, open_office
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
 PATIENCE_S = 60.0
 # So short that a renewal is due whenever the keeper looks.
 DAYS = 0.001
-
-
-def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
-    """Wait until it holds; the seconds that took."""
-    started, pause = time.monotonic(), threading.Event()
-    while not holds():
-        assert time.monotonic() - started < patience_s
-        pause.wait(0.02)
-    return time.monotonic() - started
 
 
 class Answering:
@@ -92,6 +83,11 @@ class Site:
     part: IdentityService
     cloud: Answering
     port: int
+
+    def hear_more(self) -> None:
+        """Return when another inspection has come."""
+        before = len(self.cloud.rows)
+        wait_until(lambda: len(self.cloud.rows) > before, "another inspection")
 
     def settings(self, name: str, claim_file: Path) -> EdgeSettings:
         pictures = self.folder / "pictures"
@@ -175,12 +171,15 @@ def test_a_box_inspects_before_it_has_a_certificate_and_enrols_when_it_gets_a_cl
     claim = tmp_path / "claim"
     running = Running(site.settings("box", claim))
     # Its camera has shown parts before anything of the network is there.
-    until(lambda: running.box.agent.inspected > 5)
-    until(lambda: any("no claim" in problem for problem in running.box.health.problems))
+    wait_until(lambda: running.box.agent.inspected > 5, "parts are inspected")
+    wait_until(
+        lambda: any("no claim" in problem for problem in running.box.health.problems),
+        "the box says that it has no claim",
+    )
     assert not running.transport.connected
     claim.write_text(site.office.registrar.claim(BOX, 1.0).token + "\n")
     running.transport.keeper.step()
-    until(lambda: site.cloud.by("cloud") > 20)
+    wait_until(lambda: site.cloud.by("cloud") > 20, "the cloud decides")
     assert not running.box.health.problems
     running.stop()
     # Parts from before had no one to ask: fail-safe, and told later.
@@ -195,7 +194,7 @@ def test_renewals_lose_no_message_and_no_part_misses_its_verdict(
     claim = tmp_path / "claim"
     claim.write_text(site.office.registrar.claim(BOX, 1.0).token)
     running = Running(site.settings("box", claim))
-    until(lambda: site.cloud.by("cloud") > 20)
+    wait_until(lambda: site.cloud.by("cloud") > 20, "the cloud decides")
     # The first parts came by before there was a certificate.
     early, serials = running.box.health.counts, set()
     for _ in range(10):
@@ -204,8 +203,7 @@ def test_renewals_lose_no_message_and_no_part_misses_its_verdict(
         assert held is not None
         serials.add(held.serial)
         assert running.transport.connected
-        before = len(site.cloud.rows)
-        until(lambda before=before: len(site.cloud.rows) > before)  # type: ignore[misc]
+        site.hear_more()
     running.stop()
     assert len(serials) == 10
     late, unsent = running.box.health.counts, early.get("escalations_unsent", 0)
@@ -219,14 +217,16 @@ def test_a_copied_box_is_noticed_and_both_are_held(site: Site, tmp_path: Path) -
     claim = tmp_path / "claim"
     claim.write_text(site.office.registrar.claim(BOX, 1.0).token)
     first = Running(site.settings("box", claim))
-    until(lambda: site.cloud.by("cloud") > 5)
+    wait_until(lambda: site.cloud.by("cloud") > 5, "the cloud decides")
     held = tmp_path / "copy" / "identity"
     held.mkdir(parents=True)
     for file in (tmp_path / "box" / "identity").iterdir():
         (held / file.name).write_bytes(file.read_bytes())
     second = Running(site.settings("copy", claim))
-    until(lambda: site.office.registrar.devices()[0].standing == "held")
-    until(lambda: not first.transport.connected and not second.transport.connected)
+    wait_until(lambda: site.office.registrar.devices()[0].standing == "held", "the device is held")
+    wait_until(
+        lambda: not first.transport.connected and not second.transport.connected, "both are put out"
+    )
     for running in (first, second):
         running.transport.keeper.step()
         assert any("two places" in problem for problem in running.box.health.problems)
@@ -238,8 +238,7 @@ def test_a_restarted_box_is_not_taken_for_a_copy(site: Site, tmp_path: Path) -> 
     claim.write_text(site.office.registrar.claim(BOX, 1.0).token)
     for _ in range(3):
         running = Running(site.settings("box", claim))
-        before = len(site.cloud.rows)
-        until(lambda before=before: len(site.cloud.rows) > before)  # type: ignore[misc]
+        site.hear_more()
         running.transport.keeper.step()
         running.stop()
     assert [device.standing for device in site.office.registrar.devices()] == ["active"]

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ from shared.clock import ManualClock, SystemClock
 from shared.contracts import Frame
 from shared.errors import CameraError, ProcessError, SettingsError, WireError
 from tests.hardware_sim.line.rigs import LineRig
+from tests.support.waiting import wait_until
 
 WAIT_S = 20.0
 
@@ -107,16 +108,6 @@ class Viewer:
     def join(self) -> None:
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait on a condition that another thread brings about."""
-    pause = threading.Event()
-    for _ in range(int(WAIT_S / 0.005)):
-        if holds():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not come about")
 
 
 def watching(served: Served, camera: LineCamera) -> Viewer:
@@ -232,12 +223,12 @@ def test_parts_that_came_by_unheard_are_told_once_with_their_time_over(
     viewer.wait(1)
     control = LineControl(path)
     control.set(Disconnect(sensor_lives=False))
-    until(lambda: camera.state.status == "retrying")
+    wait_until(lambda: camera.state.status == "retrying", "the camera is lost")
     assert control.state().cameras == 0
     served.show(2)
     served.show(3)
     control.clear("disconnect")
-    until(lambda: control.state().cameras == 1)
+    wait_until(lambda: control.state().cameras == 1, "one camera watches")
     served.show(4)
     events = viewer.wait(4)
     assert summary(events) == [("frame", 1), ("missed", 2), ("missed", 3), ("frame", 4)]
@@ -257,7 +248,10 @@ def test_a_line_that_vanishes_is_tried_again_until_another_run_answers(
             send(stream, Hello("first"))
             send(stream, Picture(7, 7.0, 7.4, 1, 1, 1, "drawn"), b"x")
             viewer.wait(1)
-    until(lambda: camera.state.status == "retrying" and camera.state.retry_at is not None)
+    wait_until(
+        lambda: camera.state.status == "retrying" and camera.state.retry_at is not None,
+        "it says when it tries again",
+    )
     assert str(path) in camera.state.error
     path.unlink()
     served = Served(path)
@@ -319,7 +313,10 @@ def test_a_picture_of_the_wrong_size_loses_the_connection_not_the_camera(
                 if sent == b"xy":
                     assert summary(viewer.wait(1)) == [("frame", 1)]
                 else:
-                    until(lambda: "3 B came for a picture of 1 × 2 × 1" in camera.state.error)
+                    wait_until(
+                        lambda: "3 B came for a picture of 1 × 2 × 1" in camera.state.error,
+                        "the camera says what came",
+                    )
         camera.stop()
         viewer.join()
 

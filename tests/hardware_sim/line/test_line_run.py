@@ -33,6 +33,7 @@ from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
 from shared.wire import Inspections, Receipt, decode, encode
 from tests.bundles import make_bundle
+from tests.support.waiting import wait_until
 
 PARTS = 8
 # Ten parts a second, with more than a second for each verdict.
@@ -163,11 +164,7 @@ def test_a_line_answers_controls_and_ends_cleanly_when_asked(
     endless: tuple[subprocess.Popen[str], Path],
 ) -> None:
     process, socket = endless
-    pause = threading.Event()
-    for _ in range(600):
-        if socket.exists() or process.poll() is not None:
-            break
-        pause.wait(0.05)
+    wait_until(lambda: socket.exists() or process.poll() is not None, "the line's socket")
     control = LineControl(socket)
     control.burst(2)
     assert control.state().burst == 2

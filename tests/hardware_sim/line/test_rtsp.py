@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from shared.clock import SystemClock
 from shared.contracts import Frame
 from shared.errors import ProcessError
 from tests.hardware_sim.line.rigs import LineRig
+from tests.support.waiting import wait_until
 
 WAIT_S = 20.0
 OPTIONS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 20_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 20_000]
@@ -49,16 +50,6 @@ def streamed() -> Iterator[Streamed]:
     streamed.server.stop()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait on a condition that another thread brings about."""
-    pause = threading.Event()
-    for _ in range(int(WAIT_S / 0.005)):
-        if holds():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not come about")
-
-
 def opened(streamed: Streamed) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(streamed.server.url, cv2.CAP_FFMPEG, OPTIONS)
     assert capture.isOpened()
@@ -81,24 +72,24 @@ def test_what_the_camera_sees_arrives_to_the_last_bit_in_colour_and_in_grey(
 ) -> None:
     capture = opened(streamed)
     streamed.show(picture)
-    until(lambda: sees(capture, picture))
+    wait_until(lambda: sees(capture, picture), "the picture is seen")
     streamed.show(picture[:, :, 0])
     grey = np.repeat(picture[:, :, :1], 3, axis=2)
-    until(lambda: sees(capture, grey))
+    wait_until(lambda: sees(capture, grey), "the picture is seen")
     capture.release()
 
 
 def test_pictures_of_another_size_are_fitted_into_the_stream(streamed: Streamed) -> None:
     capture = opened(streamed)
     streamed.show(np.full((10, 90, 3), 77, np.uint8))
-    until(lambda: sees(capture, np.full((48, 64, 3), 77, np.uint8)))
+    wait_until(lambda: sees(capture, np.full((48, 64, 3), 77, np.uint8)), "the picture is seen")
     capture.release()
 
 
 def test_a_disconnected_camera_ends_its_stream_until_it_is_back(streamed: Streamed) -> None:
     capture = opened(streamed)
     streamed.rig.faults.set(Disconnect(), at=0.0)
-    until(lambda: not capture.read()[0])
+    wait_until(lambda: not capture.read()[0], "the stream has ended")
     capture.release()
     assert not cv2.VideoCapture(streamed.server.url, cv2.CAP_FFMPEG, OPTIONS).isOpened()
     streamed.rig.faults.clear("disconnect")
@@ -117,7 +108,7 @@ def test_the_agents_own_camera_takes_parts_from_a_running_line() -> None:
     belt.start()
     assert run.stream is not None
     stream = run.stream
-    until(lambda: not stream.url.endswith(":0/line"))
+    wait_until(lambda: not stream.url.endswith(":0/line"), "the server listens")
     camera = RTSP_KIND.open(RtspSettings(url=stream.url, every_ms=250), SystemClock())
     drawn = DrawnParts(drawing, 5)
     wanted = {

@@ -7,9 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +37,7 @@ from shared.errors import STOPPED_EXIT, BundleError, ProcessError, SettingsError
 from tests.bundles import make_bundle
 from tests.cloud.makers import inspection
 from tests.support.commands import splitsight
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 60.0
 DEVICES = 20
@@ -67,14 +66,6 @@ def trial(options: FleetOptions, tmp_path: Path) -> Iterator[FleetTrial]:
     running = FleetMeasurement(options, tmp_path).trial(DEVICES)
     yield running
     running.runner.stop()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + PATIENCE_S
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < give_up, "it never came to be"
-        pause.wait(0.02)
 
 
 @pytest.mark.process
@@ -107,7 +98,11 @@ def test_a_broker_that_is_killed_on_the_way_costs_no_part(trial: FleetTrial) -> 
     trial.runner.start()
     trial.connect()
     trial.begin()
-    until(lambda: sum(p.inspected for p in trial.runner.progress()) >= DEVICES)
+    wait_until(
+        lambda: sum(p.inspected for p in trial.runner.progress()) >= DEVICES,
+        "a part of each device",
+        within_s=PATIENCE_S,
+    )
     broker = trial.runner.broker.pid
     assert broker is not None
     os.kill(broker, signal.SIGKILL)
@@ -157,7 +152,11 @@ def test_ctrl_c_ends_a_fleet_and_leaves_no_orphan(bundle: Bundle) -> None:
         for line in running.stderr:
             if "broker_started" in line:
                 break
-        until(lambda: len(psutil.Process(running.pid).children()) >= 2)
+        wait_until(
+            lambda: len(psutil.Process(running.pid).children()) >= 2,
+            "two processes",
+            within_s=PATIENCE_S,
+        )
         children = psutil.Process(running.pid).children(recursive=True)
         running.send_signal(signal.SIGINT)
         printed, _ = running.communicate(timeout=PATIENCE_S)
