@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from shared.bundles.bundle import Bundle, amend_bundle
 from shared.certification.certificate import PromiseLimits
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed
+from shared.format import iso
 from shared.storage.report_folder import prepare_report
 
 SHORT = 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 
 from cloud.inference.counters import EventCounters
 from cloud.inference.queue import Job, WorkQueue
@@ -11,18 +11,17 @@ from cloud.inference.tail import Tails
 from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row
 from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
-from shared.errors import SettingsError, TransportError, WireError
+from shared.errors import TransportError, WireError
 from shared.inspection import LARGEST_NUMBER, Inspection, storable_text
 from shared.log import get_logger
-from shared.topics import NAME, Address, everyone, parse
-from shared.transport.base import Delivery, Transport
+from shared.topics import NAME, Address, everyone
+from shared.transport.base import Arrival, Transport, ignore, subscribe
 from shared.wire import (
     MAX_BATCH,
     Escalation,
     Inspections,
     Receipt,
     StateMessage,
-    decode,
     encode,
 )
 
@@ -63,15 +62,17 @@ class Intake:
 
     def start(self) -> None:
         """Subscribe."""
-        self._transport.subscribe(ESCALATIONS, self._guarded(self.escalation))
-        self._transport.subscribe(INSPECTIONS, self._guarded(self.inspections))
+        refused = partial(self._counters.add, "malformed")
+        to = self._transport
+        subscribe(to, ESCALATIONS, Escalation, self.escalation, refused=refused)
+        subscribe(to, INSPECTIONS, Inspections, self.inspections, refused=refused)
         # Not shared: brokers hand retained messages to plain subscriptions only.
-        self._transport.subscribe(everyone("state"), self._guarded(self.state))
+        states = everyone("state")
+        subscribe(to, states, StateMessage, self.state, cleared=ignore, refused=refused)
 
-    def escalation(self, delivery: Delivery) -> None:
+    def escalation(self, arrival: Arrival[Escalation]) -> None:
         """Queue one escalation. Raises WireError where it is not as agreed."""
-        address, _ = parse(delivery.topic)
-        message, body = decode(delivery.payload, Escalation)
+        address, message, body = arrival.address, arrival.message, arrival.body
         _check_key(message.boot, message.sequence, message.part)
         tail = self._tails.get(message.pair)
         if tail is None:
@@ -91,16 +92,16 @@ class Intake:
         if not math.isfinite(message.remaining) or message.remaining > LONGEST_REMAINING_S:
             raise WireError(f"{message.remaining} s remain, a few seconds were wanted", fix=FIX)
         arrived = self._clock.monotonic()
-        trace = {name: delivery.properties[name] for name in TRACE if name in delivery.properties}
+        given = arrival.properties
+        trace = {name: given[name] for name in TRACE if name in given}
         self._counters.add("escalations")
         if message.coarseness > 1:
             self._counters.add("escalations_coarser")
         self._queue.put(Job(address, message, body, arrived, arrived + message.remaining, trace))
 
-    def inspections(self, delivery: Delivery) -> None:
+    def inspections(self, arrival: Arrival[Inspections]) -> None:
         """Store one batch, then acknowledge it. Raises WireError where it is not as agreed."""
-        address, _ = parse(delivery.topic)
-        message, body = decode(delivery.payload, Inspections)
+        address, message, body = arrival.address, arrival.message, arrival.body
         if body or len(message.rows) > MAX_BATCH:
             raise WireError(
                 f"{len(message.rows)} inspections and {len(body)} B of body came",
@@ -121,13 +122,9 @@ class Intake:
 
         self._writer.add_batch(StorageBatch(records, stored))
 
-    def state(self, delivery: Delivery) -> None:
+    def state(self, arrival: Arrival[StateMessage]) -> None:
         """Store a device's state. Raises WireError where it is not as agreed."""
-        if not delivery.payload:
-            # A retained message is cleared by an empty one.
-            return
-        address, _ = parse(delivery.topic)
-        message, body = decode(delivery.payload, StateMessage)
+        address, message, body = arrival.address, arrival.message, arrival.body
         if body:
             raise WireError(f"a state with {len(body)} B of body came", fix=FIX)
         numbers = (message.inspected, message.waiting)
@@ -152,16 +149,6 @@ class Intake:
                 ),
             )
         )
-
-    def _guarded(self, handle: Callable[[Delivery], None]) -> Callable[[Delivery], None]:
-        def guarded(delivery: Delivery) -> None:
-            try:
-                handle(delivery)
-            except (WireError, SettingsError) as error:
-                self._counters.add("malformed")
-                log.warning("malformed", topic=delivery.topic[:300], reason=str(error))
-
-        return guarded
 
 
 def _record(address: Address, row: Inspection, now: float) -> InspectionRow:

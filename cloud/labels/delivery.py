@@ -10,10 +10,10 @@ from typing import NamedTuple, Protocol
 
 from shared.clock import Clock
 from shared.contracts import InspectionKey
-from shared.errors import RecordsError, SplitsightError, TransportError, WireError
+from shared.errors import RecordsError, TransportError
 from shared.log import get_logger
-from shared.topics import Address, everyone, parse
-from shared.transport.base import Delivery, Transport
+from shared.topics import Address, everyone
+from shared.transport.base import Arrival, Transport, subscribe
 from shared.wire import (
     MAX_BATCH,
     LabelKeptRow,
@@ -21,7 +21,6 @@ from shared.wire import (
     Labels,
     LabelsKept,
     StateMessage,
-    decode,
     encode,
 )
 from shared.worker import OnDeath, Worker
@@ -72,8 +71,9 @@ class LabelDelivery:
 
     def listen(self) -> None:
         """Subscribe."""
-        self._transport.subscribe(everyone("labelled"), self._answered)
-        self._transport.subscribe(everyone("state"), self._state_changed)
+        to, states = self._transport, everyone("state")
+        subscribe(to, everyone("labelled"), LabelsKept, self._answered)
+        subscribe(to, states, StateMessage, self._state_changed, cleared=self._gone)
 
     def start(self) -> None:
         """Send whatever is due, on a thread of its own."""
@@ -128,32 +128,26 @@ class LabelDelivery:
         for key in [key for key in self._sent if key[0] == device]:
             del self._sent[key]
 
-    def _answered(self, delivery: Delivery) -> None:
-        try:
-            address, _ = parse(delivery.topic)
-            message, _ = decode(delivery.payload, LabelsKept)
-        except WireError as error:
-            log.warning("malformed", topic=delivery.topic[:300], reason=error.message)
-            return
-        self._answers.extend((address.device, row) for row in message.rows[:MAX_BATCH])
+    def _answered(self, arrival: Arrival[LabelsKept]) -> None:
+        device = arrival.address.device
+        self._answers.extend((device, row) for row in arrival.message.rows[:MAX_BATCH])
         self._worker.wake()
 
-    def _state_changed(self, delivery: Delivery) -> None:
-        try:
-            address, _ = parse(delivery.topic)
-            state = decode(delivery.payload, StateMessage)[0] if delivery.payload else None
-        except SplitsightError:
-            # The intake warns of it.
+    def _state_changed(self, arrival: Arrival[StateMessage]) -> None:
+        device, state = arrival.address.device, arrival.message
+        if state.state != "online":
+            self._gone(arrival.address)
             return
         with self._lock:
-            known = self._online.get(address.device)
-            if state is None or state.state != "online":
-                self._online.pop(address.device, None)
-                return
-            self._online[address.device] = state.boot
+            known = self._online.get(device)
+            self._online[device] = state.boot
         if known != state.boot:
-            self._came.append(address.device)
+            self._came.append(device)
             self._worker.wake()
+
+    def _gone(self, address: Address) -> None:
+        with self._lock:
+            self._online.pop(address.device, None)
 
     def _deliver(self) -> float:
         try:

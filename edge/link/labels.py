@@ -9,8 +9,8 @@ from edge.monitoring.health import BoxHealth
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address
-from shared.transport.base import Delivery, Transport
-from shared.wire import MAX_BATCH, LabelKeptRow, LabelRow, Labels, LabelsKept, decode, encode
+from shared.transport.base import Arrival, Transport, subscribe
+from shared.wire import MAX_BATCH, LabelKeptRow, LabelRow, Labels, LabelsKept, encode
 
 log = get_logger("labels")
 
@@ -50,16 +50,17 @@ class LabelReceiver:
         self._health = health
 
     def listen(self) -> None:
-        self._transport.subscribe(self._come_in, self._arrived)
+        refused = self._health.payload_refused
+        subscribe(self._transport, self._come_in, Labels, self._arrived, refused=refused)
 
-    def _arrived(self, delivery: Delivery) -> None:
-        try:
-            labels = _read(delivery.payload)
-        except WireError as error:
-            self._health.count("payloads_refused")
-            log.warning("payload_refused", topic=delivery.topic, error=str(error))
-            return
-        self._journal.label(labels.rows, self._domain, self._committed)
+    def _arrived(self, arrival: Arrival[Labels]) -> None:
+        rows = arrival.message.rows
+        if arrival.body or len(rows) > MAX_BATCH:
+            raise WireError(
+                f"{len(rows)} labels and {len(arrival.body)} B of body came",
+                fix=f"at most {MAX_BATCH} and none are taken",
+            )
+        self._journal.label(rows, self._domain, self._committed)
 
     def _committed(self, rows: list[LabelKeptRow]) -> None:
         gone = sum(not row.kept for row in rows)
@@ -70,13 +71,3 @@ class LabelReceiver:
             self._transport.publish(self._answers, encode(LabelsKept(rows)))
         except TransportError as error:
             log.debug("labels_unanswered", error=str(error))
-
-
-def _read(payload: bytes) -> Labels:
-    labels, body = decode(payload, Labels)
-    if body or len(labels.rows) > MAX_BATCH:
-        raise WireError(
-            f"{len(labels.rows)} labels and {len(body)} B of body came",
-            fix=f"at most {MAX_BATCH} and none are taken",
-        )
-    return labels

@@ -13,8 +13,8 @@ from shared.errors import TransportError, WireError
 from shared.inspection import Inspection
 from shared.log import get_logger
 from shared.topics import Address
-from shared.transport.base import Delivery, Transport
-from shared.wire import MAX_BATCH, Inspections, Receipt, decode, encode
+from shared.transport.base import Arrival, Transport, subscribe
+from shared.wire import MAX_BATCH, Inspections, Receipt, encode
 
 log = get_logger("outbox")
 
@@ -70,7 +70,8 @@ class Outbox:
         self.wake = threading.Event()
 
     def listen(self) -> None:
-        self._transport.subscribe(self._receipts, self._arrived)
+        refused = self._health.payload_refused
+        subscribe(self._transport, self._receipts, Receipt, self._arrived, refused=refused)
         self._transport.on_connection(self._connection_changed)
 
     def tick(self) -> None:
@@ -121,13 +122,8 @@ class Outbox:
                 self._batch.sent_at = None
         self.wake.set()
 
-    def _arrived(self, delivery: Delivery) -> None:
-        try:
-            receipt, _ = decode(delivery.payload, Receipt)
-        except WireError as error:
-            self._health.count("payloads_refused")
-            log.warning("payload_refused", topic=delivery.topic, error=str(error))
-            return
+    def _arrived(self, arrival: Arrival[Receipt]) -> None:
+        receipt = arrival.message
         with self._lock:
             batch = self._batch
         if batch is None or receipt.boot != self._journal.boot or receipt.batch != batch.number:

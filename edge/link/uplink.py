@@ -12,11 +12,11 @@ from edge.inspection.model import LiveModel
 from edge.inspection.open_part import OpenPart
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
-from shared.errors import TransportError, WireError
+from shared.errors import TransportError
 from shared.log import get_logger
 from shared.topics import Address
-from shared.transport.base import Delivery, Transport
-from shared.wire import CloudVerdict, Escalation, decode, encode
+from shared.transport.base import Arrival, Transport, subscribe
+from shared.wire import CloudVerdict, Escalation, encode
 
 log = get_logger("uplink")
 
@@ -53,7 +53,8 @@ class Uplink:
     def listen(self, handler: VerdictHandler) -> None:
         """Call `handler` for each verdict on an escalation of this boot."""
         self._handler = handler
-        self._transport.subscribe(self._verdicts, self._arrived)
+        refused = self._health.payload_refused
+        subscribe(self._transport, self._verdicts, CloudVerdict, self._arrived, refused=refused)
         self._transport.on_connection(self._connection_changed)
 
     def escalate(
@@ -119,13 +120,8 @@ class Uplink:
         if connected:
             self._cut_off = False
 
-    def _arrived(self, delivery: Delivery) -> None:
-        try:
-            verdict, _ = decode(delivery.payload, CloudVerdict)
-        except WireError as error:
-            self._health.count("payloads_refused")
-            log.warning("payload_refused", topic=delivery.topic, error=str(error))
-            return
+    def _arrived(self, arrival: Arrival[CloudVerdict]) -> None:
+        verdict = arrival.message
         if verdict.boot != self._boot:
             self._health.count("verdicts_of_another_boot")
             return

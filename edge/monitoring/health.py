@@ -60,6 +60,9 @@ class BoxHealth:
         """An OnDeath: what the thread did is done no more until the agent starts again."""
         self.problem(f"thread {name}", f"it ended: {type(error).__name__}: {error}")
 
+    def payload_refused(self) -> None:
+        self.count("payloads_refused")
+
     def count(self, reason: str, by: int = 1) -> None:
         with self._lock:
             self._counts[reason] += by

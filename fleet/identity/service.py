@@ -14,13 +14,13 @@ from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
 from fleet.identity.routes import identity_routes
 from fleet.storage.database import FleetDatabase
-from shared.errors import IdentityError, SplitsightError, WireError
+from shared.errors import IdentityError, SplitsightError
 from shared.log import get_logger
 from shared.plugins.pages import Page, PageContext
 from shared.plugins.services import Surroundings
-from shared.topics import everyone, parse
-from shared.transport.base import Delivery
-from shared.wire import StateMessage, decode
+from shared.topics import everyone
+from shared.transport.base import Arrival, ignore, subscribe
+from shared.wire import StateMessage
 from shared.worker import Worker
 
 log = get_logger("identity")
@@ -56,7 +56,8 @@ class IdentityService:
 
     def start(self) -> None:
         self.refresh()
-        self._around.transport.subscribe(everyone("state"), self.state)
+        transport = self._around.transport
+        subscribe(transport, everyone("state"), StateMessage, self.state, cleared=ignore)
         self.gateway.start()
         self._keeper.start()
 
@@ -74,19 +75,12 @@ class IdentityService:
             log.info("server_certificate_renewed")
         self.registrar.publish()
 
-    def state(self, delivery: Delivery) -> None:
+    def state(self, arrival: Arrival[StateMessage]) -> None:
         """A device's state: hold it where it shows that there are two of it."""
-        if not delivery.payload:
-            return
-        try:
-            address, _ = parse(delivery.topic)
-            said, _ = decode(delivery.payload, StateMessage)
-        except WireError:
-            # The cloud's intake, which hears the same, has warned of it.
-            return
-        if self._copies.seen(address.device, said.boot, said.state):
+        device, said = arrival.address.device, arrival.message
+        if self._copies.seen(device, said.boot, said.state):
             # Not here: this is the transport's thread, and holding writes to the disk.
-            self._in_two_places.put(address.device)
+            self._in_two_places.put(device)
 
     def _keep(self) -> float:
         try:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fleet.releases.catalogue import Catalogue
-from shared.errors import SplitsightError, WireError
+from shared.errors import SplitsightError
 from shared.log import get_logger
 from shared.plugins.services import ServedTails
-from shared.topics import everyone, parse
-from shared.transport.base import Delivery, Transport
-from shared.wire import StateMessage, decode
+from shared.topics import Address, everyone
+from shared.transport.base import Arrival, Transport, subscribe
+from shared.wire import StateMessage
 
 log = get_logger("tails")
 
@@ -54,26 +54,22 @@ class RunningModels:
         self._changing = threading.Lock()
 
     def listen(self, transport: Transport) -> None:
-        transport.subscribe(everyone("state"), self._take)
+        subscribe(transport, everyone("state"), StateMessage, self._take, cleared=self._forget)
 
     def __call__(self) -> Mapping[str, str]:
         with self._changing:
             return dict(self._bundles)
 
-    def _take(self, delivery: Delivery) -> None:
-        try:
-            address, _ = parse(delivery.topic)
-            message = decode(delivery.payload, StateMessage)[0] if delivery.payload else None
-        except WireError as error:
-            log.warning("state_unreadable", topic=delivery.topic, error=str(error))
-            return
+    def _take(self, arrival: Arrival[StateMessage]) -> None:
+        if arrival.message.bundle:
+            # One that is offline comes back with what it had; its will may not say what.
+            with self._changing:
+                self._bundles[arrival.address.device] = arrival.message.bundle
+
+    def _forget(self, address: Address) -> None:
+        """Its state was cleared: the device is no more."""
         with self._changing:
-            if message is None:
-                # Its state was cleared: the device is no more.
-                self._bundles.pop(address.device, None)
-            elif message.bundle:
-                # One that is offline comes back with what it had; its will may not say what.
-                self._bundles[address.device] = message.bundle
+            self._bundles.pop(address.device, None)
 
 
 class Tails:

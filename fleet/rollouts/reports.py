@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 
 from shared.errors import WireError
-from shared.topics import NAME, Address, Channel, parse
-from shared.transport.base import Delivery
-from shared.wire import AnyMessage, Reported, StateMessage, decode
+from shared.topics import NAME, Address, Channel
+from shared.transport.base import Arrival
+from shared.wire import Message, Reported, StateMessage
 
 LARGEST_NUMBER = 2**63 - 1
 MOST_KINDS = 8
@@ -20,12 +20,12 @@ LONGEST_PATH = 255
 LONGEST_REASON = 500
 LONGEST_WORD = 100
 FIX = "update the older side; until then the device keeps what it runs"
-M = TypeVar("M", bound=AnyMessage)
+M = TypeVar("M", bound=Message)
 
 
-def read_reported(delivery: Delivery) -> tuple[Address, Reported]:
-    """Raises WireError or SettingsError where it is not as agreed."""
-    address, message = _read(delivery, "reply", Reported)
+def checked_report(arrival: Arrival[Reported]) -> Reported:
+    """Raises WireError where it is not as agreed."""
+    address, message = arrival.address, _alone(arrival, "reply")
     _require_numbers(message.at, (message.serial, *message.counters.values()))
     if not all(map(math.isfinite, message.facts.values())):
         raise WireError(f"{address.device} reported facts that are no numbers", fix=FIX)
@@ -37,7 +37,7 @@ def read_reported(delivery: Delivery) -> tuple[Address, Reported]:
     paths = (*message.running.values(), message.target, *message.failed)
     _require(address, all(_is_path(path) for path in paths), "paths that are none")
     _require(address, len(message.phase) <= 32 and message.phase.isascii(), "a phase that is none")
-    return address, msgspec.structs.replace(
+    return msgspec.structs.replace(
         message,
         boot=_text(message.boot, 64),
         failed={path: _text(why, LONGEST_REASON) for path, why in message.failed.items()},
@@ -46,11 +46,11 @@ def read_reported(delivery: Delivery) -> tuple[Address, Reported]:
     )
 
 
-def read_state(delivery: Delivery) -> tuple[Address, StateMessage]:
-    """Raises WireError or SettingsError where it is not as agreed."""
-    address, message = _read(delivery, "state", StateMessage)
+def checked_state(arrival: Arrival[StateMessage]) -> StateMessage:
+    """Raises WireError where it is not as agreed."""
+    message = _alone(arrival, "state")
     _require_numbers(message.at, (message.inspected, message.waiting))
-    return address, msgspec.structs.replace(
+    return msgspec.structs.replace(
         message,
         boot=_text(message.boot, 64),
         bundle=_text(message.bundle, LONGEST_WORD),
@@ -60,12 +60,11 @@ def read_state(delivery: Delivery) -> tuple[Address, StateMessage]:
     )
 
 
-def _read(delivery: Delivery, channel: Channel, kind: type[M]) -> tuple[Address, M]:
-    address, heard_on = parse(delivery.topic)
-    message, body = decode(delivery.payload, kind)
-    if body or heard_on != channel:
-        raise WireError(f"a {kind.__name__} with {len(body)} B of body came", fix=FIX)
-    return address, message
+def _alone(arrival: Arrival[M], channel: Channel) -> M:
+    if arrival.body or arrival.channel != channel:
+        name = type(arrival.message).__name__
+        raise WireError(f"a {name} with {len(arrival.body)} B of body came", fix=FIX)
+    return arrival.message
 
 
 def _require(address: Address, agreed: bool, what: str) -> None:  # noqa: FBT001 - reads as a rule

@@ -9,21 +9,21 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from fleet.rollouts import store
-from fleet.rollouts.reports import read_reported, read_state
+from fleet.rollouts.reports import checked_report, checked_state
 from fleet.rollouts.shadow import DeviceShadow
 from fleet.rollouts.store import Told
 from fleet.storage.database import FleetDatabase
 from shared.clock import Clock
-from shared.errors import SettingsError, TransportError, WireError
+from shared.errors import SettingsError, TransportError
 from shared.log import get_logger
 from shared.topics import Address, everyone
-from shared.transport.base import Delivery, Transport
+from shared.transport.base import Arrival, Transport, ignore, subscribe
 from shared.wire import Desired, Reported, StateMessage, encode
 
 log = get_logger("shadows")
@@ -72,8 +72,9 @@ class Shadows:
         with self._database.begin() as connection:
             self._shadows = store.read_shadows(connection)
         self._transport.on_connection(self._connection_changed)
-        self._transport.subscribe(everyone("state"), self._on_state)
-        self._transport.subscribe(everyone("reply"), self._on_reply)
+        to = self._transport
+        subscribe(to, everyone("state"), StateMessage, self._on_state, cleared=ignore)
+        subscribe(to, everyone("reply"), Reported, self._on_reply, cleared=ignore)
 
     @property
     def listening_since(self) -> float:
@@ -181,27 +182,15 @@ class Shadows:
             self._connects += 1
             self.arrived.set()
 
-    def _on_state(self, delivery: Delivery) -> None:
-        self._on(delivery, read_state)
+    def _on_state(self, arrival: Arrival[StateMessage]) -> None:
+        self._keep(arrival, checked_state(arrival))
 
-    def _on_reply(self, delivery: Delivery) -> None:
-        self._on(delivery, read_reported)
+    def _on_reply(self, arrival: Arrival[Reported]) -> None:
+        self._keep(arrival, checked_report(arrival))
 
-    def _on(
-        self,
-        delivery: Delivery,
-        read: Callable[[Delivery], tuple[Address, StateMessage | Reported]],
-    ) -> None:
-        if not delivery.payload:
-            # A retained message is cleared by an empty one.
-            return
-        try:
-            address, message = read(delivery)
-        except (WireError, SettingsError) as error:
-            log.warning("malformed", topic=delivery.topic[:300], reason=str(error))
-            return
+    def _keep(self, arrival: Arrival[Any], message: StateMessage | Reported) -> None:
         now = self._clock.utc()
-        self._heard.append(_Heard(address, message, now, not delivery.retained))
+        self._heard.append(_Heard(arrival.address, message, now, not arrival.retained))
         self.arrived.set()
 
 

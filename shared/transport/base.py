@@ -4,25 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from shared.errors import TransportError
+from shared.errors import TransportError, WireError
+from shared.log import get_logger
+from shared.topics import Address, Channel, parse
+from shared.wire import Message, decode
+
+log = get_logger("transport")
 
 MAX_MESSAGE = 1 << 20
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival(Generic[M]):
+    """A message of ours.
+
+    address      of the device whose `channel` it came on
+    properties   MQTT 5 user properties, such as `traceparent`
+    retained     the broker kept it from before we subscribed: it was not said just now
+    """
+
+    address: Address
+    channel: Channel
+    message: M
+    body: bytes
+    properties: Mapping[str, str]
+    retained: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message as it arrived.
-
-    properties   MQTT 5 user properties, such as `traceparent`
-    retained     the broker kept it from before we subscribed: it was not said just now
-    """
+    """A payload as it arrived. All who listen get the same one; for the transport's thread."""
 
     topic: str
     payload: bytes
     properties: Mapping[str, str] = field(default_factory=dict)
     retained: bool = False
+    _read: dict[type[Message], Arrival[Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _refused: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def arrival(self, kind: type[M]) -> Arrival[M]:
+        """The message, decoded once. Raises WireError where it, or its topic, is not ours."""
+        if kind not in self._read:
+            found = *parse(self.topic), *decode(self.payload, kind)
+            self._read[kind] = Arrival(*found, self.properties, self.retained)
+        return self._read[kind]
+
+    def refuse(self, error: WireError) -> None:
+        """Warn that it is not as agreed: once, however many find it."""
+        if error.message not in self._refused:
+            self._refused.add(error.message)
+            log.warning("bad_message", topic=self.topic[:300], reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +118,36 @@ class Transport(Protocol):
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         """Call `handler(True)` after each connect, `handler(False)` after each loss."""
+
+
+def ignore(_address: Address) -> None:
+    """For what was retained and is cleared where nothing follows from that."""
+
+
+def subscribe(
+    transport: Transport,
+    topic_filter: str,
+    kind: type[M],
+    handler: Callable[[Arrival[M]], None],
+    *,
+    cleared: Callable[[Address], None] | None = None,
+    refused: Callable[[], None] = lambda: None,
+) -> None:
+    """Call `handler` for each message of one kind, now and after every reconnect.
+
+    handler   raises WireError for what is not as agreed, and the message has no other effect
+    cleared   called where an empty payload clears what was retained; else that is not as agreed
+    refused   called for what is not as agreed, which is logged as `bad_message`
+    """
+
+    def arrived(delivery: Delivery) -> None:
+        try:
+            if cleared is not None and not delivery.payload:
+                cleared(parse(delivery.topic)[0])
+            else:
+                handler(delivery.arrival(kind))
+        except WireError as error:
+            delivery.refuse(error)
+            refused()
+
+    transport.subscribe(topic_filter, arrived)

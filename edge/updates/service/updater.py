@@ -16,7 +16,7 @@ from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address
-from shared.transport.base import Delivery, Transport
+from shared.transport.base import Arrival, Transport, ignore, subscribe
 from shared.wire import Desired, Reported, decode, encode
 from shared.worker import OnDeath, Worker
 
@@ -75,7 +75,7 @@ class Updater:
         self._pass_on()
 
     def listen(self) -> None:
-        self._transport.subscribe(self._commands, self._arrived)
+        subscribe(self._transport, self._commands, Desired, self._arrived, cleared=ignore)
         self._transport.on_connection(self._connection_changed)
 
     def tick(self) -> float:
@@ -185,15 +185,8 @@ class Updater:
             facts.update(machine.figures)
         return facts
 
-    def _arrived(self, delivery: Delivery) -> None:
-        if not delivery.payload:
-            return
-        try:
-            desired, _ = decode(delivery.payload, Desired)
-        except WireError as error:
-            log.warning("payload_refused", topic=delivery.topic, error=str(error))
-            return
-        self._news.append(desired)
+    def _arrived(self, arrival: Arrival[Desired]) -> None:
+        self._news.append(arrival.message)
         self._worker.wake()
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler

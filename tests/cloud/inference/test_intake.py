@@ -282,7 +282,7 @@ def test_a_malformed_payload_is_warned_of_once_and_has_no_effect(
         with subtests.test(what), capture_logs() as logs:
             plant.device.publish(f"splitsight/v1/plant/line-1/box-1/{channel}", payload)
             plant.work()
-            assert [entry["event"] for entry in logs] == ["malformed"]
+            assert [entry["event"] for entry in logs] == ["bad_message"]
             assert plant.counters["malformed"] == number
     assert not plant.verdicts
     assert not plant.receipts
