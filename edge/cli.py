@@ -14,7 +14,6 @@ from edge.benchmark import bench as run_bench
 from edge.box import open_actuator, open_camera
 from edge.configuration.settings import load_edge_settings
 from edge.identity.est import EstClient
-from edge.identity.folder import utc_day
 from edge.identity.renewal import Keeper
 from edge.inspection.inspector import load_head
 from edge.monitoring.health import BoxHealth
@@ -25,6 +24,7 @@ from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.console import print_json, print_table, print_text
 from shared.errors import SettingsError
+from shared.format import date
 
 app = option.group("The agent in the camera box.")
 
@@ -85,7 +85,7 @@ def enrol(config: option.Config) -> None:
         office.check(held)
         what = "got a certificate" if gained else "has its certificate"
         print_text(
-            f"{settings.device} {what}, valid until {utc_day(held.not_after)}: {held.path}",
+            f"{settings.device} {what}, valid until {date(held.not_after)}: {held.path}",
         )
 
 

@@ -6,6 +6,7 @@ What is not known is NONE, everywhere.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 NONE = "–"
@@ -65,3 +66,10 @@ def time_of_day(at: float) -> str:
 
 def _at(at: float | None) -> datetime:
     return datetime.fromtimestamp(time.time() if at is None else at, UTC)
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    show.__name__: show
+    for show in (number, decimal, percent, size, milliseconds, iso, date, time_of_day)
+}
+"""For templates, by name."""

@@ -109,7 +109,7 @@ def certify(
         system_alpha = min(2 * alpha, (1 + alpha) / 2)
     limits = PromiseLimits(alpha, overkill, system_alpha, delta)
     opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    created = iso()
     found = run(opened, dataset, limits, split=split, created=created, runtime=runtime)
     certificate = found.certificate
     changes = {"gate": certificate.gate, "certificate": certificate}

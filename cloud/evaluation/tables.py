@@ -9,8 +9,8 @@ from cloud.evaluation.groups import Caught, Group, Size
 from cloud.evaluation.rates import LOSS, Match, PictureRates, Point, Rates
 from cloud.evaluation.scorecard import AtOverkill, Evaluation, JudgeScore
 from cloud.statistics.intervals import Interval, PartRate
+from shared.format import NONE, decimal, number, percent
 
-NONE = "–"
 HOW_TO_COMPARE = (
     "JPEG and WebP of the same pictures are left out: give the cloud model on pixels with "
     "--pixels RUN/pixels.onnx, which `splitsight cloud train` writes into its run folder."
@@ -44,10 +44,10 @@ def tiles(e: Evaluation) -> list[tuple[str, str, str]]:
         ("escalated", percent(s.escalation_rate), "of all pictures"),
         (
             "bytes an escalation",
-            size(s.bytes_per_escalation_p50),
-            f"JPEG {e.jpeg.quality}: {size(e.jpeg.bytes_p50)}",
+            number(s.bytes_per_escalation_p50),
+            f"JPEG {e.jpeg.quality}: {number(e.jpeg.bytes_p50)}",
         ),
-        ("AUROC of the cloud", number(e.cloud.auroc), f"edge: {number(e.edge.auroc)}"),
+        ("AUROC of the cloud", decimal(e.cloud.auroc), f"edge: {decimal(e.edge.auroc)}"),
     ]
 
 
@@ -59,7 +59,7 @@ def side_by_side(e: Evaluation) -> Words:
 
     rows = [
         row("AUROC", [area(j.auroc, j.auroc_interval) for j in judges]),
-        row("average precision", [number(j.average_precision) for j in judges]),
+        row("average precision", [decimal(j.average_precision) for j in judges]),
         row("accuracy", [percent(j.accuracy) for j in judges]),
         row("escapes, parts", [parts(j.escapes) for j in judges]),
         row("escapes, pictures", [percent(j.escape_rate) for j in judges]),
@@ -70,8 +70,8 @@ def side_by_side(e: Evaluation) -> Words:
     ]
     if e.edge.pixels is not None or e.cloud.pixels is not None:
         found = [judge.pixels for judge in judges]
-        rows.append(row("pixel AUROC", [number(p.pixel_auroc if p else None) for p in found]))
-        rows.append(row("PRO, up to 30 % false", [number(p.pro if p else None) for p in found]))
+        rows.append(row("pixel AUROC", [decimal(p.pixel_auroc if p else None) for p in found]))
+        rows.append(row("PRO, up to 30 % false", [decimal(p.pro if p else None) for p in found]))
     return Words(
         "Edge, cloud, and both together",
         "In brackets: 95 % intervals by part. A part errs where any of its pictures does. The "
@@ -86,10 +86,10 @@ def traffic(e: Evaluation) -> Words:
     s = e.system
     rows = [
         ("escalated", percent(s.escalation_rate)),
-        ("bytes an escalation, median", size(s.bytes_per_escalation_p50)),
-        ("bytes an escalation, 95th percentile", size(s.bytes_per_escalation_p95)),
-        ("bytes a picture, escalated or not", size(s.bytes_per_part)),
-        (f"the picture as JPEG of quality {e.jpeg.quality}", size(e.jpeg.bytes_p50)),
+        ("bytes an escalation, median", number(s.bytes_per_escalation_p50)),
+        ("bytes an escalation, 95th percentile", number(s.bytes_per_escalation_p95)),
+        ("bytes a picture, escalated or not", number(s.bytes_per_part)),
+        (f"the picture as JPEG of quality {e.jpeg.quality}", number(e.jpeg.bytes_p50)),
     ]
     if s.sent_coarser:
         rows.append(("sent coarser to fit the cap", percent(s.sent_coarser)))
@@ -150,10 +150,10 @@ def _ours(point: Point, pictures: PictureRates | None) -> dict[str, str]:
 def _rate(name: str, point: Point, beside: str = NONE, tail_beside: str = NONE) -> dict[str, str]:
     return {
         "rate": name,
-        "bytes": size(point.bytes_p50),
-        "AUROC": number(point.auroc),
+        "bytes": number(point.bytes_p50),
+        "AUROC": decimal(point.auroc),
         "of JPEG's": beside,
-        "tail alone": number(point.tail_auroc),
+        "tail alone": decimal(point.tail_auroc),
         "its of JPEG's": tail_beside,
     }
 
@@ -174,7 +174,7 @@ def in_words(found: Rates) -> str:
         ("WebP", p.within_webp),
     )
     least = ", ".join(
-        f"{name} {'at no rate' if least is None else f'{size(least)} B'}" for name, least in within
+        f"{name} {'at no rate' if b is None else f'{number(b)} B'}" for name, b in within
     )
     return (
         f"The cloud model on pixels reaches {area(p.auroc, p.auroc_interval)}. To stay within "
@@ -210,18 +210,6 @@ def caught(found: Caught) -> str:
     # Almost all must not look like all.
     digits = 1 if 0.99 < found.recall < 1 else 0
     return f"{found.recall * 100:.{digits}f} % ({found.escapes})"
-
-
-def percent(value: float | None) -> str:
-    return NONE if value is None else f"{value * 100:.1f} %"
-
-
-def number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3f}"
-
-
-def size(value: float | None) -> str:
-    return NONE if value is None else f"{value:,.0f}"
 
 
 def _moved(found: AtOverkill | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from shared.bundles.runtime_choice import choose_runtime
 from shared.console import track
 from shared.features.codec import LADDER
 from shared.features.image_codecs import to_pixels
+from shared.format import iso
 from shared.runtime.base import Runtime, RuntimeOptions
 
 NOTHING = LADDER[-1]
@@ -106,7 +106,7 @@ def measure_leakage(
     accuracy, area = classifier.judge(pictures, labels)
     leakage = Leakage(
         pair=bundle.manifest.pair,
-        measured=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        measured=iso(),
         data=dataset.name,
         data_hash=dataset.content_hash(),
         trained=len(train.samples),

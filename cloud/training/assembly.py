@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.certification.gate import Gate, choose_gate
+from shared.format import iso
 from shared.splitnet.network import SplitNet
 
 ESCAPE_TARGET = 0.04
@@ -84,7 +84,7 @@ def write_model(
     manifest: dict[str, object] = {
         "name": origin.name,
         "version": origin.version,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": iso(),
         "architecture": asdict(a),
         "split_point": f"{a.backbone} after block {a.split_block}",
         "input": {"height": a.height, "width": a.width, "channels": a.channels},

@@ -12,6 +12,7 @@ from shared import command_options as option
 from shared.bundles.manifest import NAME, VERSION
 from shared.console import err, out, print_json
 from shared.errors import SettingsError
+from shared.format import size
 
 
 def train(
@@ -162,7 +163,7 @@ def train(
     write_record(folder, trainer, dataset, bundle)
     write_splits(folder, dataset)
     out.print(
-        f"{target} ({bundle.size / 1e6:.1f} MB); look at it with: splitsight bundle show {target}",
+        f"{target} ({size(bundle.size)}); look at it with: splitsight bundle show {target}",
         soft_wrap=True,
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from cloud.records.views import DeviceView, InspectionView, ReviewView, Summary, TailView
-from shared.format import size
+from shared.format import decimal, milliseconds, size
 from shared.inspection import LINE_COLUMNS
 
 DECIDED_BY = {
@@ -18,27 +17,8 @@ DECIDED_BY = {
 DEVICE_SIGN = {"online": "●", "stopping": "◐", "offline": "○"}
 
 
-def count(number: float | None) -> str:
-    """1234567 → 1,234,567."""
-    return "–" if number is None else f"{number:,.0f}"
-
-
-def share(part: float, whole: float) -> str:
-    """A part of a whole in per cent, with a decimal where it is small."""
-    if not whole:
-        return "–"
-    percent = 100 * part / whole
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
-
-
-def milliseconds(number: float | None) -> str:
-    if number is None:
-        return "–"
-    return f"{number:.1f} ms" if number < 10 else f"{number:,.0f} ms"
-
-
 def score(number: float | None) -> str:
-    return "not a number" if number is None else f"{number:.3f}"
+    return "not a number" if number is None else decimal(number)
 
 
 def kind(tail: TailView) -> str | None:
@@ -52,11 +32,6 @@ def of_the_line(view: InspectionView) -> list[tuple[str, str]]:
     """What the line said of the part: titles and texts."""
     said = ((column.stored.title, getattr(view, column.name)) for column in LINE_COLUMNS)
     return [(title, text) for title, text in said if text]
-
-
-def clock_time(at: float) -> str:
-    """UTC seconds as people read them; the browser puts its own time zone's in place."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
 def story(view: InspectionView) -> list[str]:

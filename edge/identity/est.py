@@ -16,9 +16,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import pkcs7
 from urllib3 import exceptions as wrong
 
-from edge.identity.folder import Credential, utc_day
+from edge.identity.folder import Credential
 from shared.clock import Clock
 from shared.errors import ClaimRefused, IdentityError, TransportError
+from shared.format import date
 
 PREFIX = "/.well-known/est"
 STANDING = "/.well-known/splitsight/standing"
@@ -130,7 +131,7 @@ class EstClient:
             ) from error
         if cause.verify_code in TIME_ERRORS:
             raise IdentityError(
-                f"this box's clock says {utc_day(self._clock.utc())}, and by it the certificate of "
+                f"this box's clock says {date(self._clock.utc())}, and by it the certificate of "
                 f"{self._gateway} is not valid ({cause.verify_message})",
                 fix="set the clock and switch on time synchronisation; if the clock is right, "
                 "renew the gateway's certificate",

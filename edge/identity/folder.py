@@ -7,7 +7,6 @@ leaves the old pair or the new one.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,11 +143,6 @@ class IdentityFolder:
             f"{path} can't be read ({error})",
             fix="check its owner; where it is damaged, remove it and enrol with a new claim",
         )
-
-
-def utc_day(seconds: float) -> str:
-    """A time for people."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -24,6 +24,7 @@ from shared import command_options as option
 from shared.clock import SystemClock
 from shared.console import Format, err, out, print_json, print_table, print_text
 from shared.errors import SettingsError
+from shared.format import size
 
 PUBLIC_KEY = KEY.with_suffix(".pub")
 CACHE = Path("~/.cache/splitsight/image")
@@ -89,9 +90,9 @@ def build(
     if format_ == "json":
         print_json({"manifest": manifest, "took_s": round(took_s, 1)})
         return
-    sizes = ", ".join(f"{piece.label} {piece.size / 1e6:.0f} MB" for piece in manifest.pieces)
+    sizes = ", ".join(f"{piece.label} {size(piece.size)}" for piece in manifest.pieces)
     print_text(
-        f"{out_file}: {manifest.size / 1e6:.0f} MB in {took_s:.0f} s ({sizes})\n"
+        f"{out_file}: {size(manifest.size)} in {took_s:.0f} s ({sizes})\n"
         f"signed with {key}; to flash elsewhere, copy {key.with_suffix('.pub').name} too",
     )
 

@@ -17,6 +17,7 @@ from fleet.flash.card import Card, Span
 from fleet.flash.gpt import HEAD_SECTORS, TAIL_SECTORS, head, parse, tail
 from fleet.flash.layout import grown
 from shared.errors import FlashError
+from shared.format import size
 from shared.log import get_logger
 from shared.storage.disks import RECORD_LABEL, RECORD_PLACES, SECTOR, RawDisk, SectorPair
 from shared.storage.slots import SlotRecord
@@ -56,10 +57,7 @@ class CardState:
 
     def describe(self) -> str:
         if self.kind == "unfinished":
-            return (
-                f"the card is unfinished: {self.reached / 1e6:.0f} MB are on it, and it does not "
-                "boot"
-            )
+            return f"the card is unfinished: {size(self.reached)} are on it, and it does not boot"
         if self.kind == "complete":
             return "the card is complete"
         return "the card holds nothing that we wrote"
@@ -111,7 +109,7 @@ class Flasher:
         except OSError as error:
             raise FlashError(
                 f"the card stopped answering ({error.strerror or error}): "
-                f"{self._reached / 1e6:.0f} of {self._body_bytes / 1e6:.0f} MB are surely on it, "
+                f"{size(self._reached)} of {size(self._body_bytes)} are surely on it, "
                 "and it does not boot",
                 fix="plug it in again and run the same command: it goes on from there",
             ) from error

@@ -13,6 +13,7 @@ from fleet.client.cloud_api import CloudApi, with_identities
 from shared import command_options as option
 from shared.clock import SystemClock
 from shared.console import Format, print_json, print_table, print_text
+from shared.format import date
 
 DeviceArgument = Annotated[str, typer.Argument(help="The device's name.")]
 
@@ -139,6 +140,6 @@ def show_claim(made: dict[str, object], format_: Format) -> None:
     if format_ == "json":
         print_json(made)
         return
-    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(float(str(made["expires_at"]))))
+    until = date(float(str(made["expires_at"])))
     print_text(f"claim for {made['site']}/{made['line']}/{made['device']}, once, until {until}:")
     print_text(str(made["token"]))

@@ -9,6 +9,7 @@ import typer
 from fleet.client.cloud_api import CloudApi
 from shared import command_options as option
 from shared.console import Format, out, print_json, print_table, print_text
+from shared.format import date
 
 app = option.group("Bring releases to devices, ring by ring.")
 
@@ -109,7 +110,6 @@ def configure(
 ) -> None:
     """Cloud: have a device run with other settings; it checks them, tries them, and may go back."""
     from fleet.rollouts.requests import parse_settings  # noqa: PLC0415 - pydantic models, 0.1 s
-    from fleet.rollouts.wording import clock_time  # noqa: PLC0415
 
     wanted = parse_settings(settings or [])
     body = {"device": device, "settings": wanted, "by": by}
@@ -117,7 +117,7 @@ def configure(
     if format_ == "json":
         print_json(told)
     else:
-        rows = [{"at": clock_time(one["at"]), **{k: one[k] for k in KEYS}} for one in told[:10]]
+        rows = [{"at": date(one["at"]), **{k: one[k] for k in KEYS}} for one in told[:10]]
         print_table(f"what was wanted of {device} and what it said, newest first", rows)
 
 

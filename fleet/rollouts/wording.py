@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from fleet.rollouts.shadow import DeviceHealth
+from shared.format import NONE
 
 STATE_WORDS = {
     "running": "running",
@@ -45,25 +44,16 @@ def name_of(path: str) -> str:
     return f"{parts[-2]} {version}"
 
 
-def clock_time(at: float) -> str:
-    """For readers without scripts; the browser puts its own time in place."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def skew(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return NONE
     if abs(seconds) < 2:
         return "right"
     return f"{abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead'}"
 
 
 def degrees(celsius: float | None) -> str:
-    return "–" if celsius is None else f"{celsius:.0f} °C"
-
-
-def disk(free: float | None) -> str:
-    return "–" if free is None else f"{free / 1e9:.1f} GB"
+    return NONE if celsius is None else f"{celsius:.0f} °C"
 
 
 def runs(health: DeviceHealth) -> str:

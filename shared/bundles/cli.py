@@ -25,6 +25,7 @@ from shared.bundles.parity import (
 from shared.certification.promises import describe
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
+from shared.format import size
 from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
 
 TAIL_ONLY = frozenset({"torch"})
@@ -61,7 +62,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         f"seed {training.seed}",
         "data licence": training.data_licence,
         "metrics": ", ".join(f"{k} {v:.4g}" for k, v in training.metrics.items()),
-        "size": f"{opened.size / 1e6:.2f} MB in {len(manifest.files)} files",
+        "size": f"{size(opened.size)} in {len(manifest.files)} files",
     }
     for name, value in rows.items():
         out.print(f"[bold]{name:>14}[/]  {escape(value)}", highlight=False)

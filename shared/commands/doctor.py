@@ -18,6 +18,7 @@ from rich.markup import escape
 from shared import command_options as option
 from shared.console import out, print_json
 from shared.errors import SettingsError, SplitsightError
+from shared.format import date
 from shared.plugins.group import LoadedPlugin, PluginGroup
 from shared.settings import resolve_paths, validate
 from shared.transport.mqtt import BrokerSettings, tls_context
@@ -94,8 +95,7 @@ def own_checks() -> Iterator[DoctorRow]:
     yield row(
         "clock",
         ok=year >= 2026,
-        found=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-        + (", synchronised" if synced else ""),
+        found=date() + (", synchronised" if synced else ""),
         wanted="a clock that is set",
         fix="set the clock, and switch on time synchronisation",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shared.format import iso, size
+from shared.format import FILTERS
 
 BASE = Path(__file__).parent / "templates"
 
@@ -14,7 +14,7 @@ BASE = Path(__file__).parent / "templates"
 def environment(*folders: Path, **words: object) -> Environment:
     """Templates of these folders, the first first, over our own `base.html`.
 
-    words   what every template knows
+    words   what every template knows, beside the filters of `shared.format`
 
     Values are escaped, and a name that nobody gave is an error.
     """
@@ -25,6 +25,6 @@ def environment(*folders: Path, **words: object) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"size": size, "iso": iso}
+    made.filters |= FILTERS
     made.globals |= words
     return made

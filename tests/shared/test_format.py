@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from shared.format import NONE, date, decimal, iso, milliseconds, number, percent, size, time_of_day
-from shared.html import environment
+from shared.web.html import environment
 
 NOON = 1_767_268_800.0
 
@@ -65,7 +65,7 @@ def test_now_is_the_time_of_a_stamp_without_one() -> None:
 
 
 def test_a_page_escapes_what_it_is_given_and_refuses_what_it_is_not() -> None:
-    page = environment("cloud.web").from_string("{{ name }} has {{ bytes|size }}")
+    page = environment().from_string("{{ name }} has {{ bytes|size }}")
     assert page.render(name="<b>", bytes=1200) == "&lt;b&gt; has 1.2 kB"
     with pytest.raises(UndefinedError, match="name"):
         page.render(bytes=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tuf.api.exceptions import (
@@ -18,6 +17,7 @@ from tuf.api.exceptions import (
 
 from edge.updates.trust.releases import ReleasesUnreachable
 from shared.errors import ReleaseError
+from shared.format import date
 
 ABSENT = (403, 404)
 
@@ -73,7 +73,7 @@ def explain(error: RepositoryError | DownloadError, gateway: str, now: float) ->
         )
     for kind, what, fix in REASONS:
         if isinstance(error, kind):
-            when = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
+            when = date(now)
             return ReleaseError(f"{gateway} {what} ({error}; it is {when})", fix=fix)
     # python-tuf wraps what it does not know, and keeps the reason as the cause.
     reason = str(error.__cause__ or error) or "no answer in time"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,6 +11,7 @@ from fleet.rounds.report.findings import Record, RunFindings, Status
 from fleet.rounds.report.page import write_report
 from shared.bundles.bundle import Bundle
 from shared.errors import FederationError
+from shared.format import iso
 from shared.storage.files import replace_file
 
 RECORD, REPORT = "candidate.json", "report.json"
@@ -99,7 +99,7 @@ class CandidateStore:
         """Write down who decided what. Raises FederationError without a name."""
         if not by.strip():
             raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
-        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = iso()
         record = msgspec.structs.replace(self.get(name), status=status, by=by.strip(), at=at)
         self._keep(record)
         return record

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from fleet.rounds.candidates.comparison import sites
 from fleet.rounds.coordination.coordinator import Coordinator
 from fleet.rounds.report.findings import RunFindings
+from shared.format import iso
 
 NEVER_CHOSEN = "none: no gate was chosen"
 
@@ -40,4 +39,4 @@ def told_by_rounds(coordinator: Coordinator) -> RunFindings:
 
 
 def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso()

@@ -19,16 +19,14 @@ def write_report(folder: Path, findings: RunFindings) -> Path:
 
 
 def render(findings: RunFindings) -> str:
-    templates = environment(TEMPLATES)
-    templates.filters["ratio"] = _ratio
     finished = [record for record in findings.rounds if record.outcome == "finished"]
-    return templates.get_template("report.html").render(
-        f=findings,
-        finished=len(finished),
-        dropped=[(record.round, one) for record in findings.rounds for one in record.aside],
-        late=[(record.round, device) for record in findings.rounds for device in record.late],
+    return (
+        environment(TEMPLATES)
+        .get_template("report.html")
+        .render(
+            f=findings,
+            finished=len(finished),
+            dropped=[(record.round, one) for record in findings.rounds for one in record.aside],
+            late=[(record.round, device) for record in findings.rounds for device in record.late],
+        )
     )
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
