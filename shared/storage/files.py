@@ -34,7 +34,7 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
     try:
         yield partial
         _sync(partial)
-        if path.is_dir():
+        if partial.is_dir() and path.is_dir():
             # No folder takes the place of another in one step.
             old = path.with_name(path.name + ".old")
             _remove(old)
