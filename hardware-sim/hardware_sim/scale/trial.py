@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cloud.broker.embedded import EmbeddedBroker
@@ -18,6 +17,7 @@ from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.scale import orders
 from hardware_sim.scale.orders import SIGNAL, M, TrialSignal, WorkerOrders, WorkerProgress
 from shared.errors import ProcessError
+from shared.format import iso
 from shared.loopback import free_port
 
 READY_TIMEOUT_S = 180.0
@@ -179,4 +179,4 @@ def this_machine() -> str:
 
 def now_utc() -> str:
     """For a report: 2026-11-29T18:26:43Z."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso()

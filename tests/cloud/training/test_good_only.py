@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 def test_defective_parts_are_left_out_and_said_to_be(trained: Trained) -> None:
     dataset = read(str(trained.data))
-    learned = [s for split in ("train", "calibrate") for s in dataset.of(split).samples]
+    learned = [*dataset.of("train").samples, *dataset.of("calibrate").samples]
     bad = [s.image for s in learned if s.defective]
     good = [s.image for s in learned if not s.defective]
     assert f"{len(bad)} defective or doubtful pictures" in trained.said.stderr
