@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Protocol
 
@@ -43,3 +44,18 @@ class ManualClock:
         """Both clocks move on by `seconds`."""
         self._monotonic += seconds
         self._utc += seconds
+
+
+class ManualEvent(threading.Event):
+    """An event whose waits take no time: they move a clock on instead."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is None:
+            return super().wait()
+        if not self.is_set():
+            self._clock.advance(timeout)
+        return self.is_set()

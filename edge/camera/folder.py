@@ -49,10 +49,13 @@ class FolderCamera:
     Picture i is part `start_part` + i, so that a restart goes on where the journal ends.
     """
 
-    def __init__(self, settings: FolderSettings, clock: Clock) -> None:
+    def __init__(
+        self, settings: FolderSettings, clock: Clock, stopped: threading.Event | None = None
+    ) -> None:
+        """stopped: by whose waits it keeps its rate"""
         self._settings = settings
         self._clock = clock
-        self._stopped = threading.Event()
+        self._stopped = stopped or threading.Event()
         self._queue: queue.Queue[CameraEvent | None] = queue.Queue(AHEAD)
         self._state = CameraState("opening")
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge.camera.base import CameraEvent, MissedFrame
 from edge.camera.folder import FolderCamera, FolderSettings
-from shared.clock import SystemClock
+from shared.clock import ManualClock, ManualEvent, SystemClock
 from shared.contracts import Frame
 from shared.errors import CameraError
 from tests.bundles import picture
@@ -129,6 +129,7 @@ def test_a_stopped_camera_ends_soon(folder: Path) -> None:
 
 
 def test_a_rate_spaces_the_triggers(folder: Path) -> None:
-    events = play(folder, rate=200, limit=4)
-    gaps = np.diff([event.triggered for event in events])
-    assert gaps.min() >= 0.004
+    clock = ManualClock()
+    settings = FolderSettings(path=folder, rate=200, limit=4)
+    events = list(FolderCamera(settings, clock, ManualEvent(clock)).frames(1, 0.5))
+    assert np.diff([event.triggered for event in events]) == pytest.approx([0.005] * 3)

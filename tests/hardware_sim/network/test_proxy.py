@@ -242,6 +242,7 @@ def test_after_a_partition_every_message_arrives(
         assert [inbox.next()[0] for _ in range(20)] == list(range(20))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_messages_of_qos_1_arrive_twice_and_the_sender_sees_one_acknowledgement(
     broker: EmbeddedBroker, proxy: NetworkProxy, direction: str

@@ -118,6 +118,7 @@ print({one.name: one.error for one in FAULTS.load_all()}["idle"])
 """
 
 
+@pytest.mark.process
 def test_a_package_outside_adds_a_fault_by_its_entry_point_alone(tmp_path: Path) -> None:
     (tmp_path / "belt_faults.py").write_text(OUTSIDE)
     about = tmp_path / "belt_faults-1.dist-info"

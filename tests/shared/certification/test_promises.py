@@ -241,6 +241,7 @@ def test_the_command_shows_the_promise(certified: Bundle) -> None:
     assert told["certificate"] is None
 
 
+@pytest.mark.torch
 def test_every_file_that_the_manifest_lists_is_verified(tiny: Bundle, tmp_path: Path) -> None:
     more = files(tiny) | {TRAINED: bytes(8)}
     whole = write_bundle(tmp_path / "whole", fields(tiny), more)

@@ -176,6 +176,7 @@ def test_verify_of_a_damaged_bundle_names_every_failed_check(damaged: Path) -> N
     assert f"hash of {HEAD}" not in failed
 
 
+@pytest.mark.torch
 def test_the_table_for_people_shows_what_a_backend_said_in_full(damaged: Path) -> None:
     ended = CliRunner().invoke(bundle_app, ["verify", str(damaged)], env={"COLUMNS": "400"})
     assert isinstance(ended.exception, CheckFailed)
@@ -191,6 +192,7 @@ def test_a_folder_that_is_no_bundle_is_told_in_words(tmp_path: Path) -> None:
     assert ended.stdout == ""
 
 
+@pytest.mark.torch
 def test_verification_of_a_sound_bundle_finds_nothing(tiny: Bundle) -> None:
     assert not [row for row in verification(tiny) if row["ok"] is False]
 

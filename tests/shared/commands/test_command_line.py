@@ -70,6 +70,7 @@ def test_a_command_lives_in_the_cli_of_its_wing_or_in_a_module_of_its_name(path:
     assert callback.__module__.rpartition(".")[2] in {"cli", path.rsplit(maxsplit=1)[-1]}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version_is_that_of_the_package(option: str) -> None:
     ended = splitsight(option)
@@ -96,6 +97,7 @@ def test_an_old_spelling_is_only_read_in_its_own_command() -> None:
     assert current_spelling([]) == ([], [])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("line", "remarks"),
     [

@@ -61,6 +61,7 @@ def test_a_device_that_is_not_here_is_unavailable(tiny: Bundle, name: str) -> No
         open_runtime(name, tiny.read(HEAD), RuntimeOptions("TPU9"))
 
 
+@pytest.mark.torch
 def test_torch_refuses_a_tail_that_splitsight_did_not_export(tiny: Bundle) -> None:
     with pytest.raises(RuntimeUnavailable, match="only tails that splitsight exported"):
         open_runtime("torch", tiny.read(TAIL), RuntimeOptions("cpu"))

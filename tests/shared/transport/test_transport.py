@@ -318,6 +318,7 @@ def event(entries: queue.SimpleQueue[EventDict], name: str) -> EventDict:
             return found
 
 
+@pytest.mark.process
 def test_a_handler_that_fails_is_logged_and_the_next_message_still_arrives(
     broker: EmbeddedBroker, logged: queue.SimpleQueue[EventDict]
 ) -> None:
