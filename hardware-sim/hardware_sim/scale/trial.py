@@ -17,7 +17,6 @@ from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.scale import orders
 from hardware_sim.scale.orders import SIGNAL, M, TrialSignal, WorkerOrders, WorkerProgress
 from shared.errors import ProcessError
-from shared.format import iso
 from shared.loopback import free_port
 
 READY_TIMEOUT_S = 180.0
@@ -175,8 +174,3 @@ class TrialRunner:
 def this_machine() -> str:
     """For a report."""
     return f"{os.cpu_count()} cores {platform.machine()}"
-
-
-def now_utc() -> str:
-    """For a report: 2026-11-29T18:26:43Z."""
-    return iso()

@@ -20,9 +20,10 @@ from hardware_sim.scale.fleet.usage import Moment, Spans
 from hardware_sim.scale.fleet.worker import FleetOrders, FleetOutcome
 from hardware_sim.scale.orders import RECORDING
 from hardware_sim.scale.recording import record
-from hardware_sim.scale.trial import Tend, TrialRunner, now_utc, this_machine
+from hardware_sim.scale.trial import Tend, TrialRunner, this_machine
 from shared.bundles.bundle import Bundle
 from shared.errors import SettingsError
+from shared.format import iso
 from shared.loopback import require_free
 
 OUTCOME_TIMEOUT_S = 60.0
@@ -179,7 +180,7 @@ class FleetTrial:
             escalated=options.escalated,
             reconnects=sum(one.reconnects for one in outcomes),
             machine=this_machine(),
-            measured_at=now_utc(),
+            measured_at=iso(),
         )
 
 

@@ -22,9 +22,10 @@ from hardware_sim.scale.rollout.report import (
 )
 from hardware_sim.scale.rollout.site import make_site
 from hardware_sim.scale.rollout.worker import BoxOrders, BoxOutcome
-from hardware_sim.scale.trial import Tend, TrialOptions, TrialRunner, now_utc, this_machine
+from hardware_sim.scale.trial import Tend, TrialOptions, TrialRunner, this_machine
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
+from shared.format import iso
 
 LONGEST_S = 3600.0
 STORED_S = 3.0
@@ -162,7 +163,7 @@ class RolloutTrial:
             health_s=options.health_s,
             spared=options.spared,
             machine=this_machine(),
-            measured_at=now_utc(),
+            measured_at=iso(),
         )
 
     def _first_asked(self, count: int) -> list[str]:
