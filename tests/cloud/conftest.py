@@ -17,6 +17,7 @@ from cloud.records.database import Database
 from shared.bundles.bundle import Bundle
 from shared.loopback import free_port
 from tests.bundles import make_bundle
+from tests.support.databases import place_migrated
 
 USER = "postgres"
 
@@ -86,7 +87,10 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def every_database(empty_url: str) -> Iterator[Database]:
     """A migrated database, once on each kind."""
     opened = Database(empty_url)
-    opened.migrate()
+    if empty_url.startswith("sqlite"):
+        place_migrated(Database, Path(empty_url.removeprefix("sqlite:///")))
+    else:
+        opened.migrate()
     yield opened
     opened.close()
 
@@ -94,8 +98,8 @@ def every_database(empty_url: str) -> Iterator[Database]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A migrated SQLite file."""
-    opened = Database(f"sqlite:///{tmp_path / 'records.db'}", busy_timeout_s=0.05)
-    opened.migrate()
+    path = place_migrated(Database, tmp_path / "records.db")
+    opened = Database(f"sqlite:///{path}", busy_timeout_s=0.05)
     yield opened
     opened.close()
 

@@ -23,11 +23,12 @@ from fleet.identity.authority import Authority
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
 from fleet.identity.requests import DeviceRequest, read_request
-from fleet.storage.database import FleetDatabase
+from fleet.storage.database import NAME, FleetDatabase
 from shared.clock import Clock, SystemClock
 from shared.errors import TransportError
 from shared.topics import Address
 from shared.worker import DeadWorkers
+from tests.support.databases import place_migrated
 
 BOX = Address("plant", "line", "box-1")
 HOUR_S = 3600.0
@@ -84,8 +85,8 @@ def gateway_of(office: Office, settings: GatewaySettings = ANY_PORT) -> DeviceGa
 @contextmanager
 def open_office(folder: Path, clock: Clock, days: float = DAYS) -> Iterator[Office]:
     authority = Authority.create(folder, ["127.0.0.1", "localhost"], clock)
+    place_migrated(FleetDatabase, folder / NAME)
     database = FleetDatabase.in_folder(folder)
-    database.migrate()
     try:
         registrar = Registrar(authority, database, clock, days)
         yield Office(folder, authority, database, registrar, clock)

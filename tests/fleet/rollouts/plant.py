@@ -11,7 +11,7 @@ import msgspec
 from fleet.rollouts.controller import RolloutController
 from fleet.rollouts.plan import Ring, RolloutPlan
 from fleet.rollouts.shadows import Shadows
-from fleet.storage.database import FleetDatabase
+from fleet.storage.database import NAME, FleetDatabase
 from shared.clock import ManualClock
 from shared.errors import ReleaseError
 from shared.plugins.services import ServedTail
@@ -21,6 +21,7 @@ from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
 from shared.wire import Desired, Reported, StateMessage, decode, encode
 from shared.worker import DeadWorkers
+from tests.support.databases import place_migrated
 
 OLD, NEW = "models/m/1.zip", "models/m/2.zip"
 QUICK = RolloutPlan(
@@ -153,8 +154,8 @@ class Plant:
     def open(self) -> RolloutController:
         """A cloud that starts: with the database as it was left."""
         self.transport = self.broker.transport()
+        place_migrated(FleetDatabase, self.folder / NAME)
         database = FleetDatabase.in_folder(self.folder)
-        database.migrate()
         shadows = Shadows(database, self.transport, self.clock)
         self.conductor = RolloutController(
             database=database,
