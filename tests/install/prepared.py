@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cloud.datasets.makers import good_and_bad, part, save
-from tests.fleet.rounds.plants import make_present
 
 PLANTS = ("aosta", "bari", "como", "deruta")
 # A certificate of 5 % takes 59 parts of each kind among those that choose the gate, 15 % of all.
@@ -30,6 +29,8 @@ def prepare(page: Path, extras: tuple[str, ...], folder: Path, earlier: Earlier)
             for name in ("parts", "bundles/mine", "runs"):
                 shutil.copytree(trained / name, folder / name, dirs_exist_ok=True)
     if page.name == "federation.md":
+        from tests.fleet.rounds.plants import make_present  # which imports torch
+
         make_present(folder)
         plants(folder / "parts/parts.csv", 160)
     if page.name == "federated.md" and "learn" in extras:
