@@ -13,7 +13,7 @@ import msgspec
 from edge.actuator.base import Actuator
 from edge.camera.base import Camera, CameraEvent, MissedFrame
 from edge.inspection.deadlines import Deadlines
-from edge.inspection.line_fields import LineFields
+from edge.inspection.fields import FieldSources
 from edge.inspection.model import LiveModel, NobodyWatches, Observes
 from edge.inspection.open_part import OpenPart
 from edge.journal.journal import Journals
@@ -56,15 +56,15 @@ class Agent:
         health: BoxHealth,
         deadline_s: float,
         observer: Observes | None = None,
-        line: LineFields | None = None,
+        fields: FieldSources | None = None,
     ) -> None:
         """observer: of what the model does, for who decides whether it may stay
-        line: what is known of parts before they are looked at; None: nothing
+        fields: of inspections, that the head does not make; None: there are none
         """
         self._camera = camera
         self._model = model
         self._observer = observer or NobodyWatches()
-        self._line = line or LineFields()
+        self._fields = fields or FieldSources(health)
         self._journal = journal
         self._uplink = uplink
         self._actuator = actuator
@@ -123,6 +123,7 @@ class Agent:
         if finding is None or isinstance(event, MissedFrame):
             self._record_unseen(part)
             return
+        part.begun = self._fields.seen_on(event, part.begun)
         picture = self._ring.picture(event, finding.decision)
         frame_bytes = len(picture or event.encoded or b"")
         self._record(part, finding, picture, frame_bytes)
@@ -166,7 +167,7 @@ class Agent:
             total_ms=None,
             source=storable_text(event.source[-MAX_SOURCE:], MAX_SOURCE),
             bundle=self._model.bundle,
-            **self._line.of(event),
+            **self._fields.said_of(event),
         )
         part = OpenPart(begun, event.triggered, event.deadline)
         self.deadlines.add(part.sequence, part.deadline, part)

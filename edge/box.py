@@ -12,8 +12,8 @@ from edge.camera.base import CAMERAS, Camera
 from edge.camera.freeze_detection import FrozenGuard
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
+from edge.inspection.fields import FieldSources
 from edge.inspection.inspector import Inspector, load_head
-from edge.inspection.line_fields import LineFields
 from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import RingPolicy
@@ -83,7 +83,7 @@ class CameraBox:
                 deadline_s=settings.deadline_ms / 1000,
                 look=self._look,
                 observer=bay.watch if bay else None,
-                line=LineFields(settings.product.model_dump()),
+                fields=FieldSources.installed(self.health, settings.product.model_dump()),
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence

@@ -12,6 +12,7 @@ from edge.benchmark import devices_of
 from edge.camera.base import CAMERAS
 from edge.identity.folder import IdentityFolder
 from edge.identity.settings import DeviceIdentitySettings
+from edge.inspection.fields import FIELDS
 from shared.clock import Clock, SystemClock
 from shared.commands.doctor import DoctorRow, plugin_row, plugin_rows, row
 from shared.errors import IdentityError
@@ -28,6 +29,7 @@ def checks() -> list[DoctorRow]:
         *(_runtime(loaded) for loaded in RUNTIMES.load_all()),
         *plugin_rows(CAMERAS),
         *plugin_rows(ACTUATORS),
+        *plugin_rows(FIELDS),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from edge.actuator.base import Actuator
 from edge.agent import Agent
 from edge.camera.base import Camera
-from edge.inspection.line_fields import LineFields
+from edge.inspection.fields import FieldSources
 from edge.inspection.model import LiveModel, Observes
 from edge.journal.journal import Journals
 from edge.journal.picture_ring import RingPolicy
@@ -34,7 +34,7 @@ class Around:
     deadline_s   from trigger to verdict
     look         how it is now, for its state at the broker
     observer     of what the model does, where it may be replaced
-    line         what is known of parts before they are looked at
+    fields       of inspections, that the head does not make
     """
 
     address: Address
@@ -49,7 +49,7 @@ class Around:
     deadline_s: float
     look: Callable[[], Snapshot]
     observer: Observes | None = None
-    line: LineFields | None = None
+    fields: FieldSources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def wire(around: Around) -> Wired:
         health=health,
         deadline_s=around.deadline_s,
         observer=around.observer,
-        line=around.line,
+        fields=around.fields,
     )
     uplink.listen(agent.answer)
     outbox = Outbox(journal, transport, address, clock=clock, health=health)

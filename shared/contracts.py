@@ -55,8 +55,8 @@ class Frame:
     deadline   seconds on the same clock after which the ejector has passed it
     source     where the picture came from, for people: a file's name, a camera's address
     encoded    the picture's compressed bytes where the camera delivered it so, else None
-    fields     what is known of the part, by field of its inspection: `lot`, for one; it goes before
-               what the settings say under `product`
+    fields     what the camera knows of the part, by field of its inspection: `lot` and `recipe`
+               go before what the settings say under `product`; others are kept under their name
     """
 
     pixels: NDArray[np.uint8]

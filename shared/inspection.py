@@ -7,8 +7,12 @@ of the cloud's records. Journals add its column by themselves.
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Real
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -17,6 +21,9 @@ from shared.contracts import Decider, Decision, Verdict
 
 LARGEST_NUMBER = 2**63 - 1
 LARGEST_SIZE = 2**31 - 1
+MAX_FIELDS = 8
+LONGEST_FIELD = 64
+FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,13 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     bundle: Annotated[str, Stored(longest=128)] = ""
     lot: Annotated[str, Stored("the lot that the part belongs to", "Lot", longest=64)] = ""
     recipe: Annotated[str, Stored("which variant of it is made", "Recipe", longest=64)] = ""
+    fields: Annotated[dict[str, Any], Stored("of plug-ins and cameras: texts and numbers")] = {}
 
 
 class InspectionColumn(NamedTuple):
     """A field of an inspection, for what keeps or shows it.
 
-    kind      str, int or float: what its values are in a table
+    kind      str, int, float or dict: what its values are
     meaning   its annotation, without how it is stored
     optional  whether it may be None
     default   msgspec.NODEFAULT where every version has said it
@@ -95,11 +103,38 @@ def _column(field: msgspec.structs.FieldInfo) -> InspectionColumn:
     plain = options[0] if optional else meaning
     if get_origin(plain) is Literal or (isinstance(plain, type) and issubclass(plain, Enum)):
         plain = str
-    return InspectionColumn(field.name, plain, meaning, optional, field.default, stored)
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    return InspectionColumn(
+        field.name, get_origin(plain) or plain, meaning, optional, default, stored
+    )
 
 
 COLUMNS: tuple[InspectionColumn, ...] = tuple(map(_column, msgspec.structs.fields(Inspection)))
 LINE_COLUMNS = tuple(column for column in COLUMNS if column.stored.title)
+
+
+def storable_fields(fields: Mapping[Any, Any]) -> dict[str, str | float]:
+    """What can be kept of `Inspection.fields`: MAX_FIELDS of them, with a FIELD_NAME, that are a
+    text of LONGEST_FIELD characters at most or a finite number. Another one costs itself alone."""
+    kept: dict[str, str | float] = {}
+    for name, value in fields.items():
+        storable = _storable_value(value)
+        named = isinstance(name, str) and FIELD_NAME.fullmatch(name)
+        if named and storable is not None and len(kept) < MAX_FIELDS:
+            kept[name] = storable
+    return kept
+
+
+def _storable_value(value: Any) -> str | float | None:
+    if isinstance(value, str):
+        return storable_text(value, LONGEST_FIELD) if len(value) <= LONGEST_FIELD else None
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def storable_text(text: str, longest: int) -> str:

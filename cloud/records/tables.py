@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table
+from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, String, Table
 from sqlmodel import Field, SQLModel
 
 from shared.errors import WireError
@@ -17,6 +17,7 @@ from shared.inspection import (
     LINE_COLUMNS,
     Inspection,
     InspectionColumn,
+    storable_fields,
     storable_text,
 )
 from shared.topics import Address
@@ -25,7 +26,7 @@ InspectionRow: TypeAlias = Mapping[str, Any]
 
 
 def _column(one: InspectionColumn) -> Column[Any]:
-    kind: Any = {str: String(one.stored.longest), float: Float()}.get(one.kind)
+    kind: Any = {str: String(one.stored.longest), float: Float(), dict: JSON()}.get(one.kind)
     if kind is None:
         kind = Integer() if one.stored.largest <= LARGEST_SIZE else BigInteger()
     return Column(
@@ -58,6 +59,8 @@ def inspection_row(address: Address, one: Inspection, received_at: float) -> Ins
 def _storable(column: InspectionColumn, value: Any) -> Any:
     if isinstance(value, str):
         return storable_text(value, column.stored.longest)
+    if isinstance(value, dict):
+        return storable_fields(value)
     if isinstance(value, float) and (math.isfinite(value) or column.stored.unknown):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and 0 <= value <= column.stored.largest:

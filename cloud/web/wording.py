@@ -28,9 +28,14 @@ def kind(tail: TailView) -> str | None:
     return f"{tail.kind}, {tail.kind_probability:.2f}"
 
 
-def of_the_line(view: InspectionView) -> list[tuple[str, str]]:
-    """What the line said of the part: titles and texts."""
-    said = ((column.stored.title, getattr(view, column.name)) for column in LINE_COLUMNS)
+def fields(view: InspectionView) -> list[tuple[str, str]]:
+    """What the line and plug-ins say of the part: titles and texts."""
+    reported = view.model_dump()
+    said = [(column.stored.title, reported[column.name]) for column in LINE_COLUMNS]
+    said += [
+        (name, value if isinstance(value, str) else f"{value:g}")
+        for name, value in (reported["fields"] or {}).items()
+    ]
     return [(title, text) for title, text in said if text]
 
 

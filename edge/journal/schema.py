@@ -19,7 +19,11 @@ WAL_BYTES = 16 << 20
 
 COLUMNS = ", ".join(column.name for column in inspection.COLUMNS)
 PLACES = ", ".join("?" * len(inspection.COLUMNS))
-_SQL = {str: "TEXT", int: "INTEGER", float: "REAL"}
+_SQL = {str: "TEXT", int: "INTEGER", float: "REAL", dict: "TEXT"}
+
+
+def _cell(value: Any) -> Any:
+    return msgspec.json.encode(value).decode() if isinstance(value, dict) else value
 
 
 def _declared(column: InspectionColumn) -> str:
@@ -27,7 +31,7 @@ def _declared(column: InspectionColumn) -> str:
     if not column.optional:
         words.append("NOT NULL")
     if column.default is not msgspec.NODEFAULT:
-        words.append(f"DEFAULT {column.default!r}")
+        words.append(f"DEFAULT {_cell(column.default)!r}")
     return " ".join(words)
 
 
@@ -132,9 +136,13 @@ def _lacking(connection: sqlite3.Connection) -> list[str]:
 
 def values(one: Inspection) -> tuple[Any, ...]:
     """An inspection as the columns COLUMNS."""
-    return tuple(msgspec.structs.astuple(one))
+    return tuple(map(_cell, msgspec.structs.astuple(one)))
 
 
 def inspection_of(row: Sequence[Any]) -> Inspection:
     """An inspection from the columns COLUMNS."""
-    return msgspec.convert(row, Inspection)
+    cells = [
+        msgspec.json.decode(cell) if column.kind is dict else cell
+        for column, cell in zip(inspection.COLUMNS, row, strict=True)
+    ]
+    return msgspec.convert(cells, Inspection)

@@ -22,7 +22,8 @@ _INSERT = f"INSERT INTO inspections (id, {COLUMNS}) VALUES (?, {PLACES})"  # noq
 # A deadline that passes during inference may be written first: what it decided stays.
 _RECORD = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET decision = excluded.decision, "
-    "score = excluded.score, edge_ms = excluded.edge_ms, frame_bytes = excluded.frame_bytes"
+    "score = excluded.score, edge_ms = excluded.edge_ms, frame_bytes = excluded.frame_bytes, "
+    "fields = excluded.fields"
 )
 _FAIL_SAFE = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET "
@@ -183,11 +184,20 @@ class JournalStore:
         total = self.connection.execute("SELECT coalesce(sum(bytes), 0) FROM frames").fetchone()
         self._ring_bytes = total[0]
 
+    def _fields_bytes(self) -> int:
+        """What a plug-in's fields take of a row, by the newest ones."""
+        found = self.connection.execute(
+            "SELECT avg(length(fields)) FROM "
+            "(SELECT fields FROM inspections ORDER BY id DESC LIMIT ?)",
+            (BOUND_EVERY,),
+        ).fetchone()
+        return int(found[0] or 0)
+
     def _bound_rows(self) -> None:
         oldest, newest = self.connection.execute(
             "SELECT min(id), max(id) FROM inspections"
         ).fetchone()
-        most = self._caps.rows // ROW_BYTES
+        most = self._caps.rows // (ROW_BYTES + self._fields_bytes())
         if oldest is None or newest - oldest < most:
             return
         count = self.connection.execute("SELECT count(*) FROM inspections").fetchone()[0]

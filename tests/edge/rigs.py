@@ -13,8 +13,8 @@ from edge.actuator.base import Actuator, RecordingActuator
 from edge.agent import Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
+from edge.inspection.fields import FieldSources
 from edge.inspection.inspector import Inspector, Looks
-from edge.inspection.line_fields import LineFields
 from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import Keep, RingPolicy
@@ -97,11 +97,12 @@ class Rig:
         inspector: Looks | None = None,
         actuator: Actuator | None = None,
         keep: Keep = "uncertain",
-        line: LineFields | None = None,
+        fields: FieldSources | None = None,
+        health: BoxHealth | None = None,
     ) -> None:
         self.folder = folder
         self.clock = ManualClock()
-        self.health = BoxHealth()
+        self.health = health or BoxHealth()
         self.broker = MemoryBroker()
         self.transport: MemoryTransport = self.broker.transport()
         self.recorded = RecordingActuator()
@@ -123,7 +124,7 @@ class Rig:
             clock=self.clock,
             health=self.health,
             deadline_s=DEADLINE_S,
-            line=line,
+            fields=fields,
         )
         self.outbox = Outbox(
             self.journal, self.transport, ADDRESS, clock=self.clock, health=self.health

@@ -32,6 +32,7 @@ PLAIN: dict[object, st.SearchStrategy[Any]] = {
     str: st.text(max_size=40),
     bool: st.booleans(),
     type(None): st.none(),
+    Any: st.none() | st.floats(allow_nan=False) | st.lists(st.text(max_size=3), max_size=2),
 }
 
 

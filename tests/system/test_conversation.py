@@ -24,7 +24,7 @@ from cloud.web.app import Backstage, create_app
 from edge.actuator.base import RecordingActuator
 from edge.camera.base import MissedFrame
 from edge.camera.scripted import ScriptedCamera
-from edge.inspection.line_fields import LineFields
+from edge.inspection.fields import FieldSources
 from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import RingPolicy
@@ -44,7 +44,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import Desired
+from shared.wire import Desired, Inspections, decode
 from shared.worker import DeadWorkers
 from tests.bundles import BAD, GOOD, UNSURE_BAD, UNSURE_GOOD, picture
 from tests.cloud.web.caller import Caller
@@ -272,6 +272,11 @@ def test_what_is_wanted_of_an_old_box_is_said_as_the_old_cloud_said_it(cloud: Cl
     assert read(delivery.payload, OldDesired).settings == {"deadline_ms": 1200}
 
 
+def load(frame: Frame) -> float:
+    """A field of a plug-in that no old cloud has heard of."""
+    return float(frame.pixels.mean())
+
+
 class Box:
     """The pieces of a box of this version beside the old cloud, turned by hand.
 
@@ -307,7 +312,7 @@ class Box:
                 health=self.health,
                 deadline_s=DEADLINE_S,
                 look=Snapshot,
-                line=LineFields(dict.fromkeys(NEW, "what the old cloud has never heard of")),
+                fields=FieldSources(self.health, dict.fromkeys(NEW, "new"), {"load": load}),
             )
         )
         self._agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
@@ -378,6 +383,8 @@ def test_a_box_beside_the_old_cloud_does_what_the_old_box_did(
     batches = [read(payload, OldInspections) for payload in box.said("inspections")]
     reported = {row.sequence: row for batch in batches for row in batch.rows}
     assert reported.keys() == rows.keys()
+    told = decode(box.said("inspections")[0], Inspections)[0].rows
+    assert [set(row.fields) for row in told] == [{"load"}]
     for sequence, old in rows.items():
         assert essence(reported[sequence]) == essence(old)
         assert reported[sequence].score == pytest.approx(old.score, abs=1e-5)

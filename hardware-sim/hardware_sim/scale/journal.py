@@ -41,6 +41,7 @@ class MemoryJournal:
                 score=inspection.score,
                 edge_ms=inspection.edge_ms,
                 frame_bytes=inspection.frame_bytes,
+                fields=inspection.fields,
             )
         _call(committed)
         return True

@@ -30,6 +30,7 @@ from shared.certification.gate import Gate
 from shared.clock import ManualClock
 from shared.contracts import InspectionKey
 from shared.errors import RecordsError
+from shared.inspection import MAX_FIELDS
 from shared.runtime.base import Array
 from shared.runtime.settings import RuntimeSettings
 from shared.transport.base import Delivery
@@ -311,6 +312,18 @@ def test_inspections_are_stored_once_and_every_batch_is_acknowledged(plant: Plan
     plant.work()
     assert plant.receipts == [1, 1, 2]
     assert summarise(plant.database).inspected == 3
+
+
+def test_a_field_that_can_not_be_kept_costs_itself_and_never_the_part(plant: Plant) -> None:
+    strange = {"weight_g": 12, "Weight": 1, "tool": "t" * 65, "parts": [1, 2], "hall": "no\0rth"}
+    many = {f"f{number}": number for number in range(20)}
+    plant.report(batch(1, row(1, fields=strange), row(2, fields=many), row(3, lot="L" * 99)))
+    plant.work()
+    assert plant.receipts == [1]
+    third, second, first = plant.records.inspections(Filter(), limit=5).inspections
+    assert first.model_dump()["fields"] == {"weight_g": 12.0, "hall": "north"}
+    assert len(second.model_dump()["fields"]) == MAX_FIELDS
+    assert third.model_dump(include={"lot", "fields"}) == {"lot": "L" * 64, "fields": {}}
 
 
 def test_a_score_that_is_no_number_is_stored_as_unknown(plant: Plant) -> None:

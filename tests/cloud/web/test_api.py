@@ -210,6 +210,19 @@ def test_what_the_line_says_of_a_part_is_on_its_page_and_can_be_asked_for(
     assert [row["part"] for row in chosen["inspections"]] == [1]
 
 
+def test_what_plug_ins_say_of_a_part_is_on_its_page_and_in_the_api(
+    client: Caller, database: Database
+) -> None:
+    fields = {"weight_g": 12.5, "tool": "<b>7"}
+    RecordStore(database).save([inspection(1, fields=fields)], [tail(2)])
+    assert client.get("/api/inspections/box-1/b1/1").json()["fields"] == fields
+    page = client.get("/inspections/box-1/b1/1").text
+    assert "<dt>weight_g</dt><dd>12.5</dd>" in page
+    assert "<dt>tool</dt><dd>&lt;b&gt;7</dd>" in page
+    assert client.get("/api/inspections/box-1/b1/2").json()["fields"] is None
+    assert client.get("/inspections/box-1/b1/2").status_code == 200
+
+
 def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
     client: Caller, database: Database
 ) -> None:

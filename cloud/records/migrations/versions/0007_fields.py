@@ -1,0 +1,21 @@
+"""What plug-ins say of a part."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "inspections", sa.Column("fields", sa.JSON(), nullable=False, server_default="{}")
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("inspections", "fields")
