@@ -22,8 +22,7 @@ from edge.configuration.settings import json_schema as edge_schema
 from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
 from fleet.rounds.configuration.settings import json_schema as rounds_schema
-from fleet.rounds.report.findings import Record, RunReport
-from fleet.rounds.report.record import PossibleParticipant
+from fleet.rounds.report.findings import CandidateRecord, PossibleParticipant, RunReport
 from fleet.service import open_fleet
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.line.run import LineReport
@@ -54,7 +53,7 @@ REPORTS: dict[str, Any] = {
     "doctor": list[DoctorRow],
     "fleet-federate": RunReport,
     "fleet-federate-dry-run": list[PossibleParticipant],
-    "fleet-candidate-list": list[Record],
+    "fleet-candidate-list": list[CandidateRecord],
     "sim-line": LineReport,
     "sim-run": ScenarioReport,
     "sim-fleet": list[FleetRow],

@@ -9,12 +9,11 @@ import typer
 
 from shared import command_options as option
 from shared.console import Format, err, out, print_json, print_table, print_text
-from shared.errors import FederationError, SettingsError
+from shared.errors import SettingsError
 
 if TYPE_CHECKING:
-    from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
-    from fleet.rounds.report.findings import RunFindings
-    from fleet.rounds.report.record import PossibleParticipant, RoundRecord
+    from fleet.rounds.coordination.coordinator import RunPlan
+    from fleet.rounds.report.findings import PossibleParticipant, RoundRecord, RunFindings
 
 GridKind = Literal["mqtt", "in-process", "superlink"]
 
@@ -44,7 +43,6 @@ def federate(
     --config says what is trained, how, and by when; --dry-run, who would take part.
     """
     with option.needs_extra("learn"):
-        from fleet.rounds.conclusion import conclude  # noqa: PLC0415
         from fleet.rounds.configuration.settings import load_round_settings  # noqa: PLC0415
         from fleet.rounds.coordination.coordinator import RunPlan  # noqa: PLC0415
         from fleet.rounds.run import open_run, run_rounds  # noqa: PLC0415
@@ -53,17 +51,21 @@ def federate(
     if grid == "superlink" or write_app is not None:
         _write_app(write_app, config, grid, plan, strategy)
         return
-    with open_run(settings, plan, grid, _say) as coordinator:
+    with open_run(settings, plan, grid, _print_round) as coordinator:
         if dry_run:
-            _print_candidates(coordinator.candidates(), format_)
+            _print_participants(coordinator.possible_participants(), format_)
             return
-        try:
-            run_rounds(coordinator)
-        except FederationError as error:
-            conclude(coordinator, error.message)
-            raise
-        findings = conclude(coordinator)
-        _print_history(coordinator, findings, format_)
+        result, findings = run_rounds(coordinator)
+        candidate = findings if settings.release is not None else None
+        if format_ == "json":
+            from fleet.rounds.report.findings import RunReport  # noqa: PLC0415 - numpy
+
+            print_json(RunReport(findings.run, findings.rounds, candidate))
+            return
+        _print_history(findings.rounds)
+        out.print(f"the network and the report are in {result.folder}")
+        if candidate is not None:
+            _print_candidate(candidate)
 
 
 def _write_app(
@@ -80,7 +82,7 @@ def _write_app(
     out.print(f"flwr run {folder} runs {plan.rounds} rounds", highlight=False)
 
 
-def _say(record: RoundRecord, _values: object) -> None:
+def _print_round(record: RoundRecord, _values: object) -> None:
     """A line a round on standard error."""
     loss = f"loss {record.loss:.4f}" if record.took_part else record.reason
     spent = "" if record.epsilon is None else f"ε {record.epsilon:.3g}, "
@@ -97,11 +99,11 @@ def _say(record: RoundRecord, _values: object) -> None:
         err.print(f"  late, not mixed in: {device}", highlight=False)
 
 
-def _print_candidates(candidates: list[PossibleParticipant], format_: Format) -> None:
+def _print_participants(participants: list[PossibleParticipant], format_: Format) -> None:
     if format_ == "json":
-        print_json(candidates)
-    elif candidates:
-        print_table("who would take part", [_row(one) for one in candidates])
+        print_json(participants)
+    elif participants:
+        print_table("who would take part", [_row(one) for one in participants])
     else:
         out.print("no device is there")
 
@@ -117,15 +119,7 @@ def _row(one: PossibleParticipant) -> dict[str, object]:
     }
 
 
-def _print_history(coordinator: Coordinator, findings: RunFindings, format_: Format) -> None:
-    from fleet.rounds.report.findings import RunReport  # noqa: PLC0415 - numpy
-
-    history = coordinator.progress.history
-    if format_ == "json":
-        released = coordinator.settings.release is not None
-        run = coordinator.progress.terms.run
-        print_json(RunReport(run, history, findings if released else None))
-        return
+def _print_history(history: list[RoundRecord]) -> None:
     rows: list[dict[str, object]] = [
         {
             "round": one.round,
@@ -140,9 +134,6 @@ def _print_history(coordinator: Coordinator, findings: RunFindings, format_: For
         for one in history
     ]
     print_table("rounds", rows)
-    out.print(f"the network and the report are in {coordinator.folder}")
-    if coordinator.settings.release is not None:
-        _print_candidate(findings)
 
 
 def _print_candidate(findings: RunFindings) -> None:
@@ -155,7 +146,6 @@ def _print_candidate(findings: RunFindings) -> None:
     for reason in findings.reasons:
         print_text(f"it may not go out: {reason}")
     if findings.release:
-        told = f"approved by policy: {findings.release} waits for its signature"
-        print_text(told)
+        print_text(f"approved by policy: {findings.release} waits for its signature")
     elif not findings.reasons:
         out.print(f"it waits: `splitsight fleet candidate approve {findings.name} --by WHO`")

@@ -1,21 +1,24 @@
-"""A run of rounds from its settings: base network, grid, coordinator."""
+"""A run from its settings to its report: base network, grid, rounds, a candidate if asked for."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_args
 
-from flwr.app import Context, RecordDict
+import msgspec
 from flwr.serverapp.grid import Grid
 
 from fleet.rounds.configuration.settings import RoundSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan, Watcher
+from fleet.rounds.coordination.device_answers import DeviceAnswers
+from fleet.rounds.coordination.result import RunResult
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.server_app import server_app
+from fleet.rounds.report.findings import RunFindings
+from fleet.rounds.report.page import write_report
 from shared.errors import FederationError, MissingExtra, SettingsError
 from shared.federation.base_network import BaseNetwork, write_base
 from shared.transport.mqtt import MqttTransport
@@ -44,11 +47,47 @@ def open_run(
         yield Coordinator(opened, settings, plan, base, watch=watch)
 
 
-def run_rounds(coordinator: Coordinator) -> None:
-    """The rounds that are left, as Flower's app; then the resulting network beside the journal."""
-    app = server_app(lambda _grid: coordinator)
-    app(coordinator.grid, Context(0, 0, {}, RecordDict(), {}))
-    write_base(coordinator.folder / RESULT, coordinator.result(), coordinator.architecture)
+def run_rounds(coordinator: Coordinator) -> tuple[RunResult, RunFindings]:
+    """The rounds that are left, the resulting network beside the journal, and the report.
+
+    Raises as `Coordinator.run` does, after a report that says so, and as `conclude`.
+    """
+    try:
+        coordinator.run()
+    except FederationError as error:
+        conclude(coordinator.result(), coordinator.answers, error.message)
+        raise
+    result = coordinator.result()
+    write_base(result.folder / RESULT, result.arrays, result.base.architecture)
+    return result, conclude(result, coordinator.answers)
+
+
+def conclude(
+    result: RunResult, answers: Callable[[], DeviceAnswers], failure: str = ""
+) -> RunFindings:
+    """The run's report, in its folder; a candidate comes first where one is wanted.
+
+    answers   asks devices about the result
+    failure   why the rounds ended early: then there is no candidate
+    Raises as `make_candidate` and `by_policy`; FederationError where the report can't be written.
+    """
+    if not failure and not result.finished:
+        reasons = "; ".join(record.reason for record in result.history)
+        failure = f"no round has finished: {reasons}"
+    if result.release is not None and not failure:
+        from fleet.rounds.candidates.approval import by_policy  # noqa: PLC0415 - tuf
+        from fleet.rounds.candidates.candidate import make_candidate  # noqa: PLC0415 - torch and onnx
+
+        record, findings = make_candidate(result, answers, result.release)
+        findings = msgspec.structs.replace(findings, release=by_policy(record, result.release))
+    else:
+        why = failure or "no candidate was asked for: the settings have no `release:`"
+        findings = msgspec.structs.replace(result.findings, reasons=[why])
+    try:
+        write_report(result.folder, findings)
+    except OSError as error:
+        raise FederationError(f"{result.folder} can't be written ({error.strerror})") from error
+    return findings
 
 
 @contextmanager

@@ -16,13 +16,12 @@ from flwr.app import Context
 from flwr.serverapp import ServerApp
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import RoundSettings, load_round_settings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
+from fleet.rounds.run import run_rounds
 from shared.errors import SettingsError
-from shared.federation.base_network import BaseNetwork, write_base
+from shared.federation.base_network import BaseNetwork
 
-RESULT = "network.npz"
 POLL_S = 0.5
 
 PROJECT = """\
@@ -87,16 +86,13 @@ def coordinating_app() -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        told = context.run_config
-        config, strategy = Path(str(told["config"])), str(told.get("strategy", ""))
+        options = context.run_config
+        config, strategy = Path(str(options["config"])), str(options.get("strategy", ""))
         settings = load_round_settings(config, strategy)
-        plan = RunPlan(int(told["rounds"]), int(told["seed"]))
-        base = BaseNetwork.read(settings.base)
-        coordinator = Coordinator(grid, settings, plan, base)
+        plan = RunPlan(int(options["rounds"]), int(options["seed"]))
+        coordinator = Coordinator(grid, settings, plan, BaseNetwork.read(settings.base))
         _wait_for_nodes(grid, settings)
-        coordinator.run()
-        write_base(coordinator.folder / RESULT, coordinator.result(), coordinator.architecture)
-        conclude(coordinator)
+        run_rounds(coordinator)
 
     return app
 

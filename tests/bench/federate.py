@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.plain_aggregation import PlainAggregation
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
@@ -31,7 +31,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
         grid = InProcessGrid(tiny_apps(DEVICES, base, folder / f"state-{strategy.kind}"))
         plan = RunPlan(ROUNDS)
         coordinator = Coordinator(
-            grid, settings, plan, BaseNetwork.read(base), gatherer=PlainGatherer
+            grid, settings, plan, BaseNetwork.read(base), aggregation=PlainAggregation
         )
         started = time.monotonic()
         history = coordinator.run().history

@@ -27,12 +27,12 @@ from edge.learner.feature_cache import CachedFeatures
 from edge.learner.folder import PictureFile, PictureFiles
 from edge.learner.local_state import LocalState
 from edge.learning.labelled_parts import LabelledPicture
-from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.plain_aggregation import PlainAggregation
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.coordination.journal import RunJournal
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord
 from fleet.rounds.strategies.settings import (
     FedAvgSettings,
     FedBNSettings,
@@ -186,7 +186,7 @@ class Bench:
         plan = RunPlan(self._experiment.rounds, self._seed)
         grid = InProcessGrid(apps, at_once=1)
         coordinator = Coordinator(
-            grid, settings, plan, self._base, watch=watch, gatherer=PlainGatherer
+            grid, settings, plan, self._base, watch=watch, aggregation=PlainAggregation
         )
         coordinator.run()
         rows: list[dict[str, object]] = curve

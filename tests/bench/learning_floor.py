@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import Self
 
-from hardware_sim.processes.cloud import CloudApi
+from hardware_sim.processes.cloud import ServedCloud
 from hardware_sim.scenario.inspector import Doubtful, HttpDesk, OperatorSettings, SimulatedInspector
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.station import DeviceStation, PassedPart
@@ -52,7 +52,7 @@ class Floor:
     def _look(self) -> None:
         settings = OperatorSettings(delay_s=1.0, error_rate=0.0, audits=1.0)
         operator = SimulatedInspector(
-            HttpDesk(CloudApi(self._plant.cloud.url)), self._truth, settings, SystemClock()
+            HttpDesk(ServedCloud(self._plant.cloud.url)), self._truth, settings, SystemClock()
         )
         while not self._stopped.wait(1.0):
             for station in self._plant.stations:

@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 from fleet.rollouts.plan import Ring, RolloutPlan
-from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import (
     LocalSettings,
     ReleaseSettings,
@@ -22,8 +21,8 @@ from fleet.rounds.configuration.settings import (
 )
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.report.findings import RunFindings
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord, RunFindings
+from fleet.rounds.run import run_rounds
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.scenario.plant import Plant
@@ -111,7 +110,7 @@ class Shift:
         self.tell("missed deadlines without a round", missed(well, [quiet]))
         self.tell("missed deadlines in rounds", missed(well, spans))
         began = time.monotonic()
-        findings = conclude(coordinator)
+        _, findings = run_rounds(coordinator)
         self._tell_candidate(findings, time.monotonic() - began)
         return findings
 
@@ -258,7 +257,7 @@ def _coordinator(
 
 
 def _ready(coordinator: Coordinator) -> bool:
-    return sum(one.takes_part for one in coordinator.candidates()) == len(NAMES)
+    return sum(one.takes_part for one in coordinator.possible_participants()) == len(NAMES)
 
 
 def _here(coordinator: Coordinator) -> int:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from edge.learner import secure_aggregation as device
-from fleet.rounds.aggregation.secure_mean import Gathering
+from fleet.rounds.aggregation.secure_mean import SecureRound
 from shared.federation.fixed_point import Floats
 from shared.federation.masking import degree
 from shared.federation.secure_aggregation import Invitation, Revealed, Survivors, written
@@ -54,7 +54,7 @@ class _Round:
         invitation = Invitation(b"s" * 32, self.count, 1024, 100.0, 0.25, 0.5)
         limits = invitation.limits(change)
         everyone = range(1, self.count + 1)
-        server = Gathering(invitation, limits)
+        server = SecureRound(invitation, limits)
         adverts, sessions = {}, {}
         for one in everyone:
             sessions[one], adverts[one] = self._device(

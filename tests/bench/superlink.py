@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fleet.rounds.coordination.coordinator import RunPlan
-from fleet.rounds.superlink import RESULT, write_app
+from fleet.rounds.run import RESULT
+from fleet.rounds.superlink import write_app
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from shared.errors import ProcessError
 from shared.federation.base_network import BaseNetwork

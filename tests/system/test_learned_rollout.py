@@ -15,7 +15,6 @@ import torch
 import yaml
 
 from fleet.rounds.candidates.candidate_store import CandidateStore
-from fleet.rounds.conclusion import conclude
 from fleet.rounds.configuration.settings import (
     LocalSettings,
     ReleaseSettings,
@@ -25,6 +24,7 @@ from fleet.rounds.configuration.settings import (
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.findings import RunFindings
+from fleet.rounds.run import run_rounds
 from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.scenario.plant import Plant
 from hardware_sim.scenario.settings import Scenario
@@ -73,8 +73,8 @@ def learned(home: FleetHome, folder: Path) -> tuple[Path, RunFindings]:
     apps = plant_apps([Labels(name) for name in NAMES], base, folder / "devices")
     network = BaseNetwork.read(base)
     coordinator = Coordinator(InProcessGrid(apps), settings, RunPlan(1), network)
-    coordinator.run()
-    return present.path, conclude(coordinator)
+    _, findings = run_rounds(coordinator)
+    return present.path, findings
 
 
 def line_of(name: str, folder: Path) -> dict[str, Any]:

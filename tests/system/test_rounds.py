@@ -18,7 +18,7 @@ import pytest
 
 from cloud.broker.embedded import EmbeddedBroker
 from fleet.rounds.coordination.coordinator import Coordinator
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
 from hardware_sim.processes.child import Child, stop_all

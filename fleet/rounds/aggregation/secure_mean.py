@@ -1,6 +1,6 @@
 """The server's side of secure aggregation: carry sealed parcels, add, take the masks off the sum.
 
-One `Gathering` a round. It knows nothing of messages and deadlines: whoever drives it hands over
+One `SecureRound` a round. It knows nothing of messages and deadlines: whoever drives it hands over
 what came in time (`fleet.rounds.aggregation.secure_sum` does, over any of Flower's grids).
 """
 
@@ -53,7 +53,7 @@ class SecureMean:
 
 
 @dataclass(slots=True)
-class Gathering:
+class SecureRound:
     """A round of secure aggregation, from the adverts to the mean.
 
     aside   by device: why it is not in the sum, or why its shares were not used
@@ -223,8 +223,8 @@ class Gathering:
         self.aside[one] = reason
 
     def _reasons(self) -> str:
-        told = [f"{self.name(one)}: {reason}" for one, reason in sorted(self.aside.items())]
-        return f" ({'; '.join(told)})" if told else ""
+        reasons = [f"{self.name(one)}: {reason}" for one, reason in sorted(self.aside.items())]
+        return f" ({'; '.join(reasons)})" if reasons else ""
 
     def _false(self, owner: int) -> FederationError:
         self._set_aside(owner, "dealt shares that are not of its secrets")

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from fleet.rounds.aggregation.gatherer import refusal_of
-from fleet.rounds.aggregation.secure_mean import Gathering, SecureMean
+from fleet.rounds.aggregation.plain_aggregation import refusal_of
+from fleet.rounds.aggregation.secure_mean import SecureMean, SecureRound
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError
@@ -106,7 +106,7 @@ class SecureSum:
             raise FederationError("no device was asked to train")
         sent = _values(trainings[0])
         invitation = self._invitation(len(trainings))
-        gathering = Gathering(invitation, invitation.limits(sent), self.name, self.aside)
+        gathering = SecureRound(invitation, invitation.limits(sent), self.name, self.aside)
         devices = [message.metadata.dst_node_id for message in trainings]
         replies = list(
             self.exchange([_beside(one, invitation) for one in trainings], timeout=timeout)
@@ -145,13 +145,13 @@ class SecureSum:
                 fix="run a round without secure aggregation and with a robust strategy to find it",
             )
 
-    def _step(self, step: str, told: Mapping[int, msgspec.Struct], kind: type[T]) -> dict[int, T]:
+    def _step(self, step: str, sent: Mapping[int, msgspec.Struct], kind: type[T]) -> dict[int, T]:
         messages = [
             Message(_content(what), dst_node_id=one, message_type=step)
-            for one, what in told.items()
+            for one, what in sent.items()
         ]
         replies = self.exchange(messages, timeout=self.terms.step_seconds)
-        return self._read(replies, kind, list(told))
+        return self._read(replies, kind, list(sent))
 
     def _read(self, replies: Iterable[Message], kind: type[T], devices: list[int]) -> dict[int, T]:
         came: dict[int, T] = {}
@@ -181,8 +181,8 @@ _CALLED: dict[type[msgspec.Struct], str] = {
 }
 
 
-def _content(told: msgspec.Struct) -> RecordDict:
-    return RecordDict({RECORD: ConfigRecord({BODY: written(told)})})
+def _content(sent: msgspec.Struct) -> RecordDict:
+    return RecordDict({RECORD: ConfigRecord({BODY: written(sent)})})
 
 
 def _beside(message: Message, invitation: Invitation) -> Message:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fleet.rounds.report.record import SetAside
+from fleet.rounds.report.findings import Exclusion
 from shared.errors import FederationError
 from shared.federation.protocol import (
     ARRAYS,
@@ -75,14 +75,14 @@ def read_update(content: RecordDict, layout: VectorLayout, round_: int) -> Updat
 
 def within(
     updates: Mapping[str, Update], bounds: Bounds
-) -> tuple[dict[str, Update], list[SetAside]]:
+) -> tuple[dict[str, Update], list[Exclusion]]:
     """The updates by device, clipped to the norm, without those that are far too long."""
     lengths = {name: float(np.linalg.norm(update.change)) for name, update in updates.items()}
     most = math.inf
     if len(lengths) >= ENOUGH_FOR_A_MEDIAN:
         most = bounds.times_median * float(np.median(list(lengths.values())))
     aside = [
-        SetAside(
+        Exclusion(
             name,
             f"its update is {length:.3g} long, more than {bounds.times_median:g} times"
             f" the round's median of {most / bounds.times_median:.3g}",

@@ -9,7 +9,7 @@ from fleet.releases.release_builder import Adding, ReleaseNote
 from fleet.releases.store import ReleaseStore
 from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.configuration.settings import ReleaseSettings
-from fleet.rounds.report.findings import Record
+from fleet.rounds.report.findings import CandidateRecord
 from shared.clock import SystemClock
 from shared.errors import FederationError
 from shared.releases import ANY_HARDWARE, ReleaseFacts
@@ -17,22 +17,22 @@ from shared.releases import ANY_HARDWARE, ReleaseFacts
 POLICY = "policy: certified"
 
 
-def approve(shelf: CandidateStore, name: str, by: str, drafts: Drafts) -> ReleaseFacts:
+def approve(store: CandidateStore, name: str, by: str, drafts: Drafts) -> ReleaseFacts:
     """Add a candidate's bundle to the draft, and write down who wanted it.
 
     Raises FederationError where it may not go out or nobody said so, ReleaseError where the
     repository does not take it.
     """
-    shelf.waiting(name, "approve")
+    store.waiting(name, "approve")
     if not by.strip():
         raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
-    bundle = shelf.bundle(name)
+    bundle = store.bundle(name)
     facts = Adding(drafts).add_model(bundle.path, ReleaseNote((ANY_HARDWARE,), by.strip()))
-    shelf.decide(name, "approved", by)
+    store.decide(name, "approved", by)
     return facts
 
 
-def by_policy(record: Record, release: ReleaseSettings) -> str:
+def by_policy(record: CandidateRecord, release: ReleaseSettings) -> str:
     """The release that the settings' policy made of a candidate; empty where a person decides.
 
     Raises ReleaseError where there is no repository beside the candidates.
@@ -46,6 +46,6 @@ def by_policy(record: Record, release: ReleaseSettings) -> str:
 
 def drafts_of(folder: Path) -> Drafts:
     """Of the repository in a fleet's folder. Raises ReleaseError where there is none."""
-    store = ReleaseStore(folder)
-    store.require()
-    return Drafts(store, SystemClock())
+    releases = ReleaseStore(folder)
+    releases.require()
+    return Drafts(releases, SystemClock())

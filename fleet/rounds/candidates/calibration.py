@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fleet.rounds.coordination.questioning import Questioning
-from fleet.rounds.report.record import SetAside
+from fleet.rounds.coordination.device_answers import DeviceAnswers
+from fleet.rounds.report.findings import Exclusion
 from shared.errors import FederationError
 from shared.features.codec import CodecTables, tables_from_counts
 from shared.federation.protocol import TrainOrder, Vector
@@ -28,19 +28,19 @@ TABLE_PICTURES = 400
 
 
 @dataclass(frozen=True, slots=True)
-class FleetSeen:
+class FleetStatistics:
     """What devices see, as `shared.splitnet.calibration.CalibrationStatistics`.
 
     order   that names the network whose values devices are sent
     """
 
-    asking: Questioning
+    answers: DeviceAnswers
     order: TrainOrder
 
     def moments(self, head: Head) -> Sequence[Tensor]:
         channels = sum(conv.in_channels for conv in int8_convs(head))
         about = Question("magnitudes", "train", self._share(ROUNDING_PICTURES), self.order)
-        found = np.stack(list(self.asking.single(about, (), channels).values()))
+        found = np.stack(list(self.answers.single(about, (), channels).values()))
         largest = np.maximum(found.max(axis=0), 0.0)
         about = Question(
             "moments",
@@ -50,25 +50,25 @@ class FleetSeen:
             scales=[float(one) for one in largest],
         )
         sizes = input_sizes(head, torch.from_numpy(largest))
-        mean = self.asking.averaged(about, (), sum(_triangle(own) for own in sizes)).total
+        mean = self.answers.averaged(about, (), sum(_triangle(own) for own in sizes)).total
         return _unfolded(mean, sizes)
 
     def ranges(self, measuring: bytes) -> NDArray[np.float32]:
         tensors = ranges_of(measuring)
         about = Question("ranges", "train", self._share(CALIBRATION_PICTURES))
-        found = self.asking.single(about, (measuring,), 2 * tensors)
-        return merged_ranges(found, self.asking.aside)
+        found = self.answers.single(about, (measuring,), 2 * tensors)
+        return merged_ranges(found, self.answers.aside)
 
     def shifts(self, quantised: bytes, original: bytes) -> NDArray[np.int64]:
         about = Question("shifts", "train", self._share(CALIBRATION_PICTURES))
-        summed = self.asking.counted(about, (quantised, original), SHIFT_BINS)
+        summed = self.answers.counted(about, (quantised, original), SHIFT_BINS)
         return np.asarray(summed.total, np.int64)
 
     def tables(self, head: bytes, channels: int) -> CodecTables:
         """The codec's, for the symbols of an int8 head."""
         about = Question("symbols", "train", self._share(TABLE_PICTURES), limit=SYMBOL_LIMIT)
         width = 2 * SYMBOL_LIMIT + 1
-        summed = self.asking.counted(about, (head,), channels * width)
+        summed = self.answers.counted(about, (head,), channels * width)
         counts = np.asarray(summed.total, np.int64)
         if (counts < 0).any():
             raise FederationError("the counts of symbols that came are none")
@@ -76,10 +76,10 @@ class FleetSeen:
 
     def _share(self, pictures: int) -> int:
         """Of so many pictures in all, those of one device."""
-        return math.ceil(pictures / len(self.asking.names))
+        return math.ceil(pictures / len(self.answers.names))
 
 
-def merged_ranges(found: Mapping[str, Vector], aside: list[SetAside]) -> NDArray[np.float32]:
+def merged_ranges(found: Mapping[str, Vector], aside: list[Exclusion]) -> NDArray[np.float32]:
     """The smallest and the largest of all devices, (2, n). Raises FederationError.
 
     A device whose smallest lies above its largest is set aside.
@@ -88,7 +88,7 @@ def merged_ranges(found: Mapping[str, Vector], aside: list[SetAside]) -> NDArray
     for name, vector in sorted(found.items()):
         low, high = vector.reshape(2, -1)
         if (low > high).any():
-            aside.append(SetAside(name, "ranges: its smallest values lie above its largest"))
+            aside.append(Exclusion(name, "ranges: its smallest values lie above its largest"))
         else:
             sound.append((low, high))
     if not sound:

@@ -2,260 +2,187 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
-import torch
 
-from fleet.rounds.candidates import comparison as evaluation
-from fleet.rounds.candidates.calibration import FleetSeen
 from fleet.rounds.candidates.candidate_store import CandidateStore
-from fleet.rounds.candidates.certification import Gated, choose_gate, spec_of
-from fleet.rounds.candidates.comparison import Compared
-from fleet.rounds.candidates.run_findings import NEVER_CHOSEN, now, told_by_rounds
+from fleet.rounds.candidates.certification import CandidateGate, choose_gate, spec_of
+from fleet.rounds.candidates.comparison import FleetComparison, compare, loss
+from fleet.rounds.candidates.model_files import ModelFiles, check_base, check_parity
 from fleet.rounds.candidates.system_promise import CandidateHalves
 from fleet.rounds.configuration.settings import ReleaseSettings
-from fleet.rounds.coordination.coordinator import Coordinator
-from fleet.rounds.coordination.questioning import Questioning
-from fleet.rounds.report.findings import Record, RunFindings
+from fleet.rounds.coordination.device_answers import DeviceAnswers
+from fleet.rounds.coordination.result import RunResult
+from fleet.rounds.report.findings import NO_GATE, CandidateRecord, RunFindings, sites_of
 from shared.bundles.bundle import Bundle, write_bundle
-from shared.bundles.golden import golden_outputs
-from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
-from shared.bundles.parity import check_codec, check_head, check_quantisation, check_tail
-from shared.errors import FederationError, SplitsightError
-from shared.features.codec import CodecTables, FeatureCodec
-from shared.federation.base_network import BaseNetwork
-from shared.federation.protocol import TrainOrder
-from shared.federation.questions import Comparison
+from shared.bundles.manifest import HEAD
+from shared.clock import Clock, SystemClock
+from shared.errors import SplitsightError
+from shared.federation.protocol import Scope
 from shared.log import get_logger
-from shared.runtime.base import open_runtime
-from shared.splitnet.base_network import restore
-from shared.splitnet.export import export_head, export_tail, int8_head, with_weights
-from shared.splitnet.fusion import DeployedHead, fuse_norms
-from shared.splitnet.network import SplitNet
 
 log = get_logger("rounds")
 
-SAME = 0.02
 BUNDLE = "bundle"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The candidate's files, before its gate is chosen."""
-
-    head: bytes
-    head_float: bytes
-    tail: bytes
-    tables: CodecTables
-
-
-def check_base(bundle: Bundle, base: BaseNetwork) -> None:
-    """Raises FederationError where the bundle was not made from this base network."""
-    told = dict(bundle.manifest.architecture)
-    if any(base.architecture.get(name) != value for name, value in told.items()):
-        raise FederationError(
-            f"{bundle.path.name} has another architecture than the base network",
-            fix="give the bundle and the base of one training",
-        )
-    head = DeployedHead(restore(base).head).eval()
-    with torch.no_grad():
-        found = head(torch.from_numpy(bundle.golden.inputs))[2].numpy().ravel()
-    apart = float(np.abs(found - bundle.golden.float_scores).max())
-    if not apart <= SAME:
-        raise FederationError(
-            f"the base network's scores differ from {bundle.path.name}'s by {apart:.3f}",
-            fix="write the base of the bundle's own training: `splitsight cloud base --run RUN`",
-        )
-
-
 def make_candidate(
-    coordinator: Coordinator, release: ReleaseSettings
-) -> tuple[Record, RunFindings]:
-    """Ask the devices, write the bundle and the report, and put both on the shelf.
+    result: RunResult,
+    answers: Callable[[], DeviceAnswers],
+    release: ReleaseSettings,
+    clock: Clock | None = None,
+) -> tuple[CandidateRecord, RunFindings]:
+    """Ask the devices, write the bundle and the report, and put both into the store.
 
     What stands against the candidate is told in its record; only what makes a report impossible
     is raised: FederationError where no device is there or the candidate was decided on already,
     BundleError for a bundle that is none.
     """
-    started = coordinator.clock.monotonic()
+    clock = clock or SystemClock()
+    started = clock.monotonic()
     present = Bundle.open(release.bundle)
-    check_base(present, coordinator.base)
-    asking = coordinator.asking()
-    made = _Attempt(coordinator, release, present, asking)
+    check_base(present, result.base)
+    candidate = _Candidate(result, result.findings, answers(), present, release)
+    store = CandidateStore(release.candidates)
+    store.reserve(candidate.name)
     try:
-        made.build()
+        candidate.build(store)
     except SplitsightError as error:
         log.warning("candidate_failed", reason=error.message)
-        made.reasons.append(error.message)
-    seconds = coordinator.clock.monotonic() - started
-    return made.shelve(seconds)
+        candidate.reasons.append(error.message)
+    findings = candidate.findings((clock.monotonic() - started) / 60)
+    record = candidate.record()
+    store.put(record, findings)
+    return record, findings
 
 
-class _Attempt:
-    """One candidate in the making: what is known of it so far."""
+@dataclass(slots=True)
+class _Candidate:
+    """One candidate in the making: what is known of it so far.
 
-    def __init__(
-        self,
-        coordinator: Coordinator,
-        release: ReleaseSettings,
-        present: Bundle,
-        asking: Questioning,
-    ) -> None:
-        self._coordinator = coordinator
-        self._release = release
-        self._present = present
-        self._asking = asking
-        self._created = now()
-        self._terms = coordinator.progress.terms
-        self._version = release.version or next_version(present.manifest.version)
-        self._order = coordinator.order(max(1, coordinator.progress.round))
-        self.name = f"{present.manifest.name}-{self._version}-{self._terms.run[:8]}"
-        self._shelf = CandidateStore(release.candidates)
-        self._shelf.reserve(self.name)
-        self._gated: Gated | None = None
-        self._compared: Compared | None = None
-        self._bundle = ""
-        self.reasons: list[str] = []
+    rounds   what the rounds alone tell
+    """
 
-    def build(self) -> None:
+    result: RunResult
+    rounds: RunFindings
+    answers: DeviceAnswers
+    present: Bundle
+    release: ReleaseSettings
+    gate: CandidateGate | None = None
+    compared: FleetComparison | None = None
+    bundle: str = ""
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def version(self) -> str:
+        return self.release.version or next_version(self.present.manifest.version)
+
+    @property
+    def name(self) -> str:
+        return f"{self.present.manifest.name}-{self.version}-{self.rounds.run[:8]}"
+
+    def build(self, store: CandidateStore) -> None:
         """Raises SplitsightError where there can be no bundle."""
-        made = self._files()
-        self._gated = choose_gate(
-            self._asking,
-            self._halves(made),
-            self._present.manifest.gate.gate,
-            self._release.promise,
-            created=self._created,
-            run=self._terms.run,
+        manifest = self.present.manifest
+        before = manifest.gate.gate
+        files = ModelFiles.of(self.result, self.answers, self.present)
+        halves = CandidateHalves(
+            files.head,
+            files.tail,
+            files.tables.to_json(),
+            manifest.features,
+            # Nothing shows that the devices' parts did not choose the tail's weight when the bundle
+            # was made: it knows pictures by the bytes of files, and devices have no such files.
+            manifest.training.tail_weights,
         )
-        heads = (self._present.read(HEAD), made.head)
-        gates = (self._present.manifest.gate.gate, self._gated.gate)
-        self._compared = evaluation.compare(self._asking, heads, gates)
-        path = self._shelf.folder(self.name) / BUNDLE
-        self._check(write_bundle(path, self._manifest(self._gated), self._bytes(made)))
-        self._bundle = BUNDLE
-
-    def _files(self) -> Made:
-        order, present = self._order, self._present
-        net = _network(self._coordinator, self._asking)
-        deployed = fuse_norms(DeployedHead(net.head))
-        head_float = with_weights(present.read(HEAD_FLOAT), deployed) or export_head(net)
-        seen = FleetSeen(self._asking, order)
-        head = int8_head(net, head_float, seen)
-        tail = export_tail(net) if order.scope.decoder else present.read(TAIL)
-        return Made(head, head_float, tail, seen.tables(head, net.architecture.bottleneck))
-
-    def _halves(self, made: Made) -> CandidateHalves:
-        manifest = self._present.manifest
-        # Nothing shows that the devices' parts did not choose the tail's weight when the bundle
-        # was made: it knows pictures by the bytes of their files, and devices have no such files.
-        compared = manifest.training.tail_weights
-        return CandidateHalves(
-            made.head, made.tail, made.tables.to_json(), manifest.features, compared
+        self.gate = choose_gate(
+            self.answers,
+            halves,
+            before,
+            self.release.promise,
+            created=self.rounds.created,
+            run=self.rounds.run,
         )
+        heads = (self.present.read(HEAD), files.head)
+        self.compared = compare(self.answers, heads, (before, self.gate.gate))
+        fields = self._manifest(self.gate, self.compared)
+        path = store.folder(self.name) / BUNDLE
+        check_parity(write_bundle(path, fields, files.beside(self.present)))
+        self.bundle = BUNDLE
 
-    def _bytes(self, made: Made) -> dict[str, bytes]:
-        present = self._present
-        codec = FeatureCodec.of(made.tables, present.manifest.features.shape)
-        golden = golden_outputs(
-            present.golden.inputs,
-            open_runtime("onnx", made.head),
-            open_runtime("onnx", made.head_float),
-            open_runtime("onnx", made.tail),
-            codec,
-        )
-        check_quantisation(golden, present.manifest.tolerance.int8)
-        # No list of what was trained on: hashes of devices' pictures stay with the devices.
-        return {
-            HEAD: made.head,
-            HEAD_FLOAT: made.head_float,
-            TAIL: made.tail,
-            CODEC: made.tables.to_json(),
-            GOLDEN: golden.to_bytes(),
-        }
-
-    def _manifest(self, gated: Gated) -> dict[str, object]:
-        manifest, compared = self._present.manifest, self._compared
-        history = self._coordinator.progress.history
-        took = sorted({one.device for record in history for one in record.took_part})
+    def _manifest(self, gate: CandidateGate, compared: FleetComparison) -> dict[str, object]:
+        manifest, terms, rounds = self.present.manifest, self.result.terms, self.rounds.rounds
+        took = sorted({one.device for record in rounds for one in record.took_part})
         fields = manifest.model_dump(exclude={"files", "certificate", "leakage"})
-        after = compared.after if compared else None
+        auroc = compared.after.auroc
         fields["training"] = {
             **fields["training"],
             "data": f"{len(took)} devices' own labels, after {manifest.training.data}",
-            "data_hash": gated.data_hash,
+            "data_hash": gate.data_hash,
             "options": {
-                "parent": self._present.id,
-                "round": len(history),
-                "run": self._terms.run,
-                "strategy": self._terms.strategy,
-                "base": self._terms.base,
+                "parent": self.present.id,
+                "round": len(rounds),
+                "run": terms.run,
+                "strategy": terms.strategy,
+                "base": terms.base,
                 "participants": took,
-                "examples": sum(record.examples for record in history),
+                "examples": sum(record.examples for record in rounds),
             },
-            "metrics": {"test_edge_auroc": after.auroc} if after and after.auroc else {},
+            "metrics": {"test_edge_auroc": auroc} if auroc else {},
         }
         return {
             **fields,
-            "version": self._version,
-            "created": self._created,
-            "gate": spec_of(gated.gate),
-            "certificate": gated.certificate,
+            "version": self.version,
+            "created": self.rounds.created,
+            "gate": spec_of(gate.gate),
+            "certificate": gate.certificate,
         }
 
-    def _check(self, bundle: Bundle) -> None:
-        """Parity, as a device will check it."""
-        check_codec(bundle)
-        check_head(bundle, open_runtime("onnx", bundle.read(HEAD)))
-        check_tail(bundle, open_runtime("onnx", bundle.read(TAIL)))
-
-    def shelve(self, seconds: float) -> tuple[Record, RunFindings]:
-        compared, gated = self._compared, self._gated
-        so_far = told_by_rounds(self._coordinator)
+    def findings(self, minutes: float) -> RunFindings:
+        """The report; whatever stands against the candidate is among `reasons` from now on."""
+        compared, gate, rounds, answers = self.compared, self.gate, self.rounds, self.answers
         single = compared.single if compared else {}
-        sites = evaluation.sites(single, so_far.rounds, self._release)
+        lost = {name: loss(one, self.release) for name, one in single.items()}
+        sites = sites_of(rounds.rounds, single, lost)
         self.reasons += [f"{one.device}: {one.lost}" for one in sites if one.lost]
-        if compared and not any(_judged(one.compared) for one in sites):
+        if compared and not any(one.good + one.defective for one in single.values()):
             self.reasons.append("no device holds out parts to compare it by")
-        post = self._asking.post
-        findings = msgspec.structs.replace(
-            so_far,
+        sent = answers.messaging
+        doubt = [f"Look at this first: {gate.doubt}."] if gate and gate.doubt else []
+        return msgspec.structs.replace(
+            rounds,
             name=self.name,
-            created=self._created,
-            parent=self._present.id,
-            bundle=self._bundle,
+            parent=self.present.id,
+            bundle=self.bundle,
             sites=sites,
             before=compared.before if compared else None,
             after=compared.after if compared else None,
-            aside=self._asking.aside,
-            seen=[*dict.fromkeys([*so_far.seen, *self._asking.seen])],
-            bytes_down=so_far.bytes_down + max(post.bytes_down.values(), default=0),
-            bytes_up=so_far.bytes_up + max(post.bytes_up.values(), default=0),
-            minutes=so_far.minutes + seconds / 60,
-            certified=bool(gated and gated.certificate),
-            certificate=gated.told if gated else NEVER_CHOSEN,
-            system=gated.system if gated else "",
-            gate=gated.chosen if gated else "",
+            aside=answers.aside,
+            seen=[*dict.fromkeys([*rounds.seen, *answers.seen])],
+            bytes_down=rounds.bytes_down + max(sent.bytes_down.values(), default=0),
+            bytes_up=rounds.bytes_up + max(sent.bytes_up.values(), default=0),
+            minutes=rounds.minutes + minutes,
+            certified=bool(gate and gate.certificate),
+            certificate=gate.statement if gate else NO_GATE,
+            system=gate.system if gate else "",
+            gate=gate.origin if gate else "",
             reasons=self.reasons,
-            remarks=[
-                *remarks_of(self._order, private=self._coordinator.settings.privacy.private),
-                *([f"Look at this first: {gated.doubt}."] if gated and gated.doubt else []),
-            ],
+            remarks=[*remarks_of(self.result.order.scope, rounds.epsilon), *doubt],
         )
-        record = Record(
+
+    def record(self) -> CandidateRecord:
+        return CandidateRecord(
             name=self.name,
             status="refused" if self.reasons else "candidate",
-            bundle=self._bundle,
-            created=self._created,
-            run=self._terms.run,
+            bundle=self.bundle,
+            created=self.rounds.created,
+            run=self.rounds.run,
             reasons=self.reasons,
-            certified=findings.certified,
-            doubt=gated.doubt if gated else "",
+            certified=bool(self.gate and self.gate.certificate),
+            doubt=self.gate.doubt if self.gate else "",
         )
-        self._shelf.put(record, findings)
-        return record, findings
 
 
 def next_version(version: str) -> str:
@@ -264,31 +191,20 @@ def next_version(version: str) -> str:
     return ".".join(str(n) for n in (*numbers[:2], numbers[2] + 1))
 
 
-def remarks_of(order: TrainOrder, *, private: bool) -> list[str]:
-    """What numbers do not say."""
+def remarks_of(scope: Scope, epsilon: float | None) -> list[str]:
+    """What numbers do not say.
+
+    epsilon   of the training; None where no noise was added
+    """
     found = []
-    if order.scope.normalisation == "local" or order.scope.judgement == "local":
+    if scope.normalisation == "local" or scope.judgement == "local":
         found.append(
             "Layers that stayed with each device are in the bundle as they were in the base "
             "network; what devices have learned in them is not."
         )
-    if private:
+    if epsilon is not None:
         found.append(
             "ε covers the training. The sums and numbers for calibration, certificate and "
             "comparison carry no noise and are not in it."
         )
     return found
-
-
-def _network(coordinator: Coordinator, asking: Questioning) -> SplitNet:
-    """As devices are sent it: with values in 16 bits."""
-    base, learned = coordinator.base, coordinator.layout.named(asking.values)
-    arrays = {
-        name: learned[name].astype(array.dtype) if name in learned else array
-        for name, array in base.arrays.items()
-    }
-    return restore(BaseNetwork(arrays, base.architecture, ""))
-
-
-def _judged(compared: Comparison | None) -> bool:
-    return compared is not None and compared.good + compared.defective > 0

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from fleet.rounds.report.findings import Record, RunFindings, Status
-from fleet.rounds.report.page import write_report
+from fleet.rounds.report.findings import CandidateRecord, CandidateStatus, RunFindings
+from fleet.rounds.report.page import DATA, write_report
 from shared.bundles.bundle import Bundle
 from shared.errors import FederationError
 from shared.format import iso
 from shared.storage.files import replace_file
 
-RECORD, REPORT = "candidate.json", "report.json"
+RECORD = "candidate.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -39,13 +39,10 @@ class CandidateStore:
                     f"{name} was {status} already", fix="give `release.version` a higher one"
                 )
 
-    def put(self, record: Record, findings: RunFindings) -> None:
+    def put(self, record: CandidateRecord, findings: RunFindings) -> None:
         """Raises FederationError where the disk does not take it."""
         folder = self.folder(record.name)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            told = msgspec.json.format(msgspec.json.encode(findings), indent=2)
-            (folder / REPORT).write_bytes(told)
             write_report(folder, findings)
             self._keep(record)
         except OSError as error:
@@ -57,11 +54,11 @@ class CandidateStore:
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._root.glob(f"*/{RECORD}"))
 
-    def get(self, name: str) -> Record:
+    def get(self, name: str) -> CandidateRecord:
         """Raises FederationError where there is none, or its record is broken."""
         path = self.folder(name) / RECORD
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Record)
+            return msgspec.json.decode(path.read_bytes(), type=CandidateRecord)
         except FileNotFoundError as error:
             known = ", ".join(self.names()) or "none"
             raise FederationError(f"there is no candidate {name}", fix=f"known: {known}") from error
@@ -70,7 +67,7 @@ class CandidateStore:
 
     def findings(self, name: str) -> RunFindings:
         """Raises FederationError where they can't be read."""
-        path = self.folder(name) / REPORT
+        path = self.folder(name) / DATA
         try:
             return msgspec.json.decode(path.read_bytes(), type=RunFindings)
         except (OSError, msgspec.MsgspecError) as error:
@@ -83,7 +80,7 @@ class CandidateStore:
             raise FederationError(f"{name} has no bundle: {'; '.join(record.reasons)}")
         return Bundle.open(self.folder(name) / record.bundle)
 
-    def waiting(self, name: str, to: str) -> Record:
+    def waiting(self, name: str, to: str) -> CandidateRecord:
         """A candidate that may still be decided on. Raises FederationError where it may not."""
         record = self.get(name)
         if record.status == "refused" and to == "approve":
@@ -95,15 +92,15 @@ class CandidateStore:
             raise FederationError(f"{name} was {record.status} by {record.by} at {record.at}")
         return record
 
-    def decide(self, name: str, status: Status, by: str) -> Record:
+    def decide(self, name: str, status: CandidateStatus, by: str) -> CandidateRecord:
         """Write down who decided what. Raises FederationError without a name."""
         if not by.strip():
             raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
-        at = iso()
-        record = msgspec.structs.replace(self.get(name), status=status, by=by.strip(), at=at)
+        changes = {"status": status, "by": by.strip(), "at": iso()}
+        record = msgspec.structs.replace(self.get(name), **changes)
         self._keep(record)
         return record
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: CandidateRecord) -> None:
         raw = msgspec.json.format(msgspec.json.encode(record), indent=2)
         replace_file(self.folder(record.name) / RECORD, raw)

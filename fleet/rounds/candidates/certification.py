@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleet.rounds.candidates.system_promise import CandidateHalves, Edge, Together, promise_together
+from fleet.rounds.candidates.system_promise import (
+    CandidateHalves,
+    EdgeGate,
+    choose_system_gate,
+)
 from fleet.rounds.configuration.settings import PromiseSettings
-from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.coordination.device_answers import DeviceAnswers
 from shared.certification.certificate import METHOD, PromiseLimits
 from shared.certification.gate import Gate
 from shared.certification.promises import Certificate, GateSpec, Promise, describe
@@ -21,44 +25,46 @@ from shared.federation.questions import Question
 ESCAPE_TARGET, OVERKILL_TARGET = 0.04, 0.02
 OPTIONS = ("release.promise.escapes", "release.promise.overkill")
 RUNTIME = "onnx"
+CERTIFIED = "certified"
+EDGE_CERTIFIED = "the edge's certified, the cloud's as in the present bundle"
 NOT_ASKED = "nothing is promised, as nothing can be of the edge; no device was sent the tail"
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
+class CandidateGate:
     """A gate, and what is promised of it.
 
     certificate   None where nothing can be promised
-    told          the promise in a sentence, or why there is none
-    chosen        where the thresholds come from
+    statement     the promise in a sentence, or why there is none
+    origin        where the thresholds come from
     system        what is told of edge and cloud together
     doubt         why a person should look before it goes out; empty where there is no reason to
     """
 
     gate: Gate
     certificate: Certificate | None
-    told: str
-    chosen: str
+    statement: str
+    origin: str
     data_hash: str
     system: str
     doubt: str = ""
 
 
 def choose_gate(
-    asking: Questioning,
+    answers: DeviceAnswers,
     halves: CandidateHalves,
     before: Gate,
     promise: PromiseSettings,
     *,
     created: str,
     run: str,
-) -> Gated:
+) -> CandidateGate:
     """Certified where the summed parts suffice, else by plain targets, else as it was before.
 
     Of edge and cloud together something is promised only where it is of the edge, too.
     Raises FederationError where the edge's counts can't be had.
     """
-    summed = asking.counted(Question("tally", "calibrate"), (halves.head,), LENGTH)
+    summed = answers.counted(Question("tally", "calibrate"), (halves.head,), LENGTH)
     tally = ScoreTally.read(np.asarray(summed.total, np.int64))
     data_hash = hashlib.sha256(tally.flat().astype("<i8").tobytes()).hexdigest()
     limits = promise.limits
@@ -66,7 +72,7 @@ def choose_gate(
     if found is None:
         return _without(tally, before, limits, data_hash)
     edge = Gate(found.pass_below, found.reject_from, before.cloud_reject_from, before.tail_weight)
-    together = promise_together(asking, halves, Edge(tally, edge, limits, summed.devices))
+    together = choose_system_gate(answers, halves, EdgeGate(tally, edge, limits, summed.devices))
     gate = together.gate
     certificate = Certificate(
         delta=limits.delta,
@@ -93,35 +99,37 @@ def choose_gate(
         method=f"{METHOD}; counts summed over devices",
         created=created,
     )
-    chosen = _chosen(together)
-    promised = describe(certificate)
-    return Gated(gate, certificate, promised, chosen, data_hash, together.told, together.doubt)
+    return CandidateGate(
+        gate=gate,
+        certificate=certificate,
+        statement=describe(certificate),
+        origin=CERTIFIED if together.certificate else EDGE_CERTIFIED,
+        data_hash=data_hash,
+        system=together.statement,
+        doubt=together.doubt,
+    )
 
 
-def _chosen(together: Together) -> str:
-    if together.certificate:
-        return "certified"
-    return "the edge's certified, the cloud's as in the present bundle"
-
-
-def _without(tally: ScoreTally, before: Gate, limits: PromiseLimits, data_hash: str) -> Gated:
+def _without(
+    tally: ScoreTally, before: Gate, limits: PromiseLimits, data_hash: str
+) -> CandidateGate:
     lacking = too_few(
         Erring(tally.defective.parts, tally.defective.passed_by(before)),
         Erring(tally.good.parts, tally.good.rejected_by(before)),
         limits,
         OPTIONS,
     )
-    told = f"{lacking.message}\n  {lacking.fix}"
+    statement = f"{lacking.message}\n  {lacking.fix}"
     try:
         gate = tally.plain_gate(before, ESCAPE_TARGET, OVERKILL_TARGET)
     except FederationError as error:
-        chosen = f"as in the present bundle: {error.message}"
-        return Gated(before, None, told, chosen, data_hash, NOT_ASKED)
-    chosen = (
+        origin = f"as in the present bundle: {error.message}"
+        return CandidateGate(before, None, statement, origin, data_hash, NOT_ASKED)
+    origin = (
         f"{ESCAPE_TARGET:.0%} escapes and {OVERKILL_TARGET:.0%} overkill at most on the devices' "
         "calibration parts; a target, no promise"
     )
-    return Gated(gate, None, told, chosen, data_hash, NOT_ASKED)
+    return CandidateGate(gate, None, statement, origin, data_hash, NOT_ASKED)
 
 
 def spec_of(gate: Gate) -> GateSpec:

@@ -58,8 +58,7 @@ def show(name: NameArgument, folder: option.Folder, format_: option.Format = "te
     store = _store(folder)
     record, findings = store.get(name), store.findings(name)
     if format_ == "json":
-        told = {"record": msgspec.to_builtins(record), "report": msgspec.to_builtins(findings)}
-        print_json(told)
+        print_json({"record": msgspec.to_builtins(record), "report": msgspec.to_builtins(findings)})
         return
     rows: list[dict[str, object]] = []
     for site in findings.sites:
@@ -69,7 +68,7 @@ def show(name: NameArgument, folder: option.Folder, format_: option.Format = "te
                 "device": site.device,
                 "rounds": site.rounds,
                 "parts": f"{one.good} good, {one.defective} bad" if one else "not compared",
-                "auroc": f"{_said(one.before.auroc)} → {_said(one.after.auroc)}" if one else "–",
+                "auroc": f"{_ratio(one.before.auroc)} → {_ratio(one.after.auroc)}" if one else "–",
                 "escapes": f"{one.before.escapes} → {one.after.escapes}" if one else "–",
                 "overkill": f"{one.before.overkill} → {one.after.overkill}" if one else "–",
             }
@@ -172,7 +171,7 @@ def _next_steps(facts: ReleaseFacts, *, published: bool, started: bool) -> list[
     return ["splitsight fleet release sign --key KEY", "splitsight fleet release publish", start]
 
 
-def _said(value: float | None) -> str:
+def _ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 

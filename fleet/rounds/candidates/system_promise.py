@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.coordination.device_answers import DeviceAnswers
 from shared.bundles.manifest import CODEC, HEAD, TAIL, FeatureSpec, pair_of
 from shared.certification.certificate import (
     PromiseLimits,
@@ -61,7 +61,7 @@ class CandidateHalves:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class EdgeGate:
     """The edge's half of a gate, chosen by what `devices` counted together."""
 
     tally: ScoreTally
@@ -84,42 +84,44 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class SystemGate:
     """The gate, its cloud's threshold chosen where a promise can be made.
 
     certificate   None where none can
-    told          in a sentence, with what it cost; or why there is none
+    statement     in a sentence, with what it cost; or why there is none
     doubt         why a person should look before it goes out; empty where there is no reason to
     """
 
     gate: Gate
     certificate: SystemCertificate | None
-    told: str
+    statement: str
     doubt: str = ""
 
 
-def promise_together(asking: Questioning, halves: CandidateHalves, edge: Edge) -> Together:
+def choose_system_gate(
+    answers: DeviceAnswers, halves: CandidateHalves, edge: EdgeGate
+) -> SystemGate:
     """Ask the devices with the tail; whatever stands against a promise is told, not raised."""
     gate, limits = edge.gate, edge.limits
     why = _hopeless(halves, edge)
     if why:
-        return Together(gate, None, f"{why}; no device was sent the tail")
+        return SystemGate(gate, None, f"{why}; no device was sent the tail")
     sent = f"the tail, {len(halves.tail) / 1e6:.2f} MB, went to each device once"
     try:
-        counts = _counted(asking, halves, edge)
+        counts = _counted(answers, halves, edge)
     except FederationError as error:
         log.warning("system_not_promised", reason=error.message)
-        return Together(gate, None, f"nothing is promised: {error.message}; {sent}")
+        return SystemGate(gate, None, f"nothing is promised: {error.message}; {sent}")
     tested = counts.choose(limits, halves.weights_compared)
     if tested is None:
-        return Together(gate, None, f"{_unsupported(halves, edge)}; {sent}")
+        return SystemGate(gate, None, f"{_unsupported(halves, edge)}; {sent}")
     certificate = _certificate(halves, counts, tested, limits)
     chosen = replace(gate, cloud_reject_from=tested.threshold)
-    told = f"{_told(certificate, counts, edge)}; {sent}"
-    return Together(chosen, certificate, told, _doubt(certificate, counts, edge))
+    statement = f"{_statement(certificate, counts, edge)}; {sent}"
+    return SystemGate(chosen, certificate, statement, _doubt(certificate, counts, edge))
 
 
-def _hopeless(halves: CandidateHalves, edge: Edge) -> str:
+def _hopeless(halves: CandidateHalves, edge: EdgeGate) -> str:
     """Why no answer of the devices could make the promise; empty where one could."""
     limits = edge.limits
     allowed = most_allowed(edge.defective, limits.system, limits.delta / halves.weights_compared)
@@ -133,7 +135,7 @@ def _hopeless(halves: CandidateHalves, edge: Edge) -> str:
     return ""
 
 
-def _counted(asking: Questioning, halves: CandidateHalves, edge: Edge) -> SystemTally:
+def _counted(answers: DeviceAnswers, halves: CandidateHalves, edge: EdgeGate) -> SystemTally:
     """Raises FederationError where the counts are not those of the same parts."""
     gate = edge.gate
     passage = TransmissionTerms(
@@ -146,8 +148,8 @@ def _counted(asking: Questioning, halves: CandidateHalves, edge: Edge) -> System
     gates = [Threshold(gate.pass_below, gate.reject_from)]
     about = Question("system", "calibrate", gates=gates, passage=passage)
     # Who has no counts of the edge needs no tail.
-    some = {node: name for node, name in asking.names.items() if name in edge.devices}
-    asked = replace(asking, names=some)
+    some = {node: name for node, name in answers.names.items() if name in edge.devices}
+    asked = replace(answers, names=some)
     summed = asked.counted(about, (halves.head, halves.tail), SYSTEM_LENGTH)
     if lacking := sorted(set(edge.devices) - set(summed.devices)):
         raise FederationError(f"without counts of {', '.join(lacking)} with the tail")
@@ -177,7 +179,7 @@ def _certificate(
     )
 
 
-def _told(certificate: SystemCertificate, counts: SystemTally, edge: Edge) -> str:
+def _statement(certificate: SystemCertificate, counts: SystemTally, edge: EdgeGate) -> str:
     escapes, overkill = certificate.escapes, certificate.overkill
     before = counts.rejected_by(edge.gate.cloud_reject_from)
     return (
@@ -188,7 +190,7 @@ def _told(certificate: SystemCertificate, counts: SystemTally, edge: Edge) -> st
     )
 
 
-def _doubt(certificate: SystemCertificate, counts: SystemTally, edge: Edge) -> str:
+def _doubt(certificate: SystemCertificate, counts: SystemTally, edge: EdgeGate) -> str:
     after, before = certificate.overkill.seen, counts.rejected_by(edge.gate.cloud_reject_from)
     if after <= before:
         return ""
@@ -198,7 +200,7 @@ def _doubt(certificate: SystemCertificate, counts: SystemTally, edge: Edge) -> s
     )
 
 
-def _unsupported(halves: CandidateHalves, edge: Edge) -> str:
+def _unsupported(halves: CandidateHalves, edge: EdgeGate) -> str:
     least = system_supported(edge.defective, edge.limits, halves.weights_compared)
     return (
         f"nothing is promised: {edge.defective} defective parts can't show that at most "

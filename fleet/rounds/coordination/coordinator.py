@@ -7,23 +7,27 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.aggregation.gatherer import Gathered, Gatherer, TrainingRequest, pack
-from fleet.rounds.aggregation.private_gatherer import PrivateGatherer
+from fleet.rounds.aggregation.plain_aggregation import (
+    Aggregation,
+    CollectedUpdates,
+    TrainingRequest,
+    pack,
+)
+from fleet.rounds.aggregation.private_aggregation import PrivateAggregation
 from fleet.rounds.configuration.privacy import check_strategy
 from fleet.rounds.configuration.settings import RoundSettings
+from fleet.rounds.coordination.device_answers import DeviceAnswers
 from fleet.rounds.coordination.journal import RunJournal, RunProgress, Terms
 from fleet.rounds.coordination.participants import Participants, RoundParticipants
-from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.coordination.result import RunResult
 from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.grids.nodes import SelectedNodes
-from fleet.rounds.report.record import PossibleParticipant, RoundRecord, SetAside
+from fleet.rounds.report.findings import Exclusion, PossibleParticipant, RoundRecord
 from fleet.rounds.strategies.base import RunStrategy
 from shared.clock import Clock, SystemClock
 from shared.errors import FederationError
@@ -52,8 +56,8 @@ class RunPlan:
 class Coordinator:
     """Runs rounds over a grid and keeps a journal, from which a later start goes on.
 
-    gatherer   how updates come together; by itself, as `settings.privacy` says
-    watch      called after each round with its record and the values, in 64 bits
+    aggregation   how updates come together; by itself, as `settings.privacy` says
+    watch         called after each round with its record and the values, in 64 bits
     Raises FederationError where the journal is another run's, SettingsError where the strategy
     needs what `settings.privacy` hides.
     """
@@ -65,24 +69,26 @@ class Coordinator:
         plan: RunPlan,
         base: BaseNetwork,
         *,
-        gatherer: Callable[[GridMessaging], Gatherer] | None = None,
+        aggregation: Callable[[GridMessaging], Aggregation] | None = None,
         watch: Watcher = lambda _record, _values: None,
         clock: Clock | None = None,
-        post: GridMessaging | None = None,
+        messaging: GridMessaging | None = None,
     ) -> None:
-        self._grid = grid
+        self.grid = grid
         self._settings = settings
         self._plan = plan
         self._base = base
         self._watch = watch
         self._clock = clock or SystemClock()
-        self._post = post or GridMessaging(grid, clock=self._clock)
-        self._gatherer = (
-            gatherer(self._post) if gatherer else PrivateGatherer(self._post, settings.privacy)
+        self._messaging = messaging or GridMessaging(grid, clock=self._clock)
+        self._aggregation = (
+            aggregation(self._messaging)
+            if aggregation
+            else PrivateAggregation(self._messaging, settings.privacy)
         )
-        self._rolls = Participants(grid, self._post, settings, base.sha256, self._clock)
+        self._participants = Participants(grid, self._messaging, settings, base.sha256, self._clock)
         self._strategy = RunStrategy(settings.strategy)
-        if gatherer is None:
+        if aggregation is None:
             check_strategy(
                 settings.privacy, settings.strategy.kind, compares=self._strategy.kind.compares
             )
@@ -91,52 +97,24 @@ class Coordinator:
         self._journal = RunJournal(settings.folder)
         self.progress = self._resume()
 
-    @property
-    def grid(self) -> Grid:
-        return self._grid
-
-    @property
-    def folder(self) -> Path:
-        """Of the journal and the result."""
-        return self._settings.folder
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Of the base network, and so of the result."""
-        return self._base.architecture
-
-    @property
-    def base(self) -> BaseNetwork:
-        return self._base
-
-    @property
-    def settings(self) -> RoundSettings:
-        return self._settings
-
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
-    def asking(self) -> Questioning:
-        """Questions to all devices that can take part now, about the network as it stands.
+    def answers(self) -> DeviceAnswers:
+        """Answers of all devices that can take part now, about the network as it stands.
 
         Raises FederationError where there are none.
         """
-        self._post.weigh()
-        names = self._rolls.present()
+        self._messaging.reset_bytes()
+        names = self._participants.present()
         if not names:
             raise FederationError(
                 "no device is there to be asked about the result",
                 fix="see `splitsight fleet federate --dry-run`; run it again when some are there",
             )
-        return Questioning(
-            self._post, self._settings.privacy, names, self._settings.deadline_s,
-            narrow(self.progress.values),
-        )  # fmt: skip
+        settings, values = self._settings, narrow(self.progress.values)
+        return DeviceAnswers(self._messaging, settings.privacy, names, settings.deadline_s, values)
 
-    def candidates(self) -> list[PossibleParticipant]:
+    def possible_participants(self) -> list[PossibleParticipant]:
         """Who would take part now, and why others would not: nothing is trained."""
-        return self._rolls.call()
+        return self._participants.all()
 
     def run(self) -> RunProgress:
         """The rounds that are left.
@@ -165,13 +143,19 @@ class Coordinator:
         self._stop_if_void()
         return record
 
-    def result(self) -> dict[str, np.ndarray]:
-        """The base's arrays with what was learned in their place."""
-        learned = self.layout.named(self.progress.values)
-        return {
-            name: learned[name].astype(array.dtype) if name in learned else array
-            for name, array in self._base.arrays.items()
-        }
+    def result(self) -> RunResult:
+        """What the run has come to."""
+        progress = self.progress
+        return RunResult(
+            folder=self._settings.folder,
+            terms=progress.terms,
+            history=tuple(progress.history),
+            base=self._base,
+            layout=self.layout,
+            values=progress.values.copy(),
+            order=self.order(max(1, progress.round)),
+            release=self._settings.release,
+        )
 
     def order(self, round_: int) -> TrainOrder:
         """What devices are told; the rate falls by a cosine over the run's rounds."""
@@ -195,28 +179,28 @@ class Coordinator:
     def _round(self, number: int) -> RoundRecord:
         started = self._clock.monotonic()
         before = sum(record.outcome == "finished" for record in self.progress.history)
-        epsilon = self._gatherer.allow(before)
-        self._post.weigh()
-        late = [self._rolls.name(node) for node in self._post.late()]
-        chosen = self._rolls.choose(f"{self._plan.seed}/{number}")
-        found, reason = Gathered(), chosen.shortage
+        epsilon = self._aggregation.allow(before)
+        self._messaging.reset_bytes()
+        late = [self._participants.name(node) for node in self._messaging.late()]
+        chosen = self._participants.choose(f"{self._plan.seed}/{number}")
+        found, reason = CollectedUpdates(), chosen.shortage
         if not reason:
             try:
                 found = self._train(number, chosen)
-                reason = found.reason or self._rolls.shortage(len(found.took_part))
+                reason = found.reason or self._participants.shortage(len(found.took_part))
             except FederationError as error:
                 reason = error.message
         if not reason:
             self._mix(number, found.answers)
-        self._rolls.forget(found.silent)
+        self._participants.forget(found.silent)
         return RoundRecord(
             round=number,
             outcome="void" if reason else "finished",
             took_part=[] if reason else found.took_part,
             aside=sorted([*chosen.aside, *found.aside], key=lambda one: one.device),
             late=late,
-            bytes_down=max(self._post.bytes_down.values(), default=0),
-            bytes_up=max(self._post.bytes_up.values(), default=0),
+            bytes_down=max(self._messaging.bytes_down.values(), default=0),
+            bytes_up=max(self._messaging.bytes_up.values(), default=0),
             seconds=self._clock.monotonic() - started,
             reason=reason,
             seen=found.seen,
@@ -225,7 +209,7 @@ class Coordinator:
             summed_loss=None if reason else found.loss,
         )
 
-    def _train(self, number: int, chosen: RoundParticipants) -> Gathered:
+    def _train(self, number: int, chosen: RoundParticipants) -> CollectedUpdates:
         arrays = self.layout.named(self.progress.values)
         trainings: Sequence[Message] = list(
             self._strategy.flower.configure_train(
@@ -236,13 +220,13 @@ class Coordinator:
             )
         )
         packed = pack(trainings, self.progress.values)
-        return self._gatherer.gather(
+        return self._aggregation.gather(
             TrainingRequest(
                 number,
                 self.layout,
                 self.progress.values,
                 packed,
-                {node: self._rolls.name(node) for node in chosen.nodes},
+                {node: self._participants.name(node) for node in chosen.nodes},
                 self._settings.deadline_s,
             )
         )
@@ -286,7 +270,7 @@ class Coordinator:
             return
         raise FederationError(
             f"{len(last)} rounds in a row were void, the last since {last[-1].reason}"
-            f"{_told(last[-1].aside)}",
+            f"{_reasons(last[-1].aside)}",
             fix="see `splitsight fleet federate --dry-run`; the run goes on from its last round",
         )
 
@@ -298,6 +282,6 @@ def _sha256(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _told(aside: Sequence[SetAside]) -> str:
-    told = "; ".join(f"{one.device}: {one.reason}" for one in aside)
-    return f" ({told})" if told else ""
+def _reasons(aside: Sequence[Exclusion]) -> str:
+    reasons = "; ".join(f"{one.device}: {one.reason}" for one in aside)
+    return f" ({reasons})" if reasons else ""

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord
 from shared.errors import FederationError
 from shared.federation.protocol import Vector
 from shared.storage.files import replacing

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.aggregation.gatherer import refusal_of
+from fleet.rounds.aggregation.plain_aggregation import refusal_of
 from fleet.rounds.configuration.settings import RoundSettings
 from fleet.rounds.grids.base_grid import OwnGrid
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.report.record import PossibleParticipant, SetAside
+from fleet.rounds.report.findings import Exclusion, PossibleParticipant
 from shared.clock import Clock
 from shared.errors import WireError
 from shared.federation.protocol import CONFIG, COUNTS, OTHER_BASE, REASONS, LabelCounts
@@ -35,7 +35,7 @@ class RoundParticipants:
     """
 
     nodes: list[int]
-    aside: list[SetAside]
+    aside: list[Exclusion]
     shortage: str
 
 
@@ -45,11 +45,11 @@ class Participants:
     """
 
     def __init__(
-        self, grid: Grid, post: GridMessaging, settings: RoundSettings, base: str, clock: Clock
+        self, grid: Grid, messaging: GridMessaging, settings: RoundSettings, base: str, clock: Clock
     ) -> None:
         self._grid = grid
         self._clock = clock
-        self._post = post
+        self._messaging = messaging
         self._settings = settings
         self._base = base
         self._known: dict[int, LabelCounts] = {}
@@ -65,11 +65,11 @@ class Participants:
         for node in nodes:
             self._known.pop(node, None)
 
-    def call(self) -> list[PossibleParticipant]:
+    def all(self) -> list[PossibleParticipant]:
         """Everyone, by name."""
         self._known.clear()
         nodes = self._ask()
-        return sorted((self._candidate(node) for node in nodes), key=lambda one: one.device)
+        return sorted((self._possible(node) for node in nodes), key=lambda one: one.device)
 
     def present(self) -> dict[int, str]:
         """Who can take part now, by node."""
@@ -98,7 +98,7 @@ class Participants:
         shortage = self.shortage(len(able))
         if not shortage and wanted < len(able):
             able = sorted(draws.sample(able, wanted), key=self.name)
-        aside = [SetAside(self.name(n), reason) for n, reason in reasons.items() if reason]
+        aside = [Exclusion(self.name(n), reason) for n, reason in reasons.items() if reason]
         return RoundParticipants(able, aside, shortage)
 
     def shortage(self, devices: int) -> str:
@@ -113,11 +113,11 @@ class Participants:
             return nodes
         queries = [Message(RecordDict(), node, MessageType.QUERY) for node in unknown]
         self._unfit = dict.fromkeys(unknown, ABSENT)
-        for reply in self._post(queries, timeout=self._settings.answer_s):
-            self._hear(reply)
+        for reply in self._messaging(queries, timeout=self._settings.answer_s):
+            self._remember(reply)
         return nodes
 
-    def _hear(self, reply: Message) -> None:
+    def _remember(self, reply: Message) -> None:
         node = reply.metadata.src_node_id
         if reply.has_error():
             self._unfit[node] = refusal_of(reply.error.code, reply.error.reason)
@@ -150,7 +150,7 @@ class Participants:
             return f"{counts.parts} labelled parts, at least {self._settings.least_parts} wanted"
         return ""
 
-    def _candidate(self, node: int) -> PossibleParticipant:
+    def _possible(self, node: int) -> PossibleParticipant:
         reason, counts = self._reason(node), self._known.get(node)
         nothing: dict[str, int] = {}
         return PossibleParticipant(

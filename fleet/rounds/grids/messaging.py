@@ -17,7 +17,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.002, 0.2
 class GridMessaging:
     """Sends and waits, with a wait that begins short: Flower's own grid sleeps 3 s at a time.
 
-    bytes_down, bytes_up   since `weigh`, by node
+    bytes_down, bytes_up   since `reset_bytes`, by node
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class GridMessaging:
 
         An error is an answer too. Whoever has not answered is listened for by `late`.
         """
-        letters = sorted(messages, key=lambda message: message.metadata.dst_node_id)
-        for letter in letters:
+        ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        for message in ordered:
             if timeout is not None:
                 # So that a device knows by when it must have answered.
-                letter.metadata.ttl = timeout
-            self._count(self.bytes_down, letter.metadata.dst_node_id, letter)
-        ids = list(self._grid.push_messages(letters))
+                message.metadata.ttl = timeout
+            self._count(self.bytes_down, message.metadata.dst_node_id, message)
+        ids = list(self._grid.push_messages(ordered))
         pending = {
-            id_: letter.metadata.dst_node_id for id_, letter in zip(ids, letters, strict=True)
+            id_: message.metadata.dst_node_id for id_, message in zip(ids, ordered, strict=True)
         }
         answers: list[Message] = []
         until = None if timeout is None else self._clock.monotonic() + timeout
@@ -77,7 +77,7 @@ class GridMessaging:
                 nodes.add(node)
         return sorted(nodes)
 
-    def weigh(self) -> None:
+    def reset_bytes(self) -> None:
         """Count bytes from nothing again."""
         self.bytes_down, self.bytes_up = {}, {}
 

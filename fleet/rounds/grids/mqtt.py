@@ -360,10 +360,10 @@ def _content(parcel: Parcel) -> RecordDict | Error:
                 refusal = Refusal.decode(parcel.payload)
                 return Error(refusal.code, refusal.reason)
             case _:
-                return _said(message_from_bytes(parcel.payload))
+                return _content_of(message_from_bytes(parcel.payload))
     except (WireError, ValueError) as error:
         return Error(FAILED, f"its answer can't be read ({error})")
 
 
-def _said(message: Message) -> RecordDict | Error:
+def _content_of(message: Message) -> RecordDict | Error:
     return message.error if message.has_error() else message.content

@@ -1,18 +1,92 @@
-"""What a run came to, for the report and for who approves its candidate."""
+"""What a run came to: round by round, and as a whole for who decides on its candidate."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
 
 import msgspec
 
-from fleet.rounds.report.record import RoundRecord, SetAside
 from shared.federation.questions import Comparison
+from shared.format import iso
 
-Status = Literal["candidate", "refused", "approved", "rejected"]
+NO_GATE = "none: no gate was chosen"
+
+CandidateStatus = Literal["candidate", "refused", "approved", "rejected"]
 
 
-class Overall(msgspec.Struct, frozen=True):
+class Contribution(msgspec.Struct, frozen=True):
+    """A device whose update is in the round's result.
+
+    examples   pictures that it learned from; None where only the sum of all is known
+    """
+
+    device: str
+    examples: int | None = None
+    loss: float | None = None
+
+
+class Exclusion(msgspec.Struct, frozen=True):
+    """A device that did not take part, or whose update was not used."""
+
+    device: str
+    reason: str
+
+
+class RoundRecord(msgspec.Struct, frozen=True):
+    """What is known of a round when it is over.
+
+    bytes_down, bytes_up   of the device that cost most, as Flower's own messages
+    late                   devices whose update of an earlier round came now; not mixed in
+    seconds                of the coordinator's clock
+    seen                   what the coordinator saw of a device
+    epsilon                of the run up to here; None where nothing bounds it
+    summed_examples, summed_loss   where single ones are hidden
+    """
+
+    round: int
+    outcome: Literal["finished", "void"]
+    took_part: list[Contribution]
+    aside: list[Exclusion]
+    late: list[str]
+    bytes_down: int
+    bytes_up: int
+    seconds: float
+    reason: str = ""
+    seen: str = ""
+    epsilon: float | None = None
+    summed_examples: int | None = None
+    summed_loss: float | None = None
+
+    @property
+    def examples(self) -> int:
+        """Pictures that all learned from."""
+        if self.summed_examples is not None:
+            return self.summed_examples
+        return sum(one.examples or 0 for one in self.took_part)
+
+    @property
+    def loss(self) -> float:
+        """The mean over pictures; NaN where nobody took part, or none is told."""
+        if self.summed_loss is not None:
+            return self.summed_loss
+        weight = sum(one.examples or 0 for one in self.took_part)
+        total = sum((one.loss or 0.0) * (one.examples or 0) for one in self.took_part)
+        return total / weight if weight else float("nan")
+
+
+class PossibleParticipant(msgspec.Struct, frozen=True):
+    """Who would take part now: one row of `--dry-run`."""
+
+    device: str
+    takes_part: bool
+    reason: str
+    good: dict[str, int]
+    defective: dict[str, int]
+    held_out: int
+
+
+class FleetStanding(msgspec.Struct, frozen=True):
     """All devices' held-out parts together, from summed counts: one model with its gate."""
 
     auroc: float | None
@@ -23,7 +97,7 @@ class Overall(msgspec.Struct, frozen=True):
 
 
 class SiteFindings(msgspec.Struct, frozen=True):
-    """One device's part in a run.
+    """What a run came to at one device.
 
     rounds     that its update is in
     compared   its own held-out parts before and after; None where it has none, or did not answer
@@ -32,8 +106,8 @@ class SiteFindings(msgspec.Struct, frozen=True):
 
     device: str
     rounds: int
-    compared: Comparison | None
-    lost: str
+    compared: Comparison | None = None
+    lost: str = ""
 
 
 class RunFindings(msgspec.Struct, frozen=True):
@@ -55,9 +129,9 @@ class RunFindings(msgspec.Struct, frozen=True):
     bundle: str
     rounds: list[RoundRecord]
     sites: list[SiteFindings]
-    before: Overall | None
-    after: Overall | None
-    aside: list[SetAside]
+    before: FleetStanding | None
+    after: FleetStanding | None
+    aside: list[Exclusion]
     epsilon: float | None
     seen: list[str]
     bytes_down: int
@@ -71,6 +145,47 @@ class RunFindings(msgspec.Struct, frozen=True):
     release: str = ""
     system: str = ""
 
+    @classmethod
+    def of_rounds(cls, run: str, strategy: str, rounds: Sequence[RoundRecord]) -> Self:
+        """What the rounds alone tell, before a candidate or without one."""
+        return cls(
+            name=f"run {run[:8]}",
+            run=run,
+            strategy=strategy,
+            created=now(),
+            parent="",
+            bundle="",
+            rounds=list(rounds),
+            sites=sites_of(rounds, {}, {}),
+            before=None,
+            after=None,
+            aside=[],
+            epsilon=next((r.epsilon for r in reversed(rounds) if r.epsilon is not None), None),
+            seen=[*dict.fromkeys(record.seen for record in rounds if record.seen)],
+            bytes_down=sum(record.bytes_down for record in rounds),
+            bytes_up=sum(record.bytes_up for record in rounds),
+            minutes=sum(record.seconds for record in rounds) / 60,
+            certified=False,
+            certificate=NO_GATE,
+            gate="",
+            reasons=[],
+            remarks=[],
+        )
+
+
+def sites_of(
+    rounds: Sequence[RoundRecord], compared: Mapping[str, Comparison], lost: Mapping[str, str]
+) -> list[SiteFindings]:
+    """Every device that took part or was compared, by name.
+
+    compared, lost   as in `SiteFindings`, by device
+    """
+    took = [one.device for record in rounds for one in record.took_part]
+    return [
+        SiteFindings(name, took.count(name), compared.get(name), lost.get(name, ""))
+        for name in sorted({*took, *compared})
+    ]
+
 
 class RunReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `splitsight fleet federate --format json` prints.
@@ -83,7 +198,7 @@ class RunReport(msgspec.Struct, frozen=True, omit_defaults=True):
     report: RunFindings | None = None
 
 
-class Record(msgspec.Struct, frozen=True):
+class CandidateRecord(msgspec.Struct, frozen=True):
     """A candidate as it lies in its folder.
 
     bundle   its folder or file beside this record; empty where none could be made
@@ -92,7 +207,7 @@ class Record(msgspec.Struct, frozen=True):
     """
 
     name: str
-    status: Status
+    status: CandidateStatus
     bundle: str
     created: str
     run: str
@@ -101,3 +216,7 @@ class Record(msgspec.Struct, frozen=True):
     doubt: str = ""
     by: str = ""
     at: str = ""
+
+
+def now() -> str:
+    return iso()

@@ -1,21 +1,24 @@
-"""What a run came to as one HTML file that needs nothing else."""
+"""What a run came to: one HTML file that needs nothing else, and the same for programs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from fleet.rounds.report.findings import RunFindings
 from shared.web.html import environment
 
-PAGE = "report.html"
+PAGE, DATA = "report.html", "report.json"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(folder: Path, findings: RunFindings) -> Path:
-    """Write `report.html`. Raises OSError where it can't be."""
-    path = folder / PAGE
-    path.write_text(render(findings), encoding="utf-8")
-    return path
+def write_report(folder: Path, findings: RunFindings) -> None:
+    """Write `report.html` and `report.json`. Raises OSError where that can't be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = msgspec.json.format(msgspec.json.encode(findings), indent=2)
+    (folder / DATA).write_bytes(rows)
+    (folder / PAGE).write_text(render(findings), encoding="utf-8")
 
 
 def render(findings: RunFindings) -> str:

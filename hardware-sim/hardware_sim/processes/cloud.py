@@ -21,7 +21,7 @@ POLL_S = 0.25
 TIMEOUT_S = 5.0
 
 
-class CloudApi:
+class ServedCloud:
     """The HTTP API of a cloud.
 
     url     say http://127.0.0.1:8000
@@ -113,14 +113,16 @@ class CloudProcess:
     def ask(self, path: str) -> object:
         """What the API answers, or None where it does not."""
         try:
-            return CloudApi(self.url).call("GET", path, timeout_s=2.0)
+            return ServedCloud(self.url).call("GET", path, timeout_s=2.0)
         except (OSError, ValueError):
             return None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """What the API answers to this. Raises ProcessError where it refuses."""
         try:
-            answered: dict[str, Any] = CloudApi(self.url).call("POST", path, body, timeout_s=30.0)
+            answered: dict[str, Any] = ServedCloud(self.url).call(
+                "POST", path, body, timeout_s=30.0
+            )
         except urllib.error.HTTPError as error:
             raise ProcessError(
                 f"the cloud refused {path}: {error.read().decode(errors='replace')}",

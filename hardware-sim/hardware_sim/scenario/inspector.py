@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 from pydantic import Field
 
-from hardware_sim.processes.cloud import CloudApi
+from hardware_sim.processes.cloud import ServedCloud
 from shared.clock import Clock
 from shared.contracts import Verdict
 from shared.log import get_logger
@@ -121,7 +121,7 @@ class SimulatedInspector:
 class HttpDesk:
     """The pages where inspectors work, by the cloud's API."""
 
-    def __init__(self, api: CloudApi) -> None:
+    def __init__(self, api: ServedCloud) -> None:
         self._api = api
 
     def waiting(self, *, doubtful: bool = True) -> list[Doubtful]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hardware_sim.processes.cloud import CloudApi
+from hardware_sim.processes.cloud import ServedCloud
 from hardware_sim.processes.session import StopSignal
 from hardware_sim.scenario.faults.base import Fault, Undo
 from hardware_sim.scenario.faults.line import SpeedFault
@@ -202,7 +202,7 @@ class Run:
         settings = self._plant.scenario.operator
         if settings is None:
             return None
-        desk = HttpDesk(CloudApi(self._plant.cloud.url))
+        desk = HttpDesk(ServedCloud(self._plant.cloud.url))
         return SimulatedInspector(desk, self._truth, settings, self._clock)
 
     def _truth(self, one: Doubtful) -> bool | None:

@@ -21,7 +21,7 @@ from flwr.clientapp import ClientApp
 
 from edge.learner.secure_aggregation import SecureSession
 from edge.learner.secure_mod import add_secure_steps, secure_mod
-from fleet.rounds.aggregation.secure_mean import Gathering
+from fleet.rounds.aggregation.secure_mean import SecureRound
 from shared.federation.flower_private import take_identity
 from shared.federation.secure_aggregation import (
     BODY,
@@ -91,7 +91,7 @@ def given(reply: Message, kind: type[T]) -> T:
 
 def test_three_devices_go_through_all_steps_and_keep_nothing() -> None:
     boxes = {node: Box(node, {"num-examples": node, "loss": 0.5 * node}) for node in (1, 2, 3)}
-    server = Gathering(INVITATION, INVITATION.limits(SENT))
+    server = SecureRound(INVITATION, INVITATION.limits(SENT))
     adverts = {one: given(box.train(), Advert) for one, box in boxes.items()}
     rosters = server.roster(adverts)
     deals = {one: given(box.step(DEAL, rosters[one]), Deal) for one, box in boxes.items()}

@@ -10,7 +10,7 @@ import pytest
 from flwr.clientapp import ClientApp
 from flwr.serverapp.grid import Grid
 
-from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.plain_aggregation import PlainAggregation
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
@@ -51,7 +51,7 @@ def open_rounds(base: Path, tmp_path: Path) -> Open:
             chosen,
             plan or RunPlan(3),
             BaseNetwork.read(base),
-            **{"gatherer": PlainGatherer, **(more or {})},
+            **{"aggregation": PlainAggregation, **(more or {})},
         )
 
     return open_

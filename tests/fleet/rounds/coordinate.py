@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.plain_aggregation import PlainAggregation
 from fleet.rounds.configuration.settings import LocalSettings, RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.mqtt import MqttGrid
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord
 from shared import log
 from shared.federation.base_network import BaseNetwork
 from shared.transport.mqtt import BrokerSettings, MqttTransport
@@ -50,7 +50,7 @@ def coordinator(
         settings,
         RunPlan(rounds),
         BaseNetwork.read(base),
-        gatherer=PlainGatherer,
+        aggregation=PlainAggregation,
         watch=lambda record, _values: watch(record),
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fleet.rounds.aggregation.gatherer import PlainGatherer
+from fleet.rounds.aggregation.plain_aggregation import PlainAggregation
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord
 from fleet.rounds.strategies.settings import FedBNSettings
 from shared import log
 from shared.federation.base_network import BaseNetwork
@@ -31,7 +31,7 @@ def open_killable(folder: Path, base: Path, rounds: int) -> Coordinator:
     )
     grid = InProcessGrid(tiny_apps(DEVICES, base, folder / "state"))
     plan, network = RunPlan(rounds), BaseNetwork.read(base)
-    return Coordinator(grid, settings, plan, network, gatherer=PlainGatherer, watch=say)
+    return Coordinator(grid, settings, plan, network, aggregation=PlainAggregation, watch=say)
 
 
 if __name__ == "__main__":

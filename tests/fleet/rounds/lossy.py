@@ -27,7 +27,7 @@ class LossyGrid(InProcessGrid):
         self.heard: dict[tuple[int, str], bytes] = {}
         self._open: set[str] = set()
         self.clock = ManualClock()
-        self.post = GridMessaging(self, clock=self.clock, sleep=self._sleep)
+        self.messaging = GridMessaging(self, clock=self.clock, sleep=self._sleep)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         ids = []

@@ -158,7 +158,7 @@ class Device:
 
 
 class Plant:
-    """A grid and its devices. `post` moves everything while it waits."""
+    """A grid and its devices. `messaging` moves everything while it waits."""
 
     def __init__(self, folder: Path, apps: dict[str, ClientApp], base: Path | None = None) -> None:
         self.clock = ManualClock()
@@ -182,11 +182,11 @@ class Plant:
         grid.work()
         return grid
 
-    def post(self) -> GridMessaging:
+    def messaging(self) -> GridMessaging:
         return GridMessaging(self.grid, clock=self.clock, sleep=lambda _seconds: self.move())
 
     def send(self, messages: Iterable[Message], timeout: float = 60.0) -> list[Message]:
-        return self.post()(messages, timeout=timeout)
+        return self.messaging()(messages, timeout=timeout)
 
     def move(self, seconds: float = 0.1) -> None:
         """Let everything happen that is on its way, then let some time pass."""

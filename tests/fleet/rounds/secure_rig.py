@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edge.learner import secure_aggregation as device
-from fleet.rounds.aggregation.secure_mean import Gathering, SecureMean
+from fleet.rounds.aggregation.secure_mean import SecureMean, SecureRound
 from shared.errors import FederationError
 from shared.federation.fixed_point import FixedPoint, Floats, Words
 from shared.federation.secure_aggregation import Invitation, Revealed, written
@@ -55,7 +55,7 @@ class Round:
             b"s" * 32, len(self.plants), self.cap, norm=1e9, floor=self.limit, reach=0
         )
         self.limits = self.invitation.limits(np.zeros(self.length))
-        self.server = Gathering(self.invitation, self.limits, lambda one: f"box-{one}")
+        self.server = SecureRound(self.invitation, self.limits, lambda one: f"box-{one}")
 
     @property
     def encoding(self) -> FixedPoint:

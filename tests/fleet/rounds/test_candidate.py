@@ -20,9 +20,9 @@ from flwr.clientapp import ClientApp
 from fleet.releases.creation import found_repository
 from fleet.releases.store import ReleaseStore
 from fleet.rounds.candidates.approval import POLICY, by_policy
-from fleet.rounds.candidates.candidate import check_base, next_version
+from fleet.rounds.candidates.candidate import next_version
 from fleet.rounds.candidates.candidate_store import CandidateStore
-from fleet.rounds.conclusion import conclude
+from fleet.rounds.candidates.model_files import check_base
 from fleet.rounds.configuration.settings import (
     LocalSettings,
     PromiseSettings,
@@ -33,6 +33,7 @@ from fleet.rounds.configuration.settings import (
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.findings import RunFindings
+from fleet.rounds.run import run_rounds
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TAIL, TRAINED, TUNED
 from shared.bundles.parity import check_head
@@ -73,7 +74,7 @@ class Present(NamedTuple):
 
 class Ran(NamedTuple):
     findings: RunFindings
-    shelf: CandidateStore
+    store: CandidateStore
     left: list[tuple[str, bytes]]
     folder: Path
     plants: list[Plant]
@@ -118,8 +119,7 @@ def run_among(
     grid = Recording(plant_apps(plants, present.base, folder / "devices"))
     base = BaseNetwork.read(present.base)
     coordinator = Coordinator(grid, settings, RunPlan(rounds), base)
-    coordinator.run()
-    findings = conclude(coordinator)
+    _, findings = run_rounds(coordinator)
     return Ran(findings, CandidateStore(release.candidates), grid.left, folder, plants)
 
 
@@ -132,9 +132,9 @@ def ran(present: Present, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_rounds_end_in_a_certified_bundle_that_waits_for_a_person(
     ran: Ran, present: Present
 ) -> None:
-    findings, record = ran.findings, ran.shelf.get(ran.findings.name)
+    findings, record = ran.findings, ran.store.get(ran.findings.name)
     assert (record.status, record.reasons, record.by) == ("candidate", [], "")
-    bundle = ran.shelf.bundle(record.name)
+    bundle = ran.store.bundle(record.name)
     manifest = bundle.manifest
     assert (manifest.name, manifest.version) == ("blots", "1.4.1")
     assert bundle.read(HEAD) != present.bundle.read(HEAD)
@@ -152,7 +152,7 @@ def test_rounds_end_in_a_certified_bundle_that_waits_for_a_person(
 
 
 def test_edge_and_cloud_together_have_a_promise_of_their_own(ran: Ran, present: Present) -> None:
-    manifest = ran.shelf.bundle(ran.findings.name).manifest
+    manifest = ran.store.bundle(ran.findings.name).manifest
     certificate = manifest.certificate
     assert certificate is not None
     system = certificate.system
@@ -171,7 +171,7 @@ def test_edge_and_cloud_together_have_a_promise_of_their_own(ran: Ran, present: 
 
 def test_the_candidates_counts_are_those_of_its_own_files_on_the_devices_parts(ran: Ran) -> None:
     """Its bundle, given all pictures in one place, errs on as many parts as devices said."""
-    bundle = ran.shelf.bundle(ran.findings.name)
+    bundle = ran.store.bundle(ran.findings.name)
     manifest = bundle.manifest
     gate, certificate = manifest.gate.gate, manifest.certificate
     assert certificate is not None
@@ -200,7 +200,7 @@ def test_the_candidates_counts_are_those_of_its_own_files_on_the_devices_parts(r
 def test_a_candidate_says_where_it_comes_from_and_lists_no_picture(
     ran: Ran, present: Present
 ) -> None:
-    manifest = ran.shelf.bundle(ran.findings.name).manifest
+    manifest = ran.store.bundle(ran.findings.name).manifest
     options = manifest.training.options
     assert (options["parent"], options["round"]) == (present.bundle.id, 2)
     assert options["participants"] == list(NAMES)
@@ -232,7 +232,7 @@ def test_the_report_is_one_page_and_one_file_for_programs(ran: Ran) -> None:
     assert told["system"] == ran.findings.system
     assert "src=" not in page
     assert "href=" not in page
-    assert (ran.shelf.folder(ran.findings.name) / "report.html").read_text() == page
+    assert (ran.store.folder(ran.findings.name) / "report.html").read_text() == page
 
 
 def test_what_the_server_saw_is_told_sums_as_sums(ran: Ran) -> None:
@@ -282,13 +282,13 @@ def test_a_certificate_that_cannot_be_reached_is_told_and_the_candidate_comes_wi
     """Two devices, too: their sums can't be hidden, and the report says so."""
     plants = [Plant("north"), Plant("south")]
     ran = run_among(plants, present, tmp_path, promise=PromiseSettings(escapes=0.02))
-    assert ran.shelf.get(ran.findings.name).status == "candidate"
+    assert ran.store.get(ran.findings.name).status == "candidate"
     assert not ran.findings.certified
     assert "6 defective parts are too few to promise" in ran.findings.certificate
     assert "149 (143 more) if none of them passes" in ran.findings.certificate
     assert "a target, no promise" in ran.findings.gate
     assert "no device was sent the tail" in ran.findings.system
-    assert ran.shelf.bundle(ran.findings.name).manifest.certificate is None
+    assert ran.store.bundle(ran.findings.name).manifest.certificate is None
     assert any("too few to hide each other" in one for one in ran.findings.seen)
 
 
@@ -353,8 +353,8 @@ def test_a_run_that_never_gets_enough_devices_says_so_in_its_report(
     assert not (tmp_path / "fleet").exists()
 
 
-class Desk:
-    """A fleet's folder with a candidate on its shelf."""
+class FleetFolder:
+    """A fleet's folder with a candidate in its store."""
 
     def __init__(self, ran: Ran, folder: Path) -> None:
         self.name = ran.findings.name
@@ -368,47 +368,47 @@ class Desk:
 
 
 @pytest.fixture
-def desk(ran: Ran, tmp_path: Path) -> Desk:
-    return Desk(ran, tmp_path)
+def home(ran: Ran, tmp_path: Path) -> FleetFolder:
+    return FleetFolder(ran, tmp_path)
 
 
 @pytest.mark.process
-def test_approval_makes_a_release_and_says_what_comes_next(desk: Desk) -> None:
-    assert desk.name in desk.run("list").stdout
-    shown = desk.run("show", desk.name).stdout
+def test_approval_makes_a_release_and_says_what_comes_next(home: FleetFolder) -> None:
+    assert home.name in home.run("list").stdout
+    shown = home.run("show", home.name).stdout
     assert "north" in shown
     assert "edge and cloud together: at most 90 % of defective parts pass" in shown
     assert "look at this first: edge and cloud together reject" in shown
-    ended = desk.run("approve", desk.name, "--by", "A. Rossi")
+    ended = home.run("approve", home.name, "--by", "A. Rossi")
     assert ended.code == 0, ended.stderr
     assert "models/blots/1.4.1.zip" in ended.stdout
     assert "splitsight fleet rollout start models/blots/1.4.1.zip" in ended.stdout
-    (row,) = json.loads(desk.run("list", "--format", "json").stdout)
+    (row,) = json.loads(home.run("list", "--format", "json").stdout)
     assert (row["status"], row["by"]) == ("approved", "A. Rossi")
-    again = desk.run("approve", desk.name, "--by", "B. Verdi")
+    again = home.run("approve", home.name, "--by", "B. Verdi")
     assert (again.code, "was approved by A. Rossi" in again.stderr) == (90, True)
 
 
 @pytest.mark.process
-def test_a_key_publishes_at_once(desk: Desk) -> None:
-    key = desk.stick / "models.pem"
-    ended = desk.run("approve", desk.name, "--by", "A. Rossi", "--key", key, "--format", "json")
+def test_a_key_publishes_at_once(home: FleetFolder) -> None:
+    key = home.stick / "models.pem"
+    ended = home.run("approve", home.name, "--by", "A. Rossi", "--key", key, "--format", "json")
     assert ended.code == 0, ended.stderr
     assert json.loads(ended.stdout) == {
         "release": "models/blots/1.4.1.zip", "published": True, "rollout": None,
     }  # fmt: skip
-    listed = splitsight("fleet", "release", "list", "--folder", desk.fleet, "--format", "json")
+    listed = splitsight("fleet", "release", "list", "--folder", home.fleet, "--format", "json")
     (release,) = json.loads(listed.stdout)["releases"]
     assert (release["stage"], release["approved_by"], release["round"]) == (
         "published", "A. Rossi", 2,
     )  # fmt: skip
 
 
-def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: Desk) -> None:
-    shelf = CandidateStore(desk.fleet / "candidates")
+def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, home: FleetFolder) -> None:
+    store = CandidateStore(home.fleet / "candidates")
     # Its drawn tail rejects more good parts than before, which is for a person to see.
-    record = msgspec.structs.replace(shelf.get(desk.name), doubt="")
-    release = ReleaseSettings(bundle=desk.fleet, candidates=desk.fleet / "candidates")
+    record = msgspec.structs.replace(store.get(home.name), doubt="")
+    release = ReleaseSettings(bundle=home.fleet, candidates=home.fleet / "candidates")
     assert by_policy(record, release) == ""
     certified = release.model_copy(update={"policy": "certified"})
     without = msgspec.structs.replace(record, certified=False)
@@ -416,38 +416,38 @@ def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, desk: De
     assert by_policy(without, certified) == by_policy(refused, certified) == ""
     doubtful = msgspec.structs.replace(record, doubt="more good parts are rejected")
     assert by_policy(doubtful, certified) == ""
-    assert shelf.get(desk.name).status == "candidate"
+    assert store.get(home.name).status == "candidate"
     assert by_policy(record, certified) == "models/blots/1.4.1.zip"
-    assert (shelf.get(desk.name).status, shelf.get(desk.name).by) == ("approved", POLICY)
+    assert (store.get(home.name).status, store.get(home.name).by) == ("approved", POLICY)
 
 
 @pytest.mark.process
-def test_what_was_rejected_stays_and_goes_nowhere(desk: Desk) -> None:
-    assert desk.run("reject", desk.name, "--by", "A. Rossi").code == 0
-    ended = desk.run("approve", desk.name, "--by", "A. Rossi")
+def test_what_was_rejected_stays_and_goes_nowhere(home: FleetFolder) -> None:
+    assert home.run("reject", home.name, "--by", "A. Rossi").code == 0
+    ended = home.run("approve", home.name, "--by", "A. Rossi")
     assert (ended.code, "was rejected by A. Rossi" in ended.stderr) == (90, True)
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("words", [("unknown", "--by", "A"), ("../x", "--by", "A")])
-def test_a_name_that_is_none_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
-    ended = desk.run("approve", *words)
+def test_a_name_that_is_none_is_refused(home: FleetFolder, words: tuple[str, ...]) -> None:
+    ended = home.run("approve", *words)
     assert ended.code == 90
     assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.process
-def test_nobody_cannot_approve(desk: Desk) -> None:
-    ended = desk.run("approve", desk.name, "--by", " ")
+def test_nobody_cannot_approve(home: FleetFolder) -> None:
+    ended = home.run("approve", home.name, "--by", " ")
     assert (ended.code, "nobody decided" in ended.stderr) == (90, True)
 
 
 @pytest.mark.process
-def test_a_candidate_that_a_device_loses_by_may_not_go_out(ran: Ran, desk: Desk) -> None:
-    shelf = CandidateStore(desk.fleet / "candidates")
-    record = ran.shelf.get(desk.name)
+def test_a_candidate_that_a_device_loses_by_may_not_go_out(ran: Ran, home: FleetFolder) -> None:
+    store = CandidateStore(home.fleet / "candidates")
+    record = ran.store.get(home.name)
     reasons = ["north: AUROC falls from 0.900 to 0.700"]
     changed = msgspec.structs.replace(record, status="refused", reasons=reasons)
-    shelf.put(changed, ran.findings)
-    ended = desk.run("approve", desk.name, "--by", "A. Rossi")
+    store.put(changed, ran.findings)
+    ended = home.run("approve", home.name, "--by", "A. Rossi")
     assert (ended.code, "AUROC falls from 0.900 to 0.700" in ended.stderr) == (90, True)

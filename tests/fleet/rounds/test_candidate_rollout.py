@@ -14,7 +14,7 @@ from cloud.web.http_server import HttpServer
 from fleet.releases.creation import found_repository
 from fleet.releases.store import ReleaseStore
 from fleet.rounds.candidates.candidate_store import RECORD, CandidateStore
-from fleet.rounds.report.findings import Record
+from fleet.rounds.report.findings import CandidateRecord
 from shared.clock import SystemClock
 from shared.loopback import free_port
 from shared.worker import DeadWorkers
@@ -28,16 +28,16 @@ pytestmark = pytest.mark.process
 NAME = "tiny-1.0.0-0123"
 
 
-class Desk:
-    """A fleet's folder with a candidate on its shelf, and the key that signs models."""
+class FleetFolder:
+    """A fleet's folder with a candidate in its store, and the key that signs models."""
 
     def __init__(self, folder: Path) -> None:
         self.fleet, self.key = folder / "fleet", folder / "stick/models.pem"
         found_repository(ReleaseStore(self.fleet), folder / "stick", SystemClock())
-        self.shelf = CandidateStore(self.fleet / "candidates")
-        make_bundle(self.shelf.folder(NAME) / "bundle")
-        record = Record(NAME, "candidate", "bundle", "2026-01-01T00:00:00Z", "0123")
-        (self.shelf.folder(NAME) / RECORD).write_bytes(msgspec.json.encode(record))
+        self.store = CandidateStore(self.fleet / "candidates")
+        make_bundle(self.store.folder(NAME) / "bundle")
+        record = CandidateRecord(NAME, "candidate", "bundle", "2026-01-01T00:00:00Z", "0123")
+        (self.store.folder(NAME) / RECORD).write_bytes(msgspec.json.encode(record))
 
     def approve(self, *words: str | Path) -> Any:
         told = ("approve", NAME, "--by", "A. Rossi", "--folder", self.fleet)
@@ -45,12 +45,12 @@ class Desk:
 
     @property
     def status(self) -> str:
-        return self.shelf.get(NAME).status
+        return self.store.get(NAME).status
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def home(tmp_path: Path) -> FleetFolder:
+    return FleetFolder(tmp_path)
 
 
 @pytest.fixture
@@ -62,42 +62,42 @@ def cloud(tmp_path: Path) -> Iterator[HttpServer]:
     server.stop()
 
 
-def test_only_what_is_published_is_rolled_out(desk: Desk) -> None:
-    ended = desk.approve("--rollout")
+def test_only_what_is_published_is_rolled_out(home: FleetFolder) -> None:
+    ended = home.approve("--rollout")
     assert (ended.code, "only a published release can be rolled out" in ended.stderr) == (90, True)
-    assert desk.status == "candidate"
+    assert home.status == "candidate"
 
 
-def test_a_plan_without_a_rollout_is_refused(desk: Desk, tmp_path: Path) -> None:
-    ended = desk.approve("--plan", tmp_path / "plan.yaml")
+def test_a_plan_without_a_rollout_is_refused(home: FleetFolder, tmp_path: Path) -> None:
+    ended = home.approve("--plan", tmp_path / "plan.yaml")
     assert (ended.code, "only a rollout has a plan" in ended.stderr) == (90, True)
-    assert desk.status == "candidate"
+    assert home.status == "candidate"
 
 
 def test_a_plan_that_can_not_be_is_told_before_anything_is_decided(
-    desk: Desk, tmp_path: Path
+    home: FleetFolder, tmp_path: Path
 ) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text("rings: []\n")
-    ended = desk.approve("--rollout", "--key", desk.key, "--plan", plan)
+    ended = home.approve("--rollout", "--key", home.key, "--plan", plan)
     assert (ended.code, "plan.yaml" in ended.stderr) == (10, True)
-    assert desk.status == "candidate"
+    assert home.status == "candidate"
 
 
-def test_a_cloud_that_is_away_is_told_before_anything_is_decided(desk: Desk) -> None:
+def test_a_cloud_that_is_away_is_told_before_anything_is_decided(home: FleetFolder) -> None:
     away = f"http://127.0.0.1:{free_port()}"
-    ended = desk.approve("--rollout", "--key", desk.key, "--cloud", away)
+    ended = home.approve("--rollout", "--key", home.key, "--cloud", away)
     assert ended.code != 0
     assert "can't be read" in ended.stderr
-    assert desk.status == "candidate"
+    assert home.status == "candidate"
 
 
 def test_a_release_that_does_not_get_on_its_way_stays_published_and_says_how_to_go_on(
-    desk: Desk, cloud: HttpServer
+    home: FleetFolder, cloud: HttpServer
 ) -> None:
-    ended = desk.approve("--rollout", "--key", desk.key, "--cloud", cloud.url)
+    ended = home.approve("--rollout", "--key", home.key, "--cloud", cloud.url)
     assert ended.code == 90
     said = " ".join(ended.stderr.split())
     assert "models/tiny/1.0.0.zip is published, but not on its way" in said
     assert "splitsight fleet rollout start models/tiny/1.0.0.zip" in said
-    assert desk.status == "approved"
+    assert home.status == "approved"

@@ -14,7 +14,7 @@ from flwr.clientapp import ClientApp
 from edge.learner.client_app import client_app
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
-from fleet.rounds.report.record import RoundRecord
+from fleet.rounds.report.findings import RoundRecord
 from fleet.rounds.strategies.settings import FedAdamSettings, FedProxSettings
 from shared.certification.ranking import auroc
 from shared.errors import FederationError
@@ -168,7 +168,7 @@ def test_a_dry_run_says_who_would_take_part_and_trains_nothing(
 ) -> None:
     empty = {"empty": Parts("empty", good=0, defective=0)}
     run = open_rounds(tiny_apps(1, base, tmp_path / "state", empty))
-    first, second = run.candidates()
+    first, second = run.possible_participants()
     assert (first.device, first.takes_part) == ("d00", True)
     assert first.good.keys() == first.defective.keys() == {"d00"}
     assert sum(first.good.values()) + sum(first.defective.values()) + first.held_out == 24

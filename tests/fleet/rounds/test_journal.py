@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fleet.rounds.coordination.journal import NAME, RunJournal, RunProgress, Terms
-from fleet.rounds.report.record import RoundRecord, SetAside, TookPart
+from fleet.rounds.report.findings import Contribution, Exclusion, RoundRecord
 from shared.errors import FederationError
 
 TERMS = Terms("run", "fedadam", 5, 0, "base", "layout", "settings")
@@ -18,8 +18,8 @@ def progress() -> RunProgress:
     record = RoundRecord(
         round=3,
         outcome="finished",
-        took_part=[TookPart("north", 12, 0.5)],
-        aside=[SetAside("south", "no labels")],
+        took_part=[Contribution("north", 12, 0.5)],
+        aside=[Exclusion("south", "no labels")],
         late=["west"],
         bytes_down=10,
         bytes_up=20,

@@ -288,7 +288,7 @@ def test_an_order_beyond_its_deadline_is_ended_on_the_device(plant: Plant) -> No
 def test_an_answer_that_the_network_delays_is_counted_as_late_and_not_mixed_in(
     plant: Plant,
 ) -> None:
-    device, post = plant.devices["a"], plant.post()
+    device, post = plant.devices["a"], plant.messaging()
     plant.cut(device.transport, "answer")
     assert post([order("a")], timeout=3.0) == []
     assert post.late() == []
@@ -389,7 +389,7 @@ def test_three_rounds_over_mqtt_end_in_the_same_bits_as_in_process(
             settings,
             RunPlan(3, run="same"),
             BaseNetwork.read(base),
-            post=plant.post() if plant else None,
+            messaging=plant.messaging() if plant else None,
         )
         progress = coordinator.run()
         assert [record.outcome for record in progress.history] == ["finished"] * 3

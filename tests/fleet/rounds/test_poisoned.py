@@ -58,10 +58,10 @@ class Plants:
             RunPlan(ROUNDS),
             BaseNetwork.read(self._base),
             clock=grid.clock,
-            post=grid.post,
+            messaging=grid.messaging,
         )
         coordinator.run()
-        return self._judged({n: torch.tensor(a) for n, a in coordinator.result().items()})
+        return self._judged({n: torch.tensor(a) for n, a in coordinator.result().arrays.items()})
 
     def _judged(self, state: dict[str, torch.Tensor]) -> float:
         network = TinyNet()

@@ -69,7 +69,7 @@ class Runs:
             RunPlan(rounds),
             BaseNetwork.read(self.base),
             clock=grid.clock,
-            post=grid.post,
+            messaging=grid.messaging,
         )
 
 

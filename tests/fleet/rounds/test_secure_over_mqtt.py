@@ -40,7 +40,7 @@ def test_a_learner_that_keeps_an_update_waits_for_the_slowest_and_then_goes(
         RunPlan(1),
         BaseNetwork.read(base),
         clock=plant.clock,
-        post=GridMessaging(plant.grid, clock=plant.clock, sleep=sleep),
+        messaging=GridMessaging(plant.grid, clock=plant.clock, sleep=sleep),
     )
     (record,) = coordinator.run().history
     assert record.seen == "the server sees the sum of 3 updates only"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_sim.processes.cloud import CloudApi
+from hardware_sim.processes.cloud import ServedCloud
 from hardware_sim.scenario.inspector import Doubtful, HttpDesk, OperatorSettings, SimulatedInspector
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Verdict
@@ -111,7 +111,7 @@ def test_the_real_api_takes_what_an_operator_says(tmp_path: Path) -> None:
         doubtful = row(1, decision="escalate", decided_by="deadline", verdict="reject")
         device.report(batch(1, doubtful, row(2)))
         device.stop()
-        desk = HttpDesk(CloudApi(server.url))
+        desk = HttpDesk(ServedCloud(server.url))
         assert [one.part for one in desk.waiting()] == [1]
         settings = OperatorSettings(delay_s=0, error_rate=0)
         operator = SimulatedInspector(desk, lambda _: False, settings, SystemClock())

@@ -9,10 +9,10 @@ import numpy as np
 from flwr.app import RecordDict
 from numpy.typing import NDArray
 
-from fleet.rounds.aggregation.gatherer import (
-    Gathered,
-    Gatherer,
-    PlainGatherer,
+from fleet.rounds.aggregation.plain_aggregation import (
+    Aggregation,
+    CollectedUpdates,
+    PlainAggregation,
     TrainingRequest,
     answer_of,
 )
@@ -24,7 +24,7 @@ from fleet.rounds.configuration.privacy import (
     with_noise,
 )
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.report.record import SetAside, TookPart
+from fleet.rounds.report.findings import Contribution, Exclusion
 from shared import log
 from shared.errors import FederationError
 from shared.federation.protocol import ARRAYS, LOSS
@@ -33,10 +33,10 @@ from shared.federation.secure_aggregation import clipped
 LOG = log.get_logger(__name__)
 
 METRICS: Mapping[str, float] = {LOSS: 20.0}
-"""Summed under the same masks as the updates, and how large each may be."""
+"""SummedAnswer under the same masks as the updates, and how large each may be."""
 
 
-class PrivateGatherer:
+class PrivateAggregation:
     """Sums under masks where it can, in the open where settings allow that; noise if asked for.
 
     last   what the last round under masks came to
@@ -44,17 +44,17 @@ class PrivateGatherer:
 
     def __init__(
         self,
-        post: GridMessaging,
+        messaging: GridMessaging,
         settings: PrivacySettings,
-        in_the_open: Gatherer | None = None,
+        in_the_open: Aggregation | None = None,
     ) -> None:
-        self._post = post
+        self._messaging = messaging
         self._settings = settings
         self._terms = terms_of(settings)
         # Whom a median sets aside depends on all: no ε would be known for that.
         times = math.inf if settings.private else settings.times_median
         bounds = Bounds(settings.clip, times)
-        self._open = in_the_open or PlainGatherer(post, bounds)
+        self._open = in_the_open or PlainAggregation(messaging, bounds)
         self.last: SecureOutcome | None = None
 
     def allow(self, finished: int) -> float | None:
@@ -62,57 +62,58 @@ class PrivateGatherer:
         accountant = self._settings.accountant
         return accountant.check(finished) if accountant else None
 
-    def gather(self, ask: TrainingRequest) -> Gathered:
+    def gather(self, request: TrainingRequest) -> CollectedUpdates:
         """Raises FederationError where the round can't be as private as asked."""
-        seen = what_is_seen(self._settings, len(ask.trainings))
-        LOG.info("round_is_seen", round=ask.round, sums_only=seen.sums_only, why=seen.why)
-        found = self._summed(ask) if seen.sums_only else self._open.gather(ask)
+        seen = what_is_seen(self._settings, len(request.trainings))
+        LOG.info("round_is_seen", round=request.round, sums_only=seen.sums_only, why=seen.why)
+        found = self._summed(request) if seen.sums_only else self._open.gather(request)
         if self._settings.private and not seen.sums_only:
-            self._add_noise(ask, found)
+            self._add_noise(request, found)
         found.seen = seen.why
         return found
 
-    def _summed(self, ask: TrainingRequest) -> Gathered:
-        secure_sum = SecureSum(self._post, self._terms, lambda one: _name(ask, one))
-        found = Gathered()
+    def _summed(self, request: TrainingRequest) -> CollectedUpdates:
+        secure_sum = SecureSum(self._messaging, self._terms, request.name)
+        found = CollectedUpdates()
         try:
-            outcome = self.last = secure_sum.gather(ask.trainings, ask.deadline_s)
+            outcome = self.last = secure_sum.gather(request.trainings, request.deadline_s)
         except FederationError as error:
             found.reason = error.message
         else:
-            self._fill(ask, found, outcome)
+            self._fill(request, found, outcome)
         taken = {one.device for one in found.took_part}
         found.silent = sorted(secure_sum.silent)
         found.aside = [
-            SetAside(_name(ask, one), why)
+            Exclusion(request.name(one), why)
             for one, why in sorted(secure_sum.aside.items())
-            if _name(ask, one) not in taken
+            if request.name(one) not in taken
         ]
         return found
 
-    def _fill(self, ask: TrainingRequest, found: Gathered, outcome: SecureOutcome) -> None:
-        mean = np.asarray(outcome.mean.mean[: ask.layout.size], np.float64)
-        names, numbers = sorted(self._terms.metrics), outcome.mean.mean[ask.layout.size :]
+    def _fill(
+        self, request: TrainingRequest, found: CollectedUpdates, outcome: SecureOutcome
+    ) -> None:
+        mean = np.asarray(outcome.mean.mean[: request.layout.size], np.float64)
+        names, numbers = sorted(self._terms.metrics), outcome.mean.mean[request.layout.size :]
         metrics = dict(zip(names, numbers, strict=True))
         devices, weight = outcome.mean.devices, outcome.mean.weight
         if self._settings.private:
             mean = with_noise(mean, self._settings, len(devices), rounding=outcome.rounding)
         found.loss = float(metrics.get(LOSS, math.nan))
         found.examples = weight
-        found.answers = [answer_of(ask.trainings[0], ask, Update(mean, weight, found.loss))]
-        found.took_part = [TookPart(name) for name in sorted(_name(ask, one) for one in devices)]
+        update = Update(mean, weight, found.loss)
+        found.answers = [answer_of(request.trainings[0], request, update)]
+        found.took_part = [Contribution(name) for name in sorted(map(request.name, devices))]
 
-    def _add_noise(self, ask: TrainingRequest, found: Gathered) -> None:
+    def _add_noise(self, request: TrainingRequest, found: CollectedUpdates) -> None:
         """One answer instead of many: the mean of changes of equal weight, with noise on it."""
         if not found.answers:
             return
-        changes = [
-            clipped(ask.layout.flat(_arrays(answer.content)) - ask.values, self._settings.clip)
-            for answer in found.answers
-        ]
+        values = [request.layout.flat(_arrays(answer.content)) for answer in found.answers]
+        changes = [clipped(one - request.values, self._settings.clip) for one in values]
         mean = with_noise(np.mean(changes, axis=0), self._settings, len(changes))
         update = Update(mean, len(changes), math.nan)
-        found.answers = [answer_of(ask.trainings[0], ask, update)]
+        found.answers = [answer_of(request.trainings[0], request, update)]
 
 
 def terms_of(settings: PrivacySettings) -> SecureTerms:
@@ -132,7 +133,3 @@ def terms_of(settings: PrivacySettings) -> SecureTerms:
 
 def _arrays(content: RecordDict) -> dict[str, NDArray[np.generic]]:
     return {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
-
-
-def _name(ask: TrainingRequest, node: int) -> str:
-    return ask.names.get(node, str(node))

@@ -16,7 +16,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 
 from fleet.rounds.aggregation.updates import Bounds, Update, read_update, within
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.report.record import SetAside, TookPart
+from fleet.rounds.report.findings import Contribution, Exclusion
 from shared.errors import FederationError
 from shared.federation.protocol import (
     ARRAYS,
@@ -48,9 +48,13 @@ class TrainingRequest:
     names: Mapping[int, str]
     deadline_s: float
 
+    def name(self, node: int) -> str:
+        """Of a device; its number where none is known."""
+        return self.names.get(node, str(node))
+
 
 @dataclass(slots=True)
-class Gathered:
+class CollectedUpdates:
     """answers    for the strategy, in the order of devices' names: sums depend on it
     silent     nodes that have not answered in time
     examples, loss   of all together, where single ones are hidden
@@ -59,8 +63,8 @@ class Gathered:
     """
 
     answers: list[Message] = field(default_factory=list)
-    took_part: list[TookPart] = field(default_factory=list)
-    aside: list[SetAside] = field(default_factory=list)
+    took_part: list[Contribution] = field(default_factory=list)
+    aside: list[Exclusion] = field(default_factory=list)
     silent: list[int] = field(default_factory=list)
     examples: int | None = None
     loss: float | None = None
@@ -68,7 +72,7 @@ class Gathered:
     reason: str = ""
 
 
-class Gatherer(Protocol):
+class Aggregation(Protocol):
     """How updates come together: each by itself, or as a sum that hides them."""
 
     def allow(self, finished: int) -> float | None:
@@ -77,43 +81,41 @@ class Gatherer(Protocol):
         Raises FederationError where the run may not go on.
         """
 
-    def gather(self, ask: TrainingRequest) -> Gathered:
+    def gather(self, request: TrainingRequest) -> CollectedUpdates:
         """Raises FederationError where nothing can be used; the round is void then."""
 
 
-class PlainGatherer:
+class PlainAggregation:
     """The coordinator sees each update, checks it, and sets bad ones aside by name."""
 
-    def __init__(self, post: GridMessaging, bounds: Bounds | None = None) -> None:
-        self._post = post
+    def __init__(self, messaging: GridMessaging, bounds: Bounds | None = None) -> None:
+        self._messaging = messaging
         self._bounds = bounds or Bounds()
 
     def allow(self, finished: int) -> float | None:  # noqa: ARG002 - it bounds nothing
         return None
 
-    def gather(self, ask: TrainingRequest) -> Gathered:
-        found = Gathered()
-        sent = {training.metadata.dst_node_id: training for training in ask.trainings}
+    def gather(self, request: TrainingRequest) -> CollectedUpdates:
+        found = CollectedUpdates()
+        sent = {training.metadata.dst_node_id: training for training in request.trainings}
         updates: list[tuple[str, int, Update]] = []
-        for reply in self._post(ask.trainings, timeout=ask.deadline_s):
+        for reply in self._messaging(request.trainings, timeout=request.deadline_s):
             node = reply.metadata.src_node_id
-            name = ask.names.get(node, str(node))
+            name = request.name(node)
             try:
-                updates.append((name, node, _update(reply, ask)))
+                updates.append((name, node, _update(reply, request)))
             except FederationError as error:
-                found.aside.append(SetAside(name, error.message))
-        answered = {node for _, node, _ in updates} | _nodes(found.aside, ask.names)
+                found.aside.append(Exclusion(name, error.message))
+        answered = {node for _, node, _ in updates} | _nodes(found.aside, request.names)
         found.silent = sorted(set(sent) - answered)
-        found.aside += [
-            SetAside(ask.names.get(node, str(node)), f"no answer within {ask.deadline_s:g} s")
-            for node in found.silent
-        ]
+        late = f"no answer within {request.deadline_s:g} s"
+        found.aside += [Exclusion(request.name(node), late) for node in found.silent]
         nodes = {name: node for name, node, _ in updates}
         kept, huge = within({name: update for name, _, update in updates}, self._bounds)
         found.aside += huge
         for name, update in sorted(kept.items()):
-            found.took_part.append(TookPart(name, update.examples, update.loss))
-            found.answers.append(answer_of(sent[nodes[name]], ask, update))
+            found.took_part.append(Contribution(name, update.examples, update.loss))
+            found.answers.append(answer_of(sent[nodes[name]], request, update))
         return found
 
 
@@ -128,9 +130,9 @@ def pack(trainings: Sequence[Message], values: Vector) -> list[Message]:
     return packed
 
 
-def answer_of(training: Message, ask: TrainingRequest, update: Update) -> Message:
+def answer_of(training: Message, request: TrainingRequest, update: Update) -> Message:
     """An update as the strategy that ordered it expects it: values, in 64 bits."""
-    arrays = ask.layout.named(ask.values + update.change)
+    arrays = request.layout.named(request.values + update.change)
     content = RecordDict(
         {
             ARRAYS: ArrayRecord({name: Array(np.asarray(a)) for name, a in arrays.items()}),
@@ -148,12 +150,12 @@ def refusal_of(code: int, reason: str | None) -> str:
     return f"{known} ({reason})" if reason else known
 
 
-def _update(reply: Message, ask: TrainingRequest) -> Update:
+def _update(reply: Message, request: TrainingRequest) -> Update:
     if reply.has_error():
         raise FederationError(refusal_of(reply.error.code, reply.error.reason))
-    return read_update(reply.content, ask.layout, ask.round)
+    return read_update(reply.content, request.layout, request.round)
 
 
-def _nodes(aside: Sequence[SetAside], names: Mapping[int, str]) -> set[int]:
-    told = {one.device for one in aside}
-    return {node for node, name in names.items() if name in told}
+def _nodes(aside: Sequence[Exclusion], names: Mapping[int, str]) -> set[int]:
+    excluded = {one.device for one in aside}
+    return {node for node, name in names.items() if name in excluded}

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from fleet.rounds.candidates.calibration import FleetSeen
+from fleet.rounds.candidates.calibration import FleetStatistics
 from fleet.rounds.configuration.privacy import PrivacySettings
-from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.coordination.device_answers import DeviceAnswers
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.grids.messaging import GridMessaging
 from shared.certification.gate import logit
@@ -55,17 +55,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> BaseNetwork:
     return BaseNetwork.read(folder / "base.npz")
 
 
-def seen(plants: list[Plant], base: BaseNetwork, folder: Path, *, secure: bool) -> FleetSeen:
+def seen(plants: list[Plant], base: BaseNetwork, folder: Path, *, secure: bool) -> FleetStatistics:
     export_base(restore(base), folder / "base.npz")
     layout = VectorLayout.of(base.arrays, SCOPE.travelling(base.arrays))
-    asking = Questioning(
+    asking = DeviceAnswers(
         GridMessaging(InProcessGrid(plant_apps(plants, folder / "base.npz", folder))),
         PrivacySettings(secure_aggregation=secure),
         {node_of(one.device): one.device for one in plants},
         60.0,
         narrow(layout.flat(base.arrays)),
     )
-    return FleetSeen(asking, TrainOrder("run", base.sha256, layout.sha256, SCOPE))
+    return FleetStatistics(asking, TrainOrder("run", base.sha256, layout.sha256, SCOPE))
 
 
 def pictures(plants: list[Plant]) -> list[NDArray[np.uint8]]:

@@ -29,10 +29,10 @@ from fleet.rounds.candidates.comparison import loss
 from fleet.rounds.candidates.system_promise import CandidateHalves
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import PromiseSettings, ReleaseSettings
-from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.coordination.device_answers import DeviceAnswers
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.report.record import SetAside
+from fleet.rounds.report.findings import Exclusion
 from shared.bundles.manifest import FeatureSpec
 from shared.certification.gate import Gate
 from shared.certification.tally import LENGTH
@@ -68,9 +68,9 @@ def app(answer: RecordDict) -> ClientApp:
     return made
 
 
-def asking(answers: Mapping[str, RecordDict], *, secure: bool = True) -> Questioning:
+def asking(answers: Mapping[str, RecordDict], *, secure: bool = True) -> DeviceAnswers:
     grid = InProcessGrid({name: app(answer) for name, answer in answers.items()})
-    return Questioning(
+    return DeviceAnswers(
         GridMessaging(grid),
         PrivacySettings(secure_aggregation=secure),
         {node_of(name): name for name in answers},
@@ -113,7 +113,7 @@ def test_counts_are_summed_under_masks_over_the_fleets_mqtt_too(tmp_path: Path) 
     assert len(list(plant.grid.get_node_ids())) == 3
     post = GridMessaging(plant.grid, clock=plant.clock, sleep=lambda _seconds: plant.move(0.5))
     nodes = {node_of(name): name for name in names}
-    some = Questioning(post, PrivacySettings(), nodes, 60.0, np.zeros(0, np.float16))
+    some = DeviceAnswers(post, PrivacySettings(), nodes, 60.0, np.zeros(0, np.float16))
     summed = some.counted(SYMBOLS, (), 20)
     assert summed.devices == ("d0", "d1", "d2")
     np.testing.assert_array_equal(summed.total, counts.sum(axis=0))
@@ -167,7 +167,7 @@ def test_counts_that_contradict_each_other_choose_no_gate() -> None:
 
 
 def test_ranges_are_merged_and_impossible_ones_set_aside() -> None:
-    aside: list[SetAside] = []
+    aside: list[Exclusion] = []
     found = {
         "a": np.array([-1.0, 0.0, 2.0, 3.0]),
         "b": np.array([-2.0, 1.0, 1.0, 6.0]),

@@ -20,11 +20,11 @@ from edge.learner.device import LearningDevice
 from edge.learner.folder import PictureFiles, read_domains
 from edge.learner.local_state import LocalState
 from edge.learning.labelled_parts import LabelledPicture
-from fleet.rounds.candidates.certification import Gated, choose_gate
+from fleet.rounds.candidates.certification import CandidateGate, choose_gate
 from fleet.rounds.candidates.system_promise import CandidateHalves
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.configuration.settings import PromiseSettings
-from fleet.rounds.coordination.questioning import Questioning
+from fleet.rounds.coordination.device_answers import DeviceAnswers
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.grids.messaging import GridMessaging
 from shared.bundles.bundle import Bundle, write_bundle
@@ -116,8 +116,8 @@ def halves_of(bundle: Bundle) -> CandidateHalves:
 
 @dataclass
 class Asked:
-    asking: Questioning
-    gated: Gated
+    answers: DeviceAnswers
+    gated: CandidateGate
 
 
 def ask(
@@ -130,7 +130,7 @@ def ask(
     post: GridMessaging | None = None,
     before: Gate | None = None,
 ) -> Asked:
-    asking = Questioning(
+    answers = DeviceAnswers(
         post or GridMessaging(InProcessGrid(apps)),
         PrivacySettings(secure_aggregation=secure),
         {node_of(name): name for name in apps},
@@ -138,14 +138,14 @@ def ask(
         np.zeros(0, np.float16),
     )
     gated = choose_gate(
-        asking,
+        answers,
         halves or halves_of(bundle),
         before or bundle.manifest.gate.gate,
         promise,
         created="2026-11-26T00:00:00Z",
         run="r" * 32,
     )
-    return Asked(asking, gated)
+    return Asked(answers, gated)
 
 
 @pytest.mark.parametrize("secure", [True, False])
@@ -163,11 +163,11 @@ def test_devices_certify_the_very_gate_that_their_pictures_in_one_place_would(
     # The case is one in which the tail has something to say.
     assert wanted.system.escapes.seen > wanted.edge_escapes.seen
     assert wanted.gate.cloud_reject_from != bundle.manifest.gate.cloud_reject_from
-    assert asked.gated.chosen == "certified"
+    assert asked.gated.origin == "certified"
     assert asked.gated.system.startswith("at most 20 % of defective parts pass, seen in")
     off = "of each of 4 devices (secure aggregation is off)"
     how = "summed over 4 devices" if secure else off
-    assert asked.asking.seen[-1].endswith(how)
+    assert asked.answers.seen[-1].endswith(how)
 
 
 @pytest.mark.parametrize(("cloud_reject_from", "doubted"), [(1.0, True), (0.0, False)])
@@ -199,8 +199,8 @@ def test_the_tail_goes_to_each_device_once_and_the_report_says_how_large_it_is(
     lean, laden = (ask(apps, bundle, halves=one) for one in (small, large))
     assert laden.gated.certificate is not None
     assert laden.gated.certificate.system is not None
-    for node in laden.asking.names:
-        more = laden.asking.post.bytes_down[node] - lean.asking.post.bytes_down[node]
+    for node in laden.answers.names:
+        more = laden.answers.messaging.bytes_down[node] - lean.answers.messaging.bytes_down[node]
         assert more == pytest.approx(len(large.tail) - len(small.tail), abs=100)
     assert laden.gated.system.endswith("the tail, 0.40 MB, went to each device once")
 
@@ -244,8 +244,8 @@ def only_the_edge(asked: Asked, bundle: Bundle) -> str:
     assert certificate is not None
     assert certificate.system is None
     assert certificate.gate.cloud_reject_from == bundle.manifest.gate.cloud_reject_from
-    assert "of edge and cloud together nothing is promised" in asked.gated.told
-    assert asked.gated.chosen == "the edge's certified, the cloud's as in the present bundle"
+    assert "of edge and cloud together nothing is promised" in asked.gated.statement
+    assert asked.gated.origin == "the edge's certified, the cloud's as in the present bundle"
     return asked.gated.system
 
 
@@ -257,7 +257,7 @@ def test_too_low_a_limit_is_told_with_what_could_be_promised_before_the_tail_is_
     told = only_the_edge(asked, bundle)
     assert told.startswith(f"nothing is promised: {PARTS} defective parts can't show that at most")
     assert told.endswith("could be promised; no device was sent the tail")
-    assert len(asked.asking.seen) == 1
+    assert len(asked.answers.seen) == 1
     supported = float(told.split("release.promise.system ")[1].split()[0])
     again = ask(apps, bundle, promise=low.model_copy(update={"system": supported}))
     assert again.gated.certificate is not None
@@ -272,7 +272,7 @@ def test_a_tail_that_is_too_large_to_be_sent_is_not(
     told = only_the_edge(asked, bundle)
     assert "the tail has 50.3 MB" in told
     assert told.endswith("more than can be sent to a device; no device was sent the tail")
-    assert max(asked.asking.post.bytes_down.values()) < 1_000_000
+    assert max(asked.answers.messaging.bytes_down.values()) < 1_000_000
 
 
 class Leaving:
@@ -308,7 +308,7 @@ def test_a_device_that_can_not_answer_leaves_the_edges_promise(
     asked = ask({**apps, "north": leaving(folder, whole=False)}, bundle, secure=secure)
     told = only_the_edge(asked, bundle)
     assert told.startswith("nothing is promised: without counts of north with the tail; the tail")
-    (aside,) = asked.asking.aside
+    (aside,) = asked.answers.aside
     assert aside.device == "north"
     assert aside.reason == "system: it can't answer (the picture of this part is gone)"
 
@@ -334,7 +334,7 @@ def test_a_tail_that_no_device_can_run_leaves_the_edges_promise(
     asked = ask(apps, bundle, halves=bad, secure=secure)
     told = only_the_edge(asked, bundle)
     assert told.startswith("nothing is promised: ")
-    assert {one.device for one in asked.asking.aside} == set(SITES)
-    for one in asked.asking.aside:
+    assert {one.device for one in asked.answers.aside} == set(SITES)
+    for one in asked.answers.aside:
         assert one.reason.startswith("system: ")
         assert "onnx can't run this model" in one.reason

@@ -1,4 +1,4 @@
-"""Questions to every device after the training, over the run's own grid: sums and single answers.
+"""What every device answers after the training, over the run's own grid: sums and single answers.
 
 Sums are made under masks from three devices up, as updates are; counts come out of them exactly.
 """
@@ -13,11 +13,11 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
-from fleet.rounds.aggregation.gatherer import refusal_of
+from fleet.rounds.aggregation.plain_aggregation import refusal_of
 from fleet.rounds.aggregation.secure_sum import SecureSum, SecureTerms
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.grids.messaging import GridMessaging
-from fleet.rounds.report.record import SetAside
+from fleet.rounds.report.findings import Exclusion
 from shared.errors import FederationError, WireError
 from shared.federation.fixed_point import MODULUS
 from shared.federation.masking import FEWEST
@@ -44,7 +44,7 @@ _FIND = "see who was set aside; `splitsight fleet federate` goes on from here wh
 
 
 @dataclass(frozen=True, slots=True)
-class Summed:
+class SummedAnswer:
     """What devices answered together.
 
     total    the sum of counts, or the mean weighed by pictures
@@ -56,24 +56,25 @@ class Summed:
 
 
 @dataclass(slots=True)
-class Questioning:
-    """Asks the devices of a run.
+class DeviceAnswers:
+    """Answers of the devices of a run, each asked for as it is wanted.
 
     names    of devices, by node
+    values   of the network that they are asked about, as they are sent
     aside    who has not answered what, and why
     seen     what the coordinator saw, a sentence a question
     """
 
-    post: GridMessaging
+    messaging: GridMessaging
     privacy: PrivacySettings
     names: Mapping[int, str]
     deadline_s: float
     values: NDArray[np.float16]
-    aside: list[SetAside] = field(default_factory=list)
+    aside: list[Exclusion] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
     @property
-    def in_secret(self) -> bool:
+    def under_masks(self) -> bool:
         return self.privacy.secure_aggregation and len(self.names) >= FEWEST
 
     def single(self, question: Question, models: Sequence[bytes], length: int) -> dict[str, Vector]:
@@ -84,7 +85,7 @@ class Questioning:
                 found[name] = _numbers(content, length)
             except FederationError as error:
                 self._set_aside(name, question.what, error.message)
-        self._see(question.what, f"of each of {len(found)} devices")
+        self._note(question.what, f"of each of {len(found)} devices")
         return self._some(found, question.what)
 
     def comparisons(self, question: Question, models: Sequence[bytes]) -> dict[str, Comparison]:
@@ -96,16 +97,16 @@ class Questioning:
                 found[name] = Comparison.decode(config.get(COMPARED))
             except WireError as error:
                 self._set_aside(name, question.what, error.message)
-        self._see(question.what, f"of each of {len(found)} devices")
+        self._note(question.what, f"of each of {len(found)} devices")
         return self._some(found, question.what)
 
-    def counted(self, question: Question, models: Sequence[bytes], length: int) -> Summed:
+    def counted(self, question: Question, models: Sequence[bytes], length: int) -> SummedAnswer:
         """The exact sum of counts. Raises FederationError where it can't be made."""
         steps = (MODULUS // 2 - 1) // len(self.names)
         summed = self._summed(question, models, length, cap=1, limit=float(steps))
-        return Summed(np.rint(summed.total * len(summed.devices)), summed.devices)
+        return SummedAnswer(np.rint(summed.total * len(summed.devices)), summed.devices)
 
-    def averaged(self, question: Question, models: Sequence[bytes], length: int) -> Summed:
+    def averaged(self, question: Question, models: Sequence[bytes], length: int) -> SummedAnswer:
         """The mean of numbers within ±1, weighed by pictures."""
         # The larger the cap beside a device's pictures, the coarser is what it says.
         cap = question.most or MOST_PICTURES
@@ -113,8 +114,8 @@ class Questioning:
 
     def _summed(
         self, question: Question, models: Sequence[bytes], length: int, *, cap: int, limit: float
-    ) -> Summed:
-        if not self.in_secret:
+    ) -> SummedAnswer:
+        if not self.under_masks:
             return self._plain_sum(question, models, length, cap)
         terms = SecureTerms(
             cap=cap,
@@ -124,19 +125,19 @@ class Questioning:
             metrics={},
             step_seconds=self.privacy.step_s,
         )
-        summing = SecureSum(self.post, terms, self._name)
+        summing = SecureSum(self.messaging, terms, self._name)
         try:
             mean = summing.gather(self._messages(question, models, length), self.deadline_s).mean
         finally:
             for node, why in sorted(summing.aside.items()):
                 self._set_aside(self._name(node), question.what, why)
         devices = tuple(sorted(self._name(node) for node in mean.devices))
-        self._see(question.what, f"summed over {len(devices)} devices")
-        return Summed(np.asarray(mean.mean, np.float64), devices)
+        self._note(question.what, f"summed over {len(devices)} devices")
+        return SummedAnswer(np.asarray(mean.mean, np.float64), devices)
 
     def _plain_sum(
         self, question: Question, models: Sequence[bytes], length: int, cap: int
-    ) -> Summed:
+    ) -> SummedAnswer:
         total, weights, devices = np.zeros(length), 0, []
         for name, content in sorted(self._answers(question, models, length).items()):
             try:
@@ -152,24 +153,24 @@ class Questioning:
             if self.privacy.secure_aggregation
             else "secure aggregation is off"
         )
-        self._see(question.what, f"of each of {len(devices)} devices ({why})")
+        self._note(question.what, f"of each of {len(devices)} devices ({why})")
         self._some(devices, question.what)
-        return Summed(total / weights, tuple(devices))
+        return SummedAnswer(total / weights, tuple(devices))
 
     def _answers(
         self, question: Question, models: Sequence[bytes], length: int
     ) -> dict[str, RecordDict]:
         found: dict[str, RecordDict] = {}
         messages = self._messages(question, models, length)
-        for reply in self.post(messages, timeout=self.deadline_s):
+        for reply in self.messaging(messages, timeout=self.deadline_s):
             name = self._name(reply.metadata.src_node_id)
             if reply.has_error():
                 reason = refusal_of(reply.error.code, reply.error.reason)
                 self._set_aside(name, question.what, reason)
             else:
                 found[name] = reply.content
-        told = {one.device for one in self.aside}
-        for name in set(self.names.values()) - set(found) - told:
+        refused = {one.device for one in self.aside}
+        for name in set(self.names.values()) - set(found) - refused:
             self._set_aside(name, question.what, f"no answer within {self.deadline_s:g} s")
         return found
 
@@ -189,15 +190,15 @@ class Questioning:
 
     def _set_aside(self, name: str, what: What, reason: str) -> None:
         log.warning("question_unanswered", device=name, what=what, reason=reason)
-        self.aside.append(SetAside(name, f"{what}: {reason}"))
+        self.aside.append(Exclusion(name, f"{what}: {reason}"))
 
-    def _see(self, what: What, how: str) -> None:
+    def _note(self, what: What, how: str) -> None:
         self.seen.append(f"{SEEN[what]}, {how}")
 
     def _some(self, found: Found, what: What) -> Found:
         if not found:
-            told = "; ".join(f"{one.device}: {one.reason}" for one in self.aside)
-            raise FederationError(f"no device has answered with its {what} ({told})", fix=_FIND)
+            why = "; ".join(f"{one.device}: {one.reason}" for one in self.aside)
+            raise FederationError(f"no device has answered with its {what} ({why})", fix=_FIND)
         return found
 
 
