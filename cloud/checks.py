@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from cloud.broker.programs import PROGRAMS
-from shared.commands.doctor import DoctorRow, plugin_row, plugin_rows, row
+from shared.commands.doctor import DoctorRow, group_rows, row
 from shared.runtime.base import RUNTIMES
 
 POSTGRESQL = Path("/usr/lib/postgresql")
@@ -44,18 +44,8 @@ def checks() -> list[DoctorRow]:
             wanted="openvino or onnx",
             fix=INSTALL,
         ),
-        *_backbones(),
         *_pages(),
     ]
-
-
-def _backbones() -> list[DoctorRow]:
-    """Only where somebody may train: a cloud that serves has no torch."""
-    if importlib.util.find_spec("torch") is None:
-        return []
-    from shared.splitnet.backbone import BACKBONES  # noqa: PLC0415
-
-    return plugin_rows(BACKBONES)
 
 
 def _pages() -> list[DoctorRow]:
@@ -64,4 +54,4 @@ def _pages() -> list[DoctorRow]:
         from cloud.web.app import plugged_pages  # noqa: PLC0415
     except ImportError:
         return []
-    return [plugin_row("page", loaded) for loaded in plugged_pages()]
+    return list(group_rows("page", plugged_pages()))

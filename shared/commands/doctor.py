@@ -6,8 +6,9 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -25,6 +26,7 @@ from shared.transport.mqtt import BrokerSettings, tls_context
 
 GROUP = "splitsight.checks"
 CONFIG_GROUP = "splitsight.config_checks"
+PLUGIN_GROUPS = "splitsight.plugin_groups"
 SYNCED = Path("/run/systemd/timesync/synchronized")
 
 
@@ -46,6 +48,25 @@ def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> Doct
 def plugin_rows(group: PluginGroup[Any]) -> list[DoctorRow]:
     """A row for each plug-in of a group: that it can be used, or why not."""
     return [plugin_row(group.noun, loaded) for loaded in group.load_all()]
+
+
+def group_rows(noun: str, found: Sequence[LoadedPlugin[Any]]) -> Iterator[DoctorRow]:
+    """One row for all that can be used, and one for each that can't."""
+    usable = [loaded.name for loaded in found if loaded.kind is not None]
+    if usable:
+        yield row(f"{noun}s", ok=True, found=", ".join(usable), wanted="those that are installed")
+    yield from (plugin_row(noun, loaded) for loaded in found if loaded.kind is None)
+
+
+def plugin_checks() -> Iterator[DoctorRow]:
+    """What is plugged into each group whose part of splitsight is installed."""
+    for entry in sorted(entry_points(group=PLUGIN_GROUPS), key=lambda e: e.name):
+        try:
+            group: PluginGroup[Any] = entry.load()
+        except ImportError:
+            continue
+        if not group.needs or find_spec(group.needs):
+            yield from group_rows(group.noun, group.load_all())
 
 
 def plugin_row(
@@ -75,6 +96,7 @@ def doctor(
     rows = [
         *own_checks(),
         *plugged_in_checks(GROUP),
+        *plugin_checks(),
         *broker_checks(config),
         *(plugged_in_checks(CONFIG_GROUP, config) if config else ()),
     ]

@@ -40,6 +40,7 @@ class PluginGroup(Generic[K]):
     makes    the protocol of what a plug-in opens, where it opens something
     tagged   each has `settings` of its own, or is a class of settings; they are told apart by
              `kind`, which is its entry point's name
+    needs    the library without which nobody uses any of them: then the doctor says nothing of them
     """
 
     name: str
@@ -47,6 +48,7 @@ class PluginGroup(Generic[K]):
     wanted: type[K] | None = None
     makes: type[Any] | None = None
     tagged: bool = False
+    needs: str = ""
 
     def names(self) -> list[str]:
         """Of everything that is installed, whether it can be loaded or not."""

@@ -73,7 +73,9 @@ class BackboneKind:
     weights: str
 
 
-BACKBONES: PluginGroup[BackboneKind] = PluginGroup("splitsight.backbones", "backbone", BackboneKind)
+BACKBONES: PluginGroup[BackboneKind] = PluginGroup(
+    "splitsight.backbones", "backbone", BackboneKind, needs="efficientnet_lite_pytorch"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import pytest
 
 from shared.bundles.bundle import Bundle
 from tests.bundles import BAD, GOOD, make_bundle, picture
-from tests.cloud.datasets.makers import good_and_bad
+from tests.cloud.datasets.makers import good_and_bad, part, save
 from tests.cloud.makers import DEVICE, batch, row
 from tests.cloud.server import Device, Server
 from tests.edge.rigs import rows_in
@@ -31,14 +31,16 @@ from tests.support.commands import splitsight
 
 pytestmark = pytest.mark.process
 
-GROUPS = {
-    "camera": "camera snapshot",
-    "actuator": "actuator serial",
-    "runtime": "runtime opencv",
-    "backbone": "backbone small",
-    "page": "page late",
+EXAMPLES = {
+    "camera": "snapshot",
+    "actuator": "serial",
+    "runtime": "opencv",
+    "backbone": "small",
+    "page": "late",
+    "strategy": "trimmed",
+    "fault": "press",
 }
-"""Each guide, and what `splitsight doctor` calls its example."""
+"""Each guide, and the name of its example."""
 FILES = {"page": 2}
 """Files of an example's own where it takes more than one, beside the entry point's line."""
 BROKEN = {
@@ -46,9 +48,23 @@ BROKEN = {
     "actuator": ("def stop(", "def halt(", "SerialActuator lacks stop"),
     "runtime": ("def run(", "def compute(", "OpenCvRuntime lacks run"),
     "backbone": ("from torch import", "from no_torch import", "No module named 'no_torch'"),
+    "strategy": (
+        "lambda chosen: TrimmedMean(chosen.cut)",
+        "TrimmedMean.nothing",
+        "has no attribute",
+    ),
+    "fault": ("def begin_at(", "def start_at(", "PressFault lacks begin_at"),
     "page": ('"/late"', '"/api/late"', "the path /api/late is taken"),
 }
 """What is changed in an example, and what is said of it then."""
+ROUNDS = """\
+base: base.npz
+folder: run
+scope: {from_block: 2}
+local: {versions: 1}
+privacy: {secure_aggregation: false}
+in_process: {data: set/set.csv}
+"""
 PATIENCE_S = 60.0
 TOKEN = "a token of 16 or more"  # noqa: S105
 
@@ -62,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def broken(guide: str) -> dict[str, str]:
     """The package of a guide under other names, with one mistake in it."""
-    plug_in = GROUPS[guide].split()[1]
+    plug_in = EXAMPLES[guide]
     before, after, _ = BROKEN[guide]
     files = {PROJECT: blocks(guide)[PROJECT], **modules(guide)}
     module = next(name for name in files if name.endswith(".py")).split("/")[0].split(".")[0]
@@ -89,7 +105,7 @@ def checks(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_there_is_a_guide_for_each_seam_and_a_test_for_each_guide() -> None:
-    assert set(guides()) == set(GROUPS)
+    assert set(guides()) == set(EXAMPLES)
     for guide in guides():
         assert len(modules(guide)) == FILES.get(guide, 1)
 
@@ -100,8 +116,11 @@ def test_what_is_wrong_with_a_plug_in_is_said_and_the_others_go_on(
     packages = {guide: broken(guide) for guide in BROKEN}
     beside = f"{site}{os.pathsep}{install(packages, tmp_path)}"
     told = checks(Path(beside))
-    for check in GROUPS.values():
-        assert told[check]["ok"], told[check]
+    for noun, name in EXAMPLES.items():
+        # Of those that a box must have there is a row each, else one for all that are well.
+        entry = told.get(f"{noun} {name}") or told[f"{noun}s"]
+        assert entry["ok"], entry
+        assert f"{noun}s" not in told or name in entry["found"].split(", ")
     for guide, (_, _, reason) in BROKEN.items():
         entry = told[f"{guide} broken"]
         assert not entry["ok"]
@@ -221,20 +240,73 @@ def test_a_runtime_is_measured_beside_ours_and_held_against_the_golden_outputs(
 # ---- backbone
 
 
-def test_a_bundle_is_trained_on_a_backbone_of_others_and_says_so(
-    site: Path, tmp_path: Path
-) -> None:
-    data = good_and_bad(tmp_path / "parts", 12, 8)
+@pytest.fixture(scope="module")
+def trained(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `bundle` and its training, on the guide's backbone."""
+    folder = tmp_path_factory.mktemp("training")
+    data = good_and_bad(folder / "parts", 12, 8)
     shape = ["--backbone", "small", "--split-block", "2", "--dropped-blocks", "0"]
     small = ["--height", "64", "--width", "64", "--epochs", "1", "--tail-epochs", "0"]
     once = ["--bottleneck-epochs", "1", "--threads", "1"]
-    where = ["--data", str(data), "--out", str(tmp_path / "bundle")]
+    where = ["--data", str(data), "--out", str(folder / "bundle"), "--run", str(folder / "run")]
     done = splitsight("cloud", "train", *where, *shape, *small, *once, path=site)
     assert done.code == 0, done.stderr
-    manifest = Bundle.open(tmp_path / "bundle").manifest
+    return folder
+
+
+def test_a_bundle_is_trained_on_a_backbone_of_others_and_says_so(trained: Path) -> None:
+    manifest = Bundle.open(trained / "bundle").manifest
     assert manifest.architecture["backbone"] == "small"
     assert manifest.split_point == "small after block 2"
     assert manifest.training.weights == "none: it started from noise"
+
+
+# ---- strategy, on that backbone
+
+
+def test_rounds_are_mixed_by_a_strategy_of_others(
+    site: Path, trained: Path, tmp_path: Path
+) -> None:
+    base = splitsight(
+        "cloud", "base", "--run", trained / "run", "--out", tmp_path / "base.npz", path=site
+    )
+    assert base.code == 0, base.stderr
+    rows = ["image,defect,domain,part,split"]
+    for number in range(24):
+        plant, bad = number % 3, number % 2 == 1
+        save(tmp_path / f"set/{number}.png", part(number, defective=bad))
+        rows.append(f"{number}.png,{'blot' if bad else 'good'},plant-{plant},{number},train")
+    (tmp_path / "set" / "set.csv").write_text("\n".join(rows))
+    config = tmp_path / "rounds.yaml"
+    config.write_text(ROUNDS + blocks("strategy")["rounds.yaml"])
+    command = ["fleet", "federate", "--config", str(config), "--rounds", "1", "--format", "json"]
+    done = splitsight(*command, path=site)
+    assert done.code == 0, done.stderr
+    (record,) = json.loads(done.stdout)["rounds"]
+    assert record["outcome"] == "finished"
+    assert len(record["took_part"]) == 3
+    hidden = config.read_text().replace("secure_aggregation: false", "secure_aggregation: true")
+    config.write_text(hidden)
+    refused = splitsight(*command, path=site)
+    assert "`trimmed` compares single updates, which secure aggregation hides" in refused.stderr
+
+
+# ---- fault
+
+
+def test_a_fault_of_others_happens_in_a_scenario_and_is_over_again(
+    site: Path, tmp_path: Path
+) -> None:
+    scenario = tmp_path / "press.yaml"
+    scenario.write_text(blocks("fault")["press.yaml"])
+    done = splitsight("sim", "run", scenario, "--format", "json", path=site)
+    assert done.code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [(one["what"], one["began"]) for one in report["faults"]] == [
+        ("press", True),
+        ("press", False),
+    ]
+    assert report["devices"][0]["parts"] > 0
 
 
 # ---- page

@@ -64,7 +64,7 @@ class StrategyKind(Generic[S]):
 
 
 STRATEGIES: PluginGroup[StrategyKind[Any]] = PluginGroup(
-    "splitsight.strategies", "strategy", StrategyKind, Strategy, tagged=True
+    "splitsight.strategies", "strategy", StrategyKind, Strategy, tagged=True, needs="flwr"
 )
 _MINIMA = ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes")
 
