@@ -133,7 +133,8 @@ def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind
         return STOPPED_EXIT
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        # Whoever gives no command reads the help, and has done nothing wrong.
+        return 0 if isinstance(error, click.exceptions.NoArgsIsHelpError) else error.exit_code
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except BrokenPipeError:

@@ -146,3 +146,10 @@ def test_what_is_misspelt_is_answered_with_the_nearest(line: str, nearest: str) 
     assert ended.exit_code == 2
     assert "Did you mean" in ended.stderr
     assert nearest in ended.stderr
+
+
+def test_who_gives_no_command_reads_the_help_and_has_done_nothing_wrong() -> None:
+    for words in ((), ("fleet", "rollout")):
+        asked = splitsight(*words)
+        assert asked.code == 0
+        assert "Commands" in asked.stdout + asked.stderr
