@@ -29,7 +29,8 @@ def prepare(page: Path, extras: tuple[str, ...], folder: Path, earlier: Earlier)
             for name in ("parts", "bundles/mine", "runs"):
                 shutil.copytree(trained / name, folder / name, dirs_exist_ok=True)
     if page.name == "federation.md":
-        from tests.fleet.rounds.plants import make_present  # which imports torch
+        # Here alone: the folder's conftest is read in every session, and torch takes seconds.
+        from tests.fleet.rounds.plants import make_present
 
         make_present(folder)
         plants(folder / "parts/parts.csv", 160)
