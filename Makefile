@@ -37,11 +37,19 @@ test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started 
 test-install: $(VENV)/.dev system ## what README and the guides show, each page from a fresh environment of its extra (about 10 minutes)
 	$(BIN)/python -m pytest -q tests/install $(ARGS)
 
-check: $(VENV)/.dev ## style, types, import contracts, generated files
+# Imports are no copies. Steps of a database are, on purpose: each is frozen with its release.
+COPIES := $(BIN)/jscpd --min-tokens 40 --mode weak --format python,bash,css,javascript,markup \
+	--ignore '**/migrations/versions/**,**/vendor/**' \
+	--ignore-pattern '(?m)^from [\w.]+ import \([^)]*\)|^(?:from|import) .*$$' \
+	--reporters console --no-colors --no-tips --exit-code --fail-on-empty
+
+check: $(VENV)/.dev ## style, types, import contracts, copies, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(COPIES) --min-lines 12 shared edge cloud fleet hardware-sim docs/generate.py
+	$(COPIES) --min-lines 20 tests
 	$(BIN)/python docs/generate.py --check
 
 format: $(VENV)/.dev

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Any
 
 from fleet.configuration.settings import FleetSettings
 from fleet.identity.service import open_identity
@@ -13,33 +13,15 @@ from fleet.rollouts.service import open_rollouts
 from fleet.storage.database import FleetDatabase
 from shared.log import get_logger
 from shared.plugins.pages import Page, PageContext
-from shared.plugins.services import ServiceKind, Surroundings
+from shared.plugins.services import Service, ServiceKind, Surroundings
 
 log = get_logger("fleet")
-
-
-class FleetConcern(Protocol):
-    """One concern of the fleet."""
-
-    @property
-    def routers(self) -> Sequence[Any]:
-        """FastAPI routers."""
-
-    @property
-    def pages(self) -> Sequence[Page[PageContext]]:
-        """What people look at."""
-
-    def start(self) -> None:
-        """Returns when it works. Raises SplitsightError."""
-
-    def stop(self) -> None:
-        """May be called twice, and without `start`."""
 
 
 class FleetService:
     """All parts of the fleet over one database; a `shared.plugins.services.Service`."""
 
-    def __init__(self, database: FleetDatabase, parts: Sequence[FleetConcern]) -> None:
+    def __init__(self, database: FleetDatabase, parts: Sequence[Service]) -> None:
         self._database = database
         self._parts = parts
         self._closing = ExitStack()
