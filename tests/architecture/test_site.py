@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 OUTSIDE = re.compile(r"^(https?:)?//")
@@ -82,7 +84,13 @@ def test_a_broken_link_fails_the_build(tmp_path: Path, link: str, told: str) -> 
     for folder in ("guides", "reference", "decisions"):
         (docs / folder).mkdir()
         (docs / folder / "README.md").write_text("# One\n")
-    for page in ("federated.md", "benchmarks.md", "releasing.md", "decisions/0001-one.md"):
+    for page in (
+        "federated.md",
+        "benchmarks.md",
+        "releasing.md",
+        "rooms.md",
+        "decisions/0001-one.md",
+    ):
         (docs / page).write_text("# One\n")
     (docs / "README.md").write_text("# Whole\n\n[Words](words.md)\n")
     assert build(docs, tmp_path / "whole").returncode == 0
