@@ -250,6 +250,7 @@ weight = line_extras:weight
 """
 
 
+@pytest.mark.process
 def test_a_package_outside_the_tree_adds_a_field_by_its_entry_point_alone(
     tmp_path: Path, bundle: Bundle
 ) -> None:

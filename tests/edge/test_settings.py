@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -124,10 +125,13 @@ def test_the_schema_accepts_what_the_loader_accepts() -> None:
         jsonschema.validate(example, schema)
 
 
-def test_the_example_in_the_docs_is_valid() -> None:
+def test_the_example_in_the_docs_is_valid_where_it_says_to_copy_it(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    settings = load_edge_settings(root / "docs" / "examples" / "edge.yaml")
-    assert settings.bundle.resolve() == root / "bundles" / "elpv"
+    copied = tmp_path / "line1.yaml"
+    shutil.copy(root / "docs" / "examples" / "edge.yaml", copied)
+    settings = load_edge_settings(copied)
+    assert settings.bundle.relative_to(tmp_path) == Path("bundles/elpv")
+    assert (root / settings.bundle.relative_to(tmp_path) / "manifest.json").exists()
 
 
 def test_a_plug_in_that_can_not_be_loaded_fails_alone() -> None:

@@ -145,6 +145,7 @@ thread.join()
 """
 
 
+@pytest.mark.process
 def test_the_death_of_any_thread_is_logged() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60

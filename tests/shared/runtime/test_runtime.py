@@ -44,6 +44,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     assert {"onnx", "openvino", "torch"} <= set(RUNTIMES.names())
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
 @settings(max_examples=15)
 @given(model=st.binary(max_size=100))
