@@ -41,6 +41,8 @@ EXAMPLES = {
     "fault": "press",
 }
 """Each guide, and the name of its example."""
+FIELD = "inspection-field"
+"""Its example is no kind that a configuration names: every box that has it uses it."""
 FILES = {"page": 2}
 """Files of an example's own where it takes more than one, beside the entry point's line."""
 BROKEN = {
@@ -105,7 +107,7 @@ def checks(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_there_is_a_guide_for_each_seam_and_a_test_for_each_guide() -> None:
-    assert set(guides()) == set(EXAMPLES)
+    assert set(guides()) == {*EXAMPLES, FIELD}
     for guide in guides():
         assert len(modules(guide)) == FILES.get(guide, 1)
 
@@ -206,7 +208,9 @@ def test_a_box_with_a_camera_a_runtime_and_an_actuator_of_others_inspects(
         agent.send_signal(signal.SIGTERM)
         _, said = agent.communicate(timeout=60)
     assert agent.returncode == 0, said
-    verdicts = {row["part"]: (row["verdict"], row["decided_by"]) for row in rows_in(tmp_path)}
+    rows = rows_in(tmp_path)
+    assert all(json.loads(str(row["fields"]))["sharpness"] > 0 for row in rows)
+    verdicts = {row["part"]: (row["verdict"], row["decided_by"]) for row in rows}
     assert [verdicts[int(part)] for _, part, _ in told] == [("reject", "edge")] * 2
     assert ("pass", "edge") in verdicts.values()
     assert {word for word, _, _ in told} == {"EJECT"}
