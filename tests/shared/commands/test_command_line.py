@@ -148,6 +148,7 @@ def test_what_is_misspelt_is_answered_with_the_nearest(line: str, nearest: str) 
     assert nearest in ended.stderr
 
 
+@pytest.mark.process
 def test_who_gives_no_command_reads_the_help_and_has_done_nothing_wrong() -> None:
     for words in ((), ("fleet", "rollout")):
         asked = splitsight(*words)
