@@ -177,9 +177,10 @@ def test_verify_of_a_damaged_bundle_names_every_failed_check(damaged: Path) -> N
 
 
 @pytest.mark.torch
+@pytest.mark.process
 def test_the_table_for_people_shows_what_a_backend_said_in_full(damaged: Path) -> None:
-    ended = CliRunner().invoke(bundle_app, ["verify", str(damaged)], env={"COLUMNS": "400"})
-    assert isinstance(ended.exception, CheckFailed)
+    ended = splitsight("bundle", "verify", damaged)
+    assert ended.code == CheckFailed.exit_code
     assert f"hash of {CODEC}" in ended.stdout
 
 
