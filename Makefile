@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some machines tell Python to keep no bytecode: each process of a test would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
@@ -13,22 +15,22 @@ demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
 
 # One line for each file as it is done. Workers that wait leave the processor to the others.
-CORES := $(shell nproc)
+WORKERS := $(shell expr $$(nproc) + 1)
 PYTEST := $(BIN)/python -m pytest -q -p tests.support.progress
-GROUP = $(PYTEST) --group $(1) --dist loadfile --no-loadscope-reorder --numprocesses
+GROUP = $(PYTEST) --group $(1) --dist loadfile --no-loadscope-reorder --numprocesses $(WORKERS)
 
 test: $(VENV)/.dev system ## every test, in two groups; ARGS="-k journal", ARGS=tests/edge: some of them
 ifdef ARGS
 	$(PYTEST) $(ARGS)
 else
 	@echo "group 1 of 2: quick tests, which start no process and import no torch"
-	@$(call GROUP,quick) $(CORES); quick=$$?; \
+	@$(call GROUP,quick); quick=$$?; \
 	echo "group 2 of 2: slow tests, which start processes or import torch"; \
-	$(call GROUP,slow) $$(($(CORES) + 1)) && exit $$quick
+	$(call GROUP,slow) && exit $$quick
 endif
 
 quick: $(VENV)/.dev ## the tests that start no process and import no torch: less than a minute
-	$(call GROUP,quick) $(CORES)
+	$(call GROUP,quick) --hypothesis-profile quick
 
 test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started in QEMU, updated and rolled back (20 to 40 minutes)
 	timeout 5400 $(BIN)/python -m pytest -q -s tests/image

@@ -152,40 +152,40 @@ class Reported(Message, frozen=True, tag="reported"):
     problem: str = ""
 
 
-class LabelRow(msgspec.Struct, frozen=True, array_like=True):
-    """What an inspector says of an inspected part.
+class PartLabel(msgspec.Struct, frozen=True, array_like=True):
+    """An inspector's label of an inspected part.
 
-    verdict  what the part should have been given
-    kind     of defect; empty where it is good or was not said
-    said_at  UTC seconds, by the cloud's clock
+    verdict      what the part should have been given
+    kind         of defect; empty where it is good or not known
+    labelled_at  UTC seconds, by the cloud's clock
     """
 
     boot: str
     sequence: int
     verdict: Verdict
     kind: str
-    said_at: float
+    labelled_at: float
 
 
 class Labels(Message, frozen=True, tag="labels"):
-    """Labels for the device that has the pictures, at most MAX_BATCH; answered by `LabelsKept`."""
+    """Labels for the device that has the pictures, at most MAX_BATCH; `LabelReceipts` answer."""
 
-    rows: list[LabelRow]
+    rows: list[PartLabel]
 
 
-class LabelKeptRow(msgspec.Struct, frozen=True, array_like=True):
+class LabelReceipt(msgspec.Struct, frozen=True, array_like=True):
     """What became of one label. `kept`: the picture is still there, and is kept with it."""
 
     boot: str
     sequence: int
-    said_at: float
+    labelled_at: float
     kept: bool
 
 
-class LabelsKept(Message, frozen=True, tag="labelled"):
+class LabelReceipts(Message, frozen=True, tag="labelled"):
     """Labels that are on the device's disk, or whose pictures are gone."""
 
-    rows: list[LabelKeptRow]
+    rows: list[LabelReceipt]
 
 
 ParcelKind = Literal["query", "order", "base", "counts", "answer", "refusal"]
@@ -246,7 +246,7 @@ AnyMessage = (
     | Desired
     | Reported
     | Labels
-    | LabelsKept
+    | LabelReceipts
     | RoundPiece
     | RoundAsk
     | RoundOver

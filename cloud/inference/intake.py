@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from functools import partial
 
 from cloud.inference.counters import EventCounters
@@ -132,9 +133,7 @@ class Intake:
             raise WireError(f"a state of {message.at} with counts {numbers} came", fix=FIX)
         self._writer.add_device(
             DeviceRecord(
-                site=address.site,
-                line=address.line,
-                device=address.device,
+                **asdict(address),
                 state=message.state,
                 boot=storable_text(message.boot, 64),
                 at=message.at,

@@ -16,10 +16,10 @@ from shared.topics import Address, everyone
 from shared.transport.base import Arrival, Transport, subscribe
 from shared.wire import (
     MAX_BATCH,
-    LabelKeptRow,
-    LabelRow,
+    LabelReceipt,
+    LabelReceipts,
     Labels,
-    LabelsKept,
+    PartLabel,
     StateMessage,
     encode,
 )
@@ -37,17 +37,17 @@ class WaitingLabel(NamedTuple):
     """A label that its device has not confirmed."""
 
     address: Address
-    row: LabelRow
+    row: PartLabel
 
 
-class LabelRecords(Protocol):
+class WaitingLabels(Protocol):
     """What the post needs of the records. Both raise RecordsError."""
 
     def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
         """Labels for these devices that none has confirmed, oldest first."""
 
-    def label_delivered(self, key: InspectionKey, row: LabelKeptRow, at: float) -> None:
-        """What became of a label; nothing where a newer word was said meanwhile."""
+    def label_delivered(self, key: InspectionKey, row: LabelReceipt, at: float) -> None:
+        """What became of a label; nothing where there is a newer one meanwhile."""
 
 
 class LabelDelivery:
@@ -56,7 +56,7 @@ class LabelDelivery:
     """
 
     def __init__(
-        self, records: LabelRecords, transport: Transport, clock: Clock, on_death: OnDeath
+        self, records: WaitingLabels, transport: Transport, clock: Clock, on_death: OnDeath
     ) -> None:
         self._records = records
         self._transport = transport
@@ -64,7 +64,7 @@ class LabelDelivery:
         self._lock = threading.Lock()
         self._online: dict[str, str] = {}
         self._sent: dict[tuple[str, str, int], tuple[float, float]] = {}
-        self._answers: deque[tuple[str, LabelKeptRow]] = deque(maxlen=MOST_ANSWERS)
+        self._answers: deque[tuple[str, LabelReceipt]] = deque(maxlen=MOST_ANSWERS)
         self._came: deque[str] = deque(maxlen=MOST_ANSWERS)
         # Without this thread no label would ever leave again.
         self._worker = Worker("labels", self._deliver, on_death=on_death, retry_s=RETRY_S)
@@ -72,7 +72,7 @@ class LabelDelivery:
     def listen(self) -> None:
         """Subscribe."""
         to, states = self._transport, everyone("state")
-        subscribe(to, everyone("labelled"), LabelsKept, self._answered)
+        subscribe(to, everyone("labelled"), LabelReceipts, self._answered)
         subscribe(to, states, StateMessage, self._state_changed, cleared=self._gone)
 
     def start(self) -> None:
@@ -83,7 +83,7 @@ class LabelDelivery:
         self._worker.stop()
 
     def hurry(self) -> None:
-        """Something new has been said."""
+        """There is a new label."""
         self._worker.wake()
 
     def tick(self) -> None:
@@ -100,7 +100,7 @@ class LabelDelivery:
             online = sorted(self._online)
         if not online or not self._transport.connected:
             return
-        due: dict[Address, list[LabelRow]] = defaultdict(list)
+        due: dict[Address, list[PartLabel]] = defaultdict(list)
         for label in self._records.waiting_labels(online, AT_ONCE):
             if self._is_due(label):
                 due[label.address].append(label.row)
@@ -110,14 +110,14 @@ class LabelDelivery:
 
     def _is_due(self, label: WaitingLabel) -> bool:
         known = self._sent.get((label.address.device, label.row.boot, label.row.sequence))
-        if known is None or known[0] != label.row.said_at:
+        if known is None or known[0] != label.row.labelled_at:
             return True
         return self._clock.monotonic() - known[1] >= AGAIN_S
 
-    def _send(self, address: Address, rows: list[LabelRow]) -> None:
+    def _send(self, address: Address, rows: list[PartLabel]) -> None:
         now = self._clock.monotonic()
         for row in rows:
-            self._sent[address.device, row.boot, row.sequence] = (row.said_at, now)
+            self._sent[address.device, row.boot, row.sequence] = (row.labelled_at, now)
         try:
             self._transport.publish(address.topic("label"), encode(Labels(rows)))
         except TransportError as error:
@@ -128,7 +128,7 @@ class LabelDelivery:
         for key in [key for key in self._sent if key[0] == device]:
             del self._sent[key]
 
-    def _answered(self, arrival: Arrival[LabelsKept]) -> None:
+    def _answered(self, arrival: Arrival[LabelReceipts]) -> None:
         device = arrival.address.device
         self._answers.extend((device, row) for row in arrival.message.rows[:MAX_BATCH])
         self._worker.wake()

@@ -1,4 +1,4 @@
-"""Reviews that wait for their device, and what becomes of them."""
+"""Labels that wait for their device, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sqlmodel import col
 
 from cloud.labels.delivery import WaitingLabel
 from cloud.records.database import Database
-from cloud.records.queries import same_key
-from cloud.records.tables import INSPECTIONS, ReviewRecord, TailRecord
+from cloud.records.queries import has_key, same_key
+from cloud.records.tables import INSPECTIONS, LabelRecord, TailRecord
 from shared.contracts import InspectionKey
 from shared.topics import Address
-from shared.wire import LabelKeptRow, LabelRow
+from shared.wire import LabelReceipt, PartLabel
 
 
 class StoredLabels:
@@ -24,55 +24,41 @@ class StoredLabels:
 
     def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
         """Labels for these devices that none has confirmed, oldest first. Raises RecordsError."""
-        review = ReviewRecord
+        label = LabelRecord
         site, line = (
             func.coalesce(INSPECTIONS.c[name], col(getattr(TailRecord, name))).label(name)
             for name in ("site", "line")
         )
         query = (
-            select(
-                site,
-                line,
-                col(review.device),
-                col(review.boot),
-                col(review.sequence),
-                col(review.verdict),
-                col(review.kind),
-                col(review.reviewed_at),
-            )
-            .select_from(review)
-            .outerjoin(INSPECTIONS, same_key(review))
-            .outerjoin(TailRecord, same_key(review, TailRecord))
-            .where(col(review.delivered_at).is_(None), col(review.device).in_(devices))
+            select(site, line, label)
+            .select_from(label)
+            .outerjoin(INSPECTIONS, same_key(label))
+            .outerjoin(TailRecord, same_key(label, TailRecord))
+            .where(col(label.delivered_at).is_(None), col(label.device).in_(devices))
             .where(or_(INSPECTIONS.c.device.is_not(None), col(TailRecord.device).is_not(None)))
-            .order_by(col(review.reviewed_at))
+            .order_by(col(label.reviewed_at))
             .limit(limit)
         )
         with self._database.begin() as connection:
             rows = connection.execute(query).mappings().all()
         return [_label(row) for row in rows]
 
-    def label_delivered(self, key: InspectionKey, row: LabelKeptRow, at: float) -> None:
-        """What became of a label; nothing where a newer word was said meanwhile.
+    def label_delivered(self, key: InspectionKey, row: LabelReceipt, at: float) -> None:
+        """What became of a label; nothing where there is a newer one meanwhile.
 
         Raises RecordsError.
         """
-        review = ReviewRecord
+        label = LabelRecord
         with self._database.begin() as connection:
             connection.execute(
-                update(review)
-                .where(
-                    col(review.device) == key.device,
-                    col(review.boot) == key.boot,
-                    col(review.sequence) == key.sequence,
-                    col(review.reviewed_at) == row.said_at,
-                )
+                update(label)
+                .where(*has_key(label, key), col(label.reviewed_at) == row.labelled_at)
                 .values(delivered_at=at, has_picture=row.kept)
             )
 
 
 def _label(row: RowMapping) -> WaitingLabel:
-    label = LabelRow(
+    label = PartLabel(
         row["boot"], row["sequence"], row["verdict"], row["kind"] or "", row["reviewed_at"]
     )
     return WaitingLabel(Address(row["site"], row["line"], row["device"]), label)

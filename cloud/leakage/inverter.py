@@ -143,14 +143,14 @@ def fit_inverter(
     torch.manual_seed(how.seed)
     net = Inverter(next(iter(symbols.values())).shape[1:], pictures.shape[1:])
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    lessons = InverterBatches(symbols, pictures, how)
+    batches = InverterBatches(symbols, pictures, how)
     optimiser = torch.optim.AdamW(net.parameters(), lr=how.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, how.rate, total_steps=how.epochs * len(lessons), pct_start=0.15
+        optimiser, how.rate, total_steps=how.epochs * len(batches), pct_start=0.15
     )
     for epoch in range(1, how.epochs + 1):
         errors = []
-        for given, coarseness, wanted in track(lessons, f"inverter, epoch {epoch}", len(lessons)):
+        for given, coarseness, wanted in track(batches, f"inverter, epoch {epoch}", len(batches)):
             with torch.autocast("cpu", torch.bfloat16):
                 found = net(given.contiguous(memory_format=torch.channels_last), coarseness)
             loss = functional.mse_loss(found.float(), wanted)

@@ -25,16 +25,16 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from cloud.records.database import Database
-from cloud.records.tables import INSPECTIONS, DeviceRecord, ReviewRecord, TailRecord
+from cloud.records.tables import INSPECTIONS, DeviceRecord, LabelRecord, TailRecord
 from cloud.records.views import (
     Count,
     DeviceView,
     InspectionCounts,
     InspectionPage,
     InspectionView,
+    LabelView,
     Minute,
     RecordView,
-    ReviewView,
     TailView,
     with_columns,
 )
@@ -45,7 +45,7 @@ from shared.inspection import COLUMNS, LARGEST_NUMBER, LINE_COLUMNS
 Condition = ColumnElement[bool]
 Position = tuple[float, str, str, int]
 Query: TypeAlias = Select[*tuple[Any, ...]]
-Beside: TypeAlias = type[TailRecord | ReviewRecord]
+Beside: TypeAlias = type[TailRecord | LabelRecord]
 Keyed: TypeAlias = Table | Beside
 
 ROW = INSPECTIONS.c
@@ -69,7 +69,7 @@ class Filter(BaseModel):
     part_to: OptionalPart = Field(default=None, description="this part and earlier ones")
     since: float | None = Field(default=None, description="UTC seconds")
     until: float | None = Field(default=None, description="UTC seconds, excluded")
-    reviewed: bool | None = Field(default=None, description="an inspector has looked")
+    reviewed: bool | None = Field(default=None, description="an inspector has labelled it")
     doubtful: bool | None = Field(
         default=None, description="the box was not sure, or had no picture"
     )
@@ -78,7 +78,7 @@ class Filter(BaseModel):
         sure = and_(ROW.decision != "escalate", ROW.decided_by != "deadline")
         either = (
             (ROW.decision == "escalate", self.escalated),
-            (col(ReviewRecord.device).is_not(None), self.reviewed),
+            (col(LabelRecord.device).is_not(None), self.reviewed),
             (~sure, self.doubtful),
         )
         bounds = (
@@ -117,16 +117,16 @@ class Records:
 
     def inspection(self, key: InspectionKey) -> InspectionView | None:
         """One inspection, or the escalation whose inspection has not been reported yet."""
-        rows = self._maps(_joined().where(*_is(INSPECTIONS, key)))
+        rows = self._maps(_joined().where(*has_key(INSPECTIONS, key)))
         if rows:
             return _view(rows[0])
-        waiting = self._maps(_unreported().where(*_is(TailRecord, key)))
+        waiting = self._maps(_unreported().where(*has_key(TailRecord, key)))
         return _view(waiting[0]) if waiting else None
 
     def pictures(self, key: InspectionKey) -> tuple[bytes, bytes] | None:
         """The defect map and what the tail saw, grey PNG each; None where none are kept."""
         query = select(col(TailRecord.map_png), col(TailRecord.seen_png))
-        for found, seen in self._rows(query.where(*_is(TailRecord, key))):
+        for found, seen in self._rows(query.where(*has_key(TailRecord, key))):
             if found is not None and seen is not None:
                 return found, seen
         return None
@@ -217,7 +217,7 @@ def _name(table: Beside, column: str) -> str:
 
 
 _OWN = ("device", "site", "line", *(column.name for column in COLUMNS))
-_BESIDE = (*_columns_of(TailRecord, TailView), *_columns_of(ReviewRecord, ReviewView))
+_BESIDE = (*_columns_of(TailRecord, TailView), *_columns_of(LabelRecord, LabelView))
 
 
 def _joined() -> Query:
@@ -227,7 +227,7 @@ def _joined() -> Query:
         select(*own, ROW.inspected_at.label("at"), late, *_BESIDE)
         .select_from(INSPECTIONS)
         .outerjoin(TailRecord, same_key())
-        .outerjoin(ReviewRecord, same_key(ReviewRecord))
+        .outerjoin(LabelRecord, same_key(LabelRecord))
     )
 
 
@@ -239,7 +239,7 @@ def _unreported() -> Query:
         select(*own, col(row.received_at).label("at"), *_BESIDE)
         .select_from(row)
         .outerjoin(INSPECTIONS, same_key())
-        .outerjoin(ReviewRecord, same_key(ReviewRecord, row))
+        .outerjoin(LabelRecord, same_key(LabelRecord, row))
         .where(ROW.device.is_(None))
     )
 
@@ -248,7 +248,7 @@ def _view(row: RowMapping) -> InspectionView:
     known: dict[str, Any] = dict.fromkeys(_OWN)
     known |= {"decision": "escalate", "contradicted": False, **row}
     known["tail"] = _beside(row, TailRecord, TailView)
-    known["review"] = _beside(row, ReviewRecord, ReviewView)
+    known["review"] = _beside(row, LabelRecord, LabelView)
     return InspectionView.model_validate(known)
 
 
@@ -263,7 +263,8 @@ def _key(table: Keyed) -> list[Any]:
     return [columns[name] for name in InspectionKey._fields]
 
 
-def _is(table: Keyed, key: InspectionKey) -> list[Condition]:
+def has_key(table: Keyed, key: InspectionKey) -> list[Condition]:
+    """Finds the row of one inspection."""
     return [column == part for column, part in zip(_key(table), key, strict=True)]
 
 

@@ -14,7 +14,7 @@ from cloud.records.tables import (
     INSPECTIONS,
     DeviceRecord,
     InspectionRow,
-    ReviewRecord,
+    LabelRecord,
     TailRecord,
 )
 
@@ -41,13 +41,13 @@ class RecordStore:
             for device in devices:
                 _replace_state(connection, device)
 
-    def review(self, record: ReviewRecord) -> None:
-        """Store what an inspector says; it replaces what was said before."""
+    def label(self, record: LabelRecord) -> None:
+        """Store an inspector's label; it replaces an earlier one."""
         row = record.model_dump()
         with self._database.begin() as connection:
             kind = _insert_into(connection)
             connection.execute(
-                kind(ReviewRecord)
+                kind(LabelRecord)
                 .values(row)
                 .on_conflict_do_update(index_elements=["device", "boot", "sequence"], set_=row)
             )

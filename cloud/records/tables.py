@@ -108,11 +108,11 @@ class TailRecord(SQLModel, table=True):
     coarseness: int = 1
 
 
-class ReviewRecord(SQLModel, table=True):
-    """What an inspector says of an inspected part; a later word replaces an earlier one.
+class LabelRecord(SQLModel, table=True):
+    """An inspector's label of an inspected part; a later one replaces an earlier one.
 
     verdict       what the part should have been given
-    kind          of defect, None where it is good or was not said
+    kind          of defect, None where it is good or not known
     delivered_at  when the device confirmed that it has the label, None while it has not
     has_picture   whether it still had the picture then
     """

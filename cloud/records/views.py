@@ -39,11 +39,11 @@ class TailView(RecordView):
     received_at: float = Field(description="UTC seconds")
 
 
-class ReviewView(RecordView):
-    """What an inspector said of the part."""
+class LabelView(RecordView):
+    """An inspector's label of the part."""
 
     verdict: Verdict
-    kind: str | None = Field(description="of defect; null where it is good or was not said")
+    kind: str | None = Field(description="of defect; null where it is good or not known")
     inspector: str
     reviewed_at: float = Field(description="UTC seconds")
     delivered_at: float | None = Field(
@@ -102,7 +102,9 @@ class InspectionView(RecordView):
     contradicted: bool = Field(
         description="the tail's verdict differs from the one that was actuated: it came late"
     )
-    review: ReviewView | None = Field(description="null: no inspector has looked yet")
+    label: LabelView | None = Field(
+        alias="review", description="null: no inspector has labelled it yet"
+    )
 
 
 class InspectionPage(RecordView):

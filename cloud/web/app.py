@@ -16,7 +16,7 @@ from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.web import wording
 from cloud.web.access import SIGN_IN, Access, AccessMiddleware
-from cloud.web.labels import review_routes
+from cloud.web.labels import label_routes
 from cloud.web.live import LiveFragments
 from cloud.web.pages import STATIC, RecordsContext, dashboard
 from cloud.web.problems import handle_problems
@@ -42,7 +42,7 @@ class Backstage:
     token     what callers must know; None lets everyone in who calls by a local name
     stopping  set when the service ends, so that live pages let go
     services  what is plugged in, with routes and pages of its own
-    reviewed  called when an inspector has said something
+    labelled  called when an inspector has labelled a part
     """
 
     database: Database
@@ -51,7 +51,7 @@ class Backstage:
     clock: Clock = field(default_factory=SystemClock)
     stopping: threading.Event = field(default_factory=threading.Event)
     services: Sequence[Service] = ()
-    reviewed: Callable[[], None] = lambda: None
+    labelled: Callable[[], None] = lambda: None
 
 
 def create_app(backstage: Backstage) -> FastAPI:
@@ -70,7 +70,7 @@ def create_app(backstage: Backstage) -> FastAPI:
     handle_problems(app)
     app.include_router(api_routes(records, backstage.database, backstage.health, backstage.clock))
     app.include_router(
-        review_routes(records, backstage.database, backstage.clock, backstage.reviewed)
+        label_routes(records, backstage.database, backstage.clock, backstage.labelled)
     )
     for service in backstage.services:
         for router in service.routers:

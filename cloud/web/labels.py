@@ -1,4 +1,4 @@
-"""Where inspectors say what a part truly was."""
+"""Where inspectors label parts: what they truly were."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import RecordStore
-from cloud.records.tables import ReviewRecord
+from cloud.records.tables import LabelRecord
 from cloud.records.views import InspectionView
 from cloud.web.problems import Problem
 from cloud.web.routes import Name, Sequence, find
@@ -19,7 +19,7 @@ from shared.clock import Clock
 from shared.contracts import InspectionKey, Verdict
 
 
-class Review(BaseModel):
+class GivenLabel(BaseModel):
     """What an inspector says of a part."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,26 +35,26 @@ class Review(BaseModel):
         return self
 
 
-def review_routes(
-    records: Records, database: Database, clock: Clock, said_something: Callable[[], None]
+def label_routes(
+    records: Records, database: Database, clock: Clock, labelled: Callable[[], None]
 ) -> APIRouter:
-    """What can be said under /api; `said_something` is called after each word."""
+    """Labelling under /api; `labelled` is called after each label."""
     routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
     store = RecordStore(database)
 
     @routes.put(
         "/inspections/{device}/{boot}/{sequence}/review", responses={404: {"model": Problem}}
     )
-    def review(device: Name, boot: Name, sequence: Sequence, said: Review) -> InspectionView:
-        """What an inspector says of the part; it replaces what was said before.
+    def review(device: Name, boot: Name, sequence: Sequence, label: GivenLabel) -> InspectionView:
+        """An inspector's label of the part; it replaces an earlier one.
 
         It travels on to the device, which keeps the picture longer and learns from both.
         """
         key = InspectionKey(device, boot, sequence)
         find(records, key)
         now = clock.utc()
-        store.review(ReviewRecord(**key._asdict(), **said.model_dump(), reviewed_at=now))
-        said_something()
+        store.label(LabelRecord(**key._asdict(), **label.model_dump(), reviewed_at=now))
+        labelled()
         return find(records, key)
 
     return routes

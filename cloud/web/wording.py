@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cloud.records.views import DeviceView, InspectionView, ReviewView, Summary, TailView
+from cloud.records.views import DeviceView, InspectionView, LabelView, Summary, TailView
 from shared.format import decimal, milliseconds, size
 from shared.inspection import LINE_COLUMNS
 
@@ -62,18 +62,18 @@ def story(view: InspectionView) -> list[str]:
             f"The tail's answer came too late: it says {tail.verdict}, the part was treated as "
             f"{view.verdict}."
         )
-    if view.review is not None:
-        told.append(_review_told(view.review, view.device))
+    if view.label is not None:
+        told.append(_label_told(view.label, view.device))
     return told
 
 
-def _review_told(review: ReviewView, device: str) -> str:
-    said = f"{review.inspector} says: {review.verdict}"
-    if review.kind is not None:
-        said += f", {review.kind}"
-    if review.delivered_at is None:
+def _label_told(label: LabelView, device: str) -> str:
+    said = f"{label.inspector} says: {label.verdict}"
+    if label.kind is not None:
+        said += f", {label.kind}"
+    if label.delivered_at is None:
         return f"{said}. {device} has not got this label yet."
-    if review.has_picture:
+    if label.has_picture:
         return f"{said}. {device} keeps the picture to learn from."
     return f"{said}. {device} has no picture any more, so nothing is learned from it."
 

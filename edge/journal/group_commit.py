@@ -154,37 +154,23 @@ class GroupCommit:
 
 def explain(error: sqlite3.Error, store: JournalStore) -> JournalError:
     """What SQLite said, as an error for the person who runs the box."""
+    what, fix = f"can't be written ({error})", "check the disk"
     if _is_full(error):
-        return JournalError(
-            f"the journal {store.path} can't grow ({error})",
-            fix="free disk space; parts get the fail-safe verdict until it can be written",
-        )
-    if "locked" in str(error):
-        return JournalError(
-            f"the journal {store.path} is locked by another program",
-            fix="close what has it open; parts get the fail-safe verdict until it can be written",
-        )
+        what, fix = f"can't grow ({error})", "free disk space"
+    elif "locked" in str(error):
+        what, fix = "is locked by another program", "close what has it open"
     return JournalError(
-        f"the journal {store.path} can't be written ({error})",
-        fix="check the disk; parts get the fail-safe verdict until it can be written",
+        f"the journal {store.path} {what}",
+        fix=f"{fix}; parts get the fail-safe verdict until it can be written",
     )
 
 
 def _is_full(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode == sqlite3.SQLITE_FULL if _has_code(error) else False
-
-
-def _has_code(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) is not None
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _statements(group: list[Write]) -> list[Callable[[JournalStore], None]]:
-    statements: list[Callable[[JournalStore], None]] = []
-    for write in group:
-        statements.append(write.apply)
-        if write.optional is not None:
-            statements.append(write.optional)
-    return statements
+    return [one for write in group for one in (write.apply, write.optional) if one is not None]
 
 
 def _call(done: Callable[[], None]) -> None:

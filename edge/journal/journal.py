@@ -17,7 +17,7 @@ from shared.contracts import Verdict
 from shared.errors import JournalError
 from shared.inspection import Inspection
 from shared.log import get_logger
-from shared.wire import LabelKeptRow, LabelRow
+from shared.wire import LabelReceipt, PartLabel
 
 log = get_logger("journal")
 
@@ -143,19 +143,19 @@ class Journal:
 
     def label(
         self,
-        rows: Sequence[LabelRow],
+        rows: Sequence[PartLabel],
         domain: str,
-        committed: Callable[[list[LabelKeptRow]], None],
+        committed: Callable[[list[LabelReceipt]], None],
     ) -> None:
         """Write what inspectors say of parts, and call `committed` with what became of each."""
-        became: list[LabelKeptRow] = []
+        became: list[LabelReceipt] = []
 
         def write(store: JournalStore) -> None:
             # A failed attempt is repeated.
             became.clear()
             for row in rows:
                 kept = store.label(row, domain)
-                became.append(LabelKeptRow(row.boot, row.sequence, row.said_at, kept))
+                became.append(LabelReceipt(row.boot, row.sequence, row.labelled_at, kept))
 
         self.commits.submit(Write(write, lambda: committed(became)))
 

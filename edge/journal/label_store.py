@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from shared.wire import LabelRow
+from shared.wire import PartLabel
 
 _UPDATE = (
     "UPDATE labelled SET defective = ?, kind = ?, domain = ?, said_at = ? "
@@ -36,19 +36,19 @@ class LabelStore:
         self._bytes = 0
         self.count()
 
-    def put(self, row: LabelRow, domain: str) -> tuple[bool, int]:
+    def put(self, row: PartLabel, domain: str) -> tuple[bool, int]:
         """Keep a label with its picture.
 
         Returns whether the picture is still there, and how many bytes left the ring with it.
         """
         key = (row.boot, row.sequence)
         defective = row.verdict == "reject"
-        label = (defective, row.kind, domain, row.said_at)
+        label = (defective, row.kind, domain, row.labelled_at)
         if self._connection.execute(
             "SELECT 1 FROM labelled WHERE boot = ? AND sequence = ?", key
         ).fetchone():
             # An older word that comes late changes nothing.
-            self._connection.execute(_UPDATE, (*label, *key, row.said_at))
+            self._connection.execute(_UPDATE, (*label, *key, row.labelled_at))
             return True, 0
         found = self._connection.execute(_FRAME, key).fetchone()
         if found is None or found[2] > self._cap:

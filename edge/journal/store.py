@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.journal.label_store import LabelStore
-from edge.journal.schema import COLUMNS, PLACES, connect, values
+from edge.journal.schema import COLUMNS, PLACES, connect, transaction, values
 from shared.contracts import FAIL_SAFE, Verdict
 from shared.inspection import Inspection
-from shared.wire import LabelRow
+from shared.wire import PartLabel
 
 # Measured: a row with its index and a source of 20 characters takes about 250 B.
 ROW_BYTES = 400
@@ -73,17 +72,14 @@ class JournalStore:
         Returns how many unsent inspections had to go to keep within the bounds.
         """
         self._evicted_unsent = 0
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
-            for write in work:
-                write(self)
-            self._commits += 1
-            if self._commits % BOUND_EVERY == 0:
-                self._bound_rows()
-            self.connection.execute("COMMIT")
+            with transaction(self.connection):
+                for write in work:
+                    write(self)
+                self._commits += 1
+                if self._commits % BOUND_EVERY == 0:
+                    self._bound_rows()
         except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
             self._count_ring()
             self._labels.count()
             raise
@@ -133,7 +129,7 @@ class JournalStore:
         )
         self._ring_bytes += len(picture)
 
-    def label(self, row: LabelRow, domain: str) -> bool:
+    def label(self, row: PartLabel, domain: str) -> bool:
         """Keep a label with its picture; False where there is no picture any more."""
         kept, left_ring = self._labels.put(row, domain)
         self._ring_bytes -= left_ring
@@ -141,26 +137,21 @@ class JournalStore:
 
     def relieve(self) -> None:
         """The disk is full: halve the ring, so that verdicts find room."""
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
-            self._evict_pictures(self._ring_bytes // 2)
-            self.connection.execute("COMMIT")
-        except sqlite3.Error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            raise
+            with transaction(self.connection):
+                self._evict_pictures(self._ring_bytes // 2)
         finally:
             self._count_ring()
 
     def recover(self) -> int:
         """Decide what a crash left open, and return how many escalations that were."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        pending = self.connection.execute(
-            "UPDATE inspections SET verdict = ?, decided_by = 'deadline' WHERE verdict IS NULL",
-            (FAIL_SAFE,),
-        ).rowcount
-        self.connection.execute("UPDATE inspections SET total_ms = edge_ms WHERE total_ms IS NULL")
-        self.connection.execute("COMMIT")
+        settle = "UPDATE inspections SET total_ms = edge_ms WHERE total_ms IS NULL"
+        with transaction(self.connection):
+            pending = self.connection.execute(
+                "UPDATE inspections SET verdict = ?, decided_by = 'deadline' WHERE verdict IS NULL",
+                (FAIL_SAFE,),
+            ).rowcount
+            self.connection.execute(settle)
         return pending
 
     def last(self) -> tuple[int, int]:

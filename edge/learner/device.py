@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge.learner.evaluation import LocalJudgements, judge
-from edge.learner.feature_cache import CachedFeatures, prepare_lessons
+from edge.learner.feature_cache import CachedFeatures, prepare_examples
 from edge.learner.local_state import LocalState
 from edge.learner.trainable import SplitStudent, Student, StudentMaker
 from edge.learner.training import learn
@@ -57,15 +57,15 @@ class WeightChange(NamedTuple):
 
 
 class FeatureMemory(Protocol):
-    """Where lessons are kept between rounds of one process."""
+    """Where examples are kept between rounds of one process."""
 
     def get(self, key: tuple[object, ...]) -> CachedFeatures | None: ...
 
-    def put(self, key: tuple[object, ...], lessons: CachedFeatures) -> None: ...
+    def put(self, key: tuple[object, ...], examples: CachedFeatures) -> None: ...
 
 
 class InMemory:
-    """Lessons kept as long as the process lives; several devices may share it."""
+    """Examples kept as long as the process lives; several devices may share it."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], CachedFeatures] = {}
@@ -73,10 +73,10 @@ class InMemory:
     def get(self, key: tuple[object, ...]) -> CachedFeatures | None:
         return self._kept.get(key)
 
-    def put(self, key: tuple[object, ...], lessons: CachedFeatures) -> None:
+    def put(self, key: tuple[object, ...], examples: CachedFeatures) -> None:
         """What is kept for the same device and use was looked at before its labels changed."""
         self._kept = {known: old for known, old in self._kept.items() if known[:2] != key[:2]}
-        self._kept[key] = lessons
+        self._kept[key] = examples
 
 
 @dataclass(slots=True)
@@ -140,10 +140,10 @@ class LearningDevice:
         draws = torch.Generator().manual_seed(seed_of(order, self.name, round_))
         state = desk.student.module.state_dict()
         came = {name: state[name].detach().clone() for name in desk.layout.shapes}
-        lessons = self._lessons(desk.student, order, "train", order.versions)
+        examples = self._examples(desk.student, order, "train", order.versions)
         learned = learn(
             desk.student,
-            lessons,
+            examples,
             order,
             draws,
             anchors=came,
@@ -154,15 +154,15 @@ class LearningDevice:
         if desk.local:
             self._state.keep(order.run, round_, {name: after[name] for name in desk.local})
         vector = desk.layout.flat(after) - desk.layout.flat(_arrays(came))
-        return WeightChange(vector, len(lessons), learned.loss, time.monotonic() - started)
+        return WeightChange(vector, len(examples), learned.loss, time.monotonic() - started)
 
     def judge(
         self, order: TrainOrder, values: NDArray[np.floating], round_: int, use: Use = "test"
     ) -> LocalJudgements:
         """Judge the held-out parts as the network would after `round_`. Raises Refused."""
         desk = self._sit_down(order, values, round_ + 1)
-        lessons = self._lessons(desk.student, order, use, 1)
-        return judge(desk.student, lessons)
+        examples = self._examples(desk.student, order, use, 1)
+        return judge(desk.student, examples)
 
     def changed(
         self, order: TrainOrder, values: NDArray[np.floating]
@@ -217,18 +217,18 @@ class LearningDevice:
         student = self._maker(self.base, scope)
         return _Desk(student, VectorLayout.of(self.base.arrays, travelling), local)
 
-    def _lessons(
+    def _examples(
         self, student: Student, order: TrainOrder, use: Use, versions: int
     ) -> CachedFeatures:
         index = tuple(self.parts.index())
         frozen = (order.scope.from_block, self.base.sha256)
         key = (self.name, use, versions, order.seed, frozen, index)
-        lessons = self._memory.get(key)
-        if lessons is None:
+        examples = self._memory.get(key)
+        if examples is None:
             draws = torch.Generator().manual_seed(seed_of(order, f"{self.name}/{use}", 0))
-            lessons = prepare_lessons(self.parts, use, student, versions, draws)
-            self._memory.put(key, lessons)
-        return lessons
+            examples = prepare_examples(self.parts, use, student, versions, draws)
+            self._memory.put(key, examples)
+        return examples
 
 
 def _arrays(state: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:

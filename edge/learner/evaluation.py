@@ -23,10 +23,10 @@ class LocalJudgements(NamedTuple):
     part: list[str]
 
 
-def judge(student: Student, lessons: CachedFeatures) -> LocalJudgements:
-    scores = [student.score(kept) for kept in lessons.as_they_are()]
+def judge(student: Student, examples: CachedFeatures) -> LocalJudgements:
+    scores = [student.score(kept) for kept in examples.as_they_are()]
     return LocalJudgements(
         torch.cat(scores).numpy() if scores else np.zeros(0, np.float32),
-        np.array([label.defective for label in lessons.labels], bool),
-        [label.part for label in lessons.labels],
+        np.array([label.defective for label in examples.labels], bool),
+        [label.part for label in examples.labels],
     )

@@ -70,7 +70,7 @@ class CachedFeatures:
         )
 
 
-def prepare_lessons(
+def prepare_examples(
     parts: LabelledParts, use: Use, student: Student, versions: int, generator: torch.Generator
 ) -> CachedFeatures:
     """Look at every picture of one use. Raises SplitsightError for one that can't be read.

@@ -33,7 +33,7 @@ class Learned(NamedTuple):
 
 def learn(
     student: Student,
-    lessons: CachedFeatures,
+    examples: CachedFeatures,
     order: TrainOrder,
     generator: torch.Generator,
     *,
@@ -59,7 +59,7 @@ def learn(
     total, steps = 0.0, 0
     for _ in range(order.epochs):
         total, in_epoch = 0.0, 0
-        for kept, batch in lessons.epoch(order.batch, generator):
+        for kept, batch in examples.epoch(order.batch, generator):
             pause()
             loss = student.loss(kept, batch, generator)
             value = float(loss.detach())

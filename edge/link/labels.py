@@ -10,7 +10,7 @@ from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Arrival, Transport, subscribe
-from shared.wire import MAX_BATCH, LabelKeptRow, LabelRow, Labels, LabelsKept, encode
+from shared.wire import MAX_BATCH, LabelReceipt, LabelReceipts, Labels, PartLabel, encode
 
 log = get_logger("labels")
 
@@ -20,9 +20,9 @@ class KeepsLabels(Protocol):
 
     def label(
         self,
-        rows: Sequence[LabelRow],
+        rows: Sequence[PartLabel],
         domain: str,
-        committed: Callable[[list[LabelKeptRow]], None],
+        committed: Callable[[list[LabelReceipt]], None],
     ) -> None: ...
 
 
@@ -62,12 +62,12 @@ class LabelReceiver:
             )
         self._journal.label(rows, self._domain, self._committed)
 
-    def _committed(self, rows: list[LabelKeptRow]) -> None:
+    def _committed(self, rows: list[LabelReceipt]) -> None:
         gone = sum(not row.kept for row in rows)
         self._health.count("labels_kept", len(rows) - gone)
         if gone:
             self._health.count("labels_without_picture", gone)
         try:
-            self._transport.publish(self._answers, encode(LabelsKept(rows)))
+            self._transport.publish(self._answers, encode(LabelReceipts(rows)))
         except TransportError as error:
             log.debug("labels_unanswered", error=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import msgspec
 
@@ -24,7 +24,7 @@ MAX_TEXT = 300
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What changes while an agent runs; see `wire.State`."""
+    """What changes while an agent runs; see `wire.StateMessage`."""
 
     camera: str = ""
     inspected: int = 0
@@ -97,13 +97,7 @@ class Presence:
     def _payload(self, state: DeviceState, snapshot: Snapshot) -> bytes:
         return encode(
             msgspec.structs.replace(
-                self._fixed,
-                state=state,
-                at=self._clock.utc(),
-                camera=snapshot.camera,
-                inspected=snapshot.inspected,
-                waiting=snapshot.waiting,
-                problems=snapshot.problems,
+                self._fixed, state=state, at=self._clock.utc(), **asdict(snapshot)
             )
         )
 

@@ -209,7 +209,7 @@ class Looked(InMemory):
         name, *how = _seedless(key)
         if name == EVERYONE:
             each = [self._read(plant, how) for plant in self._plants]
-            there = [lessons for lessons in each if lessons is not None]
+            there = [examples for examples in each if examples is not None]
             if len(there) < len(each):
                 raise SplitsightError(
                     "plants have not looked at their pictures yet",
@@ -218,10 +218,10 @@ class Looked(InMemory):
             return beside(there)
         return self._read(str(name), how)
 
-    def put(self, key: tuple[object, ...], lessons: CachedFeatures) -> None:
+    def put(self, key: tuple[object, ...], examples: CachedFeatures) -> None:
         name, *how = _seedless(key)
-        super().put((name, *how), lessons)
-        tensors = [*lessons.kept, lessons.mask, lessons.masked, lessons.target]
+        super().put((name, *how), examples)
+        tensors = [*examples.kept, examples.mask, examples.masked, examples.target]
         partial = self._path(str(name), how).with_suffix(".partial")
         torch.save(tensors, partial)
         partial.replace(self._path(str(name), how))
@@ -247,7 +247,7 @@ def _seedless(key: tuple[object, ...]) -> tuple[object, ...]:
 
 
 def beside(each: Sequence[CachedFeatures]) -> CachedFeatures:
-    """Lessons of several devices as those of one."""
+    """Examples of several devices as those of one."""
 
     def join(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         by_version = [

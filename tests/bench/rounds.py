@@ -35,9 +35,9 @@ from shared.transport.base import Delivery
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import (
     Inspections,
-    LabelRow,
+    LabelReceipts,
     Labels,
-    LabelsKept,
+    PartLabel,
     Receipt,
     decode,
     encode,
@@ -81,14 +81,14 @@ class Inspector:
         if rows:
             # Half of them are called defective: what is measured does not depend on the truth.
             labels = [
-                LabelRow(r.boot, r.sequence, "reject" if r.part % 2 else "pass", "", time.time())
+                PartLabel(r.boot, r.sequence, "reject" if r.part % 2 else "pass", "", time.time())
                 for r in rows
             ]
             self._say(address, "label", encode(Labels(labels)))
 
     def _labelled(self, delivery: Delivery) -> None:
         address, _ = parse(delivery.topic)
-        rows = decode(delivery.payload, LabelsKept)[0].rows
+        rows = decode(delivery.payload, LabelReceipts)[0].rows
         with self.changed:
             self.kept[address.device] += sum(row.kept for row in rows)
             self.changed.notify_all()

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -22,18 +21,28 @@ from tests.support.databases import place_migrated
 USER = "postgres"
 
 
-@dataclass(frozen=True)
 class Cluster:
     """A PostgreSQL server of our own."""
 
-    port: int
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._migrated = ""
 
-    def create(self, name: str) -> str:
-        """A new empty database's URL."""
-        address = f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+    def create(self, name: str, template: str = "template1") -> str:
+        """A new database's URL; empty, or a copy of the template."""
+        address = f"postgresql://{USER}@127.0.0.1:{self._port}/postgres"
         with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{name}"
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/{name}"
+
+    def create_migrated(self, name: str) -> str:
+        """A new database's URL, with the cloud's tables."""
+        if not self._migrated:
+            database = Database(self.create("migrated"))
+            database.migrate()
+            database.close()
+            self._migrated = "migrated"
+        return self.create(name, self._migrated)
 
 
 def postgres_programs() -> Path | None:
@@ -74,7 +83,10 @@ def cluster() -> Iterator[Cluster]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.process)]
+
+
+@pytest.fixture(params=KINDS)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables, once on each kind."""
     if request.param == "sqlite":
@@ -83,14 +95,15 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return running.create(f"test_{tmp_path.name}".lower())
 
 
-@pytest.fixture
-def every_database(empty_url: str) -> Iterator[Database]:
+@pytest.fixture(params=KINDS)
+def every_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated database, once on each kind."""
-    opened = Database(empty_url)
-    if empty_url.startswith("sqlite"):
-        place_migrated(Database, Path(empty_url.removeprefix("sqlite:///")))
+    if request.param == "sqlite":
+        url = f"sqlite:///{place_migrated(Database, tmp_path / 'records.db')}"
     else:
-        opened.migrate()
+        running: Cluster = request.getfixturevalue("cluster")
+        url = running.create_migrated(f"test_{tmp_path.name}".lower())
+    opened = Database(url)
     yield opened
     opened.close()
 

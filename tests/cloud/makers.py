@@ -11,7 +11,7 @@ from cloud.inference.defect_maps import map_png, seen_png
 from cloud.records.tables import (
     DeviceRecord,
     InspectionRow,
-    ReviewRecord,
+    LabelRecord,
     TailRecord,
     inspection_row,
 )
@@ -29,7 +29,7 @@ def inspection(sequence: int, **changes: Any) -> InspectionRow:
     return {**inspection_row(DEVICE, row(sequence), NOON + sequence), **changes}
 
 
-def review(sequence: int, **changes: Any) -> ReviewRecord:
+def label(sequence: int, **changes: Any) -> LabelRecord:
     row: dict[str, Any] = {
         "device": "box-1",
         "boot": "b1",
@@ -38,7 +38,7 @@ def review(sequence: int, **changes: Any) -> ReviewRecord:
         "inspector": "schulz",
         "reviewed_at": NOON + 60,
     }
-    return ReviewRecord(**(row | changes))
+    return LabelRecord(**(row | changes))
 
 
 def tail(sequence: int, **changes: Any) -> TailRecord:

@@ -11,7 +11,7 @@ import pytest
 
 from edge.journal.schema import connect
 from shared.errors import JournalError
-from shared.wire import LabelKeptRow, LabelRow
+from shared.wire import LabelReceipt, PartLabel
 from tests.edge.old_journals import DEPLOYED, FIRST, INSERT
 from tests.edge.rigs import commit, open_journal, rows_in
 
@@ -72,8 +72,8 @@ def test_a_journal_from_before_labels_is_upgraded_and_loses_nothing(tmp_path: Pa
     with closing(connect(tmp_path / "journal.db")) as new:
         # An older agent opens what has its own format: an update may be taken back.
         assert new.execute("PRAGMA user_version").fetchone() == (1,)
-    became: list[LabelKeptRow] = []
-    journal.label([LabelRow("old", 3, "reject", "crack", 1.0)], "d", became.extend)
+    became: list[LabelReceipt] = []
+    journal.label([PartLabel("old", 3, "reject", "crack", 1.0)], "d", became.extend)
     commit(journal)
     assert [row.kept for row in became] == [True]
     journal.close()

@@ -16,7 +16,7 @@ from shared.contracts import Verdict
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import LabelKeptRow, LabelRow, Labels, LabelsKept, Receipt, decode, encode
+from shared.wire import LabelReceipt, LabelReceipts, Labels, PartLabel, Receipt, decode, encode
 from tests.edge.rigs import commit, open_journal, rows_in
 from tests.edge.test_journal import decided
 
@@ -37,7 +37,7 @@ class LabelRig:
         ).listen()
         self.device.start()
         self.cloud.start()
-        self.answers: list[LabelsKept] = []
+        self.answers: list[LabelReceipts] = []
         self.cloud.subscribe(ADDRESS.topic("labelled"), self._answered)
         for sequence in range(1, 5):
             picture = b"picture %d" % sequence if sequence < 4 else None
@@ -45,7 +45,7 @@ class LabelRig:
         commit(self.journal)
 
     def say(self, sequence: int, verdict: Verdict, said_at: float = 1.0, kind: str = "") -> None:
-        row = LabelRow(self.journal.boot, sequence, verdict, kind, said_at)
+        row = PartLabel(self.journal.boot, sequence, verdict, kind, said_at)
         self.cloud.publish(ADDRESS.topic("label"), encode(Labels([row])))
         commit(self.journal)
 
@@ -54,7 +54,7 @@ class LabelRig:
         return rows_in(self.folder, "labelled")
 
     def _answered(self, delivery: Delivery) -> None:
-        self.answers.append(decode(delivery.payload, LabelsKept)[0])
+        self.answers.append(decode(delivery.payload, LabelReceipts)[0])
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_label_takes_the_picture_out_of_the_ring_into_a_quota_of_its_own(rig: 
         b"picture 2",
     )
     assert [row["id"] for row in rows_in(rig.folder, "frames")] == [1, 3]
-    assert rig.answers == [LabelsKept([LabelKeptRow(rig.journal.boot, 2, 5.0, kept=True)])]
+    assert rig.answers == [LabelReceipts([LabelReceipt(rig.journal.boot, 2, 5.0, kept=True)])]
 
 
 def test_a_label_whose_picture_is_gone_is_answered_so(rig: LabelRig) -> None:
@@ -104,7 +104,7 @@ def test_the_newest_word_counts_however_late_an_older_one_comes(rig: LabelRig) -
 
 
 def test_a_label_is_answered_only_once_it_is_on_disk(rig: LabelRig) -> None:
-    row = LabelRow(rig.journal.boot, 1, "pass", "", 1.0)
+    row = PartLabel(rig.journal.boot, 1, "pass", "", 1.0)
     rig.cloud.publish(ADDRESS.topic("label"), encode(Labels([row])))
     assert not rig.answers
     commit(rig.journal)
@@ -130,7 +130,7 @@ def test_labelled_pictures_keep_within_their_bytes(
     for row_id, (size, verdict) in enumerate(shown, 1):
         journal_row(store, row_id)
         store.keep_picture(row_id, b"x" * size)
-        assert store.label(LabelRow("b", row_id, verdict, "", float(row_id)), "d")
+        assert store.label(PartLabel("b", row_id, verdict, "", float(row_id)), "d")
         total, count = store.connection.execute(
             "SELECT sum(bytes), count(*) FROM labelled"
         ).fetchone()
@@ -146,7 +146,7 @@ def test_a_flood_of_good_parts_does_not_drown_the_defects(tmp_path: Path) -> Non
     for row_id, verdict in enumerate(verdicts, 1):
         journal_row(store, row_id)
         store.keep_picture(row_id, b"x" * 100)
-        store.label(LabelRow("b", row_id, verdict, "", float(row_id)), "d")
+        store.label(PartLabel("b", row_id, verdict, "", float(row_id)), "d")
     assert [row["id"] for row in rows_in(tmp_path, "labelled") if row["defective"]] == [1, 2]
     assert [row["id"] for row in rows_in(tmp_path, "labelled")][2:] == list(range(25, 33))
     store.close()

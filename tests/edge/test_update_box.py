@@ -238,6 +238,8 @@ def test_a_blind_model_that_was_not_shadowed_is_taken_back_between_two_parts(
     report = site.await_report(lambda r: bool(r.failed))
     assert "blind" in report.failed[facts.path]
     assert report.running["model"] == ""
+    begun = box.agent.inspected
+    wait_until(lambda: box.agent.inspected > begun + 1, "parts since", within_s=PATIENCE_S)
     site.stop()
     assert sorted(a.part for a in site.actuator.actuations) == list(range(1, site.line.parts + 1))
     bundles = [row["bundle"] for row in rows_in(tmp_path)]

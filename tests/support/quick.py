@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,12 @@ SLOW = ("process", "torch")
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
 # What matplotlib asks once, where HOME is new, when it is imported.
 FONTS = "fc-list"
-# A worker that is given one of these last keeps the others waiting.
-LONG = ("tests/system/", "tests/hardware_sim/scale/", "tests/fleet/rounds/", "tests/hardware_sim/")
+# A worker that is given one of these last keeps the others waiting. Quick ones wait, for sockets
+# and clocks, while other workers have the processor.
+LONG = (
+    *("tests/edge/test_update_box.py", "tests/fleet/identity/test_gateway.py"),
+    *("tests/system/", "tests/hardware_sim/scale/", "tests/fleet/rounds/", "tests/hardware_sim/"),
+)
 WHOLE = re.compile(r"^pytestmark = .*\bmark\.torch\b", re.MULTILINE)
 SOME = re.compile(r"\bmark\.(process|torch)\b")
 
@@ -75,7 +79,7 @@ class QuickTests:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        _keep(config, items, [item for item in items if not is_slow(item)])
+        _keep(config, items, _long_first(item for item in items if not is_slow(item)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Any:
@@ -110,8 +114,7 @@ class OtherTests:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        slow = [item for item in items if is_slow(item)]
-        _keep(config, items, sorted(slow, key=lambda item: _turn(item.nodeid)))
+        _keep(config, items, _long_first(item for item in items if is_slow(item)))
 
 
 def plugin(group: str) -> QuickTests | OtherTests:
@@ -125,6 +128,10 @@ def plugin(group: str) -> QuickTests | OtherTests:
 
 def is_slow(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) is not None for name in SLOW)
+
+
+def _long_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    return sorted(items, key=lambda item: _turn(item.nodeid))
 
 
 def _turn(test: str) -> int:

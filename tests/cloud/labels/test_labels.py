@@ -18,9 +18,9 @@ from shared.contracts import DeviceState, InspectionKey, Verdict
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import LabelKeptRow, LabelRow, Labels, LabelsKept, StateMessage, decode, encode
+from shared.wire import LabelReceipt, LabelReceipts, Labels, PartLabel, StateMessage, decode, encode
 from shared.worker import DeadWorkers
-from tests.cloud.makers import DEVICE, NOON, inspection, review, tail
+from tests.cloud.makers import DEVICE, NOON, inspection, label, tail
 
 
 class PostRig:
@@ -39,25 +39,25 @@ class PostRig:
         self.post.listen()
         self.cloud.start()
         self.device.start()
-        self.got: list[LabelRow] = []
+        self.got: list[PartLabel] = []
         self.device.subscribe(DEVICE.topic("label"), self._arrived)
 
     def say(self, sequence: int, verdict: Verdict = "reject", at: float = NOON + 60) -> None:
-        self.store.review(review(sequence, verdict=verdict, reviewed_at=at))
+        self.store.label(label(sequence, verdict=verdict, reviewed_at=at))
 
     def is_now(self, state: DeviceState, boot: str = "b1", address: Address = DEVICE) -> None:
         payload = encode(StateMessage(state, boot, 1.0))
         self.device.publish(address.topic("state"), payload, retain=True)
 
-    def answer(self, row: LabelRow, *, kept: bool = True) -> None:
-        said = LabelKeptRow(row.boot, row.sequence, row.said_at, kept)
-        self.device.publish(DEVICE.topic("labelled"), encode(LabelsKept([said])))
+    def answer(self, row: PartLabel, *, kept: bool = True) -> None:
+        said = LabelReceipt(row.boot, row.sequence, row.labelled_at, kept)
+        self.device.publish(DEVICE.topic("labelled"), encode(LabelReceipts([said])))
 
     def seen(self, sequence: int) -> tuple[float | None, bool | None]:
         view = self.records.inspection(InspectionKey("box-1", "b1", sequence))
         assert view is not None
-        assert view.review is not None
-        return view.review.delivered_at, view.review.has_picture
+        assert view.label is not None
+        return view.label.delivered_at, view.label.has_picture
 
     def _arrived(self, delivery: Delivery) -> None:
         self.got += decode(delivery.payload, Labels)[0].rows
@@ -175,10 +175,8 @@ def test_the_thread_sends_and_ends(tmp_path: Path) -> None:
 def test_people_read_what_became_of_a_label(
     rig: PostRig, delivered_at: float | None, has_picture: bool | None, said: str
 ) -> None:
-    rig.store.review(
-        review(
-            2, verdict="reject", kind="crack", delivered_at=delivered_at, has_picture=has_picture
-        )
+    rig.store.label(
+        label(2, verdict="reject", kind="crack", delivered_at=delivered_at, has_picture=has_picture)
     )
     view = rig.records.inspection(InspectionKey("box-1", "b1", 2))
     assert view is not None

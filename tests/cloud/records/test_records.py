@@ -25,7 +25,7 @@ from shared.errors import RecordsError, SettingsError
 from shared.inspection import COLUMNS
 from shared.loopback import free_port
 from shared.storage.database import migration_config
-from tests.cloud.makers import NOON, device, inspection, review, tail
+from tests.cloud.makers import NOON, device, inspection, label, tail
 from tests.system.deployed import OldInspectionRow
 
 KEY = InspectionKey("box-1", "b1", 1)
@@ -116,14 +116,14 @@ def test_a_review_is_kept_beside_what_was_decided_and_the_last_word_counts(
 ) -> None:
     store, records = RecordStore(every_database), Records(every_database)
     store.save([inspection(1), inspection(2, decision="escalate", decided_by="cloud")], [tail(2)])
-    store.review(review(1, verdict="reject", kind="crack"))
-    store.review(review(1, inspector="meyer", reviewed_at=NOON + 99))
+    store.label(label(1, verdict="reject", kind="crack"))
+    store.label(label(1, inspector="meyer", reviewed_at=NOON + 99))
     found = records.inspection(KEY)
     assert found is not None
     assert (found.verdict, found.decided_by) == ("pass", "edge")
-    assert found.review is not None
-    assert (found.review.verdict, found.review.kind) == ("pass", None)
-    assert (found.review.inspector, found.review.reviewed_at) == ("meyer", NOON + 99)
+    assert found.label is not None
+    assert (found.label.verdict, found.label.kind) == ("pass", None)
+    assert (found.label.inspector, found.label.reviewed_at) == ("meyer", NOON + 99)
 
     def parts(*, reviewed: bool | None = None, doubtful: bool | None = None) -> list[int]:
         wanted = Filter(reviewed=reviewed, doubtful=doubtful)
@@ -139,10 +139,10 @@ def test_an_escalation_can_be_reviewed_before_its_inspection_is_reported(
 ) -> None:
     store = RecordStore(every_database)
     store.save(tails=[tail(1)])
-    store.review(review(1))
+    store.label(label(1))
     found = Records(every_database).inspection(KEY)
     assert found is not None
-    assert found.review is not None
+    assert found.label is not None
 
 
 def test_a_late_answer_that_contradicts_is_visible(every_database: Database) -> None:

@@ -19,7 +19,7 @@ from edge.learning.labelled_parts import counts_of
 from edge.learning.learner_process import Task, TaskDone
 from shared.errors import DataError, FederationError, JournalError
 from shared.federation.flower_private import message_from_bytes, message_to_bytes, take_identity
-from shared.wire import LabelRow
+from shared.wire import PartLabel
 from tests.fleet.rounds.box import PARTS, fill, open_journal
 from tests.fleet.rounds.tiny import SIZE
 
@@ -159,7 +159,7 @@ def test_a_label_changed_by_an_inspector_changes_what_is_learned(tmp_path: Path)
     parts = JournalParts(tmp_path / "box.db", "box")
     journal = open_journal(tmp_path, "box")
     boot = str(journal._store.connection.execute("SELECT boot FROM labelled").fetchone()[0])
-    journal.label([LabelRow(boot, 2, "pass", "", 9.0)], "hall", lambda _became: None)
+    journal.label([PartLabel(boot, 2, "pass", "", 9.0)], "hall", lambda _became: None)
     journal.start()
     journal.close()
     assert parts.index()[1].defective

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from edge.learner.device import LearningDevice
-from edge.learner.feature_cache import prepare_lessons
+from edge.learner.feature_cache import prepare_examples
 from edge.learner.local_state import LocalState
 from edge.learner.trainable import SplitStudent
 from edge.learning.labelled_parts import LabelledPicture
@@ -76,8 +76,8 @@ def test_a_base_of_another_version_is_refused(base: BaseNetwork) -> None:
 def test_what_is_kept_leads_to_the_same_score_as_the_picture(base: BaseNetwork, first: int) -> None:
     """Wherever the frozen part ends: before the features at stride 8, at them, or behind."""
     student = SplitStudent(base, Scope(from_block=first))
-    lessons = prepare_lessons(Plant(), "train", student, 1, draws())
-    found = torch.cat([student.score(kept) for kept in lessons.as_they_are()])
+    examples = prepare_examples(Plant(), "train", student, 1, draws())
+    found = torch.cat([student.score(kept) for kept in examples.as_they_are()])
     wanted = restore(base).head(pictures())[2]
     assert torch.allclose(found, wanted, atol=2e-2)
 
@@ -135,10 +135,10 @@ def test_the_encoder_learns_to_give_the_tail_what_the_bases_head_would_have(
     """After the blocks have changed, the tail gets features nearer to the base's than through an
     encoder that stayed behind."""
     student = SplitStudent(fitted, Scope(from_block=7))
-    lessons = prepare_lessons(Plant(), "train", student, 1, draws())
+    examples = prepare_examples(Plant(), "train", student, 1, draws())
     optimiser = torch.optim.Adam([{"params": p, "lr": 2e-3} for p, _ in student.shares()])
     for _ in range(40):
-        for kept, batch in lessons.epoch(10, draws(1)):
+        for kept, batch in examples.epoch(10, draws(1)):
             loss = student.loss(kept, batch, draws(2))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -157,12 +157,12 @@ def test_the_encoder_learns_to_give_the_tail_what_the_bases_head_would_have(
     assert all(torch.equal(one, other) for one, other in tail)
 
 
-def test_the_same_draws_give_the_same_lessons_and_changed_versions_differ(
+def test_the_same_draws_give_the_same_examples_and_changed_versions_differ(
     base: BaseNetwork,
 ) -> None:
     student = SplitStudent(base, Scope(from_block=5))
-    one = prepare_lessons(Plant(), "train", student, 2, draws(3))
-    again = prepare_lessons(Plant(), "train", student, 2, draws(3))
+    one = prepare_examples(Plant(), "train", student, 2, draws(3))
+    again = prepare_examples(Plant(), "train", student, 2, draws(3))
     assert all(torch.equal(a, b) for a, b in zip(one.kept, again.kept, strict=True))
     assert not torch.equal(one.kept[0][:10], one.kept[0][10:])
     assert len(one) == 10
@@ -171,8 +171,8 @@ def test_the_same_draws_give_the_same_lessons_and_changed_versions_differ(
     assert seen == [0] * 5 + [1] * 5
 
 
-def test_a_use_without_pictures_has_no_lessons(base: BaseNetwork) -> None:
+def test_a_use_without_pictures_has_no_examples(base: BaseNetwork) -> None:
     student = SplitStudent(base, Scope(from_block=5))
-    lessons = prepare_lessons(Plant(), "test", student, 1, draws())
-    assert len(lessons) == 0
-    assert list(lessons.as_they_are()) == []
+    examples = prepare_examples(Plant(), "test", student, 1, draws())
+    assert len(examples) == 0
+    assert list(examples.as_they_are()) == []

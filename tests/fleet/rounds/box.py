@@ -30,7 +30,7 @@ from shared.federation.protocol import LabelCounts
 from shared.inspection import Inspection
 from shared.topics import Address
 from shared.transport.mqtt import BrokerSettings, MqttTransport
-from shared.wire import LabelRow
+from shared.wire import PartLabel
 from tests.fleet.rounds.tiny import SIZE
 
 PARTS = 24
@@ -65,7 +65,7 @@ def fill(folder: Path, name: str, seed: int, *, parts: int = PARTS) -> None:
         )
         journal.record(inspection, cv2.imencode(".png", pixels)[1].tobytes(), None)
         verdict: Verdict = "reject" if bad else "pass"
-        labels.append(LabelRow(journal.boot, sequence, verdict, "spot" if bad else "", 1.0))
+        labels.append(PartLabel(journal.boot, sequence, verdict, "spot" if bad else "", 1.0))
     journal.label(labels, "hall", lambda _became: None)
     journal.start()
     journal.close()
