@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Verdict = Literal["pass", "reject"]
+Verdict = Literal["pass", "reject", "review"]
+PlainVerdict = Literal["pass", "reject"]
 Decider = Literal["edge", "cloud", "deadline", "inspector"]
 DeviceState = Literal["online", "stopping", "offline"]
 
@@ -25,11 +26,12 @@ FAIL_SAFE: Verdict = "reject"
 
 
 class Decision(StrEnum):
-    """What the gate says of a score."""
+    """What the gate says of a score; `review` where a bundle asks no cloud."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     REJECT = "reject"
     ESCALATE = "escalate"
+    REVIEW = "review"
 
 
 class InspectionKey(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from shared.contracts import DeviceState, Verdict
+from shared.contracts import DeviceState, PlainVerdict, Verdict
 from shared.errors import WireError
 from shared.inspection import Inspection
 
@@ -56,16 +56,24 @@ class Escalation(Message, frozen=True, tag="escalation"):
 class CloudVerdict(Message, frozen=True, tag="verdict"):
     """The cloud's answer to an escalation.
 
-    score   head and tail together, 0–1
-    defect  the likeliest kind of defect of a rejected part; empty where the bundle knows none
+    verdict  what a box does that knows no review: it diverts what a person shall look at
+    score    head and tail together, 0–1
+    defect   the likeliest kind of defect of a rejected part; empty where the bundle knows none
+    review   a person shall look at the part, which is diverted until then
     """
 
     boot: str
     sequence: int
     part: int
-    verdict: Verdict
+    verdict: PlainVerdict
     score: float
     defect: str = ""
+    review: bool = False
+
+    @property
+    def ruling(self) -> Verdict:
+        """The system's verdict."""
+        return "review" if self.review else self.verdict
 
 
 class Inspections(Message, frozen=True, tag="inspections"):
@@ -162,7 +170,7 @@ class PartLabel(msgspec.Struct, frozen=True, array_like=True):
 
     boot: str
     sequence: int
-    verdict: Verdict
+    verdict: PlainVerdict
     kind: str
     labelled_at: float
 

@@ -27,25 +27,39 @@ def expit(odds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Three thresholds on scores in 0–1, and how much the tail's score counts in the cloud.
+    """Thresholds on scores in 0–1, and how much the tail's score counts in the cloud.
 
     A head's score below `pass_below` passes, one from `reject_from` on rejects, what lies
-    between escalates. The cloud's score, head and tail together, rejects from
-    `cloud_reject_from` on. A score that is not a number escalates at the edge and rejects in
-    the cloud. `tail_weight` lies in 0–1; with 1 the tail alone is asked.
-    Raises SettingsError where pass_below lies above reject_from, or for another weight.
+    between escalates, or is reviewed by a person where the gate `escalates` nothing. The cloud's
+    score, head and tail together, passes below `cloud_pass_below` and rejects from
+    `cloud_reject_from` on; what lies between is reviewed. Without `cloud_pass_below` nothing is:
+    what is not rejected passes. A score that is not a number escalates at the edge, and in the
+    cloud is reviewed, or rejected where nothing is reviewed. `tail_weight` lies in 0–1; with 1 the
+    tail alone is asked.
+    Raises SettingsError where a threshold to pass lies above the one to reject, or for another
+    weight.
     """
 
     pass_below: float
     reject_from: float
     cloud_reject_from: float
     tail_weight: float = 1.0
+    cloud_pass_below: float | None = None
+    escalates: bool = True
 
     def __post_init__(self) -> None:
         if not self.pass_below <= self.reject_from:
             raise SettingsError(
                 f"the gate passes below {self.pass_below} and rejects from {self.reject_from}",
                 fix="pass_below must not lie above reject_from",
+            )
+        if self.cloud_pass_below is not None and not (
+            self.cloud_pass_below <= self.cloud_reject_from
+        ):
+            raise SettingsError(
+                f"the cloud passes below {self.cloud_pass_below} and rejects from "
+                f"{self.cloud_reject_from}",
+                fix="cloud_pass_below must not lie above cloud_reject_from",
             )
         if not 0 <= self.tail_weight <= 1:
             raise SettingsError(f"tail_weight is {self.tail_weight}", fix="it must lie in 0–1")
@@ -56,7 +70,7 @@ class Gate:
             return Decision.PASS
         if score >= self.reject_from:
             return Decision.REJECT
-        return Decision.ESCALATE
+        return Decision.ESCALATE if self.escalates else Decision.REVIEW
 
     def cloud_score(self, head: float, tail: float) -> float:
         """Both halves' scores as one: their log-odds, weighed (a logarithmic opinion pool)."""
@@ -69,8 +83,12 @@ class Gate:
         return expit(weight * logit(tail) + (1 - weight) * logit(head))
 
     def conclude(self, score: float) -> Verdict:
-        """In the cloud, which has nobody to ask; `score` as `cloud_score` gives it."""
-        return "pass" if score < self.cloud_reject_from else "reject"
+        """In the cloud; `score` as `cloud_score` gives it."""
+        if self.cloud_pass_below is None:
+            return "pass" if score < self.cloud_reject_from else "reject"
+        if score < self.cloud_pass_below:
+            return "pass"
+        return "reject" if score >= self.cloud_reject_from else "review"
 
 
 def choose_gate(

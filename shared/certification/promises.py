@@ -18,10 +18,16 @@ class GateSpec(Settings):
     reject_from: float
     cloud_reject_from: float
     tail_weight: float = Field(1.0, ge=0, le=1, description="of the tail's score in the cloud's")
+    cloud_pass_below: float | None = Field(
+        default=None, description="from here to cloud_reject_from a person looks; null: nobody does"
+    )
+    escalates: bool = Field(
+        default=True, description="false: a person looks at what the head is not sure of"
+    )
 
     @property
     def gate(self) -> Gate:
-        return Gate(self.pass_below, self.reject_from, self.cloud_reject_from, self.tail_weight)
+        return Gate(**self.model_dump())
 
 
 class Promise(Settings):
