@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
 from cloud.evaluation.judgements import Judgements, judge
+from cloud.statistics.metrics import auroc
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.bundles.runtime_choice import choose_runtime
-from shared.certification.certificate import METHOD, ChosenGate, PromiseLimits, choose, interval
+from shared.certification.certificate import interval
 from shared.certification.gate import Gate
 from shared.certification.promises import (
     Certificate,
     GateSpec,
     MeasuredShare,
     Promise,
+    ReviewShares,
     SystemCertificate,
 )
 from shared.certification.scores import Scored, by_kind
-from shared.certification.shortage import Erring, system_supported, too_few
+from shared.certification.shortage import Erring, system_too_few
+from shared.certification.thresholds import (
+    METHOD,
+    Bounds,
+    Prices,
+    SystemChoice,
+    SystemLimits,
+    cheaper,
+    choose_thresholds,
+    cost_of,
+)
 from shared.errors import CertificateError
 from shared.runtime.base import RuntimeOptions
 
@@ -34,6 +47,10 @@ class JudgedParts:
     defective: Scored
     good: Scored
 
+    @property
+    def kinds(self) -> tuple[Scored, Scored]:
+        return self.defective, self.good
+
     @classmethod
     def of(cls, dataset: Dataset, judged: Judgements) -> JudgedParts:
         names, part = np.unique(dataset.parts, return_inverse=True)
@@ -43,25 +60,47 @@ class JudgedParts:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What `certify` is asked for.
+
+    with_cloud    False: the site has no cloud, and a person looks at what the edge is not sure of
+    tail_weight   fixed before anybody looked at the parts; None: as the bundle has it, which is
+                  paid for where these parts have chosen it
+    """
+
+    limits: SystemLimits
+    prices: Prices = field(default_factory=Prices)
+    with_cloud: bool = True
+    tail_weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Certified:
     """A certificate, and what its gate does with the parts that it was tested on.
 
     escalated         share of the pictures; escalated_good: of those of good parts
     passed_good       share of the pictures of good parts that pass at the edge
-    system_supported  the least that could be promised of the system, where that was too much
+    auroc             among escalated pictures: edge, then edge and cloud; None where one kind is
+                      absent
     """
 
     certificate: Certificate
     escalated: float
     escalated_good: float
     passed_good: float
-    system_supported: float | None
+    auroc: tuple[float, float] | None
+
+    @property
+    def cloud_pays(self) -> bool:
+        """Whether the cloud makes a part cost less than the edge alone would."""
+        review = self.certificate.review
+        return review is None or review.cost_with_cloud < review.cost_without_cloud
 
 
 def certify(
     bundle: Bundle,
     dataset: Dataset,
-    limits: PromiseLimits,
+    asked: Asked,
     *,
     split: str,
     created: str,
@@ -71,29 +110,58 @@ def certify(
 
     created   UTC, as the manifest keeps it
     Raises CertificateError where a part was trained on or nothing shows that none was, and
-    TooFewParts where the edge's promises can't be made.
+    TooFewParts where the promises can't be made.
     """
     refuse_trained(bundle, dataset)
-    compared = weights_compared(bundle, dataset)
+    before, compared = bundle.manifest.gate.gate, 1
+    if asked.tail_weight is not None:
+        before = replace(before, tail_weight=asked.tail_weight)
+    elif asked.with_cloud:
+        compared = weights_compared(bundle, dataset)
     # The backend is a part of what is certified: another one's scores differ a little.
     head = choose_runtime(runtime, bundle.read(HEAD), RuntimeOptions(threads=0)).runtime
-    parts = JudgedParts.of(dataset, judge(bundle, dataset, head.name))
-    before = bundle.manifest.gate.gate
-    chosen = choose(parts.defective, parts.good, limits, before, compared)
+    judged = judge(bundle, dataset, head.name, gate=before)
+    parts = JudgedParts.of(dataset, judged)
+    escalation_bytes = float(judged.encoded.mean())
+    chosen = choose_thresholds(
+        parts.kinds,
+        asked.limits,
+        before,
+        weights_compared=compared,
+        with_cloud=asked.with_cloud,
+    )
     if chosen is None:
-        raise too_few(
-            Erring(parts.defective.parts, parts.defective.passed(before, with_cloud=False)),
-            Erring(parts.good.parts, parts.good.rejected(before, with_cloud=False)),
-            limits,
+        raise system_too_few(
+            Erring(parts.defective.parts, parts.defective.passed(before, with_cloud=True)),
+            Erring(parts.good.parts, parts.good.rejected(before, with_cloud=True)),
+            asked.limits,
+            compared,
         )
-    edge_escapes, edge_overkill = _edge_promises(parts, limits, chosen)
+    gate = cheaper(chosen.gate, parts.kinds, asked.prices, escalation_bytes)
+    review = _review(parts, gate, asked, before, escalation_bytes)
     certificate = Certificate(
-        delta=limits.delta,
-        edge_escapes=edge_escapes,
-        edge_overkill=edge_overkill,
-        system=_system(bundle, parts, limits, chosen, compared),
+        delta=asked.limits.delta,
+        escape=asked.limits.escape,
+        false_reject=asked.limits.false_reject,
+        n_defects=parts.defective.parts,
+        n_good=parts.good.parts,
+        review=review,
+        review_share=review.with_cloud.seen / review.with_cloud.parts,
+        edge_escapes=_promise(
+            parts.defective.passed(gate, with_cloud=False),
+            parts.defective,
+            asked.limits.escape,
+            chosen.passing,
+        ),
+        edge_overkill=_promise(
+            parts.good.rejected(gate, with_cloud=False),
+            parts.good,
+            asked.limits.false_reject,
+            chosen.rejecting,
+        ),
+        system=_system(bundle, parts, asked.limits, (gate, chosen), compared),
         head=bundle.manifest.files[HEAD].sha256,
-        gate=_spec(chosen.gate),
+        gate=GateSpec(**asdict(gate)),
         runtime=head.name,
         data=dataset.name,
         data_hash=dataset.content_hash(),
@@ -102,13 +170,13 @@ def certify(
         method=METHOD,
         created=created,
     )
-    good, defective = (kind.escalated(chosen.gate) for kind in (parts.good, parts.defective))
+    good, defective = (kind.escalated(gate) for kind in (parts.good, parts.defective))
     return Certified(
         certificate,
         float(np.concatenate([good, defective]).mean()),
         float(good.mean()),
-        float((~good & (parts.good.edge < chosen.gate.pass_below)).mean()),
-        None if chosen.system else system_supported(parts.defective.parts, limits, compared),
+        float((parts.good.edge < gate.pass_below).mean()),
+        escalated_auroc(judged, dataset.labels, gate),
     )
 
 
@@ -137,64 +205,86 @@ def refuse_trained(bundle: Bundle, dataset: Dataset) -> None:
 
 
 def weights_compared(bundle: Bundle, dataset: Dataset) -> int:
-    """Among how many weights of the tail these defective parts have already chosen; 1: they have
-    not.
+    """Among how many weights of the tail these parts have already chosen; 1: they have not.
 
-    A bundle that does not say which pictures chose is taken to have asked these. Good parts don't
-    matter: none of them is counted in the system's test.
+    A bundle that does not say which pictures chose is taken to have asked these.
     """
     if TUNED in bundle.manifest.files:
-        defective = {sample.part for sample in dataset.samples if sample.defective}
-        images = [sample.image for sample in dataset.samples if sample.part in defective]
+        images = [sample.image for sample in dataset.samples]
         if not known(images, bundle.read(TUNED)).any():
             return 1
     return bundle.manifest.training.tail_weights
 
 
-def _edge_promises(
-    parts: JudgedParts, limits: PromiseLimits, chosen: ChosenGate
-) -> tuple[Promise, Promise]:
-    return (
-        Promise(
-            limit=limits.escapes,
-            seen=parts.defective.passed(chosen.gate, with_cloud=False),
-            counted=chosen.escapes.counted,
-            parts=parts.defective.parts,
-        ),
-        Promise(
-            limit=limits.overkill,
-            seen=parts.good.rejected(chosen.gate, with_cloud=False),
-            counted=chosen.overkill.counted,
-            parts=parts.good.parts,
-        ),
+def escalated_auroc(
+    judged: Judgements, labels: NDArray[np.bool_], gate: Gate
+) -> tuple[float, float] | None:
+    """AUROC among the pictures that the edge is not sure of: of its own scores, and of the cloud's.
+
+    None where they are all good or all defective.
+    """
+    scored = Scored(np.arange(len(labels)), judged.edge, judged.cloud)
+    among = scored.unsure(gate)
+    if not among.any() or len(np.unique(labels[among])) < 2:
+        return None
+    edge, cloud = (
+        auroc(np.nan_to_num(scores[among], nan=1.0), labels[among])
+        for scores in (judged.edge, judged.cloud)
     )
+    return edge, cloud
+
+
+def _promise(seen: int, tested: Scored, limit: float, bounds: Bounds) -> Promise:
+    return Promise(limit=limit, seen=seen, counted=bounds.counted, parts=tested.parts)
 
 
 def _system(
-    bundle: Bundle, parts: JudgedParts, limits: PromiseLimits, chosen: ChosenGate, compared: int
-) -> SystemCertificate | None:
-    if chosen.system is None:
-        return None
-    rejected = parts.good.rejected(chosen.gate, with_cloud=True)
-    low, high = interval(rejected, parts.good.parts, limits.delta)
+    bundle: Bundle,
+    parts: JudgedParts,
+    limits: SystemLimits,
+    choice: tuple[Gate, SystemChoice],
+    compared: int,
+) -> SystemCertificate:
+    gate, chosen = choice
+    with_cloud = gate.escalates
+    passed = parts.defective.passed(gate, with_cloud=with_cloud)
     return SystemCertificate(
-        escapes=Promise(
-            limit=limits.system,
-            seen=parts.defective.passed(chosen.gate, with_cloud=True),
-            counted=chosen.system.counted,
-            parts=parts.defective.parts,
+        escapes=_promise(passed, parts.defective, limits.escape, chosen.passing),
+        overkill=_measured(
+            parts.good.rejected(gate, with_cloud=with_cloud), parts.good.parts, limits.delta
         ),
-        overkill=MeasuredShare(seen=rejected, parts=parts.good.parts, low=low, high=high),
         pair=bundle.manifest.pair,
         cap_bytes=bundle.manifest.features.cap_bytes,
         weights_compared=compared,
     )
 
 
-def _spec(gate: Gate) -> GateSpec:
-    return GateSpec(
-        pass_below=gate.pass_below,
-        reject_from=gate.reject_from,
-        cloud_reject_from=gate.cloud_reject_from,
-        tail_weight=gate.tail_weight,
+def _review(
+    parts: JudgedParts, gate: Gate, asked: Asked, before: Gate, escalation_bytes: float
+) -> ReviewShares:
+    """What is left to a person, and what the edge alone would leave."""
+    alone = choose_thresholds(parts.kinds, asked.limits, before, with_cloud=False)
+    kinds = parts.kinds
+    everything = sum(kind.parts for kind in kinds)
+
+    def found(one: Gate) -> tuple[MeasuredShare, float]:
+        seen = sum(kind.parts_reviewed(one) for kind in kinds)
+        cost = cost_of(one, kinds, asked.prices, escalation_bytes)
+        return _measured(seen, everything, asked.limits.delta), cost
+
+    with_cloud, cost = found(gate)
+    edge = alone.gate if alone else gate.without_cloud()
+    without_cloud, cost_without = found(edge)
+    return ReviewShares(
+        with_cloud=with_cloud,
+        without_cloud=without_cloud,
+        pass_below=edge.pass_below,
+        reject_from=edge.reject_from,
+        cost_with_cloud=cost,
+        cost_without_cloud=cost_without,
     )
+
+
+def _measured(seen: int, parts: int, delta: float) -> MeasuredShare:
+    low, high = interval(seen, parts, delta)
+    return MeasuredShare(seen=seen, parts=parts, low=low, high=high)

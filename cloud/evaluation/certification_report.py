@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shared.bundles.bundle import Bundle
-from shared.certification.certificate import PromiseLimits
-from shared.certification.promises import MeasuredShare, Promise, percent
+from shared.certification.promises import (
+    MeasuredShare,
+    Promise,
+    ReviewShares,
+    in_words,
+    percent,
+)
+from shared.errors import CertificateError
 
 if TYPE_CHECKING:
     from cloud.evaluation.certification import Certified
@@ -17,11 +23,13 @@ if TYPE_CHECKING:
 class CertifyReport(msgspec.Struct, frozen=True):
     """The report of `splitsight cloud certify`.
 
-    id                       of the bundle as it was written
-    certificate              as the manifest keeps it
-    escalation_rate          share of the pictures; escalation_rate_good: of those of good parts
-    pass_rate_good           share of the pictures of good parts that pass at the edge
-    system_alpha_supported   where the system's promise can't be made: the least that could be
+    id                      of the bundle as it was written
+    certificate             as the manifest keeps it
+    escalation_rate         share of the pictures; escalation_rate_good: of those of good parts
+    pass_rate_good          share of the pictures of good parts that pass at the edge
+    auroc_edge              among escalated pictures; auroc_system: of edge and cloud together.
+                            null where these are all good or all defective
+    cloud_pays              whether a part costs less with the cloud than with the edge alone
     """
 
     bundle: str
@@ -30,11 +38,14 @@ class CertifyReport(msgspec.Struct, frozen=True):
     escalation_rate: float
     escalation_rate_good: float
     pass_rate_good: float
-    system_alpha_supported: float | None
+    auroc_edge: float | None
+    auroc_system: float | None
+    cloud_pays: bool
 
 
 def certify_report(written: Bundle, found: Certified) -> CertifyReport:
     """What a program reads."""
+    edge, system = found.auroc or (None, None)
     return CertifyReport(
         bundle=str(written.path),
         id=written.id,
@@ -42,50 +53,70 @@ def certify_report(written: Bundle, found: Certified) -> CertifyReport:
         escalation_rate=found.escalated,
         escalation_rate_good=found.escalated_good,
         pass_rate_good=found.passed_good,
-        system_alpha_supported=found.system_supported,
+        auroc_edge=edge,
+        auroc_system=system,
+        cloud_pays=found.cloud_pays,
     )
 
 
-def certify_rows(written: Bundle, found: Certified, limits: PromiseLimits) -> dict[str, str]:
+def certify_rows(written: Bundle, found: Certified) -> dict[str, str]:
     """What a person reads: a name and a sentence each."""
     certificate, gate = found.certificate, found.certificate.gate
-    escapes, overkill = certificate.edge_escapes, certificate.edge_overkill
-    promises = 3 if certificate.system else 2
+    system, review = certificate.system, certificate.review
+    if system is None or review is None:
+        raise CertificateError(
+            f"the certificate of {written.path} is not of the whole system",
+            fix="certify the bundle again",
+        )
+    escapes, overkill = system.escapes, certificate.edge_overkill
+    sure = percent(1 - certificate.delta)
     rows = {
         "bundle": f"{written.path}, now id {written.id}",
         "tested on": f"{escapes.parts} defective and {overkill.parts} good parts of "
         f"{certificate.data} ({certificate.split}), {certificate.pictures} pictures, on "
         f"{certificate.runtime}",
-        "edge escapes": f"at most {percent(escapes.limit)} of defective parts; {_seen(escapes)}",
-        "edge overkill": f"at most {percent(overkill.limit)} of good parts; {_seen(overkill)}",
-        **_system_rows(found, limits),
-        "confidence": f"{percent(1 - limits.delta)} in each promise on its own, at least "
-        f"{percent(max(0.0, 1 - promises * limits.delta))} in all {promises} at once",
-        "gate": f"pass below {gate.pass_below:.4g}, reject from {gate.reject_from:.4g}; in the "
-        f"cloud reject from {gate.cloud_reject_from:.4g}",
+        "escapes": f"at most {percent(escapes.limit)} of defective parts pass; {_seen(escapes)}",
+        "false rejects": f"at most {percent(overkill.limit)} of good parts are rejected without a "
+        f"person; {_seen(system.overkill)}",
+        "confidence": f"{sure} in each promise on its own, at least "
+        f"{percent(max(0.0, 1 - 2 * certificate.delta))} in both at once",
+        "to review": f"{_share(review.with_cloud)}; {_beside(review)}",
+        "gate": in_words(gate),
         "escalated": f"{percent(found.escalated)} of these pictures; of those of good parts "
         f"{percent(found.escalated_good)}, while {percent(found.passed_good)} pass at the edge",
     }
+    if found.auroc is not None:
+        edge, both = found.auroc
+        rows["AUROC"] = f"among those that the edge is not sure of: edge {edge:.3f}, "
+        rows["AUROC"] += f"edge and cloud {both:.3f}"
+    notes = list(_notes(found))
+    return rows | ({"note": "; ".join(notes)} if notes else {})
+
+
+def _beside(review: ReviewShares) -> str:
+    return (
+        f"with the edge alone {_share(review.without_cloud)}. A part costs "
+        f"{review.cost_with_cloud:.3g} beside {review.cost_without_cloud:.3g} reviewed parts"
+    )
+
+
+def _notes(found: Certified) -> list[str]:
+    notes = []
     if found.passed_good == 0:
-        rows["note"] = "the edge passes no good part: some defective part scores lower than all"
-    return rows
+        notes.append("the edge passes no good part: some defective part scores lower than all")
+    if found.certificate.gate.escalates and not found.cloud_pays:
+        notes.append(
+            "the cloud does not help here: escalating costs more than it saves. Certify with "
+            "--no-cloud, on parts that have not chosen yet, or with half of --delta"
+        )
+    return notes
 
 
-def _system_rows(found: Certified, limits: PromiseLimits) -> dict[str, str]:
-    system, least = found.certificate.system, found.system_supported
-    if system is None:
-        return {
-            "system escapes": "NO PROMISE. These parts can't show that edge and cloud together "
-            f"pass at most {percent(limits.system)} of defective parts"
-            + (f"; --system-alpha {least:g} could be promised" if least else "")
-        }
-    overkill = system.overkill
-    return {
-        "system escapes": f"at most {percent(system.escapes.limit)} of defective parts, edge and "
-        f"cloud together; {_seen(system.escapes)}",
-        "system overkill": f"not promised; {_seen(overkill)}, {percent(1 - limits.delta)} "
-        f"interval {percent(overkill.low)} to {percent(overkill.high)}",
-    }
+def _share(found: MeasuredShare) -> str:
+    return (
+        f"{percent(found.seen / found.parts)} of the parts ({percent(found.low)} to "
+        f"{percent(found.high)})"
+    )
 
 
 def _seen(counted: Promise | MeasuredShare) -> str:

@@ -80,9 +80,17 @@ def score_chart(
 ) -> bytes:
     """Histograms of the good and the defective by score, with the gate's thresholds; PNG."""
     figure = _figure(look, (9.6, 3.9), (4.4, 6.4))
+    unsure = "escalate" if gate.escalates else "review"
     panels = (
-        Panel("edge", edge, (gate.pass_below, gate.reject_from), ("pass", "escalate", "reject")),
-        Panel("cloud", cloud, (gate.cloud_reject_from,), ("pass", "reject")),
+        Panel("edge", edge, (gate.pass_below, gate.reject_from), ("pass", unsure, "reject")),
+        Panel("cloud", cloud, (gate.cloud_reject_from,), ("pass", "reject"))
+        if gate.cloud_pass_below is None
+        else Panel(
+            "cloud",
+            cloud,
+            (gate.cloud_pass_below, gate.cloud_reject_from),
+            ("pass", "review", "reject"),
+        ),
     )
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(2, 1, number) if look.narrow else figure.add_subplot(1, 2, number)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from cloud.evaluation.certification_report import certify_report, certify_rows
 from shared import command_options as option
 from shared.bundles.bundle import Bundle, amend_bundle
-from shared.certification.certificate import PromiseLimits
+from shared.certification.thresholds import Prices, SystemLimits
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed
 from shared.format import iso
 from shared.storage.report_folder import prepare_report
 
 SHORT = 12
+PRICES = Prices()
 
 if TYPE_CHECKING:
     from cloud.evaluation.scorecard import Evaluation
@@ -71,22 +72,37 @@ def certify(
     bundle: option.Bundle,
     data: option.Data,
     split: option.Split = "calibrate",
-    alpha: Annotated[
-        float, typer.Option(help="At most this share of defective parts may pass at the edge.")
-    ] = 0.01,
+    escape: Annotated[
+        float, typer.Option(help="At most this share of defective parts may pass.")
+    ] = 0.05,
+    false_reject: Annotated[
+        float,
+        typer.Option(help="At most this share of good parts may be rejected without a person."),
+    ] = 0.05,
     delta: Annotated[
         float, typer.Option(help="How likely each promise may be wrong: 0.05 is 95 % confidence.")
     ] = 0.05,
-    overkill: Annotated[
-        float, typer.Option(help="At most this share of good parts may be rejected at the edge.")
-    ] = 0.05,
-    system_alpha: Annotated[
+    cloud: Annotated[
+        bool,
+        typer.Option(
+            help="--no-cloud: the site has none; a person looks at what the edge is not sure of."
+        ),
+    ] = True,
+    tail_weight: Annotated[
         float | None,
         typer.Option(
-            help="At most this share of defective parts may pass edge and cloud together; twice "
-            "alpha unless given."
+            min=0,
+            max=1,
+            help="How much the tail counts in the cloud, fixed before you look; as trained unless "
+            "given, at a share of --delta where these parts chose it.",
         ),
     ] = None,
+    escalation_price: Annotated[
+        float, typer.Option(help="What asking the cloud once costs; a part reviewed costs 1.")
+    ] = PRICES.escalation,
+    byte_price: Annotated[
+        float, typer.Option(help="What a byte sent up costs; a part reviewed costs 1.")
+    ] = PRICES.byte,
     target: Annotated[
         Path | None, typer.Option("--out", help="Where to write; in place unless given.")
     ] = None,
@@ -94,31 +110,32 @@ def certify(
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
-    """Local: choose the gate that escalates least and keeps a promise, and write the certificate.
+    """Local: choose the gate that costs least and keeps a promise, and write the certificate.
 
-    Choose --alpha before you look, and count each set of parts once. --seed divides the data and
-    must be that of the training.
+    The promise is of edge, cloud and person together: what nobody is sure of, a person reviews.
+    Choose the shares before you look, and count each set of parts once. --seed divides the data
+    and must be that of the training.
     """
     with option.needs_extra("train"):
         from cloud.datasets.readers import read  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
+    from cloud.evaluation.certification import Asked  # noqa: PLC0415
     from cloud.evaluation.certification import certify as run  # noqa: PLC0415
 
-    if system_alpha is None:
-        # As many again may slip through the cloud.
-        system_alpha = min(2 * alpha, (1 + alpha) / 2)
-    limits = PromiseLimits(alpha, overkill, system_alpha, delta)
+    limits = SystemLimits(escape, false_reject, delta)
+    asked = Asked(
+        limits, Prices(1.0, escalation_price, byte_price), with_cloud=cloud, tail_weight=tail_weight
+    )
     opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
-    created = iso()
-    found = run(opened, dataset, limits, split=split, created=created, runtime=runtime)
+    found = run(opened, dataset, asked, split=split, created=iso(), runtime=runtime)
     certificate = found.certificate
     changes = {"gate": certificate.gate, "certificate": certificate}
     written = amend_bundle(opened, changes, target)
     if format_ == "json":
         print_json(certify_report(written, found))
         return
-    for name, value in certify_rows(written, found, limits).items():
-        out.print(f"[bold]{name:>15}[/]  {escape(value)}", highlight=False, soft_wrap=True)
+    for name, value in certify_rows(written, found).items():
+        out.print(f"[bold]{name:>15}[/]  {escape_markup(value)}", highlight=False, soft_wrap=True)
 
 
 def parity(
@@ -176,5 +193,5 @@ def _grid(table: Words) -> Table:
         grid.add_column(key, justify="left" if first else "right", no_wrap=not first)
     for row in table.rows:
         cells = (c.replace(" (", "\n(") if len(c) > SHORT else c for c in row.values())
-        grid.add_row(*map(escape, cells))
+        grid.add_row(*map(escape_markup, cells))
     return grid

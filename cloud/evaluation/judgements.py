@@ -13,6 +13,7 @@ from cloud.datasets.pictures import decode
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TAIL
 from shared.bundles.runtime_choice import choose_runtime
+from shared.certification.gate import Gate
 from shared.console import track
 from shared.features.image_codecs import compress, to_pixels
 from shared.features.preprocessing import prepare
@@ -67,10 +68,17 @@ class TailAnswers(NamedTuple):
     kinds: NDArray[np.float32] | None
 
 
-def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int = 0) -> Judgements:
+def judge(
+    bundle: Bundle,
+    dataset: Dataset,
+    runtime: str = "auto",
+    threads: int = 0,
+    gate: Gate | None = None,
+) -> Judgements:
     """Run every sample through head, codec and tail.
 
     threads   of each backend; 0 lets it choose
+    gate      that weighs head and tail; None: the bundle's
     Raises DataError for a picture that can't be read, RuntimeUnavailable without a backend.
     """
     seen = _look(bundle, dataset, runtime, threads)
@@ -81,7 +89,7 @@ def judge(bundle: Bundle, dataset: Dataset, runtime: str = "auto", threads: int 
     edge = np.array([one.edge for one in seen])
     return Judgements(
         edge=edge,
-        cloud=weighed(bundle.manifest.gate.gate, edge, answers.scores),
+        cloud=weighed(gate or bundle.manifest.gate.gate, edge, answers.scores),
         encoded=np.array([one.encoded for one in seen]),
         jpeg=np.array([one.jpeg for one in seen]),
         coarseness=coarseness,

@@ -66,6 +66,31 @@ class System(JudgeScore, frozen=True, kw_only=True):
     sent_coarser: float | None
 
 
+class Escalated(msgspec.Struct, frozen=True):
+    """Pictures that the edge is not sure of: what the cloud adds.
+
+    auroc_edge     of the head's score among them; auroc_system: of the cloud's, which weighs both.
+                   None where they are all good or all defective
+    """
+
+    n: int
+    auroc_edge: float | None
+    auroc_system: float | None
+
+
+class ReviewRates(msgspec.Struct, frozen=True):
+    """Shares of the parts, of which a person must look at a picture.
+
+    with_cloud      by the gate as it is; `interval` of it
+    without_cloud   by the edge alone, at the thresholds that its certificate found for a site
+                    without a cloud; None where there is no such certificate
+    """
+
+    with_cloud: float
+    interval: Interval
+    without_cloud: float | None
+
+
 class Jpeg(msgspec.Struct, frozen=True):
     """What the network's input costs as JPEG of `quality`; the median, bytes."""
 
@@ -98,5 +123,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     groups: list[Group]
     kind_accuracy: float | None
     jpeg: Jpeg
+    escalated: Escalated
+    review_share: ReviewRates
     rates: Rates | None = None
     certificate: str | None = None

@@ -10,15 +10,27 @@ from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.pictures import read_mask
+from cloud.evaluation.certification import escalated_auroc
 from cloud.evaluation.groups import Masks, PassMasks, groups
 from cloud.evaluation.judgements import Judgements
-from cloud.evaluation.scorecard import AtOverkill, Evaluation, Jpeg, JudgeScore, System
+from cloud.evaluation.scorecard import (
+    AtOverkill,
+    Escalated,
+    Evaluation,
+    Jpeg,
+    JudgeScore,
+    ReviewRates,
+    System,
+)
 from cloud.evaluation.verdicts import JudgeVerdicts, SampleVerdicts, verdicts
-from cloud.statistics.intervals import auroc_interval, part_rate
+from cloud.statistics.intervals import auroc_interval, exact_interval, part_rate
 from cloud.statistics.localisation import Localisation, MarkedMap, localise
 from cloud.statistics.metrics import auroc, average_precision, threshold_at
 from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import Manifest
+from shared.certification.gate import Gate
 from shared.certification.promises import describe
+from shared.certification.scores import Scored
 from shared.console import track
 
 OVERKILL = 0.05
@@ -45,9 +57,35 @@ def score(bundle: Bundle, dataset: Dataset, split: str, found: Judgements) -> Ev
         cloud=_judge(said.cloud, said.cloud.rejected, dataset, _localised(masks, found.cloud_maps)),
         system=system,
         groups=groups(dataset, masks, _passed(said, system)),
+        escalated=_escalated(found, labels, manifest.gate.gate),
+        review_share=_review(manifest, said, found, dataset.parts),
         kind_accuracy=_kind_accuracy(manifest.classes, dataset, found.kinds),
         jpeg=Jpeg(float(np.median(found.jpeg))),
         certificate=describe(manifest.certificate) if manifest.certificate else None,
+    )
+
+
+def _escalated(found: Judgements, labels: NDArray[np.bool_], gate: Gate) -> Escalated:
+    edge, system = escalated_auroc(found, labels, gate) or (None, None)
+    unsure = Scored(np.arange(len(labels)), found.edge, found.cloud).unsure(gate)
+    return Escalated(n=int(unsure.sum()), auroc_edge=edge, auroc_system=system)
+
+
+def _review(
+    manifest: Manifest, said: SampleVerdicts, found: Judgements, parts: Sequence[str]
+) -> ReviewRates:
+    everything = np.ones(len(parts), bool)
+    held = part_rate(said.reviewed, everything, parts)
+    certificate = manifest.certificate
+    alone = None
+    if certificate is not None and certificate.review is not None:
+        review = certificate.review
+        edge = Gate(review.pass_below, review.reject_from, 1.0, escalates=False)
+        alone = part_rate(verdicts(edge, found.edge, found.cloud).reviewed, everything, parts).rate
+    return ReviewRates(
+        with_cloud=held.wrong / held.parts,
+        interval=exact_interval(held.wrong, held.parts),
+        without_cloud=alone,
     )
 
 

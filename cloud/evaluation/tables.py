@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cloud.evaluation.groups import Caught, Group, Size
 from cloud.evaluation.rates import LOSS, Match, PictureRates, Point, Rates
-from cloud.evaluation.scorecard import AtOverkill, Evaluation, JudgeScore
+from cloud.evaluation.scorecard import AtOverkill, Evaluation, JudgeScore, ReviewRates
 from cloud.statistics.intervals import Interval, PartRate
 from shared.format import NONE, decimal, number, percent
 
@@ -41,6 +41,7 @@ def tiles(e: Evaluation) -> list[tuple[str, str, str]]:
     return [
         ("escapes, pictures", percent(s.escape_rate), f"parts: {parts(s.escapes)}"),
         ("overkill, pictures", percent(s.overkill_rate), f"parts: {parts(s.overkill)}"),
+        ("to review, parts", percent(e.review_share.with_cloud), _beside(e.review_share)),
         ("escalated", percent(s.escalation_rate), "of all pictures"),
         (
             "bytes an escalation",
@@ -49,6 +50,12 @@ def tiles(e: Evaluation) -> list[tuple[str, str, str]]:
         ),
         ("AUROC of the cloud", decimal(e.cloud.auroc), f"edge: {decimal(e.edge.auroc)}"),
     ]
+
+
+def _beside(found: ReviewRates) -> str:
+    low, high = percent(found.interval.low), percent(found.interval.high)
+    alone = "" if found.without_cloud is None else f"; edge alone: {percent(found.without_cloud)}"
+    return f"{low} to {high}{alone}"
 
 
 def side_by_side(e: Evaluation) -> Words:
@@ -84,7 +91,11 @@ def side_by_side(e: Evaluation) -> Words:
 
 def traffic(e: Evaluation) -> Words:
     s = e.system
+    review, among = e.review_share, e.escalated
     rows = [
+        ("parts to review", f"{percent(review.with_cloud)} ({_beside(review)})"),
+        ("AUROC among what the edge is not sure of: edge", decimal(among.auroc_edge)),
+        ("AUROC among the same: edge and cloud", decimal(among.auroc_system)),
         ("escalated", percent(s.escalation_rate)),
         ("bytes an escalation, median", number(s.bytes_per_escalation_p50)),
         ("bytes an escalation, 95th percentile", number(s.bytes_per_escalation_p95)),
@@ -96,7 +107,7 @@ def traffic(e: Evaluation) -> Words:
     if e.kind_accuracy is not None:
         rows.append(("defects whose kind is named right", percent(e.kind_accuracy)))
     return Words(
-        "What is sent",
+        "What a person sees, and what is sent",
         "Encoded features; the message's header comes on top.",
         [{"": name, "found": found} for name, found in rows],
     )

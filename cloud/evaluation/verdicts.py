@@ -17,7 +17,8 @@ class JudgeVerdicts:
 
     scores    rank the samples: higher is more surely defective. One that is not a number ranks
               as surest
-    passed    by this judge at the gate; rejected alike. The edge escalates what is neither
+    passed    by this judge at the gate; rejected alike. The edge escalates what is neither, and
+              of the cloud and the system a person reviews it
     movable   scores over which the one threshold can be moved that is this judge's to move;
               ±inf where the gate has decided and nothing moves it
     """
@@ -30,7 +31,7 @@ class JudgeVerdicts:
 
 @dataclass(frozen=True, slots=True)
 class SampleVerdicts:
-    """All three, and what the gate escalates, bool (n,).
+    """All three, what the gate escalates, and what a person reviews, bool (n,).
 
     edge    alone: its movable threshold is one on its own score
     cloud   as if every sample were sent
@@ -42,27 +43,35 @@ class SampleVerdicts:
     cloud: JudgeVerdicts
     system: JudgeVerdicts
     escalated: NDArray[np.bool_]
+    reviewed: NDArray[np.bool_]
 
 
 def verdicts(gate: Gate, edge: NDArray[np.float64], cloud: NDArray[np.float64]) -> SampleVerdicts:
     """Decide every sample; scores as in `Judgements`."""
     decisions = np.array([gate.decide(score) for score in edge.tolist()])
     passed, rejected = decisions == Decision.PASS, decisions == Decision.REJECT
-    escalated = ~passed & ~rejected
-    divert = np.array([gate.conclude(score) == "reject" for score in cloud.tolist()])
+    unsure = ~passed & ~rejected
+    answers = np.array([gate.conclude(score) for score in cloud.tolist()])
+    cloud_passes, divert = answers == "pass", answers == "reject"
+    escalated = unsure & gate.escalates
     sure_edge, sure_cloud = np.nan_to_num(edge, nan=1.0), np.nan_to_num(cloud, nan=1.0)
-    stage = np.where(passed, 0.0, np.where(escalated, 1.0, 2.0))
+    stage = np.where(passed, 0.0, np.where(unsure, 1.0, 2.0))
+    passed_by_both, rejected_by_both = (
+        passed | (escalated & cloud_passes),
+        rejected | (escalated & divert),
+    )
     system = JudgeVerdicts(
         scores=stage + np.where(escalated, sure_cloud, sure_edge),
-        passed=passed | (escalated & ~divert),
-        rejected=rejected | (escalated & divert),
+        passed=passed_by_both,
+        rejected=rejected_by_both,
         movable=np.where(passed, -np.inf, np.where(rejected, np.inf, _movable(cloud))),
     )
     return SampleVerdicts(
         edge=JudgeVerdicts(sure_edge, passed, rejected, _movable(edge)),
-        cloud=JudgeVerdicts(sure_cloud, ~divert, divert, _movable(cloud)),
+        cloud=JudgeVerdicts(sure_cloud, cloud_passes, divert, _movable(cloud)),
         system=system,
         escalated=escalated,
+        reviewed=~passed_by_both & ~rejected_by_both,
     )
 
 

@@ -22,7 +22,7 @@ from shared.bundles.parity import (
     measure_head,
     measure_tail,
 )
-from shared.certification.promises import describe
+from shared.certification.promises import describe, in_words
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.format import size
@@ -53,9 +53,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         + ("grey" if manifest.input.channels == 1 else "colour"),
         "features": " × ".join(map(str, manifest.features.shape)),
         "classes": ", ".join(manifest.classes),
-        "gate": f"pass below {gate.pass_below:.4g}, reject from {gate.reject_from:.4g}; "
-        f"in the cloud, tail weighing {gate.tail_weight:.0%}, reject from "
-        f"{gate.cloud_reject_from:.4g}",
+        "gate": in_words(gate),
         "certificate": describe(manifest.certificate),
         "leakage": leakage.describe(manifest.leakage),
         "trained on": f"{training.data} ({training.data_hash[:12]}), {training.epochs} epochs, "

@@ -62,7 +62,7 @@ class PromiseLimits:
             raise SettingsError(
                 f"edge and cloud together can't let through {self.system}, the edge alone "
                 f"{self.escapes}",
-                fix="ask for a higher --system-alpha, or a lower --alpha",
+                fix="ask for a higher share of the system, or a lower one of the edge",
             )
 
 

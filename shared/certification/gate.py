@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,10 @@ class Gate:
             return tail
         weight = self.tail_weight
         return expit(weight * logit(tail) + (1 - weight) * logit(head))
+
+    def without_cloud(self) -> Gate:
+        """The same at the edge, where a person looks at what is not sure."""
+        return replace(self, escalates=False)
 
     def conclude(self, score: float) -> Verdict:
         """In the cloud; `score` as `cloud_score` gives it."""

@@ -72,6 +72,24 @@ class SystemCertificate(Settings):
     )
 
 
+class ReviewShares(Settings):
+    """Parts that a person must look at, as found on the tested parts.
+
+    with_cloud      by the gate as it is
+    without_cloud   by the edge's thresholds that keep the same promises where there is no cloud,
+                    `pass_below` and `reject_from`; these parts were looked at again for it, so
+                    it promises nothing
+    cost            of a picture at the prices of the choice, in reviewed parts; alike
+    """
+
+    with_cloud: MeasuredShare
+    without_cloud: MeasuredShare
+    pass_below: float
+    reject_from: float
+    cost_with_cloud: float = Field(ge=0)
+    cost_without_cloud: float = Field(ge=0)
+
+
 class Certificate(Settings):
     """What the gate promises of parts like those that it was tested on.
 
@@ -81,6 +99,26 @@ class Certificate(Settings):
     edge_escapes   of defective parts; edge_overkill: of good parts
     head, gate     for which it holds: the head's sha256, and the thresholds
     """
+
+    # What a certificate of two verdicts, or of what federated rounds end in, leaves out.
+    escape: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="of defective parts, that pass",
+    )
+    false_reject: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="of good parts, that are rejected unseen",
+    )
+    n_defects: int | None = Field(default=None, description="defective parts that were tested")
+    n_good: int | None = Field(default=None, description="good parts that were tested")
+    review_share: float | None = Field(
+        default=None, ge=0, le=1, description="parts of these that a person must look at"
+    )
+    review: ReviewShares | None = None
 
     delta: float = Field(gt=0, lt=1)
     edge_escapes: Promise
@@ -103,8 +141,22 @@ class Certificate(Settings):
             return None
         system = self.system
         if system and (system.pair, system.cap_bytes, self.gate) != (pair, cap_bytes, gate):
-            return self.model_copy(update={"system": None})
+            return self.model_copy(update=dict.fromkeys(("system", *_OF_THE_SYSTEM)))
         return self
+
+
+_OF_THE_SYSTEM = ("escape", "false_reject", "n_defects", "n_good", "review_share", "review")
+
+
+def in_words(gate: GateSpec) -> str:
+    """Every threshold, in one plain sentence."""
+    edge = f"pass below {gate.pass_below:.4g}, reject from {gate.reject_from:.4g}"
+    if not gate.escalates:
+        return f"{edge}; a person looks at what lies between"
+    cloud = f"in the cloud, tail weighing {gate.tail_weight:.0%}, "
+    if gate.cloud_pass_below is not None:
+        cloud += f"pass below {gate.cloud_pass_below:.4g}, "
+    return f"{edge}; {cloud}reject from {gate.cloud_reject_from:.4g}"
 
 
 def describe(certificate: Certificate | None) -> str:
@@ -113,6 +165,17 @@ def describe(certificate: Certificate | None) -> str:
         return "no certificate"
     escapes, overkill = certificate.edge_escapes, certificate.edge_overkill
     system = certificate.system
+    tested = (
+        f"each with {percent(1 - certificate.delta)} confidence, tested on {escapes.parts} "
+        f"defective and {overkill.parts} good parts of {certificate.data} "
+        f"({certificate.created[:10]})."
+    )
+    if certificate.escape and certificate.false_reject and certificate.review_share is not None:
+        return (
+            f"At most {percent(certificate.escape)} of defective parts pass, and at most "
+            f"{percent(certificate.false_reject)} of good parts are rejected without a person; "
+            f"{tested} Of those parts {percent(certificate.review_share)} went to review."
+        )
     return (
         f"At most {percent(escapes.limit)} of defective parts pass at the edge, "
         + (
@@ -122,9 +185,7 @@ def describe(certificate: Certificate | None) -> str:
         )
         + f"and at most {percent(overkill.limit)} of good parts are rejected at the edge"
         + ("" if system else "; of edge and cloud together nothing is promised")
-        + f"; each with {percent(1 - certificate.delta)} confidence, tested on {escapes.parts} "
-        f"defective and {overkill.parts} good parts of {certificate.data} "
-        f"({certificate.created[:10]})."
+        + f"; {tested}"
     )
 
 

@@ -68,20 +68,44 @@ class Scored:
         """Parts of which the gate, or the gate and the cloud, passes a picture."""
         found = np.isfinite(self.edge) & (self.edge < gate.pass_below)
         if with_cloud:
-            found |= self.escalated(gate) & (self.cloud < gate.cloud_reject_from)
+            found |= self.escalated(gate) & self._cloud_passes(gate)
         return self._parts_with(found)
 
     def rejected(self, gate: Gate, *, with_cloud: bool) -> int:
         """Parts of which the gate, or the gate and the cloud, rejects a picture."""
         found = np.isfinite(self.edge) & (self.edge >= gate.reject_from)
         if with_cloud:
-            found |= self.escalated(gate) & ~(self.cloud < gate.cloud_reject_from)
+            found |= self.escalated(gate) & self._cloud_rejects(gate)
         return self._parts_with(found)
+
+    def unsure(self, gate: Gate) -> NDArray[np.bool_]:
+        """Pictures that the edge does not decide, (n,)."""
+        between = (self.edge >= gate.pass_below) & (self.edge < gate.reject_from)
+        return np.asarray(between | ~np.isfinite(self.edge))
 
     def escalated(self, gate: Gate) -> NDArray[np.bool_]:
         """Pictures that the gate sends to the cloud, (n,)."""
-        between = (self.edge >= gate.pass_below) & (self.edge < gate.reject_from)
-        return np.asarray(between | ~np.isfinite(self.edge))
+        return self.unsure(gate) & gate.escalates
+
+    def reviewed(self, gate: Gate) -> NDArray[np.bool_]:
+        """Pictures that a person shall look at, (n,)."""
+        unsure = self.unsure(gate)
+        if not gate.escalates:
+            return unsure
+        return unsure & ~self._cloud_passes(gate) & ~self._cloud_rejects(gate)
+
+    def parts_reviewed(self, gate: Gate) -> int:
+        """Parts of which a person shall look at a picture."""
+        return self._parts_with(self.reviewed(gate))
+
+    def _cloud_passes(self, gate: Gate) -> NDArray[np.bool_]:
+        below = gate.cloud_reject_from if gate.cloud_pass_below is None else gate.cloud_pass_below
+        return np.asarray(self.cloud < below)
+
+    def _cloud_rejects(self, gate: Gate) -> NDArray[np.bool_]:
+        if gate.cloud_pass_below is None:
+            return ~(self.cloud < gate.cloud_reject_from)
+        return np.asarray(self.cloud >= gate.cloud_reject_from)
 
     def _parts_with(self, pictures: NDArray[np.bool_]) -> int:
         return len(np.unique(self.part[pictures]))

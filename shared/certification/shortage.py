@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,18 +15,20 @@ from shared.certification.certificate import (
     upper_bound,
 )
 from shared.certification.promises import percent
+from shared.certification.thresholds import SystemLimits
 from shared.errors import TooFewParts
 
-OPTIONS = ("--alpha", "--overkill")
+OPTIONS = ("--escape", "--false-reject")
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """Parts of one kind, too few to show that at most a share `limit` of it errs at the edge.
+    """Parts of one kind, too few to show that at most a share `limit` of it errs.
 
     happen, happens  what erring is called: of many, of one
     option           of the command, by which a higher limit is asked for
     erring           how many of these parts do, by the gate as it is
+    where            it is promised of: ` at the edge`, or nothing for all of the system
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Shortage:
     delta: float
     parts: int
     erring: int
+    where: str = " at the edge"
 
     @property
     def message(self) -> str:
@@ -47,7 +50,7 @@ class Shortage:
         return (
             f"{self.parts} {self.kind} parts are too few to promise, with "
             f"{percent(1 - self.delta)} confidence, that at most {percent(self.limit)} "
-            f"{self.happen} at the edge\n"
+            f"{self.happen}{self.where}\n"
             f"  needed: {none} if none of them {self.happens}, {one} if one does, {two} if two do"
         )
 
@@ -71,13 +74,38 @@ class Erring(NamedTuple):
 
 
 def too_few(
-    defective: Erring, good: Erring, limits: PromiseLimits, options: tuple[str, str] = OPTIONS
+    defective: Erring, good: Erring, limits: PromiseLimits, options: tuple[str, str]
 ) -> TooFewParts:
     """What is lacking for the edge's promises, and what these parts support instead.
 
     options   by which higher limits are asked for: of escapes, of overkill
     """
-    found = list(_shortages(defective, good, limits, options))
+    return _refusal(list(_shortages(defective, good, limits, options)))
+
+
+def system_too_few(
+    defective: Erring, good: Erring, limits: SystemLimits, weights_compared: int
+) -> TooFewParts:
+    """The same for the promise of edge, cloud and person together."""
+    delta = limits.delta / weights_compared
+    sides = (
+        (("defective", "pass", "passes", OPTIONS[0]), limits.escape, defective),
+        (
+            ("good", "are rejected without a person", "is", OPTIONS[1]),
+            limits.false_reject,
+            good,
+        ),
+    )
+    return _refusal(
+        [
+            Shortage(*words, limit, delta, *parts, "")
+            for words, limit, parts in sides
+            if most_allowed(parts.parts, limit, delta) < 0
+        ]
+    )
+
+
+def _refusal(found: Sequence[Shortage]) -> TooFewParts:
     return TooFewParts(
         "\n".join(shortage.message for shortage in found),
         fix="; ".join(shortage.fix for shortage in found),

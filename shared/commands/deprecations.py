@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 RENAMED: Mapping[tuple[str, ...], Mapping[str, str]] = {
+    ("cloud", "certify"): {
+        "--alpha": "--escape",
+        "--system-alpha": "--escape",
+        "--overkill": "--false-reject",
+    },
     ("cloud", "train"): {"--version": "--release-version", "--rate": "--learning-rate"},
     ("demo",): {"--rate": "--parts-per-second"},
     ("sim", "demo"): {"--rate": "--parts-per-second"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def choose_gate(
     found = tally.gate(limits)
     if found is None:
         return _without(tally, before, limits, data_hash)
-    edge = Gate(found.pass_below, found.reject_from, before.cloud_reject_from, before.tail_weight)
+    edge = replace(before, pass_below=found.pass_below, reject_from=found.reject_from)
     together = choose_system_gate(answers, halves, EdgeGate(tally, edge, limits, summed.devices))
     gate = together.gate
     certificate = Certificate(
@@ -133,9 +133,4 @@ def _without(
 
 
 def spec_of(gate: Gate) -> GateSpec:
-    return GateSpec(
-        pass_below=gate.pass_below,
-        reject_from=gate.reject_from,
-        cloud_reject_from=gate.cloud_reject_from,
-        tail_weight=gate.tail_weight,
-    )
+    return GateSpec(**asdict(gate))

@@ -115,8 +115,8 @@ def choose_system_gate(
     tested = counts.choose(limits, halves.weights_compared)
     if tested is None:
         return SystemGate(gate, None, f"{_unsupported(halves, edge)}; {sent}")
-    certificate = _certificate(halves, counts, tested, limits)
-    chosen = replace(gate, cloud_reject_from=tested.threshold)
+    chosen = _chosen(gate, tested.threshold)
+    certificate = _certificate(halves, counts, tested, chosen, limits)
     statement = f"{_statement(certificate, counts, edge)}; {sent}"
     return SystemGate(chosen, certificate, statement, _doubt(certificate, counts, edge))
 
@@ -160,10 +160,22 @@ def _counted(answers: DeviceAnswers, halves: CandidateHalves, edge: EdgeGate) ->
     return found
 
 
+def _chosen(gate: Gate, passes_below: float) -> Gate:
+    """The cloud passes what was tested. Where a person reviews, it rejects no more than before."""
+    if gate.cloud_pass_below is None:
+        return replace(gate, cloud_reject_from=passes_below)
+    rejects_from = max(passes_below, gate.cloud_reject_from)
+    return replace(gate, cloud_pass_below=passes_below, cloud_reject_from=rejects_from)
+
+
 def _certificate(
-    halves: CandidateHalves, counts: SystemTally, tested: Tested, limits: PromiseLimits
+    halves: CandidateHalves,
+    counts: SystemTally,
+    tested: Tested,
+    chosen: Gate,
+    limits: PromiseLimits,
 ) -> SystemCertificate:
-    rejected = counts.rejected_by(tested.threshold)
+    rejected = counts.rejected_by(chosen.cloud_reject_from)
     low, high = interval(rejected, counts.good, limits.delta)
     return SystemCertificate(
         escapes=Promise(

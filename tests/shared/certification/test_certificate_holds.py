@@ -15,86 +15,27 @@ from shared.certification.certificate import (
     PromiseLimits,
     choose,
     fixed_sequence,
-    interval,
     parts_needed,
     pass_below,
 )
 from shared.certification.gate import Gate
 from shared.certification.scores import Scored
+from tests.shared.certification.populations import (
+    DELTA,
+    POPULATIONS,
+    Maker,
+    clustered,
+    skewed,
+    surely_above,
+    tied,
+    unrelated,
+)
 
-Floats = NDArray[np.float64]
-POPULATIONS = 2000
-PARTS = 500
-DELTA = 0.1
 LIMITS = PromiseLimits(escapes=0.05, overkill=0.05, system=0.1, delta=DELTA)
 # So many that two errors among them come as near to delta as can be: a test that allowed three,
 # or counted one less, would break its promise far too often.
 SAMPLED = parts_needed(2, 0.05, DELTA)
 BEFORE = Gate(0.1, 0.9, 0.5)
-
-
-class Population(NamedTuple):
-    """Every part of one kind that a plant makes: scores of its pictures, (parts, pictures)."""
-
-    edge: Floats
-    cloud: Floats
-
-    def sample(self, rng: np.random.Generator, parts: int = SAMPLED) -> Scored:
-        """Parts drawn independently of each other."""
-        drawn = rng.integers(0, len(self.edge), parts)
-        part = np.repeat(np.arange(parts), self.edge.shape[1])
-        return Scored(part, self.edge[drawn].ravel(), self.cloud[drawn].ravel())
-
-    def passed(self, gate: Gate, *, with_cloud: bool) -> float:
-        """The true share of parts of which a picture passes."""
-        passed = self.edge < gate.pass_below
-        if with_cloud:
-            between = (self.edge >= gate.pass_below) & (self.edge < gate.reject_from)
-            passed |= between & (self.cloud < gate.cloud_reject_from)
-        return float(passed.any(axis=1).mean())
-
-    def rejected(self, gate: Gate) -> float:
-        """The true share of parts of which the edge rejects a picture."""
-        return float((self.edge >= gate.reject_from).any(axis=1).mean())
-
-
-Maker = Callable[[np.random.Generator, float], Population]
-
-
-def skewed(rng: np.random.Generator, level: float) -> Population:
-    """One picture a part; long tails that reach far to the wrong side."""
-    edge = rng.beta(rng.uniform(0.2, 4) * level, rng.uniform(0.2, 4) * (1 - level), (PARTS, 1))
-    return Population(edge, answered(rng, edge, rng.uniform(0, 3)))
-
-
-def tied(rng: np.random.Generator, level: float) -> Population:
-    """Scores of which many are equal, some of them on a threshold."""
-    population = skewed(rng, level)
-    steps = GRID[:: int(rng.integers(100, 400))]
-    places = (np.clip(np.searchsorted(steps, p), 0, len(steps) - 1) for p in population)
-    return Population(*(steps[place] for place in places))
-
-
-def clustered(rng: np.random.Generator, level: float) -> Population:
-    """Six pictures a part, much alike."""
-    odds = rng.normal(6 * level - 3, 2, (PARTS, 1)) + rng.normal(0, 0.5, (PARTS, 6))
-    edge = 1 / (1 + np.exp(-odds))
-    return Population(edge, answered(rng, edge, rng.uniform(0, 1)))
-
-
-def unrelated(rng: np.random.Generator, level: float) -> Population:
-    """A cloud that errs on other parts than the head, and is asked about all that does not pass:
-    so many good parts look as bad as can be that nothing may be rejected at the edge."""
-    edge = skewed(rng, level).edge
-    edge[: PARTS // 5] = 1.0
-    return Population(edge, skewed(rng, level).edge)
-
-
-def answered(rng: np.random.Generator, edge: Floats, apart: float) -> Floats:
-    """The cloud's scores: the head's, `apart` in log-odds."""
-    kept = np.clip(edge, 1e-9, 1 - 1e-9)
-    odds = np.log(kept / (1 - kept)) + rng.normal(0.5, 1, edge.shape) * apart
-    return 1 / (1 + np.exp(-odds))
 
 
 class Broken(NamedTuple):
@@ -112,7 +53,7 @@ def simulate(make: Maker) -> Broken:
     rows = []
     for _ in range(POPULATIONS):
         defective, good = make(rng, rng.uniform(0.6, 0.9)), make(rng, rng.uniform(0.1, 0.4))
-        chosen = choose(defective.sample(rng), good.sample(rng), LIMITS, BEFORE)
+        chosen = choose(defective.sample(rng, SAMPLED), good.sample(rng, SAMPLED), LIMITS, BEFORE)
         assert chosen is not None
         rows.append(
             (
@@ -124,11 +65,6 @@ def simulate(make: Maker) -> Broken:
             )
         )
     return Broken(*np.array(rows).T)
-
-
-def surely_above(broken: NDArray[np.bool_]) -> bool:
-    """Whether the promise is broken more often than delta, beyond what chance explains (99.9 %)."""
-    return interval(int(broken.sum()), len(broken), 0.002)[0] > DELTA
 
 
 @pytest.mark.parametrize("make", [skewed, tied, clustered, unrelated])
@@ -153,7 +89,7 @@ def share_broken(make: Maker, threshold: Callable[[Scored], float]) -> NDArray[n
     broken = []
     for _ in range(POPULATIONS):
         population = make(rng, rng.uniform(0.6, 0.9))
-        gate = Gate(threshold(population.sample(rng)), 2.0, 0.5)
+        gate = Gate(threshold(population.sample(rng, SAMPLED)), 2.0, 0.5)
         broken.append(population.passed(gate, with_cloud=False) > LIMITS.escapes)
     return np.array(broken)
 
@@ -181,7 +117,7 @@ def test_a_system_tested_as_if_the_edge_had_been_fixed_before_breaks_its_promise
     broken = []
     for _ in range(POPULATIONS):
         population = unrelated(rng, rng.uniform(0.6, 0.9))
-        sample = population.sample(rng)
+        sample = population.sample(rng, SAMPLED)
         edge = pass_below(sample, LIMITS.escapes, DELTA)
         assert edge is not None
         escaping = np.where(sample.edge < edge.threshold, -np.inf, sample.cloud)
