@@ -84,7 +84,7 @@ outdated: $(VENV)/.dev ## what has a newer version, and what holds it back
 bundle: $(VENV)/.dev ## train the shipped bundle again (about 40 minutes on 2 cores)
 	$(BIN)/splitsight cloud train --data elpv --out bundles/elpv --run runs/elpv --name elpv --release-version 1.2.0 \
 		--epochs 18 --tail-epochs 2 --bottleneck-epochs 6 --bit-weight 0.005 --resume
-	$(BIN)/splitsight cloud certify --bundle bundles/elpv --data elpv --alpha 0.05 --system-alpha 0.35
+	$(BIN)/splitsight cloud certify --bundle bundles/elpv --data elpv --escape 0.1 --false-reject 0.05 --tail-weight 0.5
 	$(BIN)/splitsight cloud leakage --bundle bundles/elpv --data elpv --epochs 6 --out runs/elpv
 	awk -F, '$$6 ~ /^test/ {n = split($$1, path, "/"); print path[n]}' runs/elpv/splits.csv > bundles/elpv-test.txt
 

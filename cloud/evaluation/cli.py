@@ -129,7 +129,7 @@ def certify(
     opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
     found = run(opened, dataset, asked, split=split, created=iso(), runtime=runtime)
     certificate = found.certificate
-    changes = {"gate": certificate.gate, "certificate": certificate}
+    changes = {"format": 2, "gate": certificate.gate, "certificate": certificate}
     written = amend_bundle(opened, changes, target)
     if format_ == "json":
         print_json(certify_report(written, found))
