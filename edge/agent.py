@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from edge.actuator.base import Actuator
+from edge.actuator.base import Actuator, told
 from edge.camera.base import Camera, CameraEvent, MissedFrame
 from edge.inspection.deadlines import Deadlines
 from edge.inspection.fields import FieldSources
@@ -33,7 +33,11 @@ log = get_logger("agent")
 MAX_OPEN = 256
 MAX_SOURCE = 200
 NO_SCORE = 1.0
-_AT_THE_EDGE: dict[Decision, Verdict] = {Decision.PASS: "pass", Decision.REJECT: "reject"}
+_AT_THE_EDGE: dict[Decision, Verdict] = {
+    Decision.PASS: "pass",
+    Decision.REJECT: "reject",
+    Decision.REVIEW: "review",
+}
 
 
 class Agent:
@@ -113,7 +117,7 @@ class Agent:
             return self._clock.monotonic() - begun
 
     def inspect(self, event: CameraEvent) -> None:
-        """One part: look, record, and escalate where the head is not sure."""
+        """One part: look, record, and escalate where the head is not sure and a cloud is there."""
         with self._inspecting:
             self._inspect(event)
 
@@ -133,7 +137,7 @@ class Agent:
 
     def answer(self, verdict: CloudVerdict) -> None:
         """The cloud's verdict on an escalation: journaled, then actuated if still in time."""
-        sequence, answer = verdict.sequence, verdict.verdict
+        sequence, answer = verdict.sequence, verdict.ruling
         part = self.deadlines.open_part(sequence)
         if part is None:
             self._health.count("verdicts_late")
@@ -227,7 +231,7 @@ class Agent:
         try:
             # Verdicts come from the journal's thread and from the deadlines'.
             with self._actuating:
-                self._actuator.actuate(part.part, verdict, at=part.deadline)
+                self._actuator.actuate(part.part, told(self._actuator, verdict), at=part.deadline)
         except ActuatorError as error:
             self._actuator_failed(part, error)
         except Exception as error:

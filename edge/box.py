@@ -235,6 +235,9 @@ def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Insp
     if settings.gate is not None:
         spec = settings.gate.applied_to(spec)
         log.warning("gate_overridden", pass_below=spec.pass_below, reject_from=spec.reject_from)
+    if not settings.escalates:
+        # Whoever would have asked the cloud asks a person: no more pass, and no more are rejected.
+        spec = spec.model_copy(update={"escalates": False})
     return Inspector(runtime, bundle.codec, spec.gate, bundle.manifest.input.shape)
 
 

@@ -74,7 +74,7 @@ class Frame:
 class Finding:
     """What the head and the gate make of one frame.
 
-    decision    pass, reject or escalate
+    decision    pass, reject, escalate or review
     score       0 (surely good) – 1 (surely defective)
     symbols     rounded bottleneck features, int8 (channels, height, width)
     defect_map  probabilities, float32 (height/8, width/8) of the input

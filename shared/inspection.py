@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from shared.contracts import Decider, Decision, Verdict
+from shared.contracts import FAIL_SAFE, Decider, Decision, Verdict
 
 LARGEST_NUMBER = 2**63 - 1
 LARGEST_SIZE = 2**31 - 1
@@ -109,6 +109,24 @@ def _column(field: msgspec.structs.FieldInfo) -> InspectionColumn:
     return InspectionColumn(
         field.name, get_origin(plain) or plain, meaning, optional, default, stored
     )
+
+
+def without_review(one: Inspection) -> Inspection:
+    """In words that versions without `review` read: a part to review is diverted, and what the
+    edge gave to review it escalated. `with_review` is the way back; a mark has to say where."""
+    if one.verdict != "review" and one.decision != Decision.REVIEW:
+        return one
+    return msgspec.structs.replace(
+        one,
+        decision=Decision.ESCALATE if one.decision == Decision.REVIEW else one.decision,
+        verdict=FAIL_SAFE if one.verdict == "review" else one.verdict,
+    )
+
+
+def with_review(one: Inspection) -> Inspection:
+    """A part to review again, from what `without_review` made of it."""
+    decision = Decision.REVIEW if one.decided_by == "edge" else one.decision
+    return msgspec.structs.replace(one, decision=decision, verdict="review")
 
 
 COLUMNS: tuple[InspectionColumn, ...] = tuple(map(_column, msgspec.structs.fields(Inspection)))

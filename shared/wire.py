@@ -9,13 +9,14 @@ version or kind is refused by name.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import msgspec
 
 from shared.contracts import DeviceState, PlainVerdict, Verdict
 from shared.errors import WireError
-from shared.inspection import Inspection
+from shared.inspection import Inspection, with_review, without_review
 
 MAGIC = b"SPL"
 VERSION = 1
@@ -79,12 +80,27 @@ class CloudVerdict(Message, frozen=True, tag="verdict"):
 class Inspections(Message, frozen=True, tag="inspections"):
     """Decided inspections, at most MAX_BATCH. The cloud answers with a `Receipt` of `batch`.
 
-    boot   the sender's present one; rows may be left from earlier ones
+    boot     the sender's present one; rows may be left from earlier ones
+    rows     in words that a cloud without review reads: what a person shall look at is a reject
+    reviews  positions in `rows` of parts whose verdict is `review`
     """
 
     boot: str
     batch: int
     rows: list[Inspection]
+    reviews: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, boot: str, batch: int, inspections: Sequence[Inspection]) -> Inspections:
+        """A batch of inspections with any verdict."""
+        reviews = tuple(at for at, one in enumerate(inspections) if one.verdict == "review")
+        return cls(boot, batch, [without_review(one) for one in inspections], reviews)
+
+    @property
+    def inspections(self) -> list[Inspection]:
+        """The rows with the verdicts that were given."""
+        reviews = set(self.reviews)
+        return [with_review(row) if at in reviews else row for at, row in enumerate(self.rows)]
 
 
 class Receipt(Message, frozen=True, tag="receipt"):

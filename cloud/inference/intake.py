@@ -110,7 +110,7 @@ class Intake:
             )
         _check_boot(message.boot)
         now = self._clock.utc()
-        records = [_record(address, row, now) for row in message.rows]
+        records = [_record(address, row, now) for row in message.inspections]
         receipt = Receipt(boot=message.boot, batch=message.batch)
 
         def stored() -> None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from cloud.records.database import Database
+from cloud.records.settlement import LINE_DECIDED_BY, LINE_VERDICT, WAITS_FOR_PERSON
 from cloud.records.tables import INSPECTIONS, DeviceRecord, LabelRecord, TailRecord
 from cloud.records.views import (
     Count,
@@ -38,7 +39,7 @@ from cloud.records.views import (
     TailView,
     with_columns,
 )
-from shared.contracts import DECIDERS, Decider, InspectionKey, Verdict
+from shared.contracts import DECIDERS, Decider, Decision, InspectionKey, Verdict
 from shared.errors import SettingsError
 from shared.inspection import COLUMNS, LARGEST_NUMBER, LINE_COLUMNS
 
@@ -49,6 +50,8 @@ Beside: TypeAlias = type[TailRecord | LabelRecord]
 Keyed: TypeAlias = Table | Beside
 
 ROW = INSPECTIONS.c
+UNSURE = (Decision.ESCALATE.value, Decision.REVIEW.value)
+DIVERTED = ("reject", "review")
 OptionalName = Annotated[str | None, Field(max_length=63)]
 OptionalPart = Annotated[int | None, Field(ge=0, le=LARGEST_NUMBER)]
 
@@ -70,15 +73,20 @@ class Filter(BaseModel):
     since: float | None = Field(default=None, description="UTC seconds")
     until: float | None = Field(default=None, description="UTC seconds, excluded")
     reviewed: bool | None = Field(default=None, description="an inspector has labelled it")
+    to_review: bool | None = Field(
+        default=None, description="it waits for an inspector: in review, or diverted by a deadline"
+    )
     doubtful: bool | None = Field(
         default=None, description="the box was not sure, or had no picture"
     )
 
     def conditions(self) -> list[Condition]:
-        sure = and_(ROW.decision != "escalate", ROW.decided_by != "deadline")
+        sure = and_(ROW.decision.not_in(UNSURE), LINE_DECIDED_BY != "deadline")
+        labelled = col(LabelRecord.device).is_not(None)
         either = (
             (ROW.decision == "escalate", self.escalated),
-            (col(LabelRecord.device).is_not(None), self.reviewed),
+            (labelled, self.reviewed),
+            (and_(WAITS_FOR_PERSON, ~labelled), self.to_review),
             (~sure, self.doubtful),
         )
         bounds = (
@@ -132,13 +140,15 @@ class Records:
         return None
 
     def last_defects(self, limit: int) -> list[InspectionView]:
-        """The newest inspections that were rejected, or that the tail would reject."""
-        defective = or_(ROW.verdict == "reject", col(TailRecord.verdict) == "reject")
+        """The newest inspections that did not pass, or that the tail would not let pass; without
+        those that an inspector has passed."""
+        answered = and_(col(TailRecord.verdict).in_(DIVERTED), ROW.decided_by != "inspector")
+        defective = or_(ROW.verdict.in_(DIVERTED), answered)
         newest = _joined().where(defective).order_by(ROW.inspected_at.desc()).limit(limit)
         reported = self._maps(newest)
         waiting = self._maps(
             _unreported()
-            .where(col(TailRecord.verdict) == "reject")
+            .where(col(TailRecord.verdict).in_(DIVERTED))
             .order_by(col(TailRecord.received_at).desc())
             .limit(limit)
         )
@@ -173,9 +183,9 @@ class Records:
         first = last - 60 * (minutes - 1)
         which = func.floor(ROW.inspected_at / 60)
         query = (
-            select(which, ROW.decided_by, func.count())
+            select(which, LINE_DECIDED_BY, func.count())
             .where(ROW.inspected_at >= first, ROW.inspected_at < last + 60)
-            .group_by(which, ROW.decided_by)
+            .group_by(which, LINE_DECIDED_BY)
         )
         found: dict[int, dict[str, int]] = {
             at: dict.fromkeys(DECIDERS, 0) for at in range(first, last + 60, 60)
@@ -194,8 +204,8 @@ class Records:
 
 
 def contradicts() -> Condition:
-    """A tail result that says otherwise than what was actuated."""
-    return and_(col(TailRecord.verdict) != ROW.verdict, ROW.decided_by != "inspector")
+    """A tail result that would have done otherwise to the part: a reject and a review divert it."""
+    return (col(TailRecord.verdict) == "pass") != (LINE_VERDICT == "pass")
 
 
 def same_key(one: Keyed = TailRecord, other: Keyed = INSPECTIONS) -> Condition:
@@ -205,9 +215,14 @@ def same_key(one: Keyed = TailRecord, other: Keyed = INSPECTIONS) -> Condition:
 
 def _columns_of(table: Beside, view: type[RecordView]) -> list[Any]:
     """What a view wants of the table beside an inspection, named like `tail_results_score`."""
-    has_map = case((col(TailRecord.map_png).is_not(None), 1), else_=0)
+    made: dict[str, ColumnElement[Any]] = {
+        "has_map": case((col(TailRecord.map_png).is_not(None), 1), else_=0),
+        "settles": case(
+            (ROW.decided_by == "inspector", 1), (ROW.decided_by.is_not(None), 0), else_=None
+        ),
+    }
     return [
-        (has_map if name == "has_map" else col(getattr(table, name))).label(_name(table, name))
+        (made[name] if name in made else col(getattr(table, name))).label(_name(table, name))
         for name in view.model_fields
     ]
 
@@ -216,7 +231,8 @@ def _name(table: Beside, column: str) -> str:
     return f"{table.__tablename__}_{column}"
 
 
-_OWN = ("device", "site", "line", *(column.name for column in COLUMNS))
+_LINE = ("line_verdict", "line_decided_by")
+_OWN = ("device", "site", "line", *_LINE, *(column.name for column in COLUMNS))
 _BESIDE = (*_columns_of(TailRecord, TailView), *_columns_of(LabelRecord, LabelView))
 
 

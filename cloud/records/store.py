@@ -1,4 +1,4 @@
-"""Writing records: all of a call is stored or none, and nothing twice."""
+"""Writing records: nothing is stored twice, and a call that failed may be repeated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col
 
 from cloud.records.database import Database
+from cloud.records.settlement import may_wait, restore_reviews, settle
 from cloud.records.tables import (
     INSPECTIONS,
     DeviceRecord,
@@ -17,6 +18,7 @@ from cloud.records.tables import (
     LabelRecord,
     TailRecord,
 )
+from shared.contracts import InspectionKey
 
 
 class RecordStore:
@@ -33,16 +35,34 @@ class RecordStore:
     ) -> None:
         """Store in one transaction; what is there under the same key stays as it is.
 
-        A device's state replaces its last one. Raises RecordsError, and then stores nothing.
+        A device's state replaces its last one. Then labels that came earlier settle what waited
+        for them. Raises RecordsError; the same call again does what is not done yet.
         """
         with self._database.begin() as connection:
             _insert_new(connection, INSPECTIONS, inspections)
             _insert_new(connection, TailRecord, [tail.model_dump() for tail in tails])
             for device in devices:
                 _replace_state(connection, device)
+        self._settle(
+            [
+                *(_key_of(row) for row in inspections if may_wait(row)),
+                *(_key_of(tail.model_dump()) for tail in tails if tail.verdict == "review"),
+            ]
+        )
+
+    def _settle(self, keys: Sequence[InspectionKey]) -> None:
+        """In a transaction of its own: of a label and an inspection that come at the same time,
+        one sees the other."""
+        if keys:
+            with self._database.begin() as connection:
+                restore_reviews(connection, keys)
+                settle(connection, keys)
 
     def label(self, record: LabelRecord) -> None:
-        """Store an inspector's label; it replaces an earlier one."""
+        """Store an inspector's label; it replaces an earlier one, and settles a part that waited.
+
+        Raises RecordsError; the same label again does what is not done yet.
+        """
         row = record.model_dump()
         with self._database.begin() as connection:
             kind = _insert_into(connection)
@@ -51,6 +71,7 @@ class RecordStore:
                 .values(row)
                 .on_conflict_do_update(index_elements=["device", "boot", "sequence"], set_=row)
             )
+        self._settle([_key_of(row)])
 
     def clear_maps(self, keep: int) -> None:
         """Forget the pictures of all but the newest `keep` tail results."""
@@ -69,6 +90,10 @@ class RecordStore:
                 .where(kept, col(TailRecord.received_at) <= newest_dropped)
                 .values(map_png=None, seen_png=None)
             )
+
+
+def _key_of(row: Mapping[str, Any]) -> InspectionKey:
+    return InspectionKey(*(row[name] for name in InspectionKey._fields))
 
 
 def _insert_new(

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from statistics import median, quantiles
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, select
 from sqlmodel import col
 
 from cloud.records.database import Database
 from cloud.records.queries import contradicts, same_key
-from cloud.records.tables import INSPECTIONS, TailRecord
+from cloud.records.settlement import LINE_DECIDED_BY, WAITS_FOR_PERSON
+from cloud.records.tables import INSPECTIONS, LabelRecord, TailRecord
 from cloud.records.views import Summary
 from shared.contracts import DECIDERS
 
@@ -26,6 +27,7 @@ def summarise(database: Database, *, since: float = 0.0) -> Summary:
     """
     with database.begin() as connection:
         totals = dict(connection.execute(_totals(since)).mappings().one())
+        waiting: int = connection.execute(_waiting(since)).scalar_one()
         answers: int = connection.execute(_answers(since)).scalar_one()
         late: int = connection.execute(_contradictions(since)).scalar_one()
         edge, total = _recent_times(connection, since)
@@ -33,6 +35,7 @@ def summarise(database: Database, *, since: float = 0.0) -> Summary:
     return Summary(
         by_decider={decider: totals.pop(decider) for decider in DECIDERS},
         **totals,
+        to_review=waiting,
         tail_results=answers,
         contradicted=late,
         edge_ms_median=_median(edge),
@@ -49,6 +52,8 @@ def _totals(since: float) -> Query:
         func.count().label("inspected"),
         _sum(case((row.verdict == "pass", 1), else_=0)).label("passed"),
         _sum(case((row.verdict == "reject", 1), else_=0)).label("rejected"),
+        _sum(case((row.verdict == "review", 1), else_=0)).label("in_review"),
+        _sum(case((row.line_verdict.is_not(None), 1), else_=0)).label("settled"),
         _sum(case((escalated, 1), else_=0)).label("escalated"),
         _sum(row.escalated_bytes).label("escalated_bytes"),
         _sum(row.frame_bytes).label("frame_bytes"),
@@ -57,9 +62,16 @@ def _totals(since: float) -> Query:
         func.max(row.inspected_at).label("last_at"),
     ]
     deciders: list[Any] = [
-        _sum(case((row.decided_by == decider, 1), else_=0)).label(decider) for decider in DECIDERS
+        _sum(case({decider: 1}, value=LINE_DECIDED_BY, else_=0)).label(decider)
+        for decider in DECIDERS
     ]
     return select(*columns, *deciders).select_from(INSPECTIONS).where(row.inspected_at >= since)
+
+
+def _waiting(since: float) -> Query:
+    labelled = exists().where(same_key(LabelRecord))
+    unseen = (INSPECTIONS.c.inspected_at >= since, WAITS_FOR_PERSON, ~labelled)
+    return select(func.count()).select_from(INSPECTIONS).where(*unseen)
 
 
 def _answers(since: float) -> Query:

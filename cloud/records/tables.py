@@ -34,7 +34,9 @@ def _column(one: InspectionColumn) -> Column[Any]:
     )
 
 
-# Decided inspections as devices reported them; `received_at`: when the cloud first stored it.
+# Decided inspections as devices reported them, until an inspector settles one: then `verdict` and
+# `decided_by` are the inspector's, `line_verdict` and `line_decided_by` what the device reported.
+# `received_at`: when the cloud first stored it.
 INSPECTIONS = Table(
     "inspections",
     SQLModel.metadata,
@@ -43,6 +45,8 @@ INSPECTIONS = Table(
     Column("site", String(63), nullable=False),
     Column("line", String(63), nullable=False),
     Column("received_at", Float(), nullable=False),
+    Column("line_verdict", String(16)),
+    Column("line_decided_by", String(16)),
     Index("ix_inspections_inspected_at", "inspected_at"),
     Index("ix_inspections_verdict", "verdict", "inspected_at"),
     Index("ix_inspections_device", "device", "inspected_at"),
@@ -78,6 +82,7 @@ class TailRecord(SQLModel, table=True):
     batch             parts that ran together
     map_png           the defect map, 8-bit grey PNG, 255 = surely defective; None when cleared
     seen_png          what the tail saw: mean absolute symbol over channels, 8-bit grey PNG
+    verdict           `review` too, where the device is told to divert
     kind              the likeliest kind of defect of a rejected part, None where none is known
     kind_probability  that it is of this kind, given that it is defective, 0–1
     coarseness        how coarsely its features were sent, 1 for as finely as can be
@@ -110,6 +115,8 @@ class TailRecord(SQLModel, table=True):
 
 class LabelRecord(SQLModel, table=True):
     """An inspector's label of an inspected part; a later one replaces an earlier one.
+
+    It settles a part that waited for it; see `cloud.records.settlement`.
 
     verdict       what the part should have been given
     kind          of defect, None where it is good or not known

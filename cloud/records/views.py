@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from shared.contracts import Decider, Decision, DeviceState, Verdict
+from shared.contracts import Decider, Decision, DeviceState, PlainVerdict, Verdict
 from shared.inspection import COLUMNS, InspectionColumn
 
 M = TypeVar("M", bound=BaseModel)
@@ -22,13 +22,13 @@ class RecordView(BaseModel):
 class TailView(RecordView):
     """What the tail made of the inspection's features."""
 
-    score: float | None = Field(description="0–1; null: not a number, which rejects")
+    score: float | None = Field(description="0–1; null: not a number, which never passes")
     verdict: Verdict
     cloud_ms: float = Field(description="arrival to answer, milliseconds")
     batch: int = Field(description="parts that ran together")
     has_map: bool = Field(description="whether map.png is still kept")
     kind: str | None = Field(
-        description="the likeliest kind of defect; null where the part passed or none is known"
+        description="the likeliest kind of defect of a rejected part; null where none is known"
     )
     kind_probability: float | None = Field(
         description="that it is of this kind, given that it is defective, 0–1"
@@ -42,12 +42,16 @@ class TailView(RecordView):
 class LabelView(RecordView):
     """An inspector's label of the part."""
 
-    verdict: Verdict
+    verdict: PlainVerdict
     kind: str | None = Field(description="of defect; null where it is good or not known")
     inspector: str
     reviewed_at: float = Field(description="UTC seconds")
     delivered_at: float | None = Field(
         description="when the device had it on its disk, UTC seconds; null: not yet"
+    )
+    settles: bool | None = Field(
+        description="true: the part waited for it, and its verdict is this label's; false: the "
+        "part had already gone as its verdict says; null: the device has not reported it yet"
     )
     has_picture: bool | None = Field(
         description="false: the device has no picture any more, so it can't learn from this part; "
@@ -83,7 +87,8 @@ class InspectionView(RecordView):
     """One part through the system.
 
     An escalation may be here before its device has reported the inspection: then the fields
-    that only the device knows are null.
+    that only the device knows are null. An inspector's label settles a part that was given to
+    review or that the deadline diverted: then `verdict` is the label's, decided by `inspector`.
     """
 
     device: str
@@ -95,12 +100,16 @@ class InspectionView(RecordView):
     decision: Decision
     verdict: Verdict | None
     decided_by: Decider | None
+    line_verdict: Verdict | None = Field(
+        description="what the line did with a part that an inspector has settled since; else null"
+    )
+    line_decided_by: Decider | None = Field(description="who decided that; else null")
     score: float | None = Field(description="the head's, 0–1; null: not known")
     at: float = Field(description="when it was inspected, UTC seconds")
     escalated_bytes: int | None
     tail: TailView | None
     contradicted: bool = Field(
-        description="the tail's verdict differs from the one that was actuated: it came late"
+        description="the tail's verdict would have done otherwise to the part: it came late"
     )
     label: LabelView | None = Field(
         alias="review", description="null: no inspector has labelled it yet"
@@ -133,7 +142,7 @@ class DeviceView(RecordView):
 
 
 class Minute(RecordView):
-    """Inspections in one minute, by who decided."""
+    """Inspections in one minute, by who decided what the line did."""
 
     at: int = Field(description="the minute's start, UTC seconds")
     edge: int = 0
@@ -155,20 +164,28 @@ class Count(RecordView):
 
 
 class InspectionCounts(RecordView):
-    """Inspections by who decided and how, and per minute."""
+    """Inspections by who decided and how, as it is now; and per minute, as the line did."""
 
     totals: list[Count]
     minutes: list[Minute]
 
 
 class Summary(RecordView):
-    """The plant in a few numbers."""
+    """The plant in a few numbers; passed, rejected and in_review are all that was inspected."""
 
     inspected: int
     passed: int
     rejected: int
+    in_review: int = Field(description="parts whose verdict is `review`: no inspector spoke yet")
+    to_review: int = Field(
+        description="parts that wait for an inspector: those in review, and those that the "
+        "deadline diverted"
+    )
+    settled: int = Field(description="parts whose verdict is an inspector's")
     escalated: int
-    by_decider: dict[Decider, int]
+    by_decider: dict[Decider, int] = Field(
+        description="who decided what the line did, whatever an inspector said since"
+    )
     escalated_bytes: int = Field(description="features sent, in all")
     frame_bytes: int = Field(description="the pictures they were made from, all inspections")
     escalated_frame_bytes: int = Field(description="the pictures of the escalated ones")

@@ -16,7 +16,7 @@ from cloud.records.views import InspectionView
 from cloud.web.problems import Problem
 from cloud.web.routes import Name, Sequence, find
 from shared.clock import Clock
-from shared.contracts import InspectionKey, Verdict
+from shared.contracts import InspectionKey, PlainVerdict
 
 
 class GivenLabel(BaseModel):
@@ -24,7 +24,7 @@ class GivenLabel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    verdict: Verdict = Field(description="what the part should have been given")
+    verdict: PlainVerdict = Field(description="what the part should have been given")
     kind: str | None = Field(default=None, min_length=1, max_length=63, description="of defect")
     inspector: str = Field(min_length=1, max_length=63, description="who looked")
 
@@ -48,7 +48,8 @@ def label_routes(
     def review(device: Name, boot: Name, sequence: Sequence, label: GivenLabel) -> InspectionView:
         """An inspector's label of the part; it replaces an earlier one.
 
-        It travels on to the device, which keeps the picture longer and learns from both.
+        It settles a part that was given to review or that the deadline diverted. It travels on to
+        the device, which keeps the picture longer and learns from both.
         """
         key = InspectionKey(device, boot, sequence)
         find(records, key)

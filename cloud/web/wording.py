@@ -11,9 +11,10 @@ from shared.inspection import LINE_COLUMNS
 DECIDED_BY = {
     "edge": "the device alone",
     "cloud": "the cloud, in time",
-    "deadline": "the deadline: no answer came in time, so the part was rejected to be safe",
+    "deadline": "the deadline: no answer came in time, so the part was diverted to be safe",
     "inspector": "an inspector",
 }
+VERDICT_SIGN = {"pass": "✓", "reject": "✕", "review": "?"}
 DEVICE_SIGN = {"online": "●", "stopping": "◐", "offline": "○"}
 
 
@@ -56,14 +57,31 @@ def story(view: InspectionView) -> list[str]:
     if view.verdict is None:
         told.append("The device has not reported yet what it did.")
     elif view.decided_by is not None:
-        told.append(f"Verdict: {view.verdict}. Decided by {DECIDED_BY[view.decided_by]}.")
+        told += _verdict_told(view)
     if view.contradicted and tail is not None:
         told.append(
             f"The tail's answer came too late: it says {tail.verdict}, the part was treated as "
-            f"{view.verdict}."
+            f"{view.line_verdict or view.verdict}."
         )
     if view.label is not None:
+        if view.label.settles is False:
+            told.append(
+                f"When an inspector spoke the part had already gone as {view.verdict}, which stays "
+                "its verdict."
+            )
         told.append(_label_told(view.label, view.device))
+    return told
+
+
+def _verdict_told(view: InspectionView) -> list[str]:
+    verdict, decider = view.line_verdict or view.verdict, view.line_decided_by or view.decided_by
+    if verdict is None or decider is None:
+        return []
+    told = [f"Verdict: {verdict}. Decided by {DECIDED_BY[decider]}."]
+    if view.line_verdict is not None:
+        told.append(f"An inspector has settled it since: {view.verdict}.")
+    elif verdict == "review" or decider == "deadline":
+        told.append("It waits for an inspector.")
     return told
 
 
@@ -91,6 +109,11 @@ def _head_told(view: InspectionView) -> str:
                 "have been larger than the bundle allows, as those of noisy pictures are."
             )
         return told
+    if view.decision == "review":
+        return (
+            f"The head was not sure: its score was {score(view.score)}. There is no cloud to ask, "
+            "so a person shall look."
+        )
     return (
         f"The head was sure: its score was {score(view.score)}, which is a {view.decision}. "
         "Nothing was sent to be judged."

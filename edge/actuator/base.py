@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from shared.clock import Clock
-from shared.contracts import Verdict
+from shared.contracts import FAIL_SAFE, Verdict
 from shared.plugins.group import PluginGroup
 from shared.settings import Settings
 
@@ -15,7 +15,11 @@ S = TypeVar("S", bound=Settings)
 
 
 class Actuator(Protocol):
-    """Passes parts or diverts them."""
+    """Passes parts or diverts them.
+
+    It is told `pass` or `reject`. One that can do something of its own with a part that a person
+    shall look at, a third way out of the line or a mark, is a `ReviewActuator`.
+    """
 
     def start(self) -> None:
         """Connect, and reconnect for ever after. Returns at once."""
@@ -31,6 +35,18 @@ class Actuator(Protocol):
         """Let go of the device. May be called twice."""
 
 
+class ReviewActuator(Actuator, Protocol):
+    """An actuator that is told `review` too, where its `takes_review` is true."""
+
+    takes_review: bool
+
+
+def told(actuator: Actuator, verdict: Verdict) -> Verdict:
+    """What the actuator is told: for one that does not take `review`, the part is a reject."""
+    takes_review: bool = getattr(actuator, "takes_review", False)
+    return FAIL_SAFE if verdict == "review" and not takes_review else verdict
+
+
 class Actuation(NamedTuple):
     """What an actuator was told."""
 
@@ -42,7 +58,8 @@ class Actuation(NamedTuple):
 class RecordingActuator:
     """Keeps what it was told, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_review: bool = True) -> None:
+        self.takes_review = takes_review
         self.actuations: list[Actuation] = []
 
     def start(self) -> None:

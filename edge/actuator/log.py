@@ -19,11 +19,13 @@ class LogActuatorSettings(Settings):
     """Write verdicts to the log; move nothing."""
 
     kind: Literal["log"] = "log"
-    passes: bool = Field(default=False, description="log passed parts too, not only rejected ones")
+    passes: bool = Field(default=False, description="log passed parts too, not only diverted ones")
 
 
 class LogActuator:
-    """Logs `part_rejected`, and `part_passed` where that is wanted."""
+    """Logs `part_rejected`, `part_reviewed`, and `part_passed` where that is wanted."""
+
+    takes_review = True
 
     def __init__(self, settings: LogActuatorSettings) -> None:
         self._passes = settings.passes
@@ -34,6 +36,8 @@ class LogActuator:
     def actuate(self, part: int, verdict: Verdict, *, at: float) -> None:
         if verdict == "reject":
             log.info("part_rejected", part=part, at=round(at, 3))
+        elif verdict == "review":
+            log.info("part_reviewed", part=part, at=round(at, 3))
         elif self._passes:
             log.info("part_passed", part=part, at=round(at, 3))
 

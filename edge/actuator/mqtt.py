@@ -9,7 +9,7 @@ from pydantic import Field
 
 from edge.actuator.base import ActuatorKind
 from shared.clock import Clock
-from shared.contracts import Verdict
+from shared.contracts import FAIL_SAFE, Verdict
 from shared.errors import ActuatorError, TransportError
 from shared.settings import Settings
 from shared.transport.base import Transport
@@ -23,12 +23,19 @@ class MqttActuatorSettings(Settings):
     topic: str = Field(pattern=r"^[^+#\x00]+$", description="where the plant listens")
     broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
     passes: bool = Field(
-        default=True, description="publish passed parts too, not only rejected ones"
+        default=True, description="publish passed parts too, not only diverted ones"
+    )
+    review_bin: bool = Field(
+        default=False,
+        description="the line has a third way out, for parts that a person shall look at: they are "
+        'published as "review"; false: as "reject", with "review": true',
     )
 
 
 class MqttActuator:
     """Tells verdicts to a topic. `in_ms`: until the part passes, since clocks differ."""
+
+    takes_review = True
 
     def __init__(self, settings: MqttActuatorSettings, transport: Transport, clock: Clock) -> None:
         self._settings = settings
@@ -42,7 +49,10 @@ class MqttActuator:
         if verdict == "pass" and not self._settings.passes:
             return
         in_ms = round((at - self._clock.monotonic()) * 1000)
-        payload = json.dumps({"part": part, "verdict": verdict, "in_ms": in_ms}).encode()
+        said: dict[str, int | str] = {"part": part, "verdict": verdict, "in_ms": in_ms}
+        if verdict == "review" and not self._settings.review_bin:
+            said |= {"verdict": FAIL_SAFE, "review": True}
+        payload = json.dumps(said).encode()
         try:
             self._transport.publish(self._settings.topic, payload)
         except TransportError as error:

@@ -112,6 +112,11 @@ class EdgeSettings(Settings):
     runtime: RuntimeSettings = RuntimeSettings()
     deadline_ms: int = Field(default=500, ge=1, le=600_000, description="from trigger to verdict")
     gate: GateOverride | None = None
+    escalates: bool = Field(
+        default=True,
+        description="false: this site has no cloud; a part that the head is not sure of goes to "
+        "review at once",
+    )
     product: ProductSettings = ProductSettings()
     journal: JournalSettings = JournalSettings()
     learning: LearningSettings = LearningSettings()

@@ -12,7 +12,7 @@ from shared.bundles.manifest import HEAD
 from shared.bundles.parity import check_codec, check_head
 from shared.bundles.runtime_choice import ChosenRuntime, choose_runtime
 from shared.certification.gate import Gate
-from shared.contracts import Decision, Finding, Frame
+from shared.contracts import Finding, Frame
 from shared.errors import RuntimeUnavailable
 from shared.features.codec import FeatureCodec
 from shared.features.preprocessing import prepare
@@ -43,7 +43,7 @@ class Inspector:
         self._channels, self._height, self._width = input_shape
 
     def look(self, frame: Frame) -> Finding:
-        """Judge one frame. A score that is not a number escalates.
+        """Judge one frame. A score that is not a number is an unsure one.
 
         Raises RuntimeUnavailable where the backend fails.
         """
@@ -62,7 +62,7 @@ class Inspector:
         if not math.isfinite(number):
             # An infinite score is a fault of the backend, not a sure part; and what is not a
             # number has no symbol.
-            decision = Decision.ESCALATE
+            decision = self._gate.decide(math.nan)
             bottleneck = np.nan_to_num(bottleneck)
         return Finding(
             decision,

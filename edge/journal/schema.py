@@ -12,14 +12,16 @@ import msgspec
 
 from shared import inspection
 from shared.errors import JournalError
-from shared.inspection import Inspection, InspectionColumn
+from shared.inspection import Inspection, InspectionColumn, with_review, without_review
 
 FORMAT = 1
 BUSY_S = 0.05
 WAL_BYTES = 16 << 20
 
-COLUMNS = ", ".join(column.name for column in inspection.COLUMNS)
-PLACES = ", ".join("?" * len(inspection.COLUMNS))
+# An agent from before there was `review`, back after an update, reads a reject.
+REVIEW = "review INTEGER NOT NULL DEFAULT 0"
+COLUMNS = ", ".join([*(column.name for column in inspection.COLUMNS), "review"])
+PLACES = ", ".join("?" * (len(inspection.COLUMNS) + 1))
 _SQL = {str: "TEXT", int: "INTEGER", float: "REAL", dict: "TEXT"}
 
 
@@ -44,6 +46,7 @@ CREATE TABLE IF NOT EXISTS inspections (
     late_verdict TEXT,
     late_score REAL,
     acknowledged INTEGER NOT NULL DEFAULT 0,
+    {REVIEW},
     UNIQUE (boot, sequence)
 );
 CREATE TABLE IF NOT EXISTS frames (
@@ -135,22 +138,26 @@ def _lacking(connection: sqlite3.Connection) -> list[str]:
     }
     scripts = [script for name, script in _ADDED.items() if name not in tables]
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(inspections)")}
+    wanted = {column.name: _declared(column) for column in inspection.COLUMNS}
     return scripts + [
-        f"ALTER TABLE inspections ADD COLUMN {_declared(column)}"
-        for column in inspection.COLUMNS
-        if columns and column.name not in columns
+        f"ALTER TABLE inspections ADD COLUMN {declared}"
+        for name, declared in {**wanted, "review": REVIEW}.items()
+        if columns and name not in columns
     ]
 
 
 def values(one: Inspection) -> tuple[Any, ...]:
     """An inspection as the columns COLUMNS."""
-    return tuple(map(_cell, msgspec.structs.astuple(one)))
+    plain = map(_cell, msgspec.structs.astuple(without_review(one)))
+    return *plain, one.verdict == "review"
 
 
 def inspection_of(row: Sequence[Any]) -> Inspection:
     """An inspection from the columns COLUMNS."""
+    *kept, review = row
     cells = [
         msgspec.json.decode(cell) if column.kind is dict else cell
-        for column, cell in zip(inspection.COLUMNS, row, strict=True)
+        for column, cell in zip(inspection.COLUMNS, kept, strict=True)
     ]
-    return msgspec.convert(cells, Inspection)
+    found = msgspec.convert(cells, Inspection)
+    return with_review(found) if review else found

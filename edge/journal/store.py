@@ -26,9 +26,10 @@ _RECORD = (
 )
 _FAIL_SAFE = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET "
-    "late_verdict = CASE WHEN decided_by = 'cloud' THEN verdict ELSE late_verdict END, "
+    "late_verdict = CASE WHEN decided_by <> 'cloud' OR decided_by IS NULL THEN late_verdict "
+    "WHEN review THEN 'review' ELSE verdict END, "
     "late_score = CASE WHEN decided_by = 'cloud' THEN cloud_score ELSE late_score END, "
-    "verdict = excluded.verdict, decided_by = excluded.decided_by, "
+    "verdict = excluded.verdict, review = 0, decided_by = excluded.decided_by, "
     "total_ms = excluded.total_ms, escalated_bytes = excluded.escalated_bytes"
 )
 _EVICT = "DELETE FROM inspections WHERE id IN (SELECT id FROM inspections WHERE "
@@ -94,10 +95,11 @@ class JournalStore:
 
     def answer(self, row_id: int, verdict: Verdict, score: float) -> None:
         """The cloud's answer: the verdict of a part that is open, else a late correction."""
+        review = verdict == "review"
         changed = self.connection.execute(
-            "UPDATE inspections SET verdict = ?, decided_by = 'cloud', cloud_score = ? "
-            "WHERE id = ? AND total_ms IS NULL AND verdict IS NULL",
-            (verdict, score, row_id),
+            "UPDATE inspections SET verdict = ?, review = ?, decided_by = 'cloud', "
+            "cloud_score = ? WHERE id = ? AND total_ms IS NULL AND verdict IS NULL",
+            (FAIL_SAFE if review else verdict, review, score, row_id),
         )
         if not changed.rowcount:
             self.connection.execute(

@@ -143,7 +143,7 @@ class Outbox:
 def _pack(boot: str, number: int, rows: list[tuple[int, Inspection]]) -> _Batch:
     """As many of the rows as one message can carry."""
     while True:
-        message = Inspections(boot=boot, batch=number, rows=[row for _, row in rows])
+        message = Inspections.of(boot, number, [row for _, row in rows])
         try:
             payload = encode(message)
         except WireError:

@@ -71,8 +71,8 @@ def spread(looks: Sequence[Looked]) -> float:
     return max(scores) - min(scores) if scores else 0.0
 
 
-def share(looks: Sequence[Looked], decision: Decision) -> float:
-    return sum(look.decision is decision for look in looks) / len(looks) if looks else 0.0
+def share(looks: Sequence[Looked], *decisions: Decision) -> float:
+    return sum(look.decision in decisions for look in looks) / len(looks) if looks else 0.0
 
 
 def psi(before: Sequence[float], now: Sequence[float]) -> float:
@@ -152,8 +152,10 @@ def _alike(looks: Sequence[Looked], limits: DriftLimits) -> bool:
 def _shifted(before: Sequence[Looked], now: Sequence[Looked], limits: DriftLimits) -> str:
     if len(now) < limits.enough or len(before) < limits.enough:
         return ""
-    for decision, what in ((Decision.PASS, "passes"), (Decision.ESCALATE, "escalates")):
-        was, is_now = share(before, decision), share(now, decision)
+    # Whom it asks, the cloud or a person, is the gate's affair.
+    unsure = (Decision.ESCALATE, Decision.REVIEW)
+    for decisions, what in (((Decision.PASS,), "passes"), (unsure, "escalates")):
+        was, is_now = share(before, *decisions), share(now, *decisions)
         if is_now - was > limits.more and _beyond_chance(was, len(before), is_now, len(now)):
             return f"it {what} {is_now:.0%} of parts, {was:.0%} were usual"
     moved = psi([look.score for look in before], [look.score for look in now])

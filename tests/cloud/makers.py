@@ -126,4 +126,4 @@ def row(sequence: int, **changes: Any) -> Inspection:
 
 
 def batch(number: int, *rows: Inspection) -> bytes:
-    return wire.encode(wire.Inspections(boot="b1", batch=number, rows=list(rows)))
+    return wire.encode(wire.Inspections.of("b1", number, rows))

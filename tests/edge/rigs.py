@@ -24,7 +24,7 @@ from edge.monitoring.health import BoxHealth
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
 from shared.clock import ManualClock
-from shared.contracts import Decision, Finding, Frame, Verdict
+from shared.contracts import Decision, Finding, Frame, PlainVerdict, Verdict
 from shared.runtime.base import open_runtime
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
@@ -165,7 +165,10 @@ class Rig:
     ) -> None:
         """The cloud answers an escalation."""
         boot = self.journal.boot if boot is None else boot
-        self.say("verdict", CloudVerdict(boot, sequence, sequence, verdict, score))
+        plain: PlainVerdict = "pass" if verdict == "pass" else "reject"
+        review = verdict == "review"
+        answer = CloudVerdict(boot, sequence, sequence, plain, score, review=review)
+        self.say("verdict", answer)
 
     def say(self, channel: str, message: Message) -> None:
         topic = ADDRESS.topic(channel)  # type: ignore[arg-type]

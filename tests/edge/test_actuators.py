@@ -13,7 +13,11 @@ from shared.transport.memory import MemoryBroker
 
 
 @pytest.mark.parametrize(
-    ("passes", "told"), [(False, ["part_rejected"]), (True, ["part_passed", "part_rejected"])]
+    ("passes", "told"),
+    [
+        (False, ["part_rejected", "part_reviewed"]),
+        (True, ["part_passed", "part_rejected", "part_reviewed"]),
+    ],
 )
 def test_the_log_actuator_logs_what_was_asked_for(passes: bool, told: list[str]) -> None:
     actuator = LogActuator(LogActuatorSettings(passes=passes))
@@ -21,6 +25,7 @@ def test_the_log_actuator_logs_what_was_asked_for(passes: bool, told: list[str])
         actuator.start()
         actuator.actuate(1, "pass", at=1.0)
         actuator.actuate(2, "reject", at=1.0)
+        actuator.actuate(3, "review", at=1.0)
         actuator.stop()
     assert [entry["event"] for entry in logs] == told
 
@@ -33,6 +38,23 @@ def test_the_mqtt_actuator_tells_part_verdict_and_time_left() -> None:
     (sent,) = broker.published
     assert sent.topic == "plant/e"
     assert json.loads(sent.payload) == {"part": 7, "verdict": "reject", "in_ms": 250}
+
+
+@pytest.mark.parametrize(
+    ("review_bin", "said"),
+    [(False, {"verdict": "reject", "review": True}), (True, {"verdict": "review"})],
+)
+def test_a_part_to_review_is_diverted_with_a_mark_or_into_a_bin_of_its_own(
+    *, review_bin: bool, said: dict[str, object]
+) -> None:
+    broker = MemoryBroker()
+    settings = MqttActuatorSettings(topic="plant/e", passes=False, review_bin=review_bin)
+    actuator = MqttActuator(settings, broker.transport(), ManualClock())
+    actuator.start()
+    actuator.actuate(7, "review", at=0.0)
+    (sent,) = broker.published
+    told = json.loads(sent.payload)
+    assert {name: told[name] for name in told.keys() - {"in_ms"}} == {"part": 7, **said}
 
 
 def test_the_mqtt_actuator_can_leave_passes_out() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from edge.agent import MAX_OPEN
 from edge.camera.base import MissedFrame
 from edge.inspection.inspector import Inspector
 from shared.bundles.bundle import Bundle
-from shared.contracts import Decision, Finding, Frame, Verdict
+from shared.certification.gate import Gate
+from shared.contracts import VERDICTS, Decision, Finding, Frame, Verdict
 from shared.errors import ActuatorError, CameraError, RuntimeUnavailable
 from shared.runtime.base import Array, Runtime
 from shared.wire import MAX_BATCH, Escalation, decode
@@ -56,7 +57,7 @@ def test_an_escalation_carries_features_that_the_cloud_can_decode(rig: Rig, bund
     assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
 
 
-@pytest.mark.parametrize("verdict", ["pass", "reject"])
+@pytest.mark.parametrize("verdict", VERDICTS)
 def test_the_clouds_verdict_is_journaled_then_actuated(rig: Rig, verdict: Verdict) -> None:
     rig.show(UNSURE_BAD)
     rig.commit()
@@ -65,10 +66,40 @@ def test_the_clouds_verdict_is_journaled_then_actuated(rig: Rig, verdict: Verdic
     assert rig.recorded.actuations == []
     rig.commit()
     assert rig.recorded.verdicts == {1: verdict}
-    (row,) = rig.rows
-    assert (row["verdict"], row["decided_by"]) == (verdict, "cloud")
-    assert row["total_ms"] == pytest.approx(100)
-    assert row["escalated_bytes"] == len(rig.broker.published[0].payload)
+    ((_, kept),) = rig.journal.unsent(9)
+    assert (kept.verdict, kept.decided_by, kept.decision) == (verdict, "cloud", "escalate")
+    assert kept.total_ms == pytest.approx(100)
+    assert kept.escalated_bytes == len(rig.broker.published[0].payload)
+
+
+@pytest.mark.parametrize(("takes_review", "told"), [(True, "review"), (False, "reject")])
+def test_an_actuator_is_told_of_a_review_only_where_it_takes_one(
+    tmp_path: Path, bundle: Bundle, *, takes_review: bool, told: Verdict
+) -> None:
+    actuator = RecordingActuator(takes_review=takes_review)
+    rig = Rig(tmp_path, bundle, actuator=actuator)
+    rig.show(UNSURE_BAD)
+    rig.answer(1, "review")
+    rig.commit()
+    assert actuator.verdicts == {1: told}
+    ((_, kept),) = rig.journal.unsent(9)
+    assert (kept.verdict, kept.decided_by) == ("review", "cloud")
+    rig.close()
+
+
+def test_where_there_is_no_cloud_a_part_goes_to_review_at_once(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    inspector = ScriptedInspector(bundle, iter([Decision.REVIEW]))
+    rig = Rig(tmp_path, bundle, inspector=inspector)
+    rig.show(GOOD)
+    rig.commit()
+    assert rig.recorded.verdicts == {1: "review"}
+    assert not rig.escalations
+    ((_, kept),) = rig.journal.unsent(9)
+    assert (kept.decision, kept.verdict, kept.decided_by) == ("review", "review", "edge")
+    assert len(rows_in(rig.folder, "frames")) == 1
+    rig.close()
 
 
 def test_without_an_answer_the_part_is_diverted_at_its_deadline(rig: Rig) -> None:
@@ -84,28 +115,30 @@ def test_without_an_answer_the_part_is_diverted_at_its_deadline(rig: Rig) -> Non
     assert (rig.rows[0]["verdict"], rig.rows[0]["decided_by"]) == ("reject", "deadline")
 
 
-def test_a_verdict_after_the_deadline_is_kept_but_never_actuated(rig: Rig) -> None:
+@pytest.mark.parametrize("late", VERDICTS)
+def test_a_verdict_after_the_deadline_is_kept_but_never_actuated(rig: Rig, late: Verdict) -> None:
     rig.show(UNSURE_BAD)
     rig.commit()
     rig.pass_deadline()
-    rig.answer(1, "pass", score=0.25)
+    rig.answer(1, late, score=0.25)
     rig.commit()
     assert [told.verdict for told in rig.recorded.actuations] == ["reject"]
     (row,) = rig.rows
     assert (row["verdict"], row["decided_by"]) == ("reject", "deadline")
-    assert (row["late_verdict"], row["late_score"]) == ("pass", 0.25)
+    assert (row["late_verdict"], row["late_score"]) == (late, 0.25)
 
 
-def test_an_answer_that_the_disk_gets_too_late_counts_as_late(rig: Rig) -> None:
+@pytest.mark.parametrize("late", VERDICTS)
+def test_an_answer_that_the_disk_gets_too_late_counts_as_late(rig: Rig, late: Verdict) -> None:
     rig.show(UNSURE_BAD)
     rig.commit()
-    rig.answer(1, "pass", score=0.25)
+    rig.answer(1, late, score=0.25)
     rig.pass_deadline()
     rig.commit()
     assert [told.verdict for told in rig.recorded.actuations] == ["reject"]
     (row,) = rig.rows
     assert (row["verdict"], row["decided_by"]) == ("reject", "deadline")
-    assert (row["late_verdict"], row["late_score"]) == ("pass", 0.25)
+    assert (row["late_verdict"], row["late_score"]) == (late, 0.25)
 
 
 def test_a_pass_that_the_disk_gets_too_late_is_diverted_and_recorded_so(rig: Rig) -> None:
@@ -153,6 +186,22 @@ def test_a_score_that_is_no_finite_number_escalates(
     assert rig.rows[0]["score"] == 1.0
     assert len(rig.escalations) == 1
     rig.close()
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_finite_number_is_reviewed_where_there_is_no_cloud(
+    bundle: Bundle, rig: Rig, score: float
+) -> None:
+    class Broken:
+        name, device = "broken", "CPU"
+
+        def run(self, inputs: Array) -> list[Array]:
+            features = np.zeros((len(inputs), *bundle.codec.shape), np.float32)
+            return [features, np.zeros((1, 1, 8, 8), np.float32), np.array([score], np.float32)]
+
+    gate = Gate(0.2, 0.8, 0.5, escalates=False)
+    alone = Inspector(Broken(), bundle.codec, gate, bundle.manifest.input.shape)
+    assert alone.look(rig.frame(GOOD)).decision is Decision.REVIEW
 
 
 def test_a_part_without_a_picture_is_diverted_at_once(rig: Rig) -> None:
@@ -261,10 +310,12 @@ def test_pictures_of_rejected_and_escalated_parts_are_kept(rig: Rig) -> None:
     assert [row["id"] for row in rows_in(rig.folder, "frames")] == [2, 3]
 
 
-Step = Literal["pass", "reject", "escalate", "commit", "answer", "late answer", "tick", "expire"]
-STEPS: tuple[Step, ...] = (
-    "pass", "reject", "escalate", "commit", "answer", "late answer", "tick", "expire",
-)  # fmt: skip
+Step = Literal[
+    "pass", "reject", "review", "escalate", "commit", "answer", "late answer", "doubt", "tick",
+    "expire",
+]  # fmt: skip
+STEPS: tuple[Step, ...] = get_args(Step)
+ANSWERS: dict[str, Verdict] = {"answer": "pass", "late answer": "reject", "doubt": "review"}
 
 
 @settings(max_examples=40, deadline=None)
@@ -272,20 +323,19 @@ STEPS: tuple[Step, ...] = (
 def test_each_part_is_actuated_exactly_once_whatever_comes_first(
     bundle: Bundle, steps: list[tuple[Step, int]]
 ) -> None:
-    decisions = (Decision(step) for step, _ in steps if step in {"pass", "reject", "escalate"})
+    decisions = (Decision(step) for step, _ in steps if step in set(Decision))
     with tempfile.TemporaryDirectory() as folder:
         rig = Rig(Path(folder), bundle, inspector=ScriptedInspector(bundle, decisions), keep="none")
         parts = 0
         for step, number in steps:
             match step:
-                case "pass" | "reject" | "escalate":
+                case "pass" | "reject" | "review" | "escalate":
                     rig.show(GOOD)
                     parts += 1
                 case "commit":
                     rig.journal.commits.step()
-                case "answer" | "late answer":
-                    verdict: Verdict = "pass" if step == "answer" else "reject"
-                    rig.answer(max(1, parts - number), verdict)
+                case "answer" | "late answer" | "doubt":
+                    rig.answer(max(1, parts - number), ANSWERS[step])
                 case "tick":
                     rig.clock.advance(0.2)
                 case "expire":
@@ -293,11 +343,9 @@ def test_each_part_is_actuated_exactly_once_whatever_comes_first(
         rig.pass_deadline()
         rig.commit()
         told = [(a.part, a.verdict) for a in rig.recorded.actuations]
-        recorded = [(row["part"], row["verdict"]) for row in rig.rows]
-        assert sorted(told) == sorted(recorded)
         assert [row["part"] for row in rig.rows] == list(range(1, parts + 1))
         unsent = [(row.part, row.verdict) for _, row in rig.journal.unsent(MAX_BATCH)]
-        assert unsent == recorded
+        assert sorted(told) == sorted(unsent)
         rig.close()
 
 

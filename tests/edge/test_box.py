@@ -53,13 +53,14 @@ class FakeCloud:
         symbols = self._bundle.codec.decode(body, asked.coarseness)[np.newaxis]
         score = float(np.ravel(self._tail.run(symbols)[1])[0])
         verdict = self._bundle.manifest.gate.gate.conclude(score)
+        assert verdict != "review"
         answer = CloudVerdict(asked.boot, asked.sequence, asked.part, verdict, score)
         address, _ = parse(delivery.topic)
         self._transport.publish(address.topic("verdict"), encode(answer))
 
     def _store(self, delivery: Delivery) -> None:
         batch, _ = decode(delivery.payload, Inspections)
-        self.stored.update({(row.boot, row.sequence): row for row in batch.rows})
+        self.stored.update({(row.boot, row.sequence): row for row in batch.inspections})
         address, _ = parse(delivery.topic)
         receipt = Receipt(batch.boot, batch.batch)
         self._transport.publish(address.topic("receipt"), encode(receipt))
@@ -146,6 +147,20 @@ def test_a_box_without_a_cloud_diverts_what_it_is_not_sure_of(
     box.run()
     assert actuator.verdicts == {1: "pass", 2: "reject", 3: "reject", 4: "reject"}
     assert Counter(row["decided_by"] for row in rows_in(tmp_path)) == {"edge": 2, "deadline": 2}
+
+
+def test_a_box_that_is_told_that_there_is_no_cloud_gives_what_it_is_not_sure_of_to_review(
+    tmp_path: Path, bundle: Bundle, pictures: Path
+) -> None:
+    broker, actuator = MemoryBroker(), RecordingActuator()
+    cloud = FakeCloud(broker, bundle)
+    camera = {"kind": "folder", "path": pictures, "limit": 4}
+    settings = settings_for(tmp_path, bundle, camera=camera, escalates=False)
+    box = CameraBox(settings, SystemClock(), transport=broker.transport(), actuator=actuator)
+    box.run()
+    assert actuator.verdicts == {1: "pass", 2: "review", 3: "reject", 4: "review"}
+    assert {row.decided_by for row in cloud.stored.values()} == {"edge"}
+    assert {row.part: row.verdict for row in cloud.stored.values()} == actuator.verdicts
 
 
 def test_the_gate_can_be_overridden(tmp_path: Path, bundle: Bundle, pictures: Path) -> None:

@@ -8,12 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edge.journal.schema import connect
+from shared.contracts import Decision
 from shared.errors import JournalError
 from shared.wire import LabelReceipt, PartLabel
 from tests.edge.old_journals import DEPLOYED, FIRST, INSERT
 from tests.edge.rigs import commit, open_journal, rows_in
+from tests.edge.test_journal import decided
 
 TABLES = ("inspections", "frames", "labelled")
 REJECTED = (7, "old", 3, 41, "reject", "reject", "edge", 0.9, 1, 2, 3, 0, 9, "s", "b")
@@ -55,6 +58,25 @@ def test_the_deployed_version_writes_on_into_a_journal_that_was_upgraded(deploye
     again = open_journal(deployed)
     assert [one.part for _, one in again.unsent(100)] == [60, 61, 62, 63, 64, 41]
     again.close()
+
+
+def test_a_part_to_review_is_a_reject_to_the_deployed_version(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    asked, alone = decided(journal, 1, None), decided(journal, 2)
+    journal.record(asked, None, None)
+    journal.record(replace(alone, decision=Decision.REVIEW, verdict="review"), None, None)
+    journal.answer(1, "review", 0.5, None)
+    for sequence in (1, 2):
+        journal.settle(sequence, 4.0, 0)
+    commit(journal)
+    rows = rows_in(tmp_path)
+    # Those are the words that its reader knows.
+    assert [(row["decision"], row["verdict"]) for row in rows] == [("escalate", "reject")] * 2
+    assert [(one.decision, one.verdict, one.decided_by) for _, one in journal.unsent(9)] == [
+        ("escalate", "review", "cloud"),
+        ("review", "review", "edge"),
+    ]
+    journal.close()
 
 
 def test_a_journal_from_before_labels_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:

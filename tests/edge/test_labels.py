@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge.journal.journal import Journal
 from edge.journal.store import Caps, JournalStore
 from edge.link.labels import LabelReceiver
-from shared.contracts import Verdict
+from shared.contracts import PlainVerdict
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
@@ -44,7 +44,9 @@ class LabelRig:
             self.journal.record(decided(self.journal, sequence), picture, None)
         commit(self.journal)
 
-    def say(self, sequence: int, verdict: Verdict, said_at: float = 1.0, kind: str = "") -> None:
+    def say(
+        self, sequence: int, verdict: PlainVerdict, said_at: float = 1.0, kind: str = ""
+    ) -> None:
         row = PartLabel(self.journal.boot, sequence, verdict, kind, said_at)
         self.cloud.publish(ADDRESS.topic("label"), encode(Labels([row])))
         commit(self.journal)
@@ -123,7 +125,7 @@ def test_what_is_no_label_is_counted_and_does_nothing(rig: LabelRig, payload: by
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from(["pass", "reject"])), max_size=40))
 def test_labelled_pictures_keep_within_their_bytes(
-    tmp_path_factory: pytest.TempPathFactory, shown: list[tuple[int, Verdict]]
+    tmp_path_factory: pytest.TempPathFactory, shown: list[tuple[int, PlainVerdict]]
 ) -> None:
     folder = tmp_path_factory.mktemp("labels")
     store = JournalStore(folder / "journal.db", Caps(1 << 20, 1 << 20, 1000))
@@ -142,7 +144,7 @@ def test_labelled_pictures_keep_within_their_bytes(
 
 def test_a_flood_of_good_parts_does_not_drown_the_defects(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db", Caps(1 << 20, 1 << 20, 1000))
-    verdicts: list[Verdict] = ["reject", "reject", *["pass"] * 30]  # type: ignore[list-item]
+    verdicts: list[PlainVerdict] = ["reject", "reject", *["pass"] * 30]  # type: ignore[list-item]
     for row_id, verdict in enumerate(verdicts, 1):
         journal_row(store, row_id)
         store.keep_picture(row_id, b"x" * 100)

@@ -4,11 +4,12 @@ import pytest
 
 from edge.link.outbox import BATCH_S, RESEND_S
 from shared.bundles.bundle import Bundle
-from shared.contracts import Decision
+from shared.contracts import VERDICTS, Decision
 from shared.inspection import Inspection
-from shared.wire import MAX_BATCH, Inspections, Receipt, decode
+from shared.wire import MAX_BATCH, Inspections, Receipt, decode, encode
 from tests.bundles import BAD, GOOD, UNSURE_BAD
 from tests.edge.rigs import ADDRESS, Rig
+from tests.system.deployed import OldInspections, read
 
 
 def batches(rig: Rig) -> list[Inspections]:
@@ -37,6 +38,22 @@ def test_decided_inspections_go_out_with_their_verdicts(rig: Rig) -> None:
     (batch,) = batches(rig)
     assert [(row.part, row.verdict) for row in batch.rows] == [(1, "pass"), (2, "reject")]
     assert all((row.total_ms or 0.0) >= row.edge_ms for row in batch.rows)
+
+
+def test_a_part_to_review_goes_out_as_one_and_is_a_reject_to_an_old_cloud(rig: Rig) -> None:
+    for sequence, verdict in enumerate(VERDICTS, 1):
+        rig.show(UNSURE_BAD)
+        rig.answer(sequence, verdict)
+    rig.commit()
+    rig.outbox.tick()
+    (batch,) = batches(rig)
+    assert [row.verdict for row in batch.inspections] == list(VERDICTS)
+    old = read(encode(batch), OldInspections)
+    assert [(row.decision, row.verdict) for row in old.rows] == [
+        ("escalate", "pass"),
+        ("escalate", "reject"),
+        ("escalate", "reject"),
+    ]
 
 
 def test_a_batch_is_resent_under_its_number_until_the_receipt_comes(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import wire
-from shared.contracts import Decision
+from shared.contracts import Decider, Decision
 from shared.errors import WireError
 from shared.inspection import Inspection
 from shared.wire import (
@@ -177,3 +177,22 @@ def test_a_full_batch_of_ordinary_inspections_fits() -> None:
     )
     payload = wire.encode(Inspections(boot="b1", batch=1, rows=[row] * wire.MAX_BATCH))
     assert wire.decode(payload, Inspections)[0].rows == [row] * wire.MAX_BATCH
+
+
+@given(structs(Inspection), st.sampled_from(Decision), st.sampled_from(["edge", "cloud"]))
+def test_a_batch_says_the_verdicts_that_were_given_and_old_clouds_read_it(
+    one: Inspection, decision: Decision, decided_by: Decider
+) -> None:
+    given = msgspec.structs.replace(one, decision=decision, decided_by=decided_by)
+    # The edge gives to review what it would escalate, and the cloud what was escalated.
+    review = Decision.REVIEW if decided_by == "edge" else Decision.ESCALATE
+    reviewed = msgspec.structs.replace(given, decision=review, verdict="review")
+    batch = Inspections.of("b1", 1, [given, reviewed])
+    assert batch.inspections[1] == reviewed
+    assert {row.verdict for row in batch.rows} <= {"pass", "reject", None}
+    assert all(row.decision != "review" for row in batch.rows)
+
+
+def test_a_mark_that_names_no_row_changes_nothing() -> None:
+    batch = Inspections("b1", 1, [], reviews=(0, -1, 7))
+    assert wire.decode(wire.encode(batch), Inspections)[0].inspections == []

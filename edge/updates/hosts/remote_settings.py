@@ -30,7 +30,9 @@ log = get_logger("updates")
 SUFFIX = ".settings"
 NAME = "settings"
 Value = str | int | float | bool
-CHANGEABLE = ("actuator", "camera", "deadline_ms", "frozen_after", "gate", "product", "runtime")
+CHANGEABLE = (
+    "actuator", "camera", "deadline_ms", "escalates", "frozen_after", "gate", "product", "runtime",
+)  # fmt: skip
 CHANGEABLE_OF_JOURNAL = ("journal.max_bytes", "journal.ring_bytes", "journal.ring_keep")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -94,10 +95,22 @@ def _totals(summary: dict[str, Any]) -> str:
     inspected = max(1, summary.get("inspected", 0))
     return (
         f"{summary.get('inspected', 0)} parts: {summary.get('passed', 0)} pass, "
-        f"{summary.get('rejected', 0)} reject · decided by "
+        f"{summary.get('rejected', 0)} reject, {summary.get('in_review', 0)} review · decided by "
         + ", ".join(f"{who} {count}" for who, count in decided.items())
         + f" · {summary.get('escalated_bytes', 0) / inspected:.0f} B a part sent up"
     )
+
+
+def _beside(
+    values: dict[str, Any], count: str, promise: dict[str, float] | None, share: str
+) -> str:
+    """A count, and what was promised of it."""
+    parts = values["defects"] if count == "escapes" else values["parts"] - values["defects"]
+    kind = "defective" if count == "escapes" else "good"
+    told = f"{values.pop(count)} of {parts} {kind} parts"
+    if promise is None:
+        return told
+    return f"{told}; promised: {promise[share]:.0%} at most, confidence {promise['confidence']:.0%}"
 
 
 def described(summary: DemoSummary) -> Table:
@@ -105,8 +118,18 @@ def described(summary: DemoSummary) -> Table:
     table = Table(title="what the demo came to", title_justify="left", show_header=False)
     values = msgspec.to_builtins(summary)
     verdicts, latency = values.pop("verdicts"), values.pop("latency_ms")
+    promise, ends = values.pop("promise"), Counter[str]()
+    for counts in verdicts.values():
+        ends.update(counts)
+    late = verdicts["deadline"]["reject"]
+    table.add_row("passed", str(ends["pass"]))
+    table.add_row("rejected", str(ends["reject"] - late))
+    table.add_row("to review", f"{values.pop('reviewed')}, {late} of them diverted by a deadline")
+    table.add_row("escapes among passed", _beside(values, "escapes", promise, "escape"))
+    table.add_row("good parts rejected", _beside(values, "overkill", promise, "false_reject"))
     for who, counts in verdicts.items():
-        table.add_row(f"decided by {who}", f"{counts['pass']} pass, {counts['reject']} reject")
+        told = f"{counts['pass']} pass, {counts['reject']} reject, {counts['review']} review"
+        table.add_row(f"decided by {who}", told)
     for key, value in {**values, **{f"latency {k} (ms)": v for k, v in latency.items()}}.items():
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         table.add_row(key.replace("_", " "), shown)

@@ -13,9 +13,10 @@ import yaml
 from cloud.broker.embedded import EmbeddedBroker
 from edge.journal.reader import last_part
 from hardware_sim.demo.cells import Lane, lanes
-from hardware_sim.demo.summary import DemoSummary, summarise
+from hardware_sim.demo.summary import DemoSummary, promised, summarise
 from hardware_sim.processes.child import Child, splitsight, stop_all
 from hardware_sim.processes.cloud import CloudProcess
+from shared.bundles.bundle import Bundle
 from shared.loopback import require_free
 
 DEVICES = 3
@@ -116,9 +117,9 @@ class Demo:
     def summarise(self) -> DemoSummary:
         """What it came to. Call after `stop`."""
         expected = self.expected or self._parts_seen()
-        return summarise(
-            self.cloud.database, self.lanes, expected, time.monotonic() - self._started
-        )
+        seconds = time.monotonic() - self._started
+        promise = promised(Bundle.open(self.options.bundle).manifest.certificate)
+        return summarise(self.cloud.database, self.lanes, expected, seconds, promise)
 
     def _parts_seen(self) -> dict[str, int]:
         """The highest part number in each box's own journal: what came by until Ctrl-C."""

@@ -15,6 +15,7 @@ from sqlalchemy import Row, select
 from cloud.records.database import Database
 from cloud.records.tables import INSPECTIONS
 from hardware_sim.demo.cells import Lane
+from shared.certification.promises import Certificate
 from shared.features.image_codecs import compress
 
 JPEG_SAMPLE = 100
@@ -25,6 +26,7 @@ class VerdictCounts(msgspec.Struct, rename={"passed": "pass"}):
 
     passed: int = 0
     reject: int = 0
+    review: int = 0
 
 
 class DecidedVerdicts(msgspec.Struct):
@@ -33,6 +35,19 @@ class DecidedVerdicts(msgspec.Struct):
     edge: VerdictCounts
     cloud: VerdictCounts
     deadline: VerdictCounts
+
+
+class DemoPromise(msgspec.Struct):
+    """What the bundle's certificate promises of the whole system, as shares that are not exceeded.
+
+    escape        of defective parts that pass
+    false_reject  of good parts that are rejected without a person
+    confidence    of each, 0–1
+    """
+
+    escape: float
+    false_reject: float
+    confidence: float
 
 
 class Latency(msgspec.Struct):
@@ -49,7 +64,10 @@ class DemoSummary(msgspec.Struct):
 
     lost        parts that came by and have no record in the cloud
     duplicates  parts that were recorded more than once
-    escapes     defective parts that passed; overkill, good ones that were rejected
+    reviewed    parts that a person must look at: the verdict is `review`, or a deadline diverted
+                them
+    escapes     defective parts that passed; overkill, good ones that were rejected without a person
+    promise     beside them; None where the bundle has none of this form
     bytes       sent up: per part that came by, and the median per escalation; as JPEG of
                 quality 80 each part's picture would have been jpeg_bytes_per_part
     """
@@ -58,6 +76,7 @@ class DemoSummary(msgspec.Struct):
     lost: int
     duplicates: int
     verdicts: DecidedVerdicts
+    reviewed: int
     escapes: int
     overkill: int
     defects: int
@@ -67,23 +86,38 @@ class DemoSummary(msgspec.Struct):
     jpeg_bytes_per_part: float
     latency_ms: Latency
     seconds: float
+    promise: DemoPromise | None = None
+
+
+def promised(certificate: Certificate | None) -> DemoPromise | None:
+    """Both promises of a certificate of the whole system; None for one of another form."""
+    escape = getattr(certificate, "escape", None)
+    false_reject = getattr(certificate, "false_reject", None)
+    if certificate is None or escape is None or false_reject is None:
+        return None
+    return DemoPromise(escape.limit, false_reject.limit, 1 - certificate.delta)
 
 
 def summarise(
-    database: str, lanes: Sequence[Lane], expected: Mapping[str, int], seconds: float
+    database: str,
+    lanes: Sequence[Lane],
+    expected: Mapping[str, int],
+    seconds: float,
+    promise: DemoPromise | None = None,
 ) -> DemoSummary:
     """Count what the cloud recorded.
 
     expected   parts that came by, a device
+    promise    of the bundle that they were judged with
     """
     with Database(database).begin() as connection:
         rows = connection.execute(select(INSPECTIONS)).all()
     lane_of = {lane.device: lane for lane in lanes}
     seen = Counter((row.device, row.part) for row in rows)
-    counts = Counter((row.decided_by, row.verdict) for row in rows)
+    counts = Counter(map(_line_said, rows))
     sent = [row.escalated_bytes for row in rows if row.escalated_bytes]
     wrong = Counter(
-        (row.verdict, lane_of[row.device].cell(row.part).defective)
+        (_end(row), lane_of[row.device].cell(row.part).defective)
         for row in rows
         if row.device in lane_of
     )
@@ -94,24 +128,39 @@ def summarise(
         duplicates=len(rows) - len(seen),
         verdicts=DecidedVerdicts(
             **{
-                who: VerdictCounts(counts[who, "pass"], counts[who, "reject"])
+                who: VerdictCounts(
+                    counts[who, "pass"], counts[who, "reject"], counts[who, "review"]
+                )
                 for who in ("edge", "cloud", "deadline")
             }
         ),
+        reviewed=sum(_end(row) == "review" for row in rows),
         escapes=wrong["pass", True],
         overkill=wrong["reject", False],
-        defects=wrong["pass", True] + wrong["reject", True],
+        defects=sum(count for (_, defective), count in wrong.items() if defective),
         escalation_rate=len(sent) / max(1, len(rows)),
         bytes_per_part=sum(sent) / max(1, len(rows)),
         bytes_per_escalation_p50=float(np.median(sent)) if sent else None,
         jpeg_bytes_per_part=_jpeg_bytes(sorted(shown)),
         latency_ms=Latency(*_percentiles(rows, "edge"), *_percentiles(rows, "cloud")),
         seconds=round(seconds, 2),
+        promise=promise,
     )
 
 
+def _line_said(row: Row[Any]) -> tuple[str, str]:
+    """Who decided what the line did, and what: an inspector may have settled it since."""
+    return row.line_decided_by or row.decided_by, row.line_verdict or row.verdict
+
+
+def _end(row: Row[Any]) -> str:
+    """Where the line left the part: passed, rejected, or for a person to look at."""
+    decided_by, verdict = _line_said(row)
+    return "review" if decided_by == "deadline" else verdict
+
+
 def _percentiles(rows: Sequence[Row[Any]], who: str) -> tuple[float | None, float | None]:
-    times = [row.total_ms for row in rows if row.decided_by == who]
+    times = [row.total_ms for row in rows if _line_said(row)[0] == who]
     if not times:
         return None, None
     p50, p99 = np.percentile(times, [50, 99])

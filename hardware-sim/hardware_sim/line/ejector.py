@@ -4,6 +4,7 @@ Every part that passes lands in exactly one cell:
 
 right_pass   good, and told to pass          escape    defective, and told to pass
 right_reject defective, and told to reject   overkill  good, and told to reject
+reviewed     told that a person shall look, good or defective
 no_verdict   nothing had arrived in time
 wrong_part   what arrived was about another part: said before this one came, aimed at another's
              passage, or judged from another's picture
@@ -19,11 +20,13 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from pydantic import Field
 
-from shared.contracts import FAIL_SAFE, Verdict
+from shared.contracts import PlainVerdict, Verdict
 from shared.errors import WireError
 from shared.settings import Settings
 
-Cell = Literal["right_pass", "right_reject", "escape", "overkill", "no_verdict", "wrong_part"]
+Cell = Literal[
+    "right_pass", "right_reject", "escape", "overkill", "reviewed", "no_verdict", "wrong_part"
+]
 CELLS: tuple[Cell, ...] = get_args(Cell)
 MAX_PENDING = 10_000
 
@@ -36,8 +39,8 @@ class EjectorSettings(Settings):
         description="number: it follows each part by the belt's encoder and obeys what is said of "
         "it; time: it acts in_ms after a command arrives, on whatever passes then",
     )
-    without_verdict: Verdict = Field(
-        default=FAIL_SAFE, description="what becomes of a part of which nothing was said in time"
+    without_verdict: PlainVerdict = Field(
+        default="reject", description="what becomes of a part of which nothing was said in time"
     )
 
 
@@ -77,7 +80,8 @@ class EjectorPassage:
 
 @dataclass(frozen=True, slots=True)
 class PartOutcome:
-    """What became of a part. `diverted`: it left the line; `verdict`: None where none came."""
+    """What became of a part. `diverted`: it left the line, to either bin; `verdict`: None where
+    none came."""
 
     passage: EjectorPassage
     cell: Cell
@@ -88,7 +92,9 @@ class PartOutcome:
 class TruthTable(msgspec.Struct):
     """Parts by cell; `parts` is their sum.
 
-    defects_passed, goods_diverted   what left the line on the wrong side, whichever cell it is in
+    defects_passed, goods_diverted   what left the line on the wrong side, whichever cell it is in;
+                                     what a person shall look at is on no wrong side
+    defects_reviewed   of the reviewed parts
     late       commands that came when their part could no longer be stopped
     stray      commands about parts that never came
     """
@@ -98,10 +104,12 @@ class TruthTable(msgspec.Struct):
     right_reject: int = 0
     escape: int = 0
     overkill: int = 0
+    reviewed: int = 0
     no_verdict: int = 0
     wrong_part: int = 0
     defects_passed: int = 0
     goods_diverted: int = 0
+    defects_reviewed: int = 0
     late: int = 0
     stray: int = 0
 
@@ -148,7 +156,7 @@ class Ejector:
             self._table.late += len(heard) - len(in_time)
             obeyed = max(in_time, key=lambda command: command.arrived, default=None)
             verdict = obeyed.verdict if obeyed else None
-            diverted = (verdict or self.settings.without_verdict) == "reject"
+            diverted = (verdict or self.settings.without_verdict) != "pass"
             outcome = PartOutcome(passage, _cell(passage, obeyed), verdict, diverted)
             self._enter(outcome)
             return outcome
@@ -180,7 +188,10 @@ class Ejector:
         table.parts += 1
         setattr(table, cell, getattr(table, cell) + 1)
         table.defects_passed += outcome.passage.defective and not outcome.diverted
-        table.goods_diverted += outcome.diverted and not outcome.passage.defective
+        reviewed = cell == "reviewed"
+        rejected = outcome.diverted and not reviewed
+        table.goods_diverted += rejected and not outcome.passage.defective
+        table.defects_reviewed += reviewed and outcome.passage.defective
 
 
 def _cell(passage: EjectorPassage, obeyed: Command | None) -> Cell:
@@ -191,6 +202,8 @@ def _cell(passage: EjectorPassage, obeyed: Command | None) -> Cell:
         return "wrong_part"
     if obeyed.verdict == "pass":
         return "escape" if passage.defective else "right_pass"
+    if obeyed.verdict == "review":
+        return "reviewed"
     return "right_reject" if passage.defective else "overkill"
 
 
@@ -200,6 +213,7 @@ class _Told(msgspec.Struct):
     part: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
     verdict: Verdict
     in_ms: Annotated[int, msgspec.Meta(ge=-(2**40), le=2**40)]
+    review: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Told)
@@ -208,6 +222,7 @@ _decoder = msgspec.json.Decoder(_Told)
 def parse_command(payload: bytes, arrived: float) -> Command:
     """What the `mqtt` actuator published: {"part": 7, "verdict": "reject", "in_ms": 412}.
 
+    A reject that is marked as a review is one: the one gate diverts it, a person looks.
     arrived   monotonic seconds. Raises WireError for anything else.
     """
     try:
@@ -217,4 +232,5 @@ def parse_command(payload: bytes, arrived: float) -> Command:
             f"the ejector was told {payload[:60]!r} ({error})",
             fix='it understands {"part": 7, "verdict": "reject", "in_ms": 412}',
         ) from error
-    return Command(told.part, told.verdict, arrived, arrived + told.in_ms / 1000)
+    verdict: Verdict = "review" if told.review and told.verdict == "reject" else told.verdict
+    return Command(told.part, verdict, arrived, arrived + told.in_ms / 1000)

@@ -20,6 +20,7 @@ CELLS = {
     "right_reject": ("right reject", "v", "#1f6fb2"),
     "escape": ("escape", "X", "#c62828"),
     "overkill": ("overkill", "s", "#d98e04"),
+    "reviewed": ("to review", "D", "#8b5cf6"),
     "no_verdict": ("no verdict", "o", "#000000"),
     "wrong_part": ("wrong part", "P", "#7b1fa2"),
 }

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from hardware_sim.processes.cloud import ServedCloud
 from shared.clock import Clock
-from shared.contracts import Verdict
+from shared.contracts import PlainVerdict
 from shared.log import get_logger
 from shared.settings import Settings
 
@@ -56,7 +56,7 @@ class Desk(Protocol):
         of. Raises OSError where nobody answers.
         """
 
-    def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
+    def review(self, doubtful: Doubtful, verdict: PlainVerdict, inspector: str) -> None:
         """Say what a part was. Raises OSError where that is not taken."""
 
 
@@ -109,7 +109,7 @@ class SimulatedInspector:
             return
         errs = self._draw("", one) < self._settings.error_rate
         try:
-            verdict: Verdict = "reject" if defective != errs else "pass"
+            verdict: PlainVerdict = "reject" if defective != errs else "pass"
             self._desk.review(one, verdict, self._settings.name)
         except OSError as error:
             log.warning("review_not_taken", part=one.part, error=str(error))
@@ -129,6 +129,6 @@ class HttpDesk:
         answer = self._api.call("GET", f"/api/inspections?{query}")
         return msgspec.convert(answer["inspections"], list[Doubtful])
 
-    def review(self, doubtful: Doubtful, verdict: Verdict, inspector: str) -> None:
+    def review(self, doubtful: Doubtful, verdict: PlainVerdict, inspector: str) -> None:
         path = f"/api/inspections/{doubtful.device}/{doubtful.boot}/{doubtful.sequence}/review"
         self._api.call("PUT", path, {"verdict": verdict, "inspector": inspector})

@@ -20,7 +20,8 @@ class RecordedParts:
 
     lost            parts of which the ejector heard a verdict and the cloud has no record
     duplicates      parts that it has more than once
-    decided_by      parts by who decided
+    decided_by      parts by who decided what the line did
+    settled         parts whose verdict is an inspector's
     latency_ms      trigger to verdict, of every part that edge or cloud decided
     by_part         the same by device and part, of every part whoever decided
     """
@@ -29,6 +30,7 @@ class RecordedParts:
     lost: int
     duplicates: int
     decided_by: dict[str, int]
+    settled: int
     latency_ms: list[float]
     by_part: dict[tuple[str, int], float]
 
@@ -51,7 +53,10 @@ def kept(database: str, passed: Mapping[str, Sequence[PassedPart]]) -> RecordedP
         inspected=len(stored),
         lost=len(heard - stored.keys()),
         duplicates=sum(count - 1 for count in stored.values()),
-        decided_by=dict(Counter(row.decided_by for row in rows)),
-        latency_ms=[row.total_ms for row in rows if row.decided_by != "deadline"],
+        decided_by=dict(Counter(row.line_decided_by or row.decided_by for row in rows)),
+        settled=sum(row.line_decided_by is not None for row in rows),
+        latency_ms=[
+            row.total_ms for row in rows if "deadline" not in {row.line_decided_by, row.decided_by}
+        ],
         by_part={(row.device, row.part): row.total_ms for row in rows},
     )

@@ -31,6 +31,8 @@ class Check(msgspec.Struct, frozen=True):
 class DeviceReport(msgspec.Struct, frozen=True):
     """A device's truth table, from what passed its ejector.
 
+    goods_diverted  without those that a person shall look at, which `cells` has as reviewed
+
     overrun_share   of its inferences, those that took this machine longer than the device's
                     profile allows; None without a profile
     """
@@ -57,6 +59,8 @@ class ScenarioReport(msgspec.Struct, frozen=True):
     """The report of `splitsight sim run`.
 
     latency_ms   trigger to verdict of parts that edge or cloud decided: p50 and p99
+    decided_by   who decided what the line did, whatever an inspector said since
+    reviewed     parts that the simulated inspector labelled; settled, whose verdict that became
     bytes_up     through all links, whole connections; bytes_per_part, of that
     """
 
@@ -74,6 +78,7 @@ class ScenarioReport(msgspec.Struct, frozen=True):
     bytes_up: int
     bytes_per_part: float
     reviewed: int
+    settled: int
 
 
 def report(scenario: Scenario, observed: Observed, found: RecordedParts) -> ScenarioReport:
@@ -102,6 +107,7 @@ def report(scenario: Scenario, observed: Observed, found: RecordedParts) -> Scen
         bytes_up=up,
         bytes_per_part=round(up / parts, 1) if parts else 0.0,
         reviewed=observed.reviewed,
+        settled=found.settled,
     )
 
 
@@ -144,7 +150,9 @@ def _device(name: str, parts: list[PassedPart], observed: Observed) -> DeviceRep
         defects=len(defective),
         cells={cell: cells[cell] for cell in CELLS},
         defects_passed=sum(not part.diverted for part in defective),
-        goods_diverted=sum(part.diverted and part.defect == "good" for part in parts),
+        goods_diverted=sum(
+            part.diverted and part.defect == "good" and part.cell != "reviewed" for part in parts
+        ),
         overrun_share=round(known[-1], 4) if known else None,
     )
 

@@ -28,7 +28,7 @@ from shared import wire
 from shared.bundles.bundle import Bundle
 from shared.certification.gate import Gate
 from shared.clock import ManualClock
-from shared.contracts import InspectionKey
+from shared.contracts import Decision, InspectionKey
 from shared.errors import RecordsError
 from shared.inspection import MAX_FIELDS
 from shared.runtime.base import Array
@@ -38,6 +38,7 @@ from shared.transport.memory import MemoryBroker
 from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
 from tests.cloud.makers import DEVICE, NOON, batch, escalation, row, symbols_of
+from tests.system.deployed import OldVerdict, read
 
 ONNX = RuntimeSettings(name="onnx")
 
@@ -395,6 +396,40 @@ def test_a_score_that_is_no_number_rejects(database: Database, bundle: Bundle) -
     assert stored is not None
     assert stored.tail is not None
     assert stored.tail.score is None
+
+
+def test_what_nobody_is_sure_of_is_diverted_with_a_mark_and_kept_as_a_review(
+    database: Database, bundle: Bundle
+) -> None:
+    unsure = open_tail(bundle, ONNX)
+    unsure.gate = Gate(0.2, 0.8, 1.1, cloud_pass_below=0.0)
+    plant = Plant(database, unsure)
+    plant.escalate(escalation(bundle, 1))
+    sent = {"decision": Decision.ESCALATE, "verdict": "review", "decided_by": "cloud"}
+    alone = {"decision": Decision.REVIEW, "verdict": "review"}
+    plant.report(batch(7, row(1, **sent), row(2, **alone), row(3)))
+    plant.work()
+    ((answer, delivery),) = plant.verdicts
+    assert (answer.verdict, answer.ruling, answer.defect) == ("reject", "review", "")
+    assert read(delivery.payload, OldVerdict).verdict == "reject"
+    views = plant.records.inspections(Filter(verdict="review"), limit=9).inspections
+    assert [(view.part, view.decision, view.decided_by) for view in views] == [
+        (2, "review", "edge"),
+        (1, "escalate", "cloud"),
+    ]
+    assert views[1].tail is not None
+    assert (views[1].tail.verdict, views[1].tail.kind) == ("review", None)
+
+
+def test_a_score_that_is_no_number_goes_to_review_where_something_does(
+    database: Database, bundle: Bundle
+) -> None:
+    broken = LoadedTail(bundle, BrokenRuntime(float("nan")))
+    broken.gate = Gate(0.2, 0.8, 0.9, cloud_pass_below=0.1)
+    plant = Plant(database, broken)
+    plant.escalate(escalation(bundle, 1))
+    plant.work()
+    assert plant.verdicts[0][0].ruling == "review"
 
 
 def test_unknown_fields_of_a_newer_device_are_ignored(plant: Plant, bundle: Bundle) -> None:

@@ -12,15 +12,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, text
 from sqlmodel import SQLModel
 
 from cloud.records.database import MIGRATIONS, Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
-from cloud.records.tables import INSPECTIONS
-from shared.contracts import InspectionKey
+from cloud.records.tables import INSPECTIONS, LabelRecord
+from shared.contracts import DECIDERS, InspectionKey, Verdict
 from shared.errors import RecordsError, SettingsError
 from shared.inspection import COLUMNS
 from shared.loopback import free_port
@@ -29,6 +29,10 @@ from tests.cloud.makers import NOON, device, inspection, label, tail
 from tests.system.deployed import OldInspectionRow
 
 KEY = InspectionKey("box-1", "b1", 1)
+# What a line does with a part that waits for a person.
+REVIEW = {"decision": "escalate", "verdict": "review", "decided_by": "cloud"}
+ALONE = {"decision": "review", "verdict": "review", "decided_by": "edge"}
+LATE = {"decision": "escalate", "verdict": "reject", "decided_by": "deadline"}
 # Columns that inspections got since the first tables.
 ADDED = {column.name for column in COLUMNS} - set(OldInspectionRow.__struct_fields__)
 
@@ -145,13 +149,158 @@ def test_an_escalation_can_be_reviewed_before_its_inspection_is_reported(
     assert found.label is not None
 
 
-def test_a_late_answer_that_contradicts_is_visible(every_database: Database) -> None:
-    late = inspection(1, decision="escalate", verdict="reject", decided_by="deadline")
-    RecordStore(every_database).save([late], [tail(1, verdict="pass")])
-    found = Records(every_database).inspection(KEY)
+@pytest.mark.parametrize(
+    ("late", "contradicts"), [("pass", True), ("reject", False), ("review", False)]
+)
+def test_a_late_answer_contradicts_where_it_would_have_done_otherwise(
+    every_database: Database, late: Verdict, *, contradicts: bool
+) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    store.save([inspection(1, **LATE)], [tail(1, verdict=late)])
+
+    def contradicted() -> bool:
+        found = records.inspection(KEY)
+        assert found is not None
+        assert summarise(every_database).contradicted == found.contradicted
+        return found.contradicted
+
+    assert contradicted() == contradicts
+    # What an inspector says since is about the part, not about what was late.
+    store.label(label(1, verdict="pass"))
+    assert contradicted() == contradicts
+
+
+@pytest.mark.parametrize("line", [REVIEW, LATE, ALONE], ids=["cloud", "deadline", "edge"])
+@pytest.mark.parametrize("label_first", [False, True])
+def test_a_label_settles_a_part_that_waited_whichever_comes_first(
+    every_database: Database, line: dict[str, str], *, label_first: bool
+) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    reported = inspection(1, **line)
+    if label_first:
+        store.save(tails=[tail(1, verdict="review")])
+        store.label(label(1, verdict="pass"))
+        store.save([reported])
+    else:
+        store.save([reported], [tail(1, verdict="review")])
+        store.label(label(1, verdict="pass"))
+    for verdict in ("pass", "reject"):
+        store.label(label(1, verdict=verdict))
+        # The device did not hear the receipt and says it again.
+        store.save([reported])
+        found = records.inspection(KEY)
+        assert found is not None
+        assert (found.verdict, found.decided_by) == (verdict, "inspector")
+        assert found.line_verdict == line["verdict"]
+        assert found.line_decided_by == line["decided_by"]
+        assert found.label is not None
+        assert found.label.settles is True
+        assert summarise(every_database).by_decider == {
+            **dict.fromkeys(DECIDERS, 0),
+            line["decided_by"]: 1,
+        }
+
+
+def test_what_was_cut_short_before_it_settled_is_settled_by_its_repetition(
+    every_database: Database,
+) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    store.save([inspection(1, **REVIEW)])
+    with every_database.begin() as connection:
+        # Another worker stored the label and ended there.
+        connection.execute(insert(LabelRecord).values(label(1).model_dump()))
+    store.save([inspection(1, **REVIEW)])
+    found = records.inspection(KEY)
     assert found is not None
-    assert found.contradicted
-    assert summarise(every_database).contradicted == 1
+    assert (found.verdict, found.decided_by) == ("pass", "inspector")
+
+
+@pytest.mark.parametrize("decided_by", ["edge", "cloud"])
+@pytest.mark.parametrize("verdict", ["pass", "reject"])
+def test_a_label_on_a_part_that_has_gone_corrects_nothing(
+    every_database: Database, verdict: Verdict, decided_by: str
+) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    store.save([inspection(1, verdict=verdict, decided_by=decided_by)])
+    store.label(label(1, verdict="pass" if verdict == "reject" else "reject"))
+    found = records.inspection(KEY)
+    assert found is not None
+    assert (found.verdict, found.decided_by) == (verdict, decided_by)
+    assert (found.line_verdict, found.line_decided_by) == (None, None)
+    assert found.label is not None
+    assert found.label.settles is False
+
+
+@pytest.mark.parametrize("tail_first", [False, True])
+def test_what_an_old_device_rejected_for_review_is_recorded_as_a_review(
+    every_database: Database, *, tail_first: bool
+) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    told = {"decision": "escalate", "verdict": "reject", "decided_by": "cloud"}
+    rows = [inspection(1, **told), inspection(2, **told), inspection(3, **LATE)]
+    tails = [tail(1, verdict="review"), tail(2), tail(3, verdict="review")]
+    if tail_first:
+        store.save(tails=tails)
+        store.save(rows)
+    else:
+        store.save(rows)
+        store.save(tails=tails)
+    found = {view.part: view.verdict for view in records.inspections(Filter(), limit=9).inspections}
+    assert found == {1: "review", 2: "reject", 3: "reject"}
+    store.label(label(1))
+    (settled,) = records.inspections(Filter(decided_by="inspector"), limit=9).inspections
+    assert (settled.part, settled.verdict, settled.line_verdict) == (1, "pass", "review")
+
+
+def test_what_waits_for_a_person_is_a_queue_that_labels_empty(every_database: Database) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    rows = [inspection(1, **REVIEW), inspection(2, **LATE), inspection(3, **ALONE), inspection(4)]
+    store.save([*rows, inspection(5, verdict="reject")], [tail(1, verdict="review")])
+
+    def queue(*, waits: bool) -> list[int]:
+        found = records.inspections(Filter(to_review=waits), limit=9).inspections
+        return [view.part for view in found]
+
+    counts = summarise(every_database)
+    assert (counts.passed, counts.rejected, counts.in_review) == (1, 2, 2)
+    assert (counts.to_review, counts.settled) == (3, 0)
+    assert (queue(waits=True), queue(waits=False)) == ([3, 2, 1], [5, 4])
+    assert [view.part for view in records.last_defects(9)] == [5, 3, 2, 1]
+    store.label(label(1))
+    store.label(label(2, verdict="reject"))
+    store.label(label(4, verdict="reject"))
+    counts = summarise(every_database)
+    assert (counts.passed, counts.rejected, counts.in_review) == (2, 2, 1)
+    assert (counts.to_review, counts.settled) == (1, 2)
+    assert counts.by_decider == {"edge": 3, "cloud": 1, "deadline": 1, "inspector": 0}
+    assert (queue(waits=True), queue(waits=False)) == ([3], [5, 4, 2, 1])
+    # A part that an inspector has passed is no defect any more; of a doubtful one that is settled
+    # the box was not sure all the same.
+    assert [view.part for view in records.last_defects(9)] == [5, 3, 2]
+    doubtful = records.inspections(Filter(doubtful=True), limit=9).inspections
+    assert [view.part for view in doubtful] == [3, 2, 1]
+    minutes = records.counts(now=NOON + 30, minutes=1).minutes
+    assert [(minute.edge, minute.cloud, minute.deadline) for minute in minutes] == [(3, 1, 1)]
+
+
+def test_a_version_without_review_finds_what_the_line_did(empty_url: str) -> None:
+    database = Database(empty_url)
+    database.migrate()
+    store = RecordStore(database)
+    rows = [inspection(1, **LATE), inspection(2, **REVIEW), inspection(3, **ALONE)]
+    store.save(rows, [tail(2, verdict="review")])
+    store.label(label(1, verdict="pass"))
+    store.label(label(3, verdict="pass"))
+    with database.begin() as connection:
+        command.downgrade(migration_config(connection, MIGRATIONS), "0007")
+        query = text("SELECT decision, verdict, decided_by FROM inspections ORDER BY sequence")
+        assert [tuple(row) for row in connection.execute(query)] == [
+            ("escalate", "reject", "deadline"),
+            ("escalate", "reject", "cloud"),
+            ("escalate", "reject", "edge"),
+        ]
+        assert connection.execute(text("SELECT verdict FROM tail_results")).one() == ("reject",)
+    database.close()
 
 
 def test_an_escalation_is_shown_before_its_inspection_is_reported(

@@ -286,7 +286,7 @@ def test_an_inspector_says_what_a_part_was(client: Caller) -> None:
     said = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
     answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
     assert answer.status_code == 200
-    undelivered = {"delivered_at": None, "has_picture": None}
+    undelivered = {"delivered_at": None, "has_picture": None, "settles": False}
     assert answer.json()["review"] == {**said, "reviewed_at": NOON + 60, **undelivered}
     assert answer.json()["verdict"] == "pass"
     waiting = client.get("/api/inspections", params={"doubtful": True, "reviewed": False}).json()
@@ -301,6 +301,7 @@ def test_an_inspector_says_what_a_part_was(client: Caller) -> None:
     ("said", "why"),
     [
         ({"verdict": "maybe", "inspector": "schulz"}, "verdict"),
+        ({"verdict": "review", "inspector": "schulz"}, "'pass' or 'reject'"),
         ({"verdict": "pass"}, "inspector"),
         ({"verdict": "pass", "inspector": ""}, "inspector"),
         ({"verdict": "pass", "inspector": "schulz", "kind": "crack"}, "leave out `kind`"),
@@ -327,3 +328,46 @@ def test_a_review_of_a_part_that_nobody_inspected_is_refused(client: Caller) -> 
 def test_a_review_needs_the_token(guarded: Caller) -> None:
     said = {"verdict": "pass", "inspector": "schulz"}
     assert guarded.put("/api/inspections/box-1/b1/1/review", json=said).status_code == 401
+
+
+def test_a_part_to_review_is_shown_with_word_and_sign_and_who_settled_it(
+    client: Caller, database: Database
+) -> None:
+    sent = {"decision": "escalate", "verdict": "review", "decided_by": "cloud"}
+    RecordStore(database).save([inspection(1, **sent)], [tail(1, verdict="review")])
+    page = client.get("/inspections/box-1/b1/1").text
+    assert '<span class="verdict review"><span aria-hidden="true">?</span> review</span>' in page
+    assert "Verdict: review. Decided by the cloud, in time." in page
+    assert "It waits for an inspector." in page
+    live = client.get("/").text
+    assert '<p class="figure">1 <span class="unit">part waits for a person</span></p>' in live
+    assert "1 not sure, 0 diverted by a deadline" in live
+    said = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
+    answer = client.put("/api/inspections/box-1/b1/1/review", json=said).json()
+    assert (answer["verdict"], answer["decided_by"]) == ("reject", "inspector")
+    assert (answer["line_verdict"], answer["line_decided_by"]) == ("review", "cloud")
+    assert answer["review"]["settles"] is True
+    page = client.get("/inspections/box-1/b1/1").text
+    assert "Verdict: review. Decided by the cloud, in time." in page
+    assert "An inspector has settled it since: reject." in page
+    assert "waits for an inspector" not in page
+
+
+def test_an_inspector_who_speaks_after_the_part_was_shipped_is_told_so(
+    client: Caller, database: Database
+) -> None:
+    RecordStore(database).save([inspection(1)])
+    said = {"verdict": "reject", "inspector": "schulz"}
+    answer = client.put("/api/inspections/box-1/b1/1/review", json=said)
+    assert answer.status_code == 200
+    assert answer.json()["review"]["settles"] is False
+    page = client.get("/inspections/box-1/b1/1").text
+    assert "the part had already gone as pass, which stays its verdict." in page
+
+
+def test_a_part_reviewed_at_the_edge_tells_that_there_was_nobody_to_ask(
+    client: Caller, database: Database
+) -> None:
+    RecordStore(database).save([inspection(1, decision="review", verdict="review")])
+    page = client.get("/inspections/box-1/b1/1").text
+    assert "There is no cloud to ask, so a person shall look." in page

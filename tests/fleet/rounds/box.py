@@ -25,7 +25,7 @@ from edge.link.presence import Presence, Snapshot
 from edge.monitoring.health import BoxHealth
 from shared import log
 from shared.clock import SystemClock
-from shared.contracts import Decision, Verdict
+from shared.contracts import Decision, PlainVerdict
 from shared.federation.protocol import LabelCounts
 from shared.inspection import Inspection
 from shared.topics import Address
@@ -64,7 +64,7 @@ def fill(folder: Path, name: str, seed: int, *, parts: int = PARTS) -> None:
             boot, sequence, sequence, decision, "reject", "edge", 0.9, 1.8e9, 2.0, 3.0
         )
         journal.record(inspection, cv2.imencode(".png", pixels)[1].tobytes(), None)
-        verdict: Verdict = "reject" if bad else "pass"
+        verdict: PlainVerdict = "reject" if bad else "pass"
         labels.append(PartLabel(journal.boot, sequence, verdict, "spot" if bad else "", 1.0))
     journal.label(labels, "hall", lambda _became: None)
     journal.start()

@@ -20,7 +20,7 @@ from hardware_sim.line.ejector import (
     parse_command,
 )
 from shared.clock import ManualClock
-from shared.contracts import Verdict
+from shared.contracts import VERDICTS, PlainVerdict, Verdict
 from shared.errors import WireError
 from shared.transport.memory import MemoryBroker
 
@@ -49,6 +49,8 @@ def told(part: int, verdict: Verdict, *, at: float | None = None) -> Command:
         (True, "reject", "right_reject"),
         (True, "pass", "escape"),
         (False, "reject", "overkill"),
+        (True, "review", "reviewed"),
+        (False, "review", "reviewed"),
     ],
 )
 def test_a_verdict_in_time_is_judged_by_the_truth(
@@ -58,11 +60,14 @@ def test_a_verdict_in_time_is_judged_by_the_truth(
     ejector.tell(told(1, verdict))
     outcome = ejector.meet(passage(1, defective=defective))
     assert (outcome.cell, outcome.verdict) == (cell, verdict)
-    assert outcome.diverted == (verdict == "reject")
+    assert outcome.diverted == (verdict != "pass")
+    assert ejector.table.defects_reviewed == (defective and verdict == "review")
 
 
 @pytest.mark.parametrize("fallback", ["pass", "reject"])
-def test_without_a_verdict_in_time_the_part_goes_where_the_plant_has_set(fallback: Verdict) -> None:
+def test_without_a_verdict_in_time_the_part_goes_where_the_plant_has_set(
+    fallback: PlainVerdict,
+) -> None:
     ejector = Ejector(EjectorSettings(without_verdict=fallback))
     ejector.tell(told(1, "reject", at=0.99))
     outcome = ejector.meet(passage(1, defective=True))
@@ -122,7 +127,7 @@ def test_an_actuation_between_two_parts_hits_neither() -> None:
 commands = st.builds(
     Command,
     part=st.integers(1, 14),
-    verdict=st.sampled_from(["pass", "reject"]),
+    verdict=st.sampled_from(VERDICTS),
     arrived=st.floats(-1, 14),
     aimed=st.floats(-1, 14),
 )
@@ -162,10 +167,12 @@ def test_every_part_lands_in_exactly_one_cell_whatever_was_said_and_when(
         assert getattr(table, cell) == sum(outcome.cell == cell for outcome in outcomes)
     for outcome in outcomes:
         assert (outcome.verdict is None) == (outcome.cell == "no_verdict")
-        assert outcome.diverted == ((outcome.verdict or fallback) == "reject")
+        assert outcome.diverted == ((outcome.verdict or fallback) != "pass")
     # Each command was obeyed, overruled, late or stray: none is counted twice.
     assert table.late + table.stray <= sum(times for _, times in said)
-    wrong = sum(o.diverted != o.passage.defective for o in outcomes)
+    # What a person looks at is neither an escape nor overkill.
+    judged = [outcome for outcome in outcomes if outcome.cell != "reviewed"]
+    wrong = sum(o.diverted != o.passage.defective for o in judged)
     assert table.defects_passed + table.goods_diverted == wrong
 
 
@@ -184,6 +191,19 @@ def test_the_ejector_understands_what_the_mqtt_actuator_publishes() -> None:
     actuator.actuate(7, "reject", at=clock.monotonic() + 0.25)
     command = parse_command(broker.published[0].payload, 5.0)
     assert command == Command(7, "reject", 5.0, 5.25)
+
+
+@pytest.mark.parametrize("review_bin", [False, True])
+def test_the_ejector_understands_a_review_with_one_gate_and_with_a_bin_of_its_own(
+    *, review_bin: bool
+) -> None:
+    broker, clock = MemoryBroker(), ManualClock()
+    settings = MqttActuatorSettings(topic="plant/e", review_bin=review_bin)
+    actuator = MqttActuator(settings, broker.transport(), clock)
+    actuator.start()
+    actuator.actuate(7, "review", at=clock.monotonic() + 0.25)
+    command = parse_command(broker.published[0].payload, 5.0)
+    assert command == Command(7, "review", 5.0, 5.25)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""What becomes of a record when an inspector has looked: the label settles what waited for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlmodel import col
+
+from cloud.records.tables import INSPECTIONS, LabelRecord, TailRecord
+from shared.contracts import InspectionKey
+
+ROW = INSPECTIONS.c
+
+# What the line did and who decided that, whatever an inspector said since.
+LINE_VERDICT: ColumnElement[str] = func.coalesce(ROW.line_verdict, ROW.verdict)
+LINE_DECIDED_BY: ColumnElement[str] = func.coalesce(ROW.line_decided_by, ROW.decided_by)
+
+# A person shall look: the part lies in the bin for it, or was diverted since nobody answered.
+WAITS_FOR_PERSON = or_(ROW.verdict == "review", ROW.decided_by == "deadline")
+
+
+def may_wait(inspection: Mapping[str, Any]) -> bool:
+    """Whether a reported inspection may need `restore_reviews` or `settle`."""
+    diverted = (inspection["verdict"], inspection["decided_by"])
+    return inspection["verdict"] == "review" or diverted[1] == "deadline" or diverted == _OLD
+
+
+def restore_reviews(connection: Connection, keys: Iterable[InspectionKey]) -> None:
+    """A device that knows no review diverted these parts as told, and reported rejects."""
+    verdict, decided_by = _OLD
+    reviewed = exists().where(*_same_key(TailRecord), col(TailRecord.verdict) == "review")
+    restored = (
+        update(INSPECTIONS)
+        .where(*_ONE, ROW.verdict == verdict, ROW.decided_by == decided_by, reviewed)
+        .values(verdict="review")
+    )
+    _each(connection, restored, keys)
+
+
+def settle(connection: Connection, keys: Iterable[InspectionKey]) -> None:
+    """Inspections that wait for a person and have a label get its verdict, as has one that an
+    earlier label settled. What had gone as edge or cloud said stays as it is."""
+    said = select(col(LabelRecord.verdict)).where(*_same_key(LabelRecord))
+    settled = (
+        update(INSPECTIONS)
+        .where(*_ONE, or_(WAITS_FOR_PERSON, ROW.line_verdict.is_not(None)), said.exists())
+        .values(
+            verdict=said.scalar_subquery(),
+            decided_by="inspector",
+            line_verdict=LINE_VERDICT,
+            line_decided_by=LINE_DECIDED_BY,
+        )
+    )
+    _each(connection, settled, keys)
+
+
+def _same_key(table: type[TailRecord | LabelRecord]) -> list[ColumnElement[bool]]:
+    return [getattr(table, name) == ROW[name] for name in InspectionKey._fields]
+
+
+def _each(connection: Connection, statement: Update, keys: Iterable[InspectionKey]) -> None:
+    # One by one, which takes the primary key: of a list of keys SQLite makes a scan. And in one
+    # order, so that two workers can't block each other.
+    rows = [{f"of_{name}": part for name, part in key._asdict().items()} for key in sorted({*keys})]
+    if rows:
+        connection.execute(statement, rows)
+
+
+_ONE = [ROW[name] == bindparam(f"of_{name}") for name in InspectionKey._fields]
+_OLD = ("reject", "cloud")
