@@ -91,11 +91,9 @@ class DemoSummary(msgspec.Struct):
 
 def promised(certificate: Certificate | None) -> DemoPromise | None:
     """Both promises of a certificate of the whole system; None for one of another form."""
-    escape = getattr(certificate, "escape", None)
-    false_reject = getattr(certificate, "false_reject", None)
-    if certificate is None or escape is None or false_reject is None:
+    if certificate is None or certificate.escape is None or certificate.false_reject is None:
         return None
-    return DemoPromise(escape.limit, false_reject.limit, 1 - certificate.delta)
+    return DemoPromise(certificate.escape, certificate.false_reject, 1 - certificate.delta)
 
 
 def summarise(

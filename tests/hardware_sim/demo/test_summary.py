@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -14,8 +12,9 @@ from cloud.records.store import RecordStore
 from hardware_sim.demo.cells import Lane
 from hardware_sim.demo.cli import described
 from hardware_sim.demo.summary import DemoPromise, VerdictCounts, promised, summarise
-from shared.certification.promises import Certificate
+from shared.bundles.bundle import Bundle
 from tests.cloud.makers import inspection, label
+from tests.support.documented import ROOT
 
 PROMISE = DemoPromise(escape=0.1, false_reject=0.05, confidence=0.9)
 # Who decided, how, and whether the part is defective.
@@ -91,13 +90,9 @@ def test_the_printed_summary_says_what_was_promised_beside_what_escaped(
 
 
 def test_only_a_certificate_of_the_whole_system_is_a_promise() -> None:
-    whole: dict[str, Any] = {
-        "escape": SimpleNamespace(limit=0.1),
-        "false_reject": SimpleNamespace(limit=0.05),
-        "delta": 0.1,
-    }
-    assert promised(cast("Certificate", SimpleNamespace(**whole))) == PROMISE
+    shipped = Bundle.open(ROOT / "bundles/elpv").manifest.certificate
+    assert shipped is not None
+    assert promised(shipped) == DemoPromise(0.1, 0.05, 0.95)
     for lacking in ("escape", "false_reject"):
-        half = SimpleNamespace(**{**whole, lacking: None})
-        assert promised(cast("Certificate", half)) is None
+        assert promised(shipped.model_copy(update={lacking: None})) is None
     assert promised(None) is None

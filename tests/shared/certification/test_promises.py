@@ -19,6 +19,7 @@ from shared.certification.promises import (
     GateSpec,
     MeasuredShare,
     Promise,
+    ReviewShares,
     SystemCertificate,
     describe,
     percent,
@@ -249,3 +250,53 @@ def test_every_file_that_the_manifest_lists_is_verified(tiny: Bundle, tmp_path: 
     rows = {row["check"]: row["ok"] for row in verification(whole)}
     assert rows[f"hash of {TRAINED}"] is False
     assert all(rows[f"hash of {name}"] for name in REQUIRED)
+
+
+REVIEW_GATE = GateSpec(
+    pass_below=0.1, reject_from=0.9, cloud_reject_from=0.6, tail_weight=0.5, cloud_pass_below=0.4
+)
+
+
+def whole(bundle: Bundle) -> Certificate:
+    """A promise of the whole system, for a bundle that has REVIEW_GATE."""
+    looked = MeasuredShare(seen=90, parts=900, low=0.08, high=0.12)
+    return certificate(bundle).model_copy(
+        update={
+            "gate": REVIEW_GATE,
+            "escape": 0.1,
+            "false_reject": 0.05,
+            "n_defects": 300,
+            "n_good": 600,
+            "review_share": 0.1,
+            "review": ReviewShares(
+                with_cloud=looked,
+                without_cloud=looked,
+                pass_below=0.1,
+                reject_from=0.9,
+                cost_with_cloud=0.1,
+                cost_without_cloud=0.1,
+            ),
+        }
+    )
+
+
+def test_a_promise_of_the_whole_system_is_one_sentence(tiny: Bundle) -> None:
+    assert describe(whole(tiny)) == (
+        "At most 10 % of defective parts pass, and at most 5 % of good parts are rejected without "
+        "a person; each with 95 % confidence, tested on 300 defective and 600 good parts of tiles "
+        "(2026-11-22). Of those parts 10 % went to review."
+    )
+
+
+def test_another_tail_or_cloud_threshold_ends_it_and_leaves_what_the_edge_promises(
+    tiny: Bundle, tmp_path: Path
+) -> None:
+    promised = whole(tiny)
+    changes = {"format": 2, "gate": REVIEW_GATE, "certificate": promised}
+    kept = amend_bundle(tiny, changes, tmp_path / "kept").manifest.certificate
+    assert kept == promised
+    moved = REVIEW_GATE.model_copy(update={"cloud_pass_below": 0.5})
+    left = amend_bundle(tiny, changes | {"gate": moved}, tmp_path / "moved").manifest.certificate
+    assert left is not None
+    assert (left.escape, left.false_reject, left.review, left.system) == (None,) * 4
+    assert describe(left).startswith("At most 1 % of defective parts pass at the edge, and at most")
