@@ -16,6 +16,7 @@ from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.bundles.runtime_choice import choose_runtime
 from shared.certification.certificate import interval
 from shared.certification.gate import Gate
+from shared.certification.prices import Prices, cheaper, cost_of
 from shared.certification.promises import (
     Certificate,
     GateSpec,
@@ -28,13 +29,10 @@ from shared.certification.scores import Scored, by_kind
 from shared.certification.shortage import Erring, system_too_few
 from shared.certification.thresholds import (
     METHOD,
-    Bounds,
-    Prices,
+    SafeThresholds,
     SystemChoice,
     SystemLimits,
-    cheaper,
     choose_thresholds,
-    cost_of,
 )
 from shared.errors import CertificateError
 from shared.runtime.base import RuntimeOptions
@@ -60,7 +58,7 @@ class JudgedParts:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CertificateTerms:
     """What `certify` is asked for.
 
     with_cloud    False: the site has no cloud, and a person looks at what the edge is not sure of
@@ -100,7 +98,7 @@ class Certified:
 def certify(
     bundle: Bundle,
     dataset: Dataset,
-    asked: Asked,
+    terms: CertificateTerms,
     *,
     split: str,
     created: str,
@@ -114,9 +112,9 @@ def certify(
     """
     refuse_trained(bundle, dataset)
     before, compared = bundle.manifest.gate.gate, 1
-    if asked.tail_weight is not None:
-        before = replace(before, tail_weight=asked.tail_weight)
-    elif asked.with_cloud:
+    if terms.tail_weight is not None:
+        before = replace(before, tail_weight=terms.tail_weight)
+    elif terms.with_cloud:
         compared = weights_compared(bundle, dataset)
     # The backend is a part of what is certified: another one's scores differ a little.
     head = choose_runtime(runtime, bundle.read(HEAD), RuntimeOptions(threads=0)).runtime
@@ -125,24 +123,24 @@ def certify(
     escalation_bytes = float(judged.encoded.mean())
     chosen = choose_thresholds(
         parts.kinds,
-        asked.limits,
+        terms.limits,
         before,
         weights_compared=compared,
-        with_cloud=asked.with_cloud,
+        with_cloud=terms.with_cloud,
     )
     if chosen is None:
         raise system_too_few(
             Erring(parts.defective.parts, parts.defective.passed(before, with_cloud=True)),
             Erring(parts.good.parts, parts.good.rejected(before, with_cloud=True)),
-            asked.limits,
+            terms.limits,
             compared,
         )
-    gate = cheaper(chosen.gate, parts.kinds, asked.prices, escalation_bytes)
-    review = _review(parts, gate, asked, before, escalation_bytes)
+    gate = cheaper(chosen.gate, parts.kinds, terms.prices, escalation_bytes)
+    review = _review(parts, gate, terms, before, escalation_bytes)
     certificate = Certificate(
-        delta=asked.limits.delta,
-        escape=asked.limits.escape,
-        false_reject=asked.limits.false_reject,
+        delta=terms.limits.delta,
+        escape=terms.limits.escape,
+        false_reject=terms.limits.false_reject,
         n_defects=parts.defective.parts,
         n_good=parts.good.parts,
         review=review,
@@ -150,16 +148,16 @@ def certify(
         edge_escapes=_promise(
             parts.defective.passed(gate, with_cloud=False),
             parts.defective,
-            asked.limits.escape,
+            terms.limits.escape,
             chosen.passing,
         ),
         edge_overkill=_promise(
             parts.good.rejected(gate, with_cloud=False),
             parts.good,
-            asked.limits.false_reject,
+            terms.limits.false_reject,
             chosen.rejecting,
         ),
-        system=_system(bundle, parts, asked.limits, (gate, chosen), compared),
+        system=_system(bundle, parts, terms.limits, (gate, chosen), compared),
         head=bundle.manifest.files[HEAD].sha256,
         gate=GateSpec(**asdict(gate)),
         runtime=head.name,
@@ -207,7 +205,7 @@ def refuse_trained(bundle: Bundle, dataset: Dataset) -> None:
 def weights_compared(bundle: Bundle, dataset: Dataset) -> int:
     """Among how many weights of the tail these parts have already chosen; 1: they have not.
 
-    A bundle that does not say which pictures chose is taken to have asked these.
+    A bundle that does not say which pictures chose is taken to have terms these.
     """
     if TUNED in bundle.manifest.files:
         images = [sample.image for sample in dataset.samples]
@@ -234,7 +232,7 @@ def escalated_auroc(
     return edge, cloud
 
 
-def _promise(seen: int, tested: Scored, limit: float, bounds: Bounds) -> Promise:
+def _promise(seen: int, tested: Scored, limit: float, bounds: SafeThresholds) -> Promise:
     return Promise(limit=limit, seen=seen, counted=bounds.counted, parts=tested.parts)
 
 
@@ -260,17 +258,17 @@ def _system(
 
 
 def _review(
-    parts: JudgedParts, gate: Gate, asked: Asked, before: Gate, escalation_bytes: float
+    parts: JudgedParts, gate: Gate, terms: CertificateTerms, before: Gate, escalation_bytes: float
 ) -> ReviewShares:
     """What is left to a person, and what the edge alone would leave."""
-    alone = choose_thresholds(parts.kinds, asked.limits, before, with_cloud=False)
+    alone = choose_thresholds(parts.kinds, terms.limits, before, with_cloud=False)
     kinds = parts.kinds
     everything = sum(kind.parts for kind in kinds)
 
     def found(one: Gate) -> tuple[MeasuredShare, float]:
         seen = sum(kind.parts_reviewed(one) for kind in kinds)
-        cost = cost_of(one, kinds, asked.prices, escalation_bytes)
-        return _measured(seen, everything, asked.limits.delta), cost
+        cost = cost_of(one, kinds, terms.prices, escalation_bytes)
+        return _measured(seen, everything, terms.limits.delta), cost
 
     with_cloud, cost = found(gate)
     edge = alone.gate if alone else gate.without_cloud()

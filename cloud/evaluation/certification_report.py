@@ -107,7 +107,7 @@ def _notes(found: Certified) -> list[str]:
     if found.certificate.gate.escalates and not found.cloud_pays:
         notes.append(
             "the cloud does not help here: escalating costs more than it saves. Certify with "
-            "--no-cloud, on parts that have not chosen yet, or with half of --delta"
+            "--edge-only, on parts that have not chosen yet, or with half of --delta"
         )
     return notes
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from cloud.evaluation.certification_report import certify_report, certify_rows
 from shared import command_options as option
 from shared.bundles.bundle import Bundle, amend_bundle
-from shared.certification.thresholds import Prices, SystemLimits
+from shared.certification.prices import Prices
+from shared.certification.thresholds import SystemLimits
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed
 from shared.format import iso
@@ -82,12 +83,13 @@ def certify(
     delta: Annotated[
         float, typer.Option(help="How likely each promise may be wrong: 0.05 is 95 % confidence.")
     ] = 0.05,
-    cloud: Annotated[
+    edge_only: Annotated[
         bool,
         typer.Option(
-            help="--no-cloud: the site has none; a person looks at what the edge is not sure of."
+            "--edge-only",
+            help="The site has no cloud; a person looks at what the edge is not sure of.",
         ),
-    ] = True,
+    ] = False,
     tail_weight: Annotated[
         float | None,
         typer.Option(
@@ -119,15 +121,18 @@ def certify(
     with option.needs_extra("train"):
         from cloud.datasets.readers import read  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
-    from cloud.evaluation.certification import Asked  # noqa: PLC0415
+    from cloud.evaluation.certification import CertificateTerms  # noqa: PLC0415
     from cloud.evaluation.certification import certify as run  # noqa: PLC0415
 
     limits = SystemLimits(escape, false_reject, delta)
-    asked = Asked(
-        limits, Prices(1.0, escalation_price, byte_price), with_cloud=cloud, tail_weight=tail_weight
+    terms = CertificateTerms(
+        limits,
+        Prices(1.0, escalation_price, byte_price),
+        with_cloud=not edge_only,
+        tail_weight=tail_weight,
     )
     opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
-    found = run(opened, dataset, asked, split=split, created=iso(), runtime=runtime)
+    found = run(opened, dataset, terms, split=split, created=iso(), runtime=runtime)
     certificate = found.certificate
     changes = {"format": 2, "gate": certificate.gate, "certificate": certificate}
     written = amend_bundle(opened, changes, target)

@@ -11,7 +11,7 @@ safe: which one costs least may be asked afterwards, of the same parts (docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -68,30 +68,7 @@ class SystemLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """What handling costs, in the price of one part that a person reviews.
-
-    review      of a part that a person looks at
-    escalation  of asking the cloud once; byte: of each byte of the features
-    Raises SettingsError where one is not above 0.
-    """
-
-    review: float = 1.0
-    escalation: float = 0.001
-    byte: float = 1e-6
-
-    def __post_init__(self) -> None:
-        for name in ("review", "escalation", "byte"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise SettingsError(
-                    f"the price of one {name} is {value}",
-                    fix="it must be above 0; what costs next to nothing has a small price",
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class SafeThresholds:
     """The farthest thresholds that were shown to be safe: any gate within keeps the promise.
 
     edge, cloud   as far as this half may go; to pass: no higher, to reject: no lower
@@ -108,8 +85,8 @@ class SystemChoice:
     """The gate that costs least within both promises, and what their tests counted."""
 
     gate: Gate
-    passing: Bounds
-    rejecting: Bounds
+    passing: SafeThresholds
+    rejecting: SafeThresholds
 
 
 def choose_thresholds(
@@ -142,26 +119,6 @@ def choose_thresholds(
     cloud = _apart(passes.cloud, rejects.cloud, defective.cloud, good.cloud, limits)
     gate = Gate(*edge, cloud[1], before.tail_weight, cloud[0], escalates=with_cloud)
     return SystemChoice(gate, passes, rejects)
-
-
-def cheaper(gate: Gate, kinds: Sequence[Scored], prices: Prices, escalation_bytes: float) -> Gate:
-    """The gate, or the same one without escalations where the cloud settles too few of them.
-
-    It then decides less, so whatever was promised still holds.
-    escalation_bytes   that one escalation takes
-    """
-    return min(
-        (gate, gate.without_cloud()),
-        key=lambda one: cost_of(one, kinds, prices, escalation_bytes),
-    )
-
-
-def cost_of(gate: Gate, kinds: Sequence[Scored], prices: Prices, escalation_bytes: float) -> float:
-    """What one of these pictures costs on average, in reviewed parts."""
-    escalated = sum(int(one.escalated(gate).sum()) for one in kinds)
-    reviewed = sum(int(one.reviewed(gate).sum()) for one in kinds)
-    asking = escalated * (prices.escalation + prices.byte * escalation_bytes)
-    return (reviewed * prices.review + asking) / sum(len(one.part) for one in kinds)
 
 
 class _Step(NamedTuple):
@@ -243,10 +200,10 @@ def _edge_path(others: _Placed) -> NDArray[np.intp]:
     return np.maximum.accumulate(path)
 
 
-def _bounds(farthest: _Step, thresholds: Floats) -> Bounds:
+def _bounds(farthest: _Step, thresholds: Floats) -> SafeThresholds:
     """`thresholds` by step. What decides nothing has the first one, beyond all scores."""
     edge, cloud = (float(thresholds[max(0, step)]) for step in farthest[:2])
-    return Bounds(edge, cloud, farthest.counted)
+    return SafeThresholds(edge, cloud, farthest.counted)
 
 
 def _apart(

@@ -16,21 +16,22 @@ from hypothesis import strategies as st
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import fingerprints, known, seen_pictures
 from cloud.datasets.readers import read
-from cloud.evaluation.certification import Asked, Certified, certify, weights_compared
+from cloud.evaluation.certification import CertificateTerms, Certified, certify, weights_compared
 from cloud.evaluation.cli import certify as certify_command
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.certification.certificate import most_allowed, upper_bound
 from shared.certification.gate import expit
+from shared.certification.prices import Prices
 from shared.certification.shortage import offered
-from shared.certification.thresholds import Prices, SystemLimits
+from shared.certification.thresholds import SystemLimits
 from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError
 from tests.bundles import make_bundle, picture
 from tests.cloud.datasets.makers import save
 from tests.support.commands import splitsight
 
 LIMITS = SystemLimits(escape=0.1, false_reject=0.1, delta=0.05)
-ASKED = Asked(LIMITS)
+TERMS = CertificateTerms(LIMITS)
 PARTS = 60
 """Of each kind: with 46 and one error 10 % can be promised, with 61 and two."""
 
@@ -90,11 +91,11 @@ def calibrate(plant: Path) -> Dataset:
     return read(str(plant)).of("calibrate")
 
 
-def run(bundle: Bundle, dataset: Dataset, asked: Asked = ASKED) -> Certified:
+def run(bundle: Bundle, dataset: Dataset, terms: CertificateTerms = TERMS) -> Certified:
     return certify(
         bundle,
         dataset,
-        asked,
+        terms,
         split="calibrate",
         created="2026-11-22T10:00:00Z",
         runtime="onnx",
@@ -106,8 +107,8 @@ def head_score(shade: float) -> float:
     return expit((shade - 127) / 10)
 
 
-def of(escape: float = 0.1, false_reject: float = 0.1) -> Asked:
-    return Asked(SystemLimits(escape, false_reject, 0.05))
+def of(escape: float = 0.1, false_reject: float = 0.1) -> CertificateTerms:
+    return CertificateTerms(SystemLimits(escape, false_reject, 0.05))
 
 
 def test_one_gate_keeps_both_promises_and_leaves_the_rest_to_a_person(
@@ -141,7 +142,7 @@ def test_one_gate_keeps_both_promises_and_leaves_the_rest_to_a_person(
 def test_a_site_without_a_cloud_has_the_same_promise_and_escalates_nothing(
     bundle: Bundle, plant: Path
 ) -> None:
-    found = run(bundle, calibrate(plant), replace(ASKED, with_cloud=False))
+    found = run(bundle, calibrate(plant), replace(TERMS, with_cloud=False))
     assert not found.certificate.gate.escalates
     assert (found.escalated, found.certificate.escape) == (0.0, 0.1)
     review = found.certificate.review
@@ -169,7 +170,7 @@ def test_parts_that_chose_the_tails_weight_are_counted_more_strictly(
     # None of 60 instead of one: delta is shared by four.
     assert found.escapes.counted == 0
     # Whoever fixes the weight beforehand pays nothing for it.
-    fixed = run(bundle, calibrate(plant), replace(ASKED, tail_weight=0.5)).certificate
+    fixed = run(bundle, calibrate(plant), replace(TERMS, tail_weight=0.5)).certificate
     assert fixed.system is not None
     assert (fixed.system.weights_compared, fixed.gate.tail_weight) == (1, 0.5)
     assert fixed.system.escapes.counted == 1
@@ -348,7 +349,9 @@ def told(
     share: float = 0.1,
 ) -> str:
     """What the command prints."""
-    certify_command(bundle, str(plant), split, share, share, cloud=cloud, runtime="onnx", seed=0)
+    certify_command(
+        bundle, str(plant), split, share, share, edge_only=not cloud, runtime="onnx", seed=0
+    )
     return capsys.readouterr().out
 
 

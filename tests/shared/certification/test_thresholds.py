@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 
 from shared.certification.certificate import GRID, most_allowed, parts_needed
 from shared.certification.gate import Gate, expit, logit
+from shared.certification.prices import Prices, cheaper, cost_of
 from shared.certification.scores import Scored
-from shared.certification.thresholds import (
-    Prices,
-    SystemLimits,
-    cheaper,
-    choose_thresholds,
-    cost_of,
-)
+from shared.certification.thresholds import SystemLimits, choose_thresholds
 from shared.errors import SettingsError
 from tests.shared.certification.populations import (
     DELTA,
