@@ -69,7 +69,7 @@ scenarios: $(VENV)/.dev system ## every shipped scenario, one after the other (a
 soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, a minute's watch, thousands of crash states
 	$(BIN)/splitsight sim run $(SCENARIOS)/soak/network-cut-10.yaml
 	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/power/test_blocks_journal.py
-	SPLITSIGHT_WATCH_S=60 $(BIN)/python -m pytest -q tests/install/test_silence.py
+	SPLITSIGHT_WATCH_S=60 $(BIN)/python -m pytest -q tests/system/test_silence.py
 	SPLITSIGHT_CRASH_SAMPLES=14000 $(BIN)/python -m pytest -q tests/fleet/flash/test_crash_states.py
 
 docs: $(VENV)/.dev ## regenerate docs/reference
