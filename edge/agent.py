@@ -23,7 +23,7 @@ from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Verdict
 from shared.errors import ActuatorError, SplitsightError
-from shared.inspection import Inspection, storable_text
+from shared.inspection import Inspection, storable_text, with_novelty
 from shared.log import get_logger
 from shared.wire import CloudVerdict
 
@@ -128,6 +128,8 @@ class Agent:
             self._record_unseen(part)
             return
         part.begun = self._fields.seen_on(event, part.begun)
+        if finding.novelty > 1:
+            part.begun = with_novelty(part.begun, finding.novelty)
         picture = self._ring.picture(event, finding.decision)
         frame_bytes = len(picture or event.encoded or b"")
         self._record(part, finding, picture, frame_bytes)

@@ -238,7 +238,8 @@ def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Insp
     if not settings.escalates:
         # Whoever would have asked the cloud asks a person: no more pass, and no more are rejected.
         spec = spec.model_copy(update={"escalates": False})
-    return Inspector(runtime, bundle.codec, spec.gate, bundle.manifest.input.shape)
+    shape = bundle.manifest.input.shape
+    return Inspector(runtime, bundle.codec, spec.gate, shape, bundle.novelty)
 
 
 def open_journal(settings: EdgeSettings, health: BoxHealth) -> Journal:

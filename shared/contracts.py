@@ -78,9 +78,11 @@ class Finding:
     score       0 (surely good) – 1 (surely defective)
     symbols     rounded bottleneck features, int8 (channels, height, width)
     defect_map  probabilities, float32 (height/8, width/8) of the input
+    novelty     distance from what the network was shown; above 1 the gate's word does not count
     """
 
     decision: Decision
     score: float
     symbols: NDArray[np.int8]
     defect_map: NDArray[np.float32]
+    novelty: float = 0.0

@@ -23,6 +23,8 @@ LARGEST_NUMBER = 2**63 - 1
 LARGEST_SIZE = 2**31 - 1
 MAX_FIELDS = 8
 LONGEST_FIELD = 64
+NOVELTY_FIELD = "novelty"
+"""Of a part that is novel: how many times as far from what was shown as is still known."""
 FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -131,6 +133,16 @@ def with_review(one: Inspection) -> Inspection:
 
 COLUMNS: tuple[InspectionColumn, ...] = tuple(map(_column, msgspec.structs.fields(Inspection)))
 LINE_COLUMNS = tuple(column for column in COLUMNS if column.stored.title)
+
+
+def with_novelty(one: Inspection, novelty: float) -> Inspection:
+    """A part that is unlike anything that the network was shown says so among its `fields`, before
+    whatever plug-ins say."""
+    fields = {
+        NOVELTY_FIELD: round(novelty, 2),
+        **{k: v for k, v in one.fields.items() if k != NOVELTY_FIELD},
+    }
+    return msgspec.structs.replace(one, fields=storable_fields(fields))
 
 
 def storable_fields(fields: Mapping[Any, Any]) -> dict[str, str | float]:

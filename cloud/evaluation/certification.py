@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
 from cloud.evaluation.judgements import Judgements, judge
+from cloud.evaluation.novelty import fit_novelty, shown_symbols
 from cloud.statistics.metrics import auroc
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
@@ -21,6 +22,7 @@ from shared.certification.promises import (
     Certificate,
     GateSpec,
     MeasuredShare,
+    NoveltyShare,
     Promise,
     ReviewShares,
     SystemCertificate,
@@ -34,8 +36,9 @@ from shared.certification.thresholds import (
     SystemLimits,
     choose_thresholds,
 )
-from shared.errors import CertificateError
-from shared.runtime.base import RuntimeOptions
+from shared.errors import CertificateError, SettingsError
+from shared.features.novelty import USUAL_SHARE, Novelty
+from shared.runtime.base import Runtime, RuntimeOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class JudgedParts:
         names, part = np.unique(dataset.parts, return_inverse=True)
         defective = np.zeros(len(names), bool)
         defective[part[dataset.labels]] = True
-        return cls(*by_kind(np.asarray(part, np.intp), defective, judged.edge, judged.cloud))
+        numbers = np.asarray(part, np.intp)
+        return cls(*by_kind(numbers, defective, judged.edge, judged.cloud, judged.novel))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,23 @@ class CertificateTerms:
     with_cloud    False: the site has no cloud, and a person looks at what the edge is not sure of
     tail_weight   fixed before anybody looked at the parts; None: as the bundle has it, which is
                   paid for where these parts have chosen it
+    novelty       of parts like these, the share that may look unlike anything that the network
+                  was shown, and that a person then reviews; 0: nothing looks for such parts
+    Raises SettingsError where that is not a share.
     """
 
     limits: SystemLimits
     prices: Prices = field(default_factory=Prices)
     with_cloud: bool = True
     tail_weight: float | None = None
+    novelty: float = USUAL_SHARE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.novelty < 1:
+            raise SettingsError(
+                f"the share of novel parts is {self.novelty}",
+                fix="it must lie in 0–1; 0.01 is 1 %, and 0 leaves the check out",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,7 @@ class Certified:
     passed_good       share of the pictures of good parts that pass at the edge
     auroc             among escalated pictures: edge, then edge and cloud; None where one kind is
                       absent
+    novelty           tells what is unlike anything seen, for the bundle; None: `left_out` says why
     """
 
     certificate: Certificate
@@ -87,6 +103,8 @@ class Certified:
     escalated_good: float
     passed_good: float
     auroc: tuple[float, float] | None
+    novelty: Novelty | None = None
+    left_out: str = ""
 
     @property
     def cloud_pays(self) -> bool:
@@ -102,11 +120,13 @@ def certify(
     *,
     split: str,
     created: str,
+    shown: Dataset | None = None,
     runtime: str = "auto",
 ) -> Certified:
     """Judge the parts of a split (`dataset` holds only those) and choose the gate by them.
 
     created   UTC, as the manifest keeps it
+    shown     pictures among which the network's own lie; None: nothing looks for novel parts
     Raises CertificateError where a part was trained on or nothing shows that none was, and
     TooFewParts where the promises can't be made.
     """
@@ -119,6 +139,8 @@ def certify(
     # The backend is a part of what is certified: another one's scores differ a little.
     head = choose_runtime(runtime, bundle.read(HEAD), RuntimeOptions(threads=0)).runtime
     judged = judge(bundle, dataset, head.name, gate=before)
+    novelty, left_out = _novelty(bundle, head, (dataset, judged), shown, terms.novelty)
+    judged = judged.seen_by(novelty)
     parts = JudgedParts.of(dataset, judged)
     escalation_bytes = float(judged.encoded.mean())
     chosen = choose_thresholds(
@@ -145,6 +167,7 @@ def certify(
         n_good=parts.good.parts,
         review=review,
         review_share=review.with_cloud.seen / review.with_cloud.parts,
+        novelty=_novelty_share(novelty, parts),
         edge_escapes=_promise(
             parts.defective.passed(gate, with_cloud=False),
             parts.defective,
@@ -175,6 +198,8 @@ def certify(
         float(good.mean()),
         float((parts.good.edge < gate.pass_below).mean()),
         escalated_auroc(judged, dataset.labels, gate),
+        novelty,
+        left_out,
     )
 
 
@@ -221,7 +246,7 @@ def escalated_auroc(
 
     None where they are all good or all defective.
     """
-    scored = Scored(np.arange(len(labels)), judged.edge, judged.cloud)
+    scored = Scored(np.arange(len(labels)), judged.edge, judged.cloud, judged.novel)
     among = scored.unsure(gate)
     if not among.any() or len(np.unique(labels[among])) < 2:
         return None
@@ -230,6 +255,43 @@ def escalated_auroc(
         for scores in (judged.edge, judged.cloud)
     )
     return edge, cloud
+
+
+def _novelty(
+    bundle: Bundle,
+    head: Runtime,
+    tested: tuple[Dataset, Judgements],
+    shown: Dataset | None,
+    share: float,
+) -> tuple[Novelty | None, str]:
+    """What tells the novel, or None and why there is nothing.
+
+    These parts set its limit, and decide as well what review costs. What is promised is tested on
+    scores alone: a novel part passes and is rejected less often than these say.
+    """
+    if share == 0 or shown is None:
+        return None, "it was not asked for"
+    dataset, judged = tested
+    _, part = np.unique(dataset.parts, return_inverse=True)
+    try:
+        return fit_novelty(
+            shown_symbols(bundle, shown, head),
+            judged.symbols,
+            np.asarray(part, np.intp),
+            share,
+            bundle.manifest.pair,
+        ), ""
+    except CertificateError as error:
+        return None, str(error)
+
+
+def _novelty_share(novelty: Novelty | None, parts: JudgedParts) -> NoveltyShare | None:
+    if novelty is None:
+        return None
+    seen = sum(kind.parts_novel() for kind in parts.kinds)
+    return NoveltyShare(
+        share=novelty.share, seen=seen, parts=sum(kind.parts for kind in parts.kinds)
+    )
 
 
 def _promise(seen: int, tested: Scored, limit: float, bounds: SafeThresholds) -> Promise:

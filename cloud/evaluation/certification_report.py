@@ -30,6 +30,8 @@ class CertifyReport(msgspec.Struct, frozen=True):
     auroc_edge              among escalated pictures; auroc_system: of edge and cloud together.
                             null where these are all good or all defective
     cloud_pays              whether a part costs less with the cloud than with the edge alone
+    novel_share             share of these parts that look unlike anything that the network was
+                            shown; null where nothing looks for them
     """
 
     bundle: str
@@ -41,11 +43,13 @@ class CertifyReport(msgspec.Struct, frozen=True):
     auroc_edge: float | None
     auroc_system: float | None
     cloud_pays: bool
+    novel_share: float | None = None
 
 
 def certify_report(written: Bundle, found: Certified) -> CertifyReport:
     """What a program reads."""
     edge, system = found.auroc or (None, None)
+    novelty = found.certificate.novelty
     return CertifyReport(
         bundle=str(written.path),
         id=written.id,
@@ -56,6 +60,7 @@ def certify_report(written: Bundle, found: Certified) -> CertifyReport:
         auroc_edge=edge,
         auroc_system=system,
         cloud_pays=found.cloud_pays,
+        novel_share=novelty.seen / novelty.parts if novelty else None,
     )
 
 
@@ -81,6 +86,7 @@ def certify_rows(written: Bundle, found: Certified) -> dict[str, str]:
         "confidence": f"{sure} in each promise on its own, at least "
         f"{percent(max(0.0, 1 - 2 * certificate.delta))} in both at once",
         "to review": f"{_share(review.with_cloud)}; {_beside(review)}",
+        "novel": _novel(found),
         "gate": in_words(gate),
         "escalated": f"{percent(found.escalated)} of these pictures; of those of good parts "
         f"{percent(found.escalated_good)}, while {percent(found.passed_good)} pass at the edge",
@@ -97,6 +103,16 @@ def _beside(review: ReviewShares) -> str:
     return (
         f"with the edge alone {_share(review.without_cloud)}. A part costs "
         f"{review.cost_with_cloud:.3g} beside {review.cost_without_cloud:.3g} reviewed parts"
+    )
+
+
+def _novel(found: Certified) -> str:
+    novelty = found.certificate.novelty
+    if novelty is None:
+        return f"nothing looks for parts unlike anything seen: {found.left_out}"
+    return (
+        f"at most {percent(novelty.share)} of parts like these, on average, look like nothing that "
+        f"the network was shown and go to review; here {novelty.seen} of {novelty.parts}"
     )
 
 

@@ -17,6 +17,7 @@ from shared.certification.prices import Prices
 from shared.certification.thresholds import SystemLimits
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed
+from shared.features.novelty import NOVELTY, USUAL_SHARE
 from shared.format import iso
 from shared.storage.report_folder import prepare_report
 
@@ -105,6 +106,13 @@ def certify(
     byte_price: Annotated[
         float, typer.Option(help="What a byte sent up costs; a part reviewed costs 1.")
     ] = PRICES.byte,
+    novelty_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of parts like these that may go to review for being unlike anything that "
+            "the network was shown; 0 looks for none.",
+        ),
+    ] = USUAL_SHARE,
     target: Annotated[
         Path | None, typer.Option("--out", help="Where to write; in place unless given.")
     ] = None,
@@ -130,12 +138,23 @@ def certify(
         Prices(1.0, escalation_price, byte_price),
         with_cloud=not edge_only,
         tail_weight=tail_weight,
+        novelty=novelty_share,
     )
-    opened, dataset = Bundle.open(bundle), read(data, seed=seed).of(split_named(split))
-    found = run(opened, dataset, terms, split=split, created=iso(), runtime=runtime)
+    chosen = split_named(split)
+    opened, everything = Bundle.open(bundle), read(data, seed=seed)
+    found = run(
+        opened,
+        everything.of(chosen),
+        terms,
+        split=split,
+        created=iso(),
+        shown=everything,
+        runtime=runtime,
+    )
     certificate = found.certificate
     changes = {"format": 2, "gate": certificate.gate, "certificate": certificate}
-    written = amend_bundle(opened, changes, target)
+    novelty = found.novelty.to_bytes() if found.novelty else None
+    written = amend_bundle(opened, changes, target, {NOVELTY: novelty})
     if format_ == "json":
         print_json(certify_report(written, found))
         return

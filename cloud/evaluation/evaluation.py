@@ -37,7 +37,7 @@ def evaluate(
     pixels   the cloud model on pixels, to be set beside the bundle; None leaves it out
     """
     model = PixelsModel(pixels, bundle.manifest.input, runtime, threads) if pixels else None
-    found = judge(bundle, dataset, runtime, threads)
+    found = judge(bundle, dataset, runtime, threads).seen_by(bundle.novelty)
     rates = sweep(bundle, dataset, found, runtime=runtime, threads=threads, model=model)
     figures = score(bundle, dataset, split, found)
     return Evaluated(msgspec.structs.replace(figures, rates=rates), found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +14,10 @@ from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TAIL
 from shared.bundles.runtime_choice import choose_runtime
 from shared.certification.gate import Gate
+from shared.certification.scores import NovelPictures
 from shared.console import track
 from shared.features.image_codecs import compress, to_pixels
+from shared.features.novelty import Novelty
 from shared.features.preprocessing import prepare
 from shared.features.transmission import batches, received, weighed
 from shared.runtime.base import Runtime, RuntimeOptions
@@ -29,11 +31,13 @@ class Judgements:
     encoded      size of the features as they would be sent, bytes without the message's header
     jpeg         size of the head's input as JPEG, bytes; see `shared.features.image_codecs`
     coarseness   of the encoding: above 1 where the finest would exceed the bundle's cap
-    symbols      the head's, before encoding; int8 (n, channels, height, width)
+    symbols      the head's, before encoding; int8 (n, channels, height, width). `arrived`: as the
+                 cloud decodes them
     edge_maps    probabilities, float32 (n, height/8, width/8) of the input; cloud_maps alike
     kinds        the tail's probabilities over the manifest's classes, float32 (n, classes), or
                  None where it has no such output
     sizes        height and width of each picture before it was prepared, int (n, 2)
+    novel        which are unlike anything that the network was shown; None until `seen_by` is asked
     """
 
     edge: NDArray[np.float64]
@@ -42,10 +46,19 @@ class Judgements:
     jpeg: NDArray[np.int64]
     coarseness: NDArray[np.int64]
     symbols: NDArray[np.int8]
+    arrived: NDArray[np.int8]
     edge_maps: NDArray[np.float32]
     cloud_maps: NDArray[np.float32]
     kinds: NDArray[np.float32] | None
     sizes: NDArray[np.int64]
+    novel: NovelPictures | None = None
+
+    def seen_by(self, novelty: Novelty | None) -> Judgements:
+        """The same, with what this calls novel."""
+        novel = None
+        if novelty is not None:
+            novel = NovelPictures(novelty.novel(self.symbols), novelty.novel(self.arrived))
+        return replace(self, novel=novel)
 
 
 class HeadAnswer(NamedTuple):
@@ -94,6 +107,7 @@ def judge(
         jpeg=np.array([one.jpeg for one in seen]),
         coarseness=coarseness,
         symbols=symbols,
+        arrived=arrived,
         edge_maps=np.stack([one.edge_map for one in seen]),
         cloud_maps=answers.maps,
         kinds=answers.kinds,

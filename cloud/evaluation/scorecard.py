@@ -106,6 +106,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     groups         the defective, by kind and size
     kind_accuracy  share of the defective pictures whose kind the tail names right, where it can
     rates          bytes against accuracy, where it was asked for
+    novel_share    share of the pictures that are unlike anything that the network was shown; None
+                   where nothing looks for them
     certificate    what the bundle promises, in a sentence
     """
 
@@ -126,4 +128,5 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     escalated: Escalated
     review_share: ReviewRates
     rates: Rates | None = None
+    novel_share: float | None = None
     certificate: str | None = None

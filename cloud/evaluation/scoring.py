@@ -39,7 +39,7 @@ OVERKILL = 0.05
 def score(bundle: Bundle, dataset: Dataset, split: str, found: Judgements) -> Evaluation:
     """Count what was said of one split's samples; `dataset` holds only those."""
     manifest = bundle.manifest
-    said = verdicts(manifest.gate.gate, found.edge, found.cloud)
+    said = verdicts(manifest.gate.gate, found.edge, found.cloud, found.novel)
     labels, names = dataset.labels, np.array(dataset.parts)
     called = said.edge.scores >= manifest.training.metrics.get("edge_threshold", 0.5)
     masks = known_masks(dataset, found)
@@ -61,13 +61,14 @@ def score(bundle: Bundle, dataset: Dataset, split: str, found: Judgements) -> Ev
         review_share=_review(manifest, said, found, dataset.parts),
         kind_accuracy=_kind_accuracy(manifest.classes, dataset, found.kinds),
         jpeg=Jpeg(float(np.median(found.jpeg))),
+        novel_share=None if found.novel is None else float(found.novel.edge.mean()),
         certificate=describe(manifest.certificate) if manifest.certificate else None,
     )
 
 
 def _escalated(found: Judgements, labels: NDArray[np.bool_], gate: Gate) -> Escalated:
     edge, system = escalated_auroc(found, labels, gate) or (None, None)
-    unsure = Scored(np.arange(len(labels)), found.edge, found.cloud).unsure(gate)
+    unsure = Scored(np.arange(len(labels)), found.edge, found.cloud, found.novel).unsure(gate)
     return Escalated(n=int(unsure.sum()), auroc_edge=edge, auroc_system=system)
 
 
@@ -81,7 +82,8 @@ def _review(
     if certificate is not None and certificate.review is not None:
         review = certificate.review
         edge = Gate(review.pass_below, review.reject_from, 1.0, escalates=False)
-        alone = part_rate(verdicts(edge, found.edge, found.cloud).reviewed, everything, parts).rate
+        said = verdicts(edge, found.edge, found.cloud, found.novel)
+        alone = part_rate(said.reviewed, everything, parts).rate
     return ReviewRates(
         with_cloud=held.wrong / held.parts,
         interval=exact_interval(held.wrong, held.parts),

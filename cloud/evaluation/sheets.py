@@ -65,7 +65,7 @@ class Mistakes:
         self._channels = bundle.manifest.input.channels
         self._dataset = dataset
         self._found = found
-        self._said = verdicts(bundle.manifest.gate.gate, found.edge, found.cloud)
+        self._said = verdicts(bundle.manifest.gate.gate, found.edge, found.cloud, found.novel)
 
     def escapes(self) -> list[Mistake]:
         """Defective parts that pass."""

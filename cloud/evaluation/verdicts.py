@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.certification.gate import Gate
+from shared.certification.scores import NovelPictures
 from shared.contracts import Decision
 
 
@@ -20,7 +21,7 @@ class JudgeVerdicts:
     passed    by this judge at the gate; rejected alike. The edge escalates what is neither, and
               of the cloud and the system a person reviews it
     movable   scores over which the one threshold can be moved that is this judge's to move;
-              ±inf where the gate has decided and nothing moves it
+              ±inf where the gate has decided and nothing moves it. Novelty moves none
     """
 
     scores: NDArray[np.float64]
@@ -46,13 +47,21 @@ class SampleVerdicts:
     reviewed: NDArray[np.bool_]
 
 
-def verdicts(gate: Gate, edge: NDArray[np.float64], cloud: NDArray[np.float64]) -> SampleVerdicts:
-    """Decide every sample; scores as in `Judgements`."""
+def verdicts(
+    gate: Gate,
+    edge: NDArray[np.float64],
+    cloud: NDArray[np.float64],
+    novel: NovelPictures | None = None,
+) -> SampleVerdicts:
+    """Decide every sample; scores and `novel` as in `Judgements`."""
+    if novel is None:
+        novel = NovelPictures(np.zeros(len(edge), bool), np.zeros(len(edge), bool))
     decisions = np.array([gate.decide(score) for score in edge.tolist()])
-    passed, rejected = decisions == Decision.PASS, decisions == Decision.REJECT
+    passed = (decisions == Decision.PASS) & ~novel.edge
+    rejected = (decisions == Decision.REJECT) & ~novel.edge
     unsure = ~passed & ~rejected
     answers = np.array([gate.conclude(score) for score in cloud.tolist()])
-    cloud_passes, divert = answers == "pass", answers == "reject"
+    cloud_passes, divert = (answers == "pass") & ~novel.cloud, (answers == "reject") & ~novel.cloud
     escalated = unsure & gate.escalates
     sure_edge, sure_cloud = np.nan_to_num(edge, nan=1.0), np.nan_to_num(cloud, nan=1.0)
     stage = np.where(passed, 0.0, np.where(unsure, 1.0, 2.0))

@@ -13,6 +13,7 @@ from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TAIL
 from shared.bundles.parity import check_codec, check_tail, split_tail
 from shared.bundles.runtime_choice import choose_runtime
+from shared.contracts import Verdict
 from shared.log import get_logger
 from shared.runtime.base import Runtime
 from shared.runtime.settings import RuntimeSettings
@@ -48,13 +49,17 @@ class TailFinding(NamedTuple):
 
 
 class LoadedTail:
-    """One bundle's tail on one runtime. For one thread at a time."""
+    """One bundle's tail on one runtime. For one thread at a time.
+
+    Raises BundleError where the bundle's novelty does not hold together.
+    """
 
     def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
         self.bundle = bundle
         self.runtime = runtime
         self.codec = bundle.codec
         self.gate = bundle.manifest.gate.gate
+        self.novelty = bundle.novelty
         self.shape = bundle.manifest.features.shape
 
     def run(self, symbols: NDArray[np.int8]) -> TailFinding:
@@ -69,6 +74,14 @@ class LoadedTail:
             np.asarray(scores, np.float32),
             None if kinds is None else np.asarray(kinds, np.float32),
         )
+
+    def conclude(self, symbols: NDArray[np.int8], score: float) -> Verdict:
+        """Of one part, by what arrived of it and by the score of both halves: nobody passes or
+        rejects what is unlike anything that the network was shown.
+        """
+        if self.novelty is not None and self.novelty.distance(symbols) > 1:
+            return "review"
+        return self.gate.conclude(score)
 
     def warm_up(self, max_batch: int) -> None:
         """Run every batch size once: backends prepare for a shape when they first see it."""

@@ -175,7 +175,7 @@ def _conclude(
     tail: LoadedTail, job: Job, symbols: NDArray[np.int8], found: TailFinding, index: int
 ) -> _Judged:
     score = tail.gate.cloud_score(job.escalation.score, float(found.scores[index]))
-    verdict = tail.gate.conclude(score)
+    verdict = tail.conclude(symbols, score)
     # The probabilities hold for defective parts alone.
     kind = found.kind(index, tail.bundle.manifest.classes) if verdict == "reject" else None
     return _Judged(job, symbols, found.maps[index], score, verdict, kind)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cloud.records.views import DeviceView, InspectionView, LabelView, Summary, TailView
 from shared.format import decimal, milliseconds, size
-from shared.inspection import LINE_COLUMNS
+from shared.inspection import LINE_COLUMNS, NOVELTY_FIELD
 
 DECIDED_BY = {
     "edge": "the device alone",
@@ -35,9 +35,13 @@ def fields(view: InspectionView) -> list[tuple[str, str]]:
     said = [(column.stored.title, reported[column.name]) for column in LINE_COLUMNS]
     said += [
         (name, value if isinstance(value, str) else f"{value:g}")
-        for name, value in (reported["fields"] or {}).items()
+        for name, value in _said(view).items()
     ]
     return [(title, text) for title, text in said if text]
+
+
+def _said(view: InspectionView) -> dict[str, str | float]:
+    return view.model_dump()["fields"] or {}
 
 
 def story(view: InspectionView) -> list[str]:
@@ -98,7 +102,7 @@ def _label_told(label: LabelView, device: str) -> str:
 
 def _head_told(view: InspectionView) -> str:
     if view.decision == "escalate":
-        found = "The head was not sure"
+        found = _unsure(view)
         if view.score is not None:
             found += f": its score was {score(view.score)}"
         sent = f" ({size(view.escalated_bytes)})" if view.escalated_bytes else ""
@@ -111,13 +115,19 @@ def _head_told(view: InspectionView) -> str:
         return told
     if view.decision == "review":
         return (
-            f"The head was not sure: its score was {score(view.score)}. There is no cloud to ask, "
-            "so a person shall look."
+            f"{_unsure(view)}: its score was {score(view.score)}. There is no cloud to ask, so a "
+            "person shall look."
         )
     return (
         f"The head was sure: its score was {score(view.score)}, which is a {view.decision}. "
         "Nothing was sent to be judged."
     )
+
+
+def _unsure(view: InspectionView) -> str:
+    if NOVELTY_FIELD in _said(view):
+        return "It looks like nothing the network was shown"
+    return "The head was not sure"
 
 
 def site_state(devices: Sequence[DeviceView], summary: Summary, problems: Sequence[str]) -> str:

@@ -25,7 +25,8 @@ class InspectionField(Protocol):
 
     The entry point's name is the field's: lower-case letters, digits and `_`, 32 at most, a letter
     first. Its values are in `Inspection.fields`, from the box's journal to the cloud's records, the
-    API and the part's page. An inspection has `MAX_FIELDS` of them, all packages' together.
+    API and the part's page. An inspection has `MAX_FIELDS` of them, all packages' together; the
+    name `novelty` is the agent's own.
     """
 
     def __call__(self, frame: Frame) -> str | float | None:

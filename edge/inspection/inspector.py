@@ -15,6 +15,7 @@ from shared.certification.gate import Gate
 from shared.contracts import Finding, Frame
 from shared.errors import RuntimeUnavailable
 from shared.features.codec import FeatureCodec
+from shared.features.novelty import Novelty
 from shared.features.preprocessing import prepare
 from shared.runtime.base import Runtime, RuntimeOptions
 
@@ -35,15 +36,20 @@ class Inspector:
         codec: FeatureCodec,
         gate: Gate,
         input_shape: tuple[int, int, int],
+        novelty: Novelty | None = None,
     ) -> None:
-        """input_shape: channels, height, width of the head's input."""
+        """input_shape: channels, height, width of the head's input
+        novelty: tells parts of which the head can know nothing; None: none is looked for
+        """
         self._runtime = runtime
         self._codec = codec
         self._gate = gate
         self._channels, self._height, self._width = input_shape
+        self._novelty = novelty
 
     def look(self, frame: Frame) -> Finding:
-        """Judge one frame. A score that is not a number is an unsure one.
+        """Judge one frame. A score that is not a number is an unsure one, and so is any score of a
+        part that is unlike anything that the network was shown.
 
         Raises RuntimeUnavailable where the backend fails.
         """
@@ -58,17 +64,19 @@ class Inspector:
             ) from error
         number = float(score.reshape(-1)[0])
         bottleneck = np.asarray(features[0], np.float32)
-        decision = self._gate.decide(number)
         if not math.isfinite(number):
-            # An infinite score is a fault of the backend, not a sure part; and what is not a
-            # number has no symbol.
-            decision = self._gate.decide(math.nan)
+            # What is not a number has no symbol.
             bottleneck = np.nan_to_num(bottleneck)
+        symbols = self._codec.quantise(bottleneck)
+        novelty = self._novelty.distance(symbols) if self._novelty is not None else 0.0
+        # An infinite score is a fault of the backend, not a sure part.
+        sure = math.isfinite(number) and novelty <= 1
         return Finding(
-            decision,
+            self._gate.decide(number if sure else math.nan),
             number,
-            self._codec.quantise(bottleneck),
+            symbols,
             np.asarray(defect_map[0, 0], np.float32),
+            novelty,
         )
 
 

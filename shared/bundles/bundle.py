@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED, Manifest
 from shared.errors import BundleError, BundleMismatch
 from shared.features.codec import CodecTables, FeatureCodec
+from shared.features.novelty import NOVELTY, Novelty
 from shared.storage.files import PUBLIC, replace_file, replacing
 
 
@@ -120,6 +121,17 @@ class Bundle:
     def golden(self) -> Golden:
         return Golden.from_bytes(self.read(GOLDEN))
 
+    @cached_property
+    def novelty(self) -> Novelty | None:
+        """Tells what is unlike anything that the network was shown; None where nothing does.
+
+        Raises BundleError where the file does not hold together.
+        """
+        if NOVELTY not in self.manifest.files:
+            return None
+        raw, manifest = self.read(NOVELTY), self.manifest
+        return Novelty.from_bytes(raw, manifest.pair, manifest.features.channels)
+
     @property
     def size(self) -> int:
         return sum(entry.bytes for entry in self.manifest.files.values())
@@ -147,20 +159,30 @@ def write_bundle(path: Path, manifest: Mapping[str, object], files: Mapping[str,
     return Bundle.open(path)
 
 
-def amend_bundle(bundle: Bundle, changes: Mapping[str, object], path: Path | None = None) -> Bundle:
+def amend_bundle(
+    bundle: Bundle,
+    changes: Mapping[str, object],
+    path: Path | None = None,
+    files: Mapping[str, bytes | None] | None = None,
+) -> Bundle:
     """Write a bundle with other fields in its manifest; its files stay as they are.
 
-    path   where to; without it in place, where a folder's models are not written again
+    path    where to; without it in place, where a folder's models are not written again
+    files   other files, or None for one that is left out; what is as it was changes nothing
     What a changed field makes void, say a certificate of another gate, is left out. Raises
     BundleError for fields that can't be, and where another process has changed the bundle since
     it was opened.
     """
     target = path or bundle.path
     fields = bundle.manifest.model_dump(exclude={"files"}) | dict(changes)
+    others = {name: raw for name, raw in (files or {}).items() if _differs(bundle, name, raw)}
+    kept = _files(bundle, without=others) | {n: raw for n, raw in others.items() if raw is not None}
     if target.resolve() != bundle.path.resolve():
-        return write_bundle(target, fields, _files(bundle))
+        return write_bundle(target, fields, kept)
     if Bundle.open(target).id != bundle.id:
         raise BundleError(f"{target} was changed meanwhile", fix="run the command again")
+    if others:
+        return write_bundle(target, fields, kept)
     manifest = _manifest_bytes(fields, bundle.manifest.model_dump()["files"])
     if target.is_dir():
         replace_file(target / MANIFEST, manifest, mode=PUBLIC)
@@ -182,8 +204,15 @@ def pack_bundle(bundle: Bundle, path: Path, *, without: Collection[str] = ()) ->
     return Bundle.open(path)
 
 
-def _files(bundle: Bundle) -> dict[str, bytes]:
-    return {name: bundle.read(name) for name in bundle.manifest.files}
+def _files(bundle: Bundle, without: Collection[str] = ()) -> dict[str, bytes]:
+    return {name: bundle.read(name) for name in bundle.manifest.files if name not in without}
+
+
+def _differs(bundle: Bundle, name: str, raw: bytes | None) -> bool:
+    entry = bundle.manifest.files.get(name)
+    if raw is None or entry is None:
+        return (raw is None) != (entry is None)
+    return entry.sha256 != hashlib.sha256(raw).hexdigest()
 
 
 def _manifest_bytes(

@@ -22,7 +22,7 @@ from shared.bundles.parity import (
     measure_head,
     measure_tail,
 )
-from shared.certification.promises import describe, in_words
+from shared.certification.promises import describe, in_words, percent
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.format import size
@@ -88,6 +88,7 @@ def verification(bundle: Bundle) -> list[dict[str, object]]:
         _row(f"hash of {name}", partial(_bytes, bundle, name)) for name in bundle.manifest.files
     ]
     rows.append(_row("codec", partial(_codec, bundle)))
+    rows.append(_row("novelty", partial(_novelty, bundle)))
     rows.append(_row("int8 against float", partial(_quantisation, bundle)))
     for model, measure in MEASURES:
         for name in RUNTIMES.names():
@@ -104,6 +105,13 @@ def _bytes(bundle: Bundle, name: str) -> str:
 
 def _quantisation(bundle: Bundle) -> str:
     return f"scores within {check_quantisation(bundle.golden, bundle.manifest.tolerance.int8):.4f}"
+
+
+def _novelty(bundle: Bundle) -> str:
+    novelty = bundle.novelty
+    if novelty is None:
+        return "nothing looks for parts unlike anything seen"
+    return f"at most {percent(novelty.share)} of known parts seem unlike anything seen"
 
 
 def _codec(bundle: Bundle) -> str:

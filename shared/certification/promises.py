@@ -90,6 +90,19 @@ class ReviewShares(Settings):
     cost_without_cloud: float = Field(ge=0)
 
 
+class NoveltyShare(Settings):
+    """How often a part like those that were tested looks like nothing that the network was shown.
+
+    Such a part is given to a person, whatever its scores say: what is promised holds as before.
+    share   at most so many of them do, on average over sets of parts
+    seen    how many of the `parts` did, which set the limit
+    """
+
+    share: float = Field(gt=0, lt=1)
+    seen: int = Field(ge=0)
+    parts: int = Field(gt=0)
+
+
 class Certificate(Settings):
     """What the gate promises of parts like those that it was tested on.
 
@@ -119,6 +132,9 @@ class Certificate(Settings):
         default=None, ge=0, le=1, description="parts of these that a person must look at"
     )
     review: ReviewShares | None = None
+    novelty: NoveltyShare | None = Field(
+        default=None, description="null: nothing looks for parts unlike anything seen"
+    )
 
     delta: float = Field(gt=0, lt=1)
     edge_escapes: Promise
@@ -145,7 +161,9 @@ class Certificate(Settings):
         return self
 
 
-_OF_THE_SYSTEM = ("escape", "false_reject", "n_defects", "n_good", "review_share", "review")
+_OF_THE_SYSTEM = (
+    *("escape", "false_reject", "n_defects", "n_good", "review_share", "review", "novelty"),
+)
 
 
 def in_words(gate: GateSpec) -> str:
@@ -175,6 +193,7 @@ def describe(certificate: Certificate | None) -> str:
             f"At most {percent(certificate.escape)} of defective parts pass, and at most "
             f"{percent(certificate.false_reject)} of good parts are rejected without a person; "
             f"{tested} Of those parts {percent(certificate.review_share)} went to review."
+            f"{_novelty_told(certificate.novelty)}"
         )
     return (
         f"At most {percent(escapes.limit)} of defective parts pass at the edge, "
@@ -186,6 +205,15 @@ def describe(certificate: Certificate | None) -> str:
         + f"and at most {percent(overkill.limit)} of good parts are rejected at the edge"
         + ("" if system else "; of edge and cloud together nothing is promised")
         + f"; {tested}"
+    )
+
+
+def _novelty_told(novelty: NoveltyShare | None) -> str:
+    if novelty is None:
+        return ""
+    return (
+        " A part unlike anything that the network was shown goes to review too: "
+        f"of parts like those at most {percent(novelty.share)} on average."
     )
 
 

@@ -13,17 +13,35 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class NovelPictures:
+    """Pictures that are unlike anything that the network was shown, bool (n,).
+
+    edge    as the box sees them: it decides nothing of them
+    cloud   as they arrived there: it neither passes nor rejects them
+    """
+
+    edge: NDArray[np.bool_]
+    cloud: NDArray[np.bool_]
+
+    def among(self, wanted: NDArray[np.bool_]) -> NovelPictures:
+        return NovelPictures(self.edge[wanted], self.cloud[wanted])
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """Scores of the pictures of parts that are all defective, or all good.
 
     part    int (n,): which part a picture shows, 0 to parts − 1, each at least once
     edge    (n,): the head's, 0–1; a picture whose score is not finite escalates
     cloud   (n,): head and tail together, 0–1; a picture whose score is NaN is rejected
+    novel   which of them are novel; None: nobody asks. Scores alone decide what `first_to_…` and
+            `…_together` say: with novelty less is passed, and less rejected
     """
 
     part: NDArray[np.intp]
     edge: Floats
     cloud: Floats
+    novel: NovelPictures | None = None
 
     @property
     def parts(self) -> int:
@@ -66,22 +84,21 @@ class Scored:
 
     def passed(self, gate: Gate, *, with_cloud: bool) -> int:
         """Parts of which the gate, or the gate and the cloud, passes a picture."""
-        found = np.isfinite(self.edge) & (self.edge < gate.pass_below)
+        found = self._decided(self.edge < gate.pass_below)
         if with_cloud:
             found |= self.escalated(gate) & self._cloud_passes(gate)
         return self._parts_with(found)
 
     def rejected(self, gate: Gate, *, with_cloud: bool) -> int:
         """Parts of which the gate, or the gate and the cloud, rejects a picture."""
-        found = np.isfinite(self.edge) & (self.edge >= gate.reject_from)
+        found = self._decided(self.edge >= gate.reject_from)
         if with_cloud:
             found |= self.escalated(gate) & self._cloud_rejects(gate)
         return self._parts_with(found)
 
     def unsure(self, gate: Gate) -> NDArray[np.bool_]:
         """Pictures that the edge does not decide, (n,)."""
-        between = (self.edge >= gate.pass_below) & (self.edge < gate.reject_from)
-        return np.asarray(between | ~np.isfinite(self.edge))
+        return ~self._decided((self.edge < gate.pass_below) | (self.edge >= gate.reject_from))
 
     def escalated(self, gate: Gate) -> NDArray[np.bool_]:
         """Pictures that the gate sends to the cloud, (n,)."""
@@ -98,21 +115,37 @@ class Scored:
         """Parts of which a person shall look at a picture."""
         return self._parts_with(self.reviewed(gate))
 
+    def parts_novel(self) -> int:
+        """Parts of which a picture is novel to the box."""
+        return 0 if self.novel is None else self._parts_with(self.novel.edge)
+
+    def _decided(self, by_score: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Pictures of these that the edge decides, (n,)."""
+        decided = by_score & np.isfinite(self.edge)
+        return decided if self.novel is None else decided & ~self.novel.edge
+
+    def _known(self, by_score: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return by_score if self.novel is None else by_score & ~self.novel.cloud
+
     def _cloud_passes(self, gate: Gate) -> NDArray[np.bool_]:
         below = gate.cloud_reject_from if gate.cloud_pass_below is None else gate.cloud_pass_below
-        return np.asarray(self.cloud < below)
+        return self._known(self.cloud < below)
 
     def _cloud_rejects(self, gate: Gate) -> NDArray[np.bool_]:
         if gate.cloud_pass_below is None:
-            return ~(self.cloud < gate.cloud_reject_from)
-        return np.asarray(self.cloud >= gate.cloud_reject_from)
+            return self._known(~(self.cloud < gate.cloud_reject_from))
+        return self._known(self.cloud >= gate.cloud_reject_from)
 
     def _parts_with(self, pictures: NDArray[np.bool_]) -> int:
         return len(np.unique(self.part[pictures]))
 
 
 def by_kind(
-    part: NDArray[np.intp], defective: NDArray[np.bool_], edge: Floats, cloud: Floats
+    part: NDArray[np.intp],
+    defective: NDArray[np.bool_],
+    edge: Floats,
+    cloud: Floats,
+    novel: NovelPictures | None = None,
 ) -> tuple[Scored, Scored]:
     """Defective parts, then good ones.
 
@@ -122,6 +155,7 @@ def by_kind(
 
     def kind(wanted: NDArray[np.bool_]) -> Scored:
         among, number = wanted[part], np.cumsum(wanted) - 1
-        return Scored(number[part[among]], edge[among], cloud[among])
+        strange = novel.among(among) if novel is not None else None
+        return Scored(number[part[among]], edge[among], cloud[among], strange)
 
     return kind(defective), kind(~defective)

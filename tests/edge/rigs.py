@@ -69,7 +69,9 @@ def rows_in(folder: Path, table: str = "inspections") -> list[dict[str, object]]
 def real_inspector(bundle: Bundle) -> Inspector:
     manifest = bundle.manifest
     runtime = open_runtime("onnx", bundle.read(HEAD))
-    return Inspector(runtime, bundle.codec, manifest.gate.gate, manifest.input.shape)
+    return Inspector(
+        runtime, bundle.codec, manifest.gate.gate, manifest.input.shape, bundle.novelty
+    )
 
 
 class ScriptedInspector:

@@ -36,6 +36,7 @@ def judgements(
         jpeg=sizes * 3,
         coarseness=np.ones(count, np.int64),
         symbols=np.zeros((count, 4, 4, 4), np.int8),
+        arrived=np.zeros((count, 4, 4, 4), np.int8),
         edge_maps=nothing,
         cloud_maps=nothing,
         kinds=kinds,

@@ -166,8 +166,8 @@ def separate(rng: np.random.Generator, parts: int, apart: float) -> tuple[Scored
     for middle in (apart, -apart):
         odds = rng.normal(middle, 1, parts)
         part = np.arange(parts)
-        scores = [1 / (1 + np.exp(-(odds + rng.normal(0, 0.3, parts)))) for _ in range(2)]
-        found.append(Scored(part, *scores))
+        edge, cloud = (1 / (1 + np.exp(-(odds + rng.normal(0, 0.3, parts)))) for _ in range(2))
+        found.append(Scored(part, edge, cloud))
     return found[0], found[1]
 
 

@@ -1,0 +1,105 @@
+"""What is unlike anything that a network was shown: fitted to its training, calibrated on parts
+that it has not seen, good and defective alike."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.fingerprints import known
+from cloud.datasets.pictures import decode
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TRAINED
+from shared.certification.promises import percent
+from shared.console import track
+from shared.errors import CertificateError
+from shared.features.novelty import Novelty, summary
+from shared.features.preprocessing import prepare
+from shared.runtime.base import Runtime
+
+FEWEST = 10
+"""Pictures, of which fewer don't say what pictures look like."""
+MOST = 2000
+"""Pictures that are looked at, evenly chosen: what more of them add is little."""
+EXPLAINED = 0.95
+"""The share of the variance whose directions are the known ones."""
+FLOOR = 0.05
+"""Steps: a channel that hardly ever differs counts as if it differed by so much."""
+ROUNDING = 1e-4
+"""So that the part that sets the limit lies within it on every machine."""
+
+
+def shown_symbols(bundle: Bundle, shown: Dataset, head: Runtime) -> NDArray[np.int8]:
+    """The head's symbols of those of these pictures that the bundle was trained on.
+
+    int8 (n, channels, height, width), at most MOST. Raises CertificateError where there are fewer
+    than FEWEST.
+    """
+    listed = known([sample.image for sample in shown.samples], bundle.read(TRAINED))
+    images = [s.image for s, was in zip(shown.samples, listed, strict=True) if was]
+    if len(images) < FEWEST:
+        raise CertificateError(
+            f"the data has {len(images)} of the pictures that {bundle.path.name} was trained on; "
+            f"{FEWEST} at least say what it was shown",
+            fix="give the data and the --seed of its training",
+        )
+    some = np.unique(np.linspace(0, len(images) - 1, MOST).astype(int))
+    spec, codec = bundle.manifest.input, bundle.codec
+    symbols = []
+    for index in track(some.tolist(), "what it was shown"):
+        pixels = decode(images[index], spec.channels)
+        picture = prepare(pixels, spec.height, spec.width, spec.channels)
+        features = head.run(picture[np.newaxis])[0]
+        symbols.append(codec.quantise(np.asarray(features[0], np.float32)))
+    return np.stack(symbols)
+
+
+def fit_novelty(
+    shown: NDArray[np.int8],
+    unseen: NDArray[np.int8],
+    part: NDArray[np.intp],
+    share: float,
+    pair: str,
+) -> Novelty:
+    """What the network was shown, and a limit that parts like the unseen ones rarely exceed.
+
+    shown    symbols of pictures that it was trained on, int8 (n, channels, height, width)
+    unseen   of parts that it was not; `part` (m,) says which each picture shows, 0 to parts − 1
+    share    of parts like these that have a novel picture: at most so many on average over sets
+             of parts (split conformal prediction, Vovk, Gammerman and Shafer 2005)
+    Raises CertificateError where the parts are too few for the share.
+    """
+    parts = int(part.max()) + 1 if len(part) else 0
+    rank = math.ceil((parts + 1) * (1 - share) - 1e-9)
+    if rank > parts:
+        raise CertificateError(
+            f"{parts} parts are too few for a limit that at most {percent(share)} of such parts "
+            f"exceed; {math.ceil(1 / share - 1e-9) - 1} are enough",
+            fix=f"give more parts, or --novelty-share {1 / (parts + 1) + 5e-4:.3f}",
+        )
+    known_pictures = _residual(summary(shown).astype(np.float64), share, pair)
+    farthest = np.zeros(parts)
+    np.maximum.at(farthest, part, known_pictures.distances(unseen))
+    limit = max(float(np.sort(farthest)[rank - 1]), ROUNDING)
+    scale = np.float32(1 / math.sqrt(limit * (1 + ROUNDING)))
+    return Novelty(pair, share, known_pictures.directions * scale, known_pictures.centre * scale)
+
+
+def _residual(summaries: NDArray[np.float64], share: float, pair: str) -> Novelty:
+    """Distances before they are scaled: outside the directions that explain the pictures."""
+    mean, spread = summaries.mean(axis=0), summaries.std(axis=0) + FLOOR
+    _, sizes, rows = np.linalg.svd((summaries - mean) / spread, full_matrices=True)
+    variance = np.zeros(len(rows))
+    variance[: len(sizes)] = sizes**2
+    explained = np.cumsum(variance) / max(float(variance.sum()), 1e-12)
+    main = min(int(np.searchsorted(explained, EXPLAINED)) + 1, len(rows) - 1)
+    directions = rows[main:] / spread
+    return Novelty(
+        pair,
+        share,
+        directions.astype(np.float32),
+        (directions @ mean).astype(np.float32),
+    )
