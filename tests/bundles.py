@@ -9,9 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.bundles.bundle import Bundle, Golden, write_bundle
+from shared.bundles.bundle import Bundle, Golden, amend_bundle, write_bundle
 from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.features.codec import FeatureCodec, tables_from_symbols
+from shared.features.novelty import NOVELTY, Novelty
 from shared.runtime.base import open_runtime
 
 FEATURES = 4
@@ -68,6 +69,17 @@ def make_bundle(
     }
     manifest = _manifest(name, height, width, channels)
     return write_bundle(path, manifest | {"classes": KINDS if kinds else KINDS[:1]}, files)
+
+
+def knowing(bundle: Bundle, path: Path, darkest: int, brightest: int) -> Bundle:
+    """The tiny bundle, as if it had been shown pictures of these brightnesses alone."""
+    low, high = ((shade - MIDDLE) / 8 for shade in (darkest, brightest))
+    reach = (high - low) / 2
+    directions = np.zeros((1, 2 * bundle.manifest.features.channels), np.float32)
+    directions[0, 0] = 1 / reach
+    centre = np.array([(high + low) / 2 / reach], np.float32)
+    novelty = Novelty(bundle.manifest.pair, 0.01, directions, centre)
+    return amend_bundle(bundle, {}, path, {NOVELTY: novelty.to_bytes()})
 
 
 def _manifest(name: str, height: int, width: int, channels: int) -> dict[str, object]:

@@ -25,7 +25,9 @@ FEWEST = 10
 MOST = 2000
 """Pictures that are looked at, evenly chosen: what more of them add is little."""
 EXPLAINED = 0.95
-"""The share of the variance whose directions are the known ones."""
+"""The share of the variance that the main directions have."""
+WEIGHT = 0.1
+"""Of the main directions beside the residual: there even parts that were shown lie far apart."""
 FLOOR = 0.05
 """Steps: a channel that hardly ever differs counts as if it differed by so much."""
 ROUNDING = 1e-4
@@ -80,7 +82,7 @@ def fit_novelty(
             f"exceed; {math.ceil(1 / share - 1e-9) - 1} are enough",
             fix=f"give more parts, or --novelty-share {1 / (parts + 1) + 5e-4:.3f}",
         )
-    known_pictures = _residual(summary(shown).astype(np.float64), share, pair)
+    known_pictures = _fitted(summary(shown).astype(np.float64), share, pair)
     farthest = np.zeros(parts)
     np.maximum.at(farthest, part, known_pictures.distances(unseen))
     limit = max(float(np.sort(farthest)[rank - 1]), ROUNDING)
@@ -88,15 +90,19 @@ def fit_novelty(
     return Novelty(pair, share, known_pictures.directions * scale, known_pictures.centre * scale)
 
 
-def _residual(summaries: NDArray[np.float64], share: float, pair: str) -> Novelty:
-    """Distances before they are scaled: outside the directions that explain the pictures."""
+def _fitted(summaries: NDArray[np.float64], share: float, pair: str) -> Novelty:
+    """Distances before they are scaled; summaries (n, 2 · channels)."""
     mean, spread = summaries.mean(axis=0), summaries.std(axis=0) + FLOOR
     _, sizes, rows = np.linalg.svd((summaries - mean) / spread, full_matrices=True)
     variance = np.zeros(len(rows))
-    variance[: len(sizes)] = sizes**2
-    explained = np.cumsum(variance) / max(float(variance.sum()), 1e-12)
-    main = min(int(np.searchsorted(explained, EXPLAINED)) + 1, len(rows) - 1)
-    directions = rows[main:] / spread
+    variance[: len(sizes)] = sizes**2 / len(summaries)
+    explained = np.cumsum(variance)
+    # Pictures that are all alike have no main direction.
+    main = int((explained < EXPLAINED * explained[-1]).sum()) + bool(explained[-1] > 0)
+    main = min(main, len(rows) - 1)
+    weights = np.full(len(rows), 1 / max(float(variance[main:].sum()), FLOOR**2))
+    weights[:main] = WEIGHT / (max(main, 1) * np.maximum(variance[:main], FLOOR**2))
+    directions = np.sqrt(weights)[:, np.newaxis] * rows / spread
     return Novelty(
         pair,
         share,

@@ -1,8 +1,9 @@
 """How far a picture's features lie from those of the pictures that the network was shown.
 
-A principal component analysis of what each channel's symbols come to, mean and spread, and the
-squared residual outside its main directions: the Q statistic (Jackson and Mudholkar 1979). Box and
-cloud ask the same function, the box of its symbols and the cloud of those that arrived.
+A principal component analysis of what each channel's symbols come to, mean and spread: the squared
+residual outside its main directions (the Q statistic, Jackson and Mudholkar 1979), and within them,
+with less weight, Hotelling's T² (both in one index: Yue and Qin 2001). Box and cloud ask the same
+function, the box of its symbols and the cloud of those that arrived.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Novelty:
 
     pair        of the head and codec whose symbols it knows
     share       of parts like those that it was calibrated on, that are novel at most, 0–1
-    directions  float32 (residual, 2 · channels), applied to `summary`
-    centre      float32 (residual,): what they yield of the mean picture
+    directions  float32 (rows, 2 · channels), applied to `summary`, each weighed
+    centre      float32 (rows,): what they yield of the mean picture
     """
 
     pair: str

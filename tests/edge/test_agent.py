@@ -19,7 +19,7 @@ from shared.contracts import VERDICTS, Decision, Finding, Frame, Verdict
 from shared.errors import ActuatorError, CameraError, RuntimeUnavailable
 from shared.runtime.base import Array, Runtime
 from shared.wire import MAX_BATCH, Escalation, decode
-from tests.bundles import BAD, GOOD, UNSURE_BAD
+from tests.bundles import BAD, GOOD, UNSURE_BAD, knowing
 from tests.edge.rigs import ADDRESS, Rig, ScriptedInspector, rows_in
 
 
@@ -99,6 +99,30 @@ def test_where_there_is_no_cloud_a_part_goes_to_review_at_once(
     ((_, kept),) = rig.journal.unsent(9)
     assert (kept.decision, kept.verdict, kept.decided_by) == ("review", "review", "edge")
     assert len(rows_in(rig.folder, "frames")) == 1
+    rig.close()
+
+
+def test_a_part_unlike_anything_seen_is_escalated_whatever_its_score_and_says_so(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    known = knowing(bundle, tmp_path / "known", 100, 230)
+    rig = Rig(tmp_path / "box", known)
+    rig.show(GOOD)
+    rig.show(BAD)
+    rig.commit()
+    assert len(rig.escalations) == 1
+    assert rig.recorded.verdicts == {2: "reject"}
+    rig.answer(1, "review")
+    rig.commit()
+    kept = {one.part: one for _, one in rig.journal.unsent(9)}
+    assert (kept[1].decision, kept[1].verdict, kept[1].decided_by) == (
+        "escalate",
+        "review",
+        "cloud",
+    )
+    assert kept[1].score < known.manifest.gate.pass_below
+    assert kept[1].fields["novelty"] > 1
+    assert kept[2].fields == {}
     rig.close()
 
 

@@ -17,7 +17,7 @@ from cloud.web.app import Backstage, create_app, openapi
 from cloud.web.live import LiveFragments
 from cloud.web.pages import changes, local
 from shared.clock import ManualClock
-from shared.inspection import LINE_COLUMNS, InspectionColumn
+from shared.inspection import LINE_COLUMNS, NOVELTY_FIELD, InspectionColumn
 from tests.cloud.makers import NOON, device, inspection, tail
 from tests.cloud.web.caller import Caller
 
@@ -221,6 +221,24 @@ def test_what_plug_ins_say_of_a_part_is_on_its_page_and_in_the_api(
     assert "<dt>tool</dt><dd>&lt;b&gt;7</dd>" in page
     assert client.get("/api/inspections/box-1/b1/2").json()["fields"] is None
     assert client.get("/inspections/box-1/b1/2").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("decision", "then"), [("escalate", "So the device sent"), ("review", "a ")]
+)
+def test_a_part_unlike_anything_seen_says_so_on_its_page(
+    client: Caller, database: Database, decision: str, then: str
+) -> None:
+    strange = {"decision": decision, "verdict": "review", "fields": {NOVELTY_FIELD: 3.5}}
+    RecordStore(database).save(
+        [inspection(1, **strange), inspection(2, **strange | {"fields": {}})]
+    )
+    page = client.get("/inspections/box-1/b1/1").text
+    assert "It looks like nothing the network was shown: its score was" in page
+    assert then in page
+    assert "The head was not sure" not in page
+    assert "<dt>novelty</dt><dd>3.5</dd>" in page
+    assert "The head was not sure" in client.get("/inspections/box-1/b1/2").text
 
 
 def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
