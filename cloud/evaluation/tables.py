@@ -29,10 +29,13 @@ class Words(NamedTuple):
 
 def headline(e: Evaluation) -> str:
     """What was judged, in a sentence."""
-    return (
+    told = (
         f"The {e.split} parts of {e.data}: {e.n_images:,} pictures of {e.n_parts:,} parts, of "
         f"which {e.n_defects:,} pictures of {e.n_defective_parts:,} parts are defective."
     )
+    if e.novel_share is not None:
+        told += f" {percent(e.novel_share)} of them look like nothing that the network was shown."
+    return told
 
 
 def tiles(e: Evaluation) -> list[tuple[str, str, str]]:
