@@ -123,9 +123,10 @@ class Bundle:
 
     @cached_property
     def novelty(self) -> Novelty | None:
-        """Tells what is unlike anything that the network was shown; None where nothing does.
+        """Tells what is unlike anything that the network was shown; None where nothing does,
+        or where the file is another pair's.
 
-        Raises BundleError where the file does not hold together.
+        Raises BundleError where it does not hold together.
         """
         if NOVELTY not in self.manifest.files:
             return None

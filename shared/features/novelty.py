@@ -61,8 +61,11 @@ class Novelty:
         return stream.getvalue()
 
     @classmethod
-    def from_bytes(cls, raw: bytes, pair: str, channels: int) -> Self:
-        """Raises BundleError where it can't be read or is not of this pair and its channels."""
+    def from_bytes(cls, raw: bytes, pair: str, channels: int) -> Self | None:
+        """None where it is another pair's: like a certificate, it says nothing of this one.
+
+        Raises BundleError where it can't be read, or is not of so many channels.
+        """
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
                 found = cls(
@@ -74,10 +77,12 @@ class Novelty:
         except Exception as error:
             # numpy and zlib answer damage with a dozen kinds of exception.
             raise BundleError(f"{NOVELTY} can't be read ({error})", fix=_AGAIN) from error
-        found._check(pair, channels)
+        if found.pair != pair:
+            return None
+        found._check(channels)
         return found
 
-    def _check(self, pair: str, channels: int) -> None:
+    def _check(self, channels: int) -> None:
         rows = self.centre.size
         if self.centre.shape != (rows,) or self.directions.shape != (rows, 2 * channels):
             raise BundleError(
@@ -88,11 +93,6 @@ class Novelty:
         numbers = bool(np.isfinite(self.directions).all() and np.isfinite(self.centre).all())
         if not numbers or not 0 < self.share < 1:
             raise BundleError(f"{NOVELTY} holds what is not a number", fix=_AGAIN)
-        if self.pair != pair:
-            raise BundleError(
-                f"{NOVELTY} knows the features of pair {self.pair}, this is pair {pair}",
-                fix=_AGAIN,
-            )
 
 
 def summary(symbols: NDArray[np.int8]) -> NDArray[np.float32]:
