@@ -157,9 +157,9 @@ def _promised(
     else:
         state = "contradicted" if found.at_any_time.low > limit else "standing"
         says = (
-            f"Promised: at most {percent(limit)} {what}. Seen: {found.seen} of {found.parts}, so "
-            f"between {percent(found.at_any_time.low)} and {percent(found.at_any_time.high)} with "
-            f"{percent(confidence)} confidence at any time."
+            f"Promised: at most {percent(limit)} {what}. Seen among control parts: {found.seen} of "
+            f"{found.parts}, so between {percent(found.at_any_time.low)} and "
+            f"{percent(found.at_any_time.high)} with {percent(confidence)} confidence at any time."
         )
     if state == "contradicted":
         says += " Labels contradict the promise: certify anew, on parts of today."

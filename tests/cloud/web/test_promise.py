@@ -153,7 +153,7 @@ def test_labels_that_contradict_a_promise_say_so_in_word_and_sign(
     assert "contradicted: certify anew" in page
     limit = {"escape": "10 %", "false_reject": "5 %"}[broken]
     assert f"Promised: at most {limit} of" in page
-    assert "Seen: 23 of 23, so between" in page
+    assert "Seen among control parts: 23 of 23, so between" in page
     assert page.count("Labels contradict the promise: certify anew, on parts of today.") == 2
 
 
@@ -212,6 +212,7 @@ def test_what_a_drawn_part_would_have_become_is_told_once_an_inspector_has_spoke
 
 def test_drawn_parts_are_found_without_reading_all_the_others(database: Database) -> None:
     asked: list[tuple[str, Any]] = []
+
     def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         asked.append((statement, parameters))
 
