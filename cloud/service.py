@@ -98,6 +98,7 @@ class CloudService:
                 self._stopping,
                 self._services,
                 self._labels.hurry,
+                lambda: {one.bundle.id: one.bundle.manifest.certificate for one in tails.values()},
             )
         )
         self.url = ""

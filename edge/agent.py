@@ -12,6 +12,7 @@ import msgspec
 
 from edge.actuator.base import Actuator, told
 from edge.camera.base import Camera, CameraEvent, MissedFrame
+from edge.inspection.control import ControlSample
 from edge.inspection.deadlines import Deadlines
 from edge.inspection.fields import FieldSources
 from edge.inspection.model import LiveModel, NobodyWatches, Observes
@@ -21,7 +22,7 @@ from edge.journal.picture_ring import RingPolicy
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
-from shared.contracts import FAIL_SAFE, Decider, Decision, Finding, Verdict
+from shared.contracts import FAIL_SAFE, Control, Decider, Decision, Finding, Verdict
 from shared.errors import ActuatorError, SplitsightError
 from shared.inspection import Inspection, storable_text, with_novelty
 from shared.log import get_logger
@@ -61,14 +62,17 @@ class Agent:
         deadline_s: float,
         observer: Observes | None = None,
         fields: FieldSources | None = None,
+        control: ControlSample | None = None,
     ) -> None:
         """observer: of what the model does, for who decides whether it may stay
         fields: of inspections, that the head does not make; None: there are none
+        control: draws parts that a person looks at, whatever is made of them; None: none is
         """
         self._camera = camera
         self._model = model
         self._observer = observer or NobodyWatches()
         self._fields = fields or FieldSources(health)
+        self._control = control or ControlSample(0)
         self._journal = journal
         self._uplink = uplink
         self._actuator = actuator
@@ -130,7 +134,8 @@ class Agent:
         part.begun = self._fields.seen_on(event, part.begun)
         if finding.novelty > 1:
             part.begun = with_novelty(part.begun, finding.novelty)
-        picture = self._ring.picture(event, finding.decision)
+        drawn = bool(part.begun.control)
+        picture = self._ring.picture(event, Decision.REVIEW if drawn else finding.decision)
         frame_bytes = len(picture or event.encoded or b"")
         self._record(part, finding, picture, frame_bytes)
         if finding.decision is Decision.ESCALATE:
@@ -147,8 +152,9 @@ class Agent:
         elif not part.escalated_bytes:
             self._health.count("verdicts_unasked")
         else:
+            did, control = _as_control(part, answer)
             self._journal.answer(
-                sequence, answer, verdict.score, lambda: self._conclude(sequence, answer)
+                sequence, did, verdict.score, lambda: self._conclude(sequence, did), control
             )
 
     def expire(self, part: OpenPart) -> None:
@@ -173,6 +179,9 @@ class Agent:
             total_ms=None,
             source=storable_text(event.source[-MAX_SOURCE:], MAX_SOURCE),
             bundle=self._model.bundle,
+            # Before anybody has looked. Until there is a verdict, and where none comes in time,
+            # the part neither passes nor is rejected unseen.
+            control="review" if self._control.draws(event.triggered) else "",
             **self._fields.said_of(event),
         )
         part = OpenPart(begun, event.triggered, event.deadline)
@@ -202,7 +211,9 @@ class Agent:
     def _record(
         self, part: OpenPart, finding: Finding, picture: bytes | None, frame_bytes: int
     ) -> None:
-        verdict = _AT_THE_EDGE.get(finding.decision)
+        verdict, control = _AT_THE_EDGE.get(finding.decision), part.begun.control
+        if verdict is not None:
+            verdict, control = _as_control(part, verdict)
         inspection = self._inspection(
             part,
             verdict,
@@ -210,6 +221,7 @@ class Agent:
             decision=finding.decision,
             score=_recorded(finding.score),
             frame_bytes=frame_bytes,
+            control=control,
         )
         self._health.pace.add(inspection.edge_ms)
         committed = (lambda: self._conclude(part.sequence, verdict)) if verdict else None
@@ -264,6 +276,11 @@ class Agent:
             escalated_bytes=part.escalated_bytes,
             **found,
         )
+
+
+def _as_control(part: OpenPart, verdict: Verdict) -> tuple[Verdict, Control]:
+    """What the line does with a part, and what it would have done where the part was drawn."""
+    return ("review", verdict) if part.begun.control else (verdict, "")
 
 
 def _recorded(score: float) -> float:

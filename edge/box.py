@@ -12,6 +12,7 @@ from edge.camera.base import CAMERAS, Camera
 from edge.camera.freeze_detection import FrozenGuard
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
+from edge.inspection.control import ControlSample
 from edge.inspection.fields import FieldSources
 from edge.inspection.inspector import Inspector, load_head
 from edge.inspection.model import LiveModel
@@ -84,6 +85,7 @@ class CameraBox:
                 look=self._look,
                 observer=bay.watch if bay else None,
                 fields=FieldSources.installed(self.health, settings.product.model_dump()),
+                control=ControlSample(settings.control.parts_per_hour),
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence

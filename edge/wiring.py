@@ -9,6 +9,7 @@ from typing import Protocol
 from edge.actuator.base import Actuator
 from edge.agent import Agent
 from edge.camera.base import Camera
+from edge.inspection.control import ControlSample
 from edge.inspection.fields import FieldSources
 from edge.inspection.model import LiveModel, Observes
 from edge.journal.journal import Journals
@@ -35,6 +36,7 @@ class Around:
     look         how it is now, for its state at the broker
     observer     of what the model does, where it may be replaced
     fields       of inspections, that the head does not make
+    control      draws parts that a person looks at, whatever is made of them
     """
 
     address: Address
@@ -50,6 +52,7 @@ class Around:
     look: Callable[[], Snapshot]
     observer: Observes | None = None
     fields: FieldSources | None = None
+    control: ControlSample | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def wire(around: Around) -> Wired:
         deadline_s=around.deadline_s,
         observer=around.observer,
         fields=around.fields,
+        control=around.control,
     )
     uplink.listen(agent.answer)
     outbox = Outbox(journal, transport, address, clock=clock, health=health)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Verdict = Literal["pass", "reject", "review"]
 PlainVerdict = Literal["pass", "reject"]
 Decider = Literal["edge", "cloud", "deadline", "inspector"]
+Control = Literal["", "pass", "reject", "review"]
 DeviceState = Literal["online", "stopping", "offline"]
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

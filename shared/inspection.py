@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from shared.contracts import FAIL_SAFE, Decider, Decision, Verdict
+from shared.contracts import FAIL_SAFE, Control, Decider, Decision, Verdict
 
 LARGEST_NUMBER = 2**63 - 1
 LARGEST_SIZE = 2**31 - 1
@@ -77,6 +77,13 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     lot: Annotated[str, Stored("the lot that the part belongs to", "Lot", longest=64)] = ""
     recipe: Annotated[str, Stored("which variant of it is made", "Recipe", longest=64)] = ""
     fields: Annotated[dict[str, Any], Stored("of plug-ins and cameras: texts and numbers")] = {}
+    control: Annotated[
+        Control,
+        Stored(
+            "what the system would have done with a part that was drawn at random for a person to "
+            "look at; empty: it was not drawn"
+        ),
+    ] = ""
 
 
 class InspectionColumn(NamedTuple):
@@ -127,7 +134,9 @@ def without_review(one: Inspection) -> Inspection:
 
 def with_review(one: Inspection) -> Inspection:
     """A part to review again, from what `without_review` made of it."""
-    decision = Decision.REVIEW if one.decided_by == "edge" else one.decision
+    # The edge's own word on a part that was drawn as a control is none of review.
+    undone = one.decided_by == "edge" and one.control in {"", "review"}
+    decision = Decision.REVIEW if undone else one.decision
     return msgspec.structs.replace(one, decision=decision, verdict="review")
 
 

@@ -10,8 +10,8 @@ from shared.bundles.bundle import Bundle
 from shared.certification.promises import (
     MeasuredShare,
     Promise,
-    ReviewShares,
     in_words,
+    left_to_person,
     percent,
 )
 from shared.errors import CertificateError
@@ -85,7 +85,8 @@ def certify_rows(written: Bundle, found: Certified) -> dict[str, str]:
         f"person; {_seen(system.overkill)}",
         "confidence": f"{sure} in each promise on its own, at least "
         f"{percent(max(0.0, 1 - 2 * certificate.delta))} in both at once",
-        "to review": f"{_share(review.with_cloud)}; {_beside(review)}",
+        "to review": f"{left_to_person(review)}. A part costs {review.cost_with_cloud:.3g} beside "
+        f"{review.cost_without_cloud:.3g} reviewed parts",
         "novel": _novel(found),
         "gate": in_words(gate),
         "escalated": f"{percent(found.escalated)} of these pictures; of those of good parts "
@@ -97,13 +98,6 @@ def certify_rows(written: Bundle, found: Certified) -> dict[str, str]:
         rows["AUROC"] += f"edge and cloud {both:.3f}"
     notes = list(_notes(found))
     return rows | ({"note": "; ".join(notes)} if notes else {})
-
-
-def _beside(review: ReviewShares) -> str:
-    return (
-        f"with the edge alone {_share(review.without_cloud)}. A part costs "
-        f"{review.cost_with_cloud:.3g} beside {review.cost_without_cloud:.3g} reviewed parts"
-    )
 
 
 def _novel(found: Certified) -> str:
@@ -126,13 +120,6 @@ def _notes(found: Certified) -> list[str]:
             "--edge-only, on parts that have not chosen yet, or with half of --delta"
         )
     return notes
-
-
-def _share(found: MeasuredShare) -> str:
-    return (
-        f"{percent(found.seen / found.parts)} of the parts ({percent(found.low)} to "
-        f"{percent(found.high)})"
-    )
 
 
 def _seen(counted: Promise | MeasuredShare) -> str:

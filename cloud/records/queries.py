@@ -205,7 +205,9 @@ class Records:
 
 def contradicts() -> Condition:
     """A tail result that would have done otherwise to the part: a reject and a review divert it."""
-    return (col(TailRecord.verdict) == "pass") != (LINE_VERDICT == "pass")
+    otherwise = (col(TailRecord.verdict) == "pass") != (LINE_VERDICT == "pass")
+    # What was drawn as a control was diverted whatever the tail said.
+    return and_(otherwise, ROW.control.not_in(("pass", "reject")))
 
 
 def same_key(one: Keyed = TailRecord, other: Keyed = INSPECTIONS) -> Condition:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from shared.contracts import Decider, Decision, DeviceState, PlainVerdict, Verdict
+from shared.contracts import Control, Decider, Decision, DeviceState, PlainVerdict, Verdict
 from shared.inspection import COLUMNS, InspectionColumn
 
 M = TypeVar("M", bound=BaseModel)
@@ -104,6 +104,10 @@ class InspectionView(RecordView):
         description="what the line did with a part that an inspector has settled since; else null"
     )
     line_decided_by: Decider | None = Field(description="who decided that; else null")
+    control: Control | None = Field(
+        description="what the system would have done with a part that was drawn at random for a "
+        "person to look at; empty: it was not drawn"
+    )
     score: float | None = Field(description="the head's, 0–1; null: not known")
     at: float = Field(description="when it was inspected, UTC seconds")
     escalated_bytes: int | None

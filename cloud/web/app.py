@@ -12,6 +12,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
 from cloud.health.monitor import HealthCheck
+from cloud.health.running_promise import Certificates, PromiseMonitor
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.web import wording
@@ -20,7 +21,7 @@ from cloud.web.labels import label_routes
 from cloud.web.live import LiveFragments
 from cloud.web.pages import STATIC, RecordsContext, dashboard
 from cloud.web.problems import handle_problems
-from cloud.web.routes import api_routes
+from cloud.web.routes import api_routes, promise_routes
 from shared.clock import Clock, SystemClock
 from shared.contracts import DECIDERS
 from shared.log import get_logger
@@ -43,6 +44,7 @@ class Backstage:
     stopping  set when the service ends, so that live pages let go
     services  what is plugged in, with routes and pages of its own
     labelled  called when an inspector has labelled a part
+    serves    the bundles that are served now, with what they promise
     """
 
     database: Database
@@ -52,6 +54,7 @@ class Backstage:
     stopping: threading.Event = field(default_factory=threading.Event)
     services: Sequence[Service] = ()
     labelled: Callable[[], None] = lambda: None
+    serves: Certificates = dict
 
 
 def create_app(backstage: Backstage) -> FastAPI:
@@ -68,7 +71,9 @@ def create_app(backstage: Backstage) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     handle_problems(app)
+    promises = PromiseMonitor(backstage.database, backstage.serves)
     app.include_router(api_routes(records, backstage.database, backstage.health, backstage.clock))
+    app.include_router(promise_routes(promises))
     app.include_router(
         label_routes(records, backstage.database, backstage.clock, backstage.labelled)
     )
@@ -76,7 +81,7 @@ def create_app(backstage: Backstage) -> FastAPI:
         for router in service.routers:
             app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    live = LiveFragments(records, backstage.database, backstage.health, backstage.clock)
+    live = LiveFragments(records, backstage.database, backstage.health, promises, backstage.clock)
     app.state.plugged = add_pages(
         app, dashboard(live, access, backstage.stopping), records, backstage
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.health.monitor import HealthCheck
+from cloud.health.running_promise import PromiseMonitor
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.summary import summarise
@@ -19,7 +20,7 @@ from shared.errors import RecordsError
 from shared.web.html import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-FRAGMENTS = ("state", "tiles", "chart", "devices", "defects")
+FRAGMENTS = ("state", "tiles", "promise", "chart", "devices", "defects")
 MINUTES = 30
 DEFECTS = 12
 REFRESH_S = 1.0
@@ -39,11 +40,17 @@ class LiveFragments:
     """HTML by fragment name. Safe to share between threads."""
 
     def __init__(
-        self, records: Records, database: Database, health: HealthCheck, clock: Clock
+        self,
+        records: Records,
+        database: Database,
+        health: HealthCheck,
+        promises: PromiseMonitor,
+        clock: Clock,
     ) -> None:
         self._records = records
         self._database = database
         self._health = health
+        self._promises = promises
         self._clock = clock
         self._templates = environment(TEMPLATES, words=wording, deciders=DECIDERS)
         self._lock = threading.Lock()
@@ -77,7 +84,10 @@ class LiveFragments:
         summary = summarise(self._database, since=minutes[0].at)
         devices = self._records.devices()
         problems = self._health().problems
-        state = wording.site_state(devices, summary, problems)
+        promises = self._promises()
+        contradictions = [says for one in promises for says in one.contradictions]
+        state = wording.site_state(devices, summary, problems, contradictions)
+        told = [*problems, *contradictions]
         return {
             "minutes": minutes,
             "window": MINUTES,
@@ -86,9 +96,10 @@ class LiveFragments:
             "per_minute": parts_per_minute(minutes, now),
             "devices": devices,
             "defects": telling_first(self._records.last_defects(4 * DEFECTS))[:DEFECTS],
-            "problems": problems,
+            "promises": promises,
+            "problems": told,
             "state": state,
-            "sign": "✓" if state == "All well" else "!" if problems else "i",
+            "sign": "✓" if state == "All well" else "!" if told else "i",
         }
 
 

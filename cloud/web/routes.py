@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from cloud.health.monitor import HealthCheck, ServiceHealth
+from cloud.health.running_promise import PromiseMonitor, RunningPromise
 from cloud.inference.defect_maps import heat_map
 from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
@@ -40,7 +41,10 @@ class InspectionQuery(Filter):
 
 
 def api_routes(
-    records: Records, database: Database, health: HealthCheck, clock: Clock
+    records: Records,
+    database: Database,
+    health: HealthCheck,
+    clock: Clock,
 ) -> APIRouter:
     """Everything under /api."""
     routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
@@ -99,6 +103,18 @@ def api_routes(
         if not found.ok:
             response.status_code = 503
         return found
+
+    return routes
+
+
+def promise_routes(promises: PromiseMonitor) -> APIRouter:
+    """Whether what is promised still holds."""
+    routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
+
+    @routes.get("/promise")
+    def promise() -> list[RunningPromise]:
+        """What each served bundle promises, beside what labels of control parts say since."""
+        return promises()
 
     return routes
 

@@ -15,6 +15,12 @@ DECIDED_BY = {
     "inspector": "an inspector",
 }
 VERDICT_SIGN = {"pass": "✓", "reject": "✕", "review": "?"}
+PROMISE_SIGN = {"unknown": "?", "standing": "i", "contradicted": "!"}
+PROMISE_STATE = {
+    "unknown": "nothing known yet",
+    "standing": "not contradicted",
+    "contradicted": "contradicted: certify anew",
+}
 DEVICE_SIGN = {"online": "●", "stopping": "◐", "offline": "○"}
 
 
@@ -36,8 +42,14 @@ def fields(view: InspectionView) -> list[tuple[str, str]]:
     said += [
         (name, value if isinstance(value, str) else f"{value:g}")
         for name, value in _said(view).items()
+        if name != NOVELTY_FIELD or not _awaited(view)
     ]
     return [(title, text) for title, text in said if text]
+
+
+def _awaited(view: InspectionView) -> bool:
+    """A person shall look at it who knows nothing of what the system made of it."""
+    return bool(view.control) and view.label is None
 
 
 def _said(view: InspectionView) -> dict[str, str | float]:
@@ -46,6 +58,11 @@ def _said(view: InspectionView) -> dict[str, str | float]:
 
 def story(view: InspectionView) -> list[str]:
     """How this part came to its verdict, sentence by sentence."""
+    if _awaited(view):
+        return [
+            "This part was drawn at random for a person to look at.",
+            "What the system made of it is told here once an inspector has spoken.",
+        ]
     told = [_head_told(view)]
     tail = view.tail
     if tail is not None:
@@ -82,6 +99,11 @@ def _verdict_told(view: InspectionView) -> list[str]:
     if verdict is None or decider is None:
         return []
     told = [f"Verdict: {verdict}. Decided by {DECIDED_BY[decider]}."]
+    if view.control:
+        told.append(
+            "It was drawn at random for a person to look at. The line says what it would have been "
+            f"without that: {view.control}."
+        )
     if view.line_verdict is not None:
         told.append(f"An inspector has settled it since: {view.verdict}.")
     elif verdict == "review" or decider == "deadline":
@@ -130,10 +152,15 @@ def _unsure(view: InspectionView) -> str:
     return "The head was not sure"
 
 
-def site_state(devices: Sequence[DeviceView], summary: Summary, problems: Sequence[str]) -> str:
+def site_state(
+    devices: Sequence[DeviceView],
+    summary: Summary,
+    problems: Sequence[str],
+    contradictions: Sequence[str] = (),
+) -> str:
     """One line for the head of the page: what matters most now."""
-    if problems:
-        return "Needs attention"
+    if problems or contradictions:
+        return "Needs attention" if problems else "Labels contradict a promise: certify anew"
     offline = sum(device.state == "offline" for device in devices)
     troubled = sum(bool(device.problems) for device in devices)
     if offline:

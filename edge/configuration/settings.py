@@ -61,6 +61,19 @@ class ProductSettings(Settings):
     """What holds for each part of which the camera says nothing else."""
 
 
+class ControlSettings(Settings):
+    """Parts that a person looks at whatever the system makes of them, so that it shows whether the
+    bundle's promise still holds."""
+
+    parts_per_hour: float = Field(
+        default=0,
+        ge=0,
+        le=3600,
+        description="about so many are drawn at random while the line runs, and diverted for "
+        "review; 0: none",
+    )
+
+
 class LearningSettings(Settings):
     """Taking part in federated rounds; needs the extra `learn`."""
 
@@ -117,6 +130,7 @@ class EdgeSettings(Settings):
         description="false: this site has no cloud; a part that the head is not sure of goes to "
         "review at once",
     )
+    control: ControlSettings = ControlSettings()
     product: ProductSettings = ProductSettings()
     journal: JournalSettings = JournalSettings()
     learning: LearningSettings = LearningSettings()
@@ -128,6 +142,15 @@ class EdgeSettings(Settings):
     def _one_identity(self) -> EdgeSettings:
         if self.identity is not None and self.broker.tls is not None:
             raise ValueError("broker.tls comes from identity: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _promise_of_the_bundle(self) -> EdgeSettings:
+        if self.gate is not None and self.control.parts_per_hour:
+            raise ValueError(
+                "control measures what the bundle promises, and `gate` sets other thresholds than "
+                "the bundle's: leave one of them out"
+            )
         return self
 
     @property

@@ -13,7 +13,7 @@ from edge.journal.lock import JournalLock
 from edge.journal.reader import Reader
 from edge.journal.store import Caps, JournalStore
 from edge.monitoring.health import BoxHealth
-from shared.contracts import Verdict
+from shared.contracts import Control, Verdict
 from shared.errors import JournalError
 from shared.inspection import Inspection
 from shared.log import get_logger
@@ -39,7 +39,12 @@ class Journals(Protocol):
     ) -> bool: ...
 
     def answer(
-        self, sequence: int, verdict: Verdict, score: float, committed: Callable[[], None] | None
+        self,
+        sequence: int,
+        verdict: Verdict,
+        score: float,
+        committed: Callable[[], None] | None,
+        control: Control = "",
     ) -> None: ...
 
     def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None: ...
@@ -113,11 +118,21 @@ class Journal:
         return True
 
     def answer(
-        self, sequence: int, verdict: Verdict, score: float, committed: Callable[[], None] | None
+        self,
+        sequence: int,
+        verdict: Verdict,
+        score: float,
+        committed: Callable[[], None] | None,
+        control: Control = "",
     ) -> None:
-        """Write the cloud's answer to an escalation."""
+        """Write the cloud's answer to an escalation.
+
+        control   the answer, where the part was drawn as a control and `verdict` is a review
+        """
         row_id = self._id(sequence)
-        self.commits.submit(Write(lambda store: store.answer(row_id, verdict, score), committed))
+        self.commits.submit(
+            Write(lambda store: store.answer(row_id, verdict, score, control), committed)
+        )
 
     def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None:
         """Write that the verdict went to the actuator; from now on the cloud may be told."""

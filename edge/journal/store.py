@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.journal.label_store import LabelStore
 from edge.journal.schema import COLUMNS, PLACES, connect, transaction, values
-from shared.contracts import FAIL_SAFE, Verdict
+from shared.contracts import FAIL_SAFE, Control, Verdict
 from shared.inspection import Inspection
 from shared.wire import PartLabel
 
@@ -27,10 +27,11 @@ _RECORD = (
 _FAIL_SAFE = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET "
     "late_verdict = CASE WHEN decided_by <> 'cloud' OR decided_by IS NULL THEN late_verdict "
-    "WHEN review THEN 'review' ELSE verdict END, "
+    "WHEN control <> '' THEN control WHEN review THEN 'review' ELSE verdict END, "
     "late_score = CASE WHEN decided_by = 'cloud' THEN cloud_score ELSE late_score END, "
     "verdict = excluded.verdict, review = 0, decided_by = excluded.decided_by, "
-    "total_ms = excluded.total_ms, escalated_bytes = excluded.escalated_bytes"
+    "total_ms = excluded.total_ms, escalated_bytes = excluded.escalated_bytes, "
+    "control = excluded.control"
 )
 _EVICT = "DELETE FROM inspections WHERE id IN (SELECT id FROM inspections WHERE "
 _EVICT_SENT = _EVICT + "acknowledged = 1 ORDER BY id LIMIT ?)"
@@ -93,19 +94,22 @@ class JournalStore:
         """The deadline decided, whatever was recorded before."""
         self.connection.execute(_FAIL_SAFE, (row_id, *values(inspection)))
 
-    def answer(self, row_id: int, verdict: Verdict, score: float) -> None:
-        """The cloud's answer: the verdict of a part that is open, else a late correction."""
+    def answer(self, row_id: int, verdict: Verdict, score: float, control: Control) -> None:
+        """The cloud's answer: the verdict of a part that is open, else a late correction.
+
+        control   the answer, where the part was drawn as a control and `verdict` is a review
+        """
         review = verdict == "review"
         changed = self.connection.execute(
             "UPDATE inspections SET verdict = ?, review = ?, decided_by = 'cloud', "
-            "cloud_score = ? WHERE id = ? AND total_ms IS NULL AND verdict IS NULL",
-            (FAIL_SAFE if review else verdict, review, score, row_id),
+            "cloud_score = ?, control = ? WHERE id = ? AND total_ms IS NULL AND verdict IS NULL",
+            (FAIL_SAFE if review else verdict, review, score, control, row_id),
         )
         if not changed.rowcount:
             self.connection.execute(
                 "UPDATE inspections SET late_verdict = ?, late_score = ? "
                 "WHERE id = ? AND decided_by = 'deadline'",
-                (verdict, score, row_id),
+                (control or verdict, score, row_id),
             )
 
     def settle(self, row_id: int, total_ms: float, escalated_bytes: int) -> None:

@@ -22,7 +22,7 @@ from shared.bundles.parity import (
     measure_head,
     measure_tail,
 )
-from shared.certification.promises import describe, in_words, percent
+from shared.certification.promises import Certificate, describe, in_words, left_to_person, percent
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.format import size
@@ -55,6 +55,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         "classes": ", ".join(manifest.classes),
         "gate": in_words(gate),
         "certificate": describe(manifest.certificate),
+        **_left_to_person(manifest.certificate),
         "leakage": leakage.describe(manifest.leakage),
         "trained on": f"{training.data} ({training.data_hash[:12]}), {training.epochs} epochs, "
         f"seed {training.seed}",
@@ -64,6 +65,11 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
     }
     for name, value in rows.items():
         out.print(f"[bold]{name:>14}[/]  {escape(value)}", highlight=False)
+
+
+def _left_to_person(certificate: Certificate | None) -> dict[str, str]:
+    review = certificate.review if certificate else None
+    return {"to review": left_to_person(review)} if review else {}
 
 
 @app.command()

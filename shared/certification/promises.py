@@ -177,6 +177,18 @@ def in_words(gate: GateSpec) -> str:
     return f"{edge}; {cloud}reject from {gate.cloud_reject_from:.4g}"
 
 
+def left_to_person(review: ReviewShares) -> str:
+    """What a person must look at, with and without the cloud."""
+    return f"{_share(review.with_cloud)}; with the edge alone {_share(review.without_cloud)}"
+
+
+def _share(found: MeasuredShare) -> str:
+    return (
+        f"{percent(found.seen / found.parts)} of the parts ({percent(found.low)} to "
+        f"{percent(found.high)})"
+    )
+
+
 def describe(certificate: Certificate | None) -> str:
     """The promises in one plain sentence."""
     if certificate is None:

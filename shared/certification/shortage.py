@@ -96,19 +96,24 @@ def system_too_few(
             good,
         ),
     )
+    shared = (
+        f"; or fix --tail-weight beforehand: these parts chose among {weights_compared}, which "
+        "share --delta"
+    )
     return _refusal(
         [
             Shortage(*words, limit, delta, *parts, "")
             for words, limit, parts in sides
             if most_allowed(parts.parts, limit, delta) < 0
-        ]
+        ],
+        shared if weights_compared > 1 else "",
     )
 
 
-def _refusal(found: Sequence[Shortage]) -> TooFewParts:
+def _refusal(found: Sequence[Shortage], besides: str = "") -> TooFewParts:
     return TooFewParts(
         "\n".join(shortage.message for shortage in found),
-        fix="; ".join(shortage.fix for shortage in found),
+        fix="; ".join(shortage.fix for shortage in found) + besides,
     )
 
 

@@ -39,6 +39,8 @@ def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
         assert device.report(batch(2, row(3))).batch == 2
         summary = httpx.get(f"{server.url}/api/summary").json()
         assert summary["inspected"] == 2
+        (promise,) = httpx.get(f"{server.url}/api/promise").json()
+        assert (promise["bundle"], promise["state"]) == (bundle.id, "unknown")
         device.stop()
         children = psutil.Process(server.process.pid).children()
         assert server.stop() == 0

@@ -13,6 +13,7 @@ from edge.actuator.base import Actuator, RecordingActuator
 from edge.agent import Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
+from edge.inspection.control import ControlSample
 from edge.inspection.fields import FieldSources
 from edge.inspection.inspector import Inspector, Looks
 from edge.inspection.model import LiveModel
@@ -101,6 +102,7 @@ class Rig:
         keep: Keep = "uncertain",
         fields: FieldSources | None = None,
         health: BoxHealth | None = None,
+        control: ControlSample | None = None,
     ) -> None:
         self.folder = folder
         self.clock = ManualClock()
@@ -127,6 +129,7 @@ class Rig:
             health=self.health,
             deadline_s=DEADLINE_S,
             fields=fields,
+            control=control,
         )
         self.outbox = Outbox(
             self.journal, self.transport, ADDRESS, clock=self.clock, health=self.health

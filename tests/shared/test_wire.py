@@ -184,8 +184,9 @@ def test_a_batch_says_the_verdicts_that_were_given_and_old_clouds_read_it(
     one: Inspection, decision: Decision, decided_by: Decider
 ) -> None:
     given = msgspec.structs.replace(one, decision=decision, decided_by=decided_by)
-    # The edge gives to review what it would escalate, and the cloud what was escalated.
-    review = Decision.REVIEW if decided_by == "edge" else Decision.ESCALATE
+    # The edge gives to review what it would escalate, and the cloud what was escalated; or either
+    # what was drawn as a control, whatever it had decided.
+    review = Decision(one.control or "review") if decided_by == "edge" else Decision.ESCALATE
     reviewed = msgspec.structs.replace(given, decision=review, verdict="review")
     batch = Inspections.of("b1", 1, [given, reviewed])
     assert batch.inspections[1] == reviewed

@@ -31,7 +31,8 @@ SUFFIX = ".settings"
 NAME = "settings"
 Value = str | int | float | bool
 CHANGEABLE = (
-    "actuator", "camera", "deadline_ms", "escalates", "frozen_after", "gate", "product", "runtime",
+    "actuator", "camera", "control", "deadline_ms", "escalates", "frozen_after", "gate", "product",
+    "runtime",
 )  # fmt: skip
 CHANGEABLE_OF_JOURNAL = ("journal.max_bytes", "journal.ring_bytes", "journal.ring_keep")
 

@@ -28,7 +28,8 @@ from shared.runtime.base import Array, Runtime, RuntimeOptions, open_runtime
 UNCHOSEN = "CPU"
 # A backend that is a little slower than the device only makes a run less true, and is counted.
 FAR_TOO_SLOW = 10
-TRIES = 50
+# Beside other work a third of a second may hold no quiet run.
+TRIES = 300
 
 
 class SimulatedRuntime:

@@ -15,6 +15,7 @@ from hardware_sim.demo.demo import POLL_S, Demo, DemoOptions
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from shared import command_options as option
+from shared.certification.certificate import interval
 from shared.console import err, out, print_json
 
 
@@ -124,7 +125,10 @@ def described(summary: DemoSummary) -> Table:
     late = verdicts["deadline"]["reject"]
     table.add_row("passed", str(ends["pass"]))
     table.add_row("rejected", str(ends["reject"] - late))
-    table.add_row("to review", f"{values.pop('reviewed')}, {late} of them diverted by a deadline")
+    reviewed = values.pop("reviewed")
+    low, high = interval(reviewed, max(1, summary.parts), 0.05)
+    told = f"{reviewed} of {summary.parts} parts ({low:.0%} to {high:.0%})"
+    table.add_row("to review", f"{told}, {late} of them diverted by a deadline")
     table.add_row("escapes among passed", _beside(values, "escapes", promise, "escape"))
     table.add_row("good parts rejected", _beside(values, "overkill", promise, "false_reject"))
     for who, counts in verdicts.items():

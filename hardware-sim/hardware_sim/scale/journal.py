@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from shared.contracts import Verdict
+from shared.contracts import Control, Verdict
 from shared.inspection import Inspection
 
 
@@ -52,12 +52,15 @@ class MemoryJournal:
         verdict: Verdict,
         score: float,  # noqa: ARG002 - only the box's own disk keeps it
         committed: Callable[[], None] | None,
+        control: Control = "",
     ) -> None:
         kept = self._kept.get(sequence)
         if kept is None or kept.verdict is not None:
             self.late_answers += 1
         else:
-            self._kept[sequence] = replace(kept, verdict=verdict, decided_by="cloud")
+            self._kept[sequence] = replace(
+                kept, verdict=verdict, decided_by="cloud", control=control
+            )
         _call(committed)
 
     def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None:
@@ -74,6 +77,7 @@ class MemoryJournal:
             decided_by=inspection.decided_by,
             total_ms=inspection.total_ms,
             escalated_bytes=inspection.escalated_bytes,
+            control=inspection.control,
         )
 
     def unsent(self, limit: int) -> list[tuple[int, Inspection]]:

@@ -176,6 +176,18 @@ def test_parts_that_chose_the_tails_weight_are_counted_more_strictly(
     assert fixed.system.escapes.counted == 1
 
 
+def test_who_lacks_parts_since_a_weight_was_chosen_by_them_is_told_so(
+    tmp_path: Path, plant: Path
+) -> None:
+    bundle = bundle_of(tmp_path / "bundle", plant, tuned=True)
+    with pytest.raises(TooFewParts) as caught:
+        run(bundle, calibrate(plant), of(0.05, 0.05))
+    assert "98.8 % confidence" in caught.value.message
+    assert caught.value.fix.endswith(
+        "or fix --tail-weight beforehand: these parts chose among 4, which share --delta"
+    )
+
+
 def test_good_parts_alone_that_have_chosen_are_counted_too(bundle: Bundle, plant: Path) -> None:
     dataset = calibrate(plant)
     good = fingerprints(s.image for s in dataset.samples if not s.defective)

@@ -20,7 +20,7 @@ from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
 from cloud.records.tables import INSPECTIONS, LabelRecord
-from shared.contracts import DECIDERS, InspectionKey, Verdict
+from shared.contracts import DECIDERS, Control, InspectionKey, Verdict
 from shared.errors import RecordsError, SettingsError
 from shared.inspection import COLUMNS
 from shared.loopback import free_port
@@ -168,6 +168,20 @@ def test_a_late_answer_contradicts_where_it_would_have_done_otherwise(
     # What an inspector says since is about the part, not about what was late.
     store.label(label(1, verdict="pass"))
     assert contradicted() == contradicts
+
+
+@pytest.mark.parametrize(("control", "contradicts"), [("pass", False), ("review", True)])
+def test_an_answer_contradicts_no_part_that_was_drawn_as_a_control(
+    every_database: Database, control: Control, *, contradicts: bool
+) -> None:
+    line = REVIEW if control == "pass" else LATE
+    RecordStore(every_database).save(
+        [inspection(1, **line, control=control)], [tail(1, verdict="pass")]
+    )
+    found = Records(every_database).inspection(KEY)
+    assert found is not None
+    assert (found.control, found.contradicted) == (control, contradicts)
+    assert summarise(every_database).contradicted == int(contradicts)
 
 
 @pytest.mark.parametrize("line", [REVIEW, LATE, ALONE], ids=["cloud", "deadline", "edge"])

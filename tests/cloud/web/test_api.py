@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cloud.health.monitor import BrokerHealth, DatabaseHealth, QueueHealth, ServiceHealth
+from cloud.health.running_promise import PromiseMonitor
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import RecordStore
@@ -269,12 +270,14 @@ def test_the_stream_sends_each_fragment_again_only_when_it_has_changed(
     database: Database, clock: ManualClock
 ) -> None:
     RecordStore(database).save([inspection(1)], devices=[device()])
-    live = LiveFragments(Records(database), database, healthy, clock)
+    live = LiveFragments(
+        Records(database), database, healthy, PromiseMonitor(database, dict), clock
+    )
     stopping = threading.Event()
 
     async def names() -> list[str]:
         stream = changes(live, stopping, pause_s=0)
-        first = [(await anext(stream)).event for _ in range(5)]
+        first = [(await anext(stream)).event for _ in range(6)]
         RecordStore(database).save(devices=[device(problems="lens dirty")])
         clock.advance(1.5)
         second = [(await anext(stream)).event for _ in range(2)]
@@ -282,7 +285,7 @@ def test_the_stream_sends_each_fragment_again_only_when_it_has_changed(
         assert [event async for event in stream] == []
         return [str(name) for name in (*first, "–", *second)]
 
-    expected = ["state", "tiles", "chart", "devices", "defects", "–", "state", "devices"]
+    expected = ["state", "tiles", "promise", "chart", "devices", "defects", "–", "state", "devices"]
     assert asyncio.run(names()) == expected
 
 
@@ -295,6 +298,7 @@ def test_the_api_description_names_every_route() -> None:
         "/api/devices",
         "/api/counts",
         "/api/summary",
+        "/api/promise",
         "/api/health",
     }
 
@@ -359,7 +363,7 @@ def test_a_part_to_review_is_shown_with_word_and_sign_and_who_settled_it(
     assert "It waits for an inspector." in page
     live = client.get("/").text
     assert '<p class="figure">1 <span class="unit">part waits for a person</span></p>' in live
-    assert "1 not sure, 0 diverted by a deadline" in live
+    assert "1 in review, 0 diverted by a deadline" in live
     said = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
     answer = client.put("/api/inspections/box-1/b1/1/review", json=said).json()
     assert (answer["verdict"], answer["decided_by"]) == ("reject", "inspector")

@@ -82,7 +82,7 @@ def test_the_printed_summary_says_what_was_promised_beside_what_escaped(
     rows = [" ".join(line.replace("│", " ").split()) for line in told.getvalue().splitlines()]
     assert "passed 2" in rows
     assert "rejected 2" in rows
-    assert "to review 4, 2 of them diverted by a deadline" in rows
+    assert "to review 4 of 8 parts (16% to 84%), 2 of them diverted by a deadline" in rows
     assert (
         "escapes among passed 1 of 4 defective parts; promised: 10% at most, confidence 90%" in rows
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from shared.certification.certificate import GRID, interval
@@ -13,7 +14,8 @@ from shared.certification.gate import Gate
 from shared.certification.scores import Scored
 
 Floats = NDArray[np.float64]
-POPULATIONS = 2000
+# 2,000; fewer in `make quick`, as of every property's examples.
+POPULATIONS = 20 * settings().max_examples
 PARTS = 500
 DELTA = 0.1
 
