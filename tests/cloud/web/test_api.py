@@ -242,6 +242,16 @@ def test_a_part_unlike_anything_seen_says_so_on_its_page(
     assert "The head was not sure" in client.get("/inspections/box-1/b1/2").text
 
 
+def test_a_control_part_does_not_say_that_it_is_novel_before_a_person_has_looked(
+    client: Caller, database: Database
+) -> None:
+    drawn = {"verdict": "review", "control": "review", "fields": {NOVELTY_FIELD: 3.5}}
+    RecordStore(database).save([inspection(1, **drawn)])
+    page = client.get("/inspections/box-1/b1/1").text
+    assert "drawn at random" in page
+    assert "novelty" not in page
+
+
 def test_the_pages_name_the_kind_of_defect_and_what_was_sent_coarser(
     client: Caller, database: Database
 ) -> None:
