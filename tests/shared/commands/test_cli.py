@@ -150,7 +150,8 @@ def test_verify_prints_a_row_a_check_and_ends_well(tiny: Bundle) -> None:
     rows = json.loads(ended.stdout)
     checks = {row["check"]: row["ok"] for row in rows}
     # torch runs tails alone, and only those that splitsight exported; this one was made by hand.
-    assert len(checks) == len(REQUIRED) + 2 + 3 * len(RUNTIMES.names()) - 2
+    assert len(checks) == len(REQUIRED) + 3 + 3 * len(RUNTIMES.names()) - 2
+    assert checks["novelty"] is True
     assert checks["int8 against float"] is True
     assert checks["codec"] is True
     assert checks[f"parity of {HEAD} on onnx"] is True
