@@ -98,7 +98,9 @@ class CloudService:
                 self._stopping,
                 self._services,
                 self._labels.hurry,
-                lambda: {one.bundle.id: one.bundle.manifest.certificate for one in tails.values()},
+                lambda: {
+                    one.bundle.id: one.bundle.manifest.certificate for one in tails.snapshot()
+                },
             )
         )
         self.url = ""

@@ -181,7 +181,7 @@ class Agent:
             bundle=self._model.bundle,
             # Before anybody has looked. Until there is a verdict, and where none comes in time,
             # the part neither passes nor is rejected unseen.
-            control="review" if self._control.draws(event.triggered) else "",
+            control="review" if self._control.draws() else "",
             **self._fields.said_of(event),
         )
         part = OpenPart(begun, event.triggered, event.deadline)

@@ -85,7 +85,7 @@ class CameraBox:
                 look=self._look,
                 observer=bay.watch if bay else None,
                 fields=FieldSources.installed(self.health, settings.product.model_dump()),
-                control=ControlSample(settings.control.parts_per_hour),
+                control=ControlSample(settings.control.share),
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence

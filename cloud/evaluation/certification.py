@@ -269,8 +269,10 @@ def _novelty(
     These parts set its limit, and decide as well what review costs. What is promised is tested on
     scores alone: a novel part passes and is rejected less often than these say.
     """
-    if share == 0 or shown is None:
+    if share == 0:
         return None, "it was not asked for"
+    if shown is None:
+        return bundle.novelty, "what it was shown was not given"
     dataset, judged = tested
     _, part = np.unique(dataset.parts, return_inverse=True)
     try:
@@ -282,7 +284,8 @@ def _novelty(
             bundle.manifest.pair,
         ), ""
     except CertificateError as error:
-        return None, str(error)
+        # What the network was shown is the same as when the bundle had its limit.
+        return bundle.novelty, str(error)
 
 
 def _novelty_share(novelty: Novelty | None, parts: JudgedParts) -> NoveltyShare | None:

@@ -107,6 +107,7 @@ def _novel(found: Certified) -> str:
     return (
         f"at most {percent(novelty.share)} of parts like these, on average, look like nothing that "
         f"the network was shown and go to review; here {novelty.seen} of {novelty.parts}"
+        + (f"; the limit is as it was: {found.left_out}" if found.left_out else "")
     )
 
 
@@ -114,7 +115,9 @@ def _notes(found: Certified) -> list[str]:
     notes = []
     if found.passed_good == 0:
         notes.append("the edge passes no good part: some defective part scores lower than all")
-    if found.certificate.gate.escalates and not found.cloud_pays:
+    review = found.certificate.review
+    dearer = review is not None and review.cost_with_cloud > review.cost_without_cloud
+    if dearer or (found.certificate.gate.escalates and not found.cloud_pays):
         notes.append(
             "the cloud does not help here: escalating costs more than it saves. Certify with "
             "--edge-only, on parts that have not chosen yet, or with half of --delta"

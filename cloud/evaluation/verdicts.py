@@ -65,6 +65,7 @@ def verdicts(
     escalated = unsure & gate.escalates
     sure_edge, sure_cloud = np.nan_to_num(edge, nan=1.0), np.nan_to_num(cloud, nan=1.0)
     stage = np.where(passed, 0.0, np.where(unsure, 1.0, 2.0))
+    left = cloud if gate.escalates else edge
     passed_by_both, rejected_by_both = (
         passed | (escalated & cloud_passes),
         rejected | (escalated & divert),
@@ -73,7 +74,7 @@ def verdicts(
         scores=stage + np.where(escalated, sure_cloud, sure_edge),
         passed=passed_by_both,
         rejected=rejected_by_both,
-        movable=np.where(passed, -np.inf, np.where(rejected, np.inf, _movable(cloud))),
+        movable=np.where(passed, -np.inf, np.where(rejected, np.inf, _movable(left))),
     )
     return SampleVerdicts(
         edge=JudgeVerdicts(sure_edge, passed, rejected, _movable(edge)),

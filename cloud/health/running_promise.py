@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -105,13 +105,13 @@ def _running(bundle: str, certificate: Certificate | None, tally: ControlTally) 
     delta = certificate.delta if certificate else USUAL_DELTA
     passed, rejected = tally.defective("pass"), tally.good("reject")
     escape = _promised(
-        _share(passed, tally.defective(), delta),
+        _held(_share(passed, tally.defective(), delta), tally.outcomes("reject", "pass"), delta),
         certificate.escape if certificate else None,
         "of defective parts pass",
         1 - delta,
     )
     false_reject = _promised(
-        _share(rejected, tally.good(), delta),
+        _held(_share(rejected, tally.good(), delta), tally.outcomes("pass", "reject"), delta),
         certificate.false_reject if certificate else None,
         "of good parts are rejected without a person",
         1 - delta,
@@ -143,6 +143,22 @@ def _share(seen: int, parts: int, delta: float) -> RunningShare:
     )
 
 
+def _held(found: RunningShare, outcomes: Sequence[bool], delta: float) -> RunningShare:
+    """With the highest low end that there ever was: all of them hold together, so what has once
+    been shown stays shown.
+
+    outcomes   of the labelled parts, in order
+    """
+    low, seen = 0.0, 0
+    for parts, happened in enumerate(outcomes, start=1):
+        if happened:
+            # The low end rises with these alone.
+            seen += 1
+            low = max(low, interval_at_any_time(seen, parts, delta)[0])
+    high = max(low, found.at_any_time.high)
+    return found.model_copy(update={"at_any_time": ShareInterval(low=low, high=high)})
+
+
 def _promised(
     found: RunningShare, limit: float | None, what: str, confidence: float
 ) -> PromisedShare:
@@ -168,5 +184,5 @@ def _promised(
 
 def _of_controls(tally: ControlTally) -> str:
     if not tally.drawn:
-        return "No part was drawn as a control yet: see control.parts_per_hour of a box."
+        return "No part was drawn as a control yet: see `control` of a box."
     return f"Control parts drawn: {tally.drawn}, labelled: {tally.labelled}."

@@ -15,6 +15,12 @@ from shared.runtime.settings import RuntimeSettings
 log = get_logger("rack")
 
 
+def _certified(bundle: Bundle) -> str:
+    """When; times as the manifest keeps them order as texts."""
+    certificate = bundle.manifest.certificate
+    return certificate.created if certificate else ""
+
+
 class TailRegistry(Mapping[str, LoadedTail]):
     """Tails by the pair id that an escalation names; a `shared.plugins.services.ServedTails`.
 
@@ -37,19 +43,25 @@ class TailRegistry(Mapping[str, LoadedTail]):
     def __len__(self) -> int:
         return len(self._tails)
 
+    def snapshot(self) -> Sequence[LoadedTail]:
+        """All at one moment, whatever is added or dropped meanwhile."""
+        return list(self._tails.values())
+
     def served(self) -> Sequence[ServedTail]:
         """Every tail that answers escalations now."""
         return [ServedTail(pair, tail.bundle.id) for pair, tail in self._tails.items()]
 
     def serve(self, path: Path) -> ServedTail:
-        """Open, check and serve a bundle's tail; one that is served already stays as it is.
+        """Open, check and serve a bundle's tail. One of its pair that is served already stays,
+        unless this was certified later: the same tail with another gate, promise or novelty.
 
         Raises BundleError, ParityError or RuntimeUnavailable; then nothing has changed.
         """
         bundle = Bundle.open(path)
         with self._changing:
             pair = bundle.manifest.pair
-            if pair not in self._tails:
+            held = self._tails.get(pair)
+            if held is None or _certified(bundle) > _certified(held.bundle):
                 tail = open_tail(bundle, self._runtime, self._max_batch)
                 self._tails = {**self._tails, pair: tail}
                 log.info("tail_added", pair=pair, bundle=bundle.id)

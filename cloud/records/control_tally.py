@@ -20,9 +20,15 @@ class ControlTally:
 
     counts  by what the system would have done (`pass`, `reject`, `review`) and by the label:
             `pass` for good, `reject` for defective, None while there is none
+    labels  both of each labelled part, in the order in which they were labelled
     """
 
     counts: Counter[tuple[str, str | None]]
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def outcomes(self, label: str, control: str) -> list[bool]:
+        """Of parts with this label, in order: whether the system would have treated them so."""
+        return [did == control for did, said in self.labels if said == label]
 
     @property
     def drawn(self) -> int:
@@ -62,7 +68,17 @@ def tally_controls(database: Database, bundles: Iterable[str]) -> dict[str, Cont
         .where(DRAWN, row.bundle.in_(found))
         .group_by(row.bundle, row.control, said)
     )
+    in_order = (
+        select(row.bundle, row.control, said)
+        .select_from(INSPECTIONS)
+        .join(LabelRecord, same_key(LabelRecord))
+        .where(DRAWN, row.bundle.in_(found))
+        .order_by(col(LabelRecord.reviewed_at))
+    )
+    labels: dict[str, list[tuple[str, str]]] = {bundle: [] for bundle in found}
     with database.begin() as connection:
         for bundle, control, label, count in connection.execute(query):
             found[bundle][control, label] = count
-    return {bundle: ControlTally(counts) for bundle, counts in found.items()}
+        for bundle, control, label in connection.execute(in_order):
+            labels[bundle].append((control, label))
+    return {bundle: ControlTally(counts, tuple(labels[bundle])) for bundle, counts in found.items()}

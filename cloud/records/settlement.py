@@ -34,7 +34,9 @@ WAITS_FOR_PERSON = or_(ROW.verdict == "review", ROW.decided_by == "deadline")
 def may_wait(inspection: Mapping[str, Any]) -> bool:
     """Whether a reported inspection may need `restore_reviews` or `settle`."""
     diverted = (inspection["verdict"], inspection["decided_by"])
-    return inspection["verdict"] == "review" or diverted[1] == "deadline" or diverted == _OLD
+    taken_back = diverted == _BY_EDGE and inspection["decision"] == "escalate"
+    waits = inspection["verdict"] == "review" or inspection["decided_by"] == "deadline"
+    return waits or diverted == _OLD or taken_back
 
 
 def restore_reviews(connection: Connection, keys: Iterable[InspectionKey]) -> None:
@@ -47,6 +49,13 @@ def restore_reviews(connection: Connection, keys: Iterable[InspectionKey]) -> No
         .values(verdict="review")
     )
     _each(connection, restored, keys)
+    # No edge rejects what its gate escalates: an agent that was taken back sends what a newer one
+    # gave to review in the words that it knows.
+    verdict, decided_by = _BY_EDGE
+    taken_back = update(INSPECTIONS).where(
+        *_ONE, ROW.verdict == verdict, ROW.decided_by == decided_by, ROW.decision == "escalate"
+    )
+    _each(connection, taken_back.values(verdict="review"), keys)
 
 
 def settle(connection: Connection, keys: Iterable[InspectionKey]) -> None:
@@ -80,3 +89,4 @@ def _each(connection: Connection, statement: Update, keys: Iterable[InspectionKe
 
 _ONE = [ROW[name] == bindparam(f"of_{name}") for name in InspectionKey._fields]
 _OLD = ("reject", "cloud")
+_BY_EDGE = ("reject", "edge")

@@ -11,8 +11,8 @@ from sqlmodel import col
 
 from cloud.records.database import Database
 from cloud.records.queries import contradicts, same_key
-from cloud.records.settlement import LINE_DECIDED_BY, WAITS_FOR_PERSON
-from cloud.records.tables import INSPECTIONS, LabelRecord, TailRecord
+from cloud.records.settlement import LINE_DECIDED_BY
+from cloud.records.tables import INSPECTIONS, WAITING, LabelRecord, TailRecord
 from cloud.records.views import Summary
 from shared.contracts import DECIDERS
 
@@ -45,6 +45,13 @@ def summarise(database: Database, *, since: float = 0.0) -> Summary:
     )
 
 
+def count_waiting(database: Database) -> int:
+    """Parts that wait for a person, however long. Raises RecordsError."""
+    with database.begin() as connection:
+        waiting: int = connection.execute(_waiting(0.0)).scalar_one()
+    return waiting
+
+
 def _totals(since: float) -> Query:
     row = INSPECTIONS.c
     escalated = row.decision == "escalate"
@@ -70,7 +77,7 @@ def _totals(since: float) -> Query:
 
 def _waiting(since: float) -> Query:
     labelled = exists().where(same_key(LabelRecord))
-    unseen = (INSPECTIONS.c.inspected_at >= since, WAITS_FOR_PERSON, ~labelled)
+    unseen = (INSPECTIONS.c.inspected_at >= since, WAITING, ~labelled)
     return select(func.count()).select_from(INSPECTIONS).where(*unseen)
 
 

@@ -26,6 +26,7 @@ InspectionRow: TypeAlias = Mapping[str, Any]
 
 # Word for word, since SQLite takes the index of a part of a table only where a query says the same.
 DRAWN = text("control <> ''")
+WAITING = text("(verdict = 'review' OR decided_by = 'deadline')")
 
 
 def _column(one: InspectionColumn) -> Column[Any]:
@@ -55,6 +56,7 @@ INSPECTIONS = Table(
     Index("ix_inspections_device", "device", "inspected_at"),
     *(Index(f"ix_inspections_{one.name}", one.name, "inspected_at") for one in LINE_COLUMNS),
     Index("ix_inspections_control", "bundle", sqlite_where=DRAWN, postgresql_where=DRAWN),
+    Index("ix_inspections_waiting", "inspected_at", sqlite_where=WAITING, postgresql_where=WAITING),
 )
 
 

@@ -11,7 +11,7 @@ from cloud.health.monitor import HealthCheck
 from cloud.health.running_promise import PromiseMonitor
 from cloud.records.database import Database
 from cloud.records.queries import Records
-from cloud.records.summary import summarise
+from cloud.records.summary import count_waiting, summarise
 from cloud.records.views import InspectionView, Minute, Summary
 from cloud.web import wording
 from shared.clock import Clock
@@ -92,6 +92,7 @@ class LiveFragments:
             "minutes": minutes,
             "window": MINUTES,
             "summary": summary,
+            "waiting": count_waiting(self._database),
             "shares": _shares(summary),
             "per_minute": parts_per_minute(minutes, now),
             "devices": devices,

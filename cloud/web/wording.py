@@ -42,12 +42,12 @@ def fields(view: InspectionView) -> list[tuple[str, str]]:
     said += [
         (name, value if isinstance(value, str) else f"{value:g}")
         for name, value in _said(view).items()
-        if name != NOVELTY_FIELD or not _awaited(view)
+        if name != NOVELTY_FIELD or not awaited(view)
     ]
     return [(title, text) for title, text in said if text]
 
 
-def _awaited(view: InspectionView) -> bool:
+def awaited(view: InspectionView) -> bool:
     """A person shall look at it who knows nothing of what the system made of it."""
     return bool(view.control) and view.label is None
 
@@ -58,7 +58,7 @@ def _said(view: InspectionView) -> dict[str, str | float]:
 
 def story(view: InspectionView) -> list[str]:
     """How this part came to its verdict, sentence by sentence."""
-    if _awaited(view):
+    if awaited(view):
         return [
             "This part was drawn at random for a person to look at.",
             "What the system made of it is told here once an inspector has spoken.",

@@ -69,9 +69,29 @@ class ControlSettings(Settings):
         default=0,
         ge=0,
         le=3600,
-        description="about so many are drawn at random while the line runs, and diverted for "
-        "review; 0: none",
+        description="about so many are drawn at random while the line runs as usual, and diverted "
+        "for review; 0: none",
     )
+    usual_pace: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="parts that the line makes in an hour as usual; each is drawn with the same "
+        "probability, parts_per_hour / usual_pace, however fast it runs just now",
+    )
+
+    @property
+    def share(self) -> float:
+        """Of all parts, 0–1."""
+        return min(1.0, self.parts_per_hour / self.usual_pace) if self.usual_pace else 0.0
+
+    @model_validator(mode="after")
+    def _of_a_known_pace(self) -> ControlSettings:
+        if self.parts_per_hour and self.usual_pace is None:
+            raise ValueError(
+                "parts_per_hour needs usual_pace beside it: parts that the line makes in an hour"
+            )
+        return self
 
 
 class LearningSettings(Settings):

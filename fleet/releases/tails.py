@@ -83,6 +83,7 @@ class Tails:
         self._rack = rack
         self._running = running
         self._problems: dict[str, str] = {}
+        self._offered: set[str] = set()
 
     def serve(self) -> None:
         """Open the tail of every model that is published or that a device runs.
@@ -90,11 +91,16 @@ class Tails:
         One that fails keeps no other away.
         """
         served = {tail.pair for tail in self._rack.served()}
+        known = {tail.bundle for tail in self._rack.served()} | self._offered
         live = set(self._running().values())
         problems: dict[str, str] = {}
         for model in self._catalogue.models():
-            if model.pair in served or not (model.release or model.bundle in live):
+            # A bundle that was certified anew has the pair of the one before.
+            if (model.pair in served and model.bundle in known) or not (
+                model.release or model.bundle in live
+            ):
                 continue
+            self._offered.add(model.bundle)
             try:
                 served.add(self._rack.serve(model.path).pair)
             except SplitsightError as error:

@@ -23,17 +23,12 @@ PARTS = 20_000
 SURE = (Decision.PASS, Decision.REJECT, Decision.REVIEW)
 
 
-def drawn(sample: ControlSample, gaps: Iterator[float]) -> list[bool]:
-    now, found = 0.0, []
-    for gap in gaps:
-        now += gap
-        found.append(sample.draws(now))
-    return found
+def drawn(sample: ControlSample, parts: int = PARTS) -> list[bool]:
+    return [sample.draws() for _ in range(parts)]
 
 
-def test_so_many_an_hour_are_drawn_at_the_lines_pace() -> None:
-    # Two parts a second, 360 an hour: each with a probability of 5 %.
-    found = drawn(ControlSample(360, seed=1), (0.5 for _ in range(PARTS)))
+def test_each_part_is_drawn_with_the_same_probability_and_by_itself() -> None:
+    found = drawn(ControlSample(0.05, seed=1))
     low, high = interval(sum(found), PARTS, 0.001)
     assert low < 0.05 < high
     after = [now for before, now in pairwise(found) if before]
@@ -41,26 +36,13 @@ def test_so_many_an_hour_are_drawn_at_the_lines_pace() -> None:
     assert low < 0.05 < high, "what was drawn says nothing of the next part"
 
 
-def test_parts_after_a_stop_are_drawn_as_seldom_as_others() -> None:
-    gaps = (36_000.0 if part % 50 == 0 else 0.5 for part in range(PARTS))
-    found = drawn(ControlSample(360, seed=2), gaps)
-    low, high = interval(sum(found[::50]), PARTS // 50, 0.001)
-    assert low < 0.05 < high
-    low, high = interval(sum(found), PARTS, 0.001)
-    assert low < 0.05 < high
-
-
-def test_what_is_slower_than_the_sample_is_drawn_whole_but_for_the_first_part() -> None:
-    found = drawn(ControlSample(60, seed=3), (90.0 for _ in range(100)))
-    assert found == [False] + [True] * 99
-
-
-def test_none_are_drawn_unless_somebody_asks() -> None:
-    assert not any(drawn(ControlSample(0), (3600.0 for _ in range(100))))
+def test_none_are_drawn_unless_somebody_asks_and_all_where_all_are_asked_for() -> None:
+    assert not any(drawn(ControlSample(0)))
+    assert all(drawn(ControlSample(1)))
 
 
 def test_nobody_can_foretell_which_are_drawn() -> None:
-    first, second = (drawn(ControlSample(1800), (1.0 for _ in range(400))) for _ in range(2))
+    first, second = (drawn(ControlSample(0.5), 400) for _ in range(2))
     assert first != second
 
 
@@ -78,7 +60,7 @@ def rig(tmp_path: Path, bundle: Bundle, decisions: list[Decision]) -> Iterator[R
         tmp_path,
         bundle,
         inspector=ScriptedInspector(bundle, script),
-        control=ControlSample(3600, seed=4),
+        control=ControlSample(0.95, seed=103),
     )
     opened.show(GOOD)
     opened.commit()

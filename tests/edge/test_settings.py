@@ -113,19 +113,23 @@ def test_many_mistakes_are_reported_at_once(write: Write) -> None:
 @pytest.mark.parametrize("rate", ["-1", "3601", ".inf", ".nan", "many"])
 def test_a_control_sample_of_no_possible_size_is_refused(write: Write, rate: str) -> None:
     with pytest.raises(SettingsError, match="parts_per_hour"):
-        load_edge_settings(write(GOOD + f"control:\n  parts_per_hour: {rate}\n"))
+        load_edge_settings(
+            write(GOOD + f"control:\n  usual_pace: 3600\n  parts_per_hour: {rate}\n")
+        )
 
 
 def test_no_part_is_drawn_as_a_control_unless_it_is_configured(write: Write) -> None:
     assert load_edge_settings(write(GOOD)).control.parts_per_hour == 0
-    asked = load_edge_settings(write(GOOD + "control: {parts_per_hour: 0.5}\n"))
-    assert asked.control.parts_per_hour == 0.5
+    asked = load_edge_settings(write(GOOD + "control: {parts_per_hour: 4, usual_pace: 400}\n"))
+    assert asked.control.share == 0.01
+    with pytest.raises(SettingsError, match="parts_per_hour needs usual_pace beside it"):
+        load_edge_settings(write(GOOD + "control: {parts_per_hour: 4}\n"))
 
 
 def test_a_promise_is_not_measured_with_other_thresholds_than_its_own(write: Write) -> None:
     gate = "gate: {pass_below: 0.1, reject_from: 0.9}\n"
     with pytest.raises(SettingsError, match="leave one of them out"):
-        load_edge_settings(write(GOOD + gate + "control: {parts_per_hour: 4}\n"))
+        load_edge_settings(write(GOOD + gate + "control: {parts_per_hour: 4, usual_pace: 400}\n"))
 
 
 def test_gate_thresholds_in_the_wrong_order_are_refused(write: Write) -> None:

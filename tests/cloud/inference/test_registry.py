@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from cloud.inference.registry import TailRegistry
-from shared.bundles.bundle import Bundle
+from shared.bundles.bundle import Bundle, amend_bundle
 from shared.errors import BundleError
 from shared.plugins.services import ServedTail
 from shared.runtime.settings import RuntimeSettings
 from tests.bundles import make_bundle
+from tests.shared.certification.test_promises import GATE, certificate
 
 SETTINGS = RuntimeSettings(name="onnx")
 
@@ -51,3 +52,25 @@ def test_a_dropped_tail_is_gone_and_dropping_it_again_is_no_error(
     rack.drop(larger.manifest.pair)
     rack.drop(larger.manifest.pair)
     assert set(rack) == {bundle.manifest.pair}
+
+
+def test_a_bundle_that_was_certified_anew_takes_the_place_of_its_pair(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    rack = TailRegistry([bundle.path], SETTINGS)
+    first, second = (
+        amend_bundle(
+            bundle,
+            {
+                "gate": GATE,
+                "certificate": certificate(bundle).model_copy(update={"created": created}),
+            },
+            tmp_path / created[:10],
+        )
+        for created in ("2026-11-22T10:00:00Z", "2026-11-29T10:00:00Z")
+    )
+    pair = bundle.manifest.pair
+    assert rack.serve(second.path) == ServedTail(pair, second.id)
+    assert rack[pair].gate == GATE.gate
+    # The one before, which a device may still run, does not come back.
+    assert rack.serve(first.path) == ServedTail(pair, second.id)

@@ -297,6 +297,17 @@ def test_what_waits_for_a_person_is_a_queue_that_labels_empty(every_database: Da
     assert [(minute.edge, minute.cloud, minute.deadline) for minute in minutes] == [(3, 1, 1)]
 
 
+def test_what_an_agent_that_was_taken_back_reports_of_a_review_waits_for_a_person(
+    every_database: Database,
+) -> None:
+    store, records = RecordStore(every_database), Records(every_database)
+    taken_back = {"decision": "escalate", "verdict": "reject", "decided_by": "edge"}
+    own = {"decision": "reject", "verdict": "reject", "decided_by": "edge"}
+    store.save([inspection(1, **taken_back), inspection(2, **own)])
+    waiting = records.inspections(Filter(to_review=True), limit=9).inspections
+    assert [(one.sequence, one.verdict) for one in waiting] == [(1, "review")]
+
+
 def test_a_version_without_review_finds_what_the_line_did(empty_url: str) -> None:
     database = Database(empty_url)
     database.migrate()

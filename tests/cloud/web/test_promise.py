@@ -18,7 +18,7 @@ from shared.certification.confidence_sequence import interval_at_any_time
 from shared.certification.promises import Certificate
 from shared.clock import ManualClock
 from shared.contracts import Control, PlainVerdict
-from tests.cloud.makers import NOON, inspection, label
+from tests.cloud.makers import NOON, inspection, label, tail
 from tests.cloud.web.caller import Caller
 from tests.cloud.web.test_api import ailing, healthy
 from tests.shared.certification.test_promises import certificate
@@ -51,7 +51,7 @@ class Line:
             given = {"bundle": SERVED, "control": control, **line, **changes}
             self._store.save([inspection(self._parts, **given)])
             if said is not None:
-                self._store.label(label(self._parts, verdict=said))
+                self._store.label(label(self._parts, verdict=said, reviewed_at=NOON + self._parts))
 
 
 def promises(database: Database, given: Certificate | None) -> dict[str, Any]:
@@ -81,7 +81,10 @@ def test_the_shares_are_of_the_drawn_parts_by_what_they_were(
     for name, (seen, parts) in shares.items():
         share = found[name]
         assert (share["seen"], share["parts"]) == (seen, parts)
-        assert tuple(share["at_any_time"].values()) == interval_at_any_time(seen, parts, 0.1)
+        low, high = interval_at_any_time(seen, parts, 0.1)
+        # What earlier labels have shown of the promised ones stays shown.
+        assert share["at_any_time"]["low"] >= low
+        assert share["at_any_time"]["high"] == high
         assert tuple(share["one_look"].values()) == interval(seen, parts, 0.1)
     assert found["confidence"] == 0.9
     assert {found[name]["state"] for name in ("escape", "false_reject")} == {"standing"}
@@ -219,7 +222,45 @@ def test_drawn_parts_are_found_without_reading_all_the_others(database: Database
     event.listen(database.engine, "before_cursor_execute", keep)
     tally_controls(database, [SERVED])
     event.remove(database.engine, "before_cursor_execute", keep)
-    ((statement, parameters),) = asked
-    with database.begin() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    assert "ix_inspections_control" in str(plan)
+    assert len(asked) == 2
+    for statement, parameters in asked:
+        with database.begin() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        assert "ix_inspections_control" in str(plan)
+
+
+def test_what_labels_have_once_contradicted_stays_so_until_a_new_certificate(
+    database: Database, promised: Certificate
+) -> None:
+    line = Line(database)
+    line.control("pass", "reject", 12)
+    assert promises(database, promised)["state"] == "contradicted"
+    line.control("reject", "reject", 300)
+    found = promises(database, promised)
+    assert found["escape"]["seen"] / found["escape"]["parts"] < 0.1
+    assert found["state"] == "contradicted"
+
+
+def test_an_inspector_is_not_shown_what_the_system_made_of_a_drawn_part(
+    database: Database,
+) -> None:
+    clock = ManualClock(utc=NOON + 60)
+    app = create_app(Backstage(database, healthy, clock=clock, serves=dict))
+    client, store = Caller(app, BASE), RecordStore(database)
+    drawn = {"decision": "escalate", "verdict": "review", "decided_by": "cloud"}
+    found = tail(1, verdict="reject", kind="crack", kind_probability=0.97, score=0.93)
+    store.save([inspection(1, control="reject", **drawn)], [found])
+    for page in (client.get("/inspections/box-1/b1/1").text, client.get("/").text):
+        assert "crack" not in page
+        assert "0.93" not in page
+        assert "map.png" not in page
+    store.label(label(1, verdict="reject"))
+    assert "crack" in client.get("/inspections/box-1/b1/1").text
+
+
+def test_a_part_that_waits_longer_than_the_page_looks_back_is_counted(database: Database) -> None:
+    clock = ManualClock(utc=NOON + 7200)
+    app = create_app(Backstage(database, healthy, clock=clock, serves=dict))
+    RecordStore(database).save([inspection(1, verdict="review", decided_by="edge")])
+    live = Caller(app, BASE).get("/").text
+    assert '<p class="figure">1 <span class="unit">part waits for a person</span></p>' in live

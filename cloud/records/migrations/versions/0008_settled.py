@@ -14,6 +14,16 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("inspections", sa.Column("line_verdict", sa.String(length=16), nullable=True))
     op.add_column("inspections", sa.Column("line_decided_by", sa.String(length=16), nullable=True))
+    # Labels that were there before settle what a deadline had diverted.
+    op.execute(
+        "UPDATE inspections SET line_verdict = verdict, line_decided_by = decided_by, "
+        "decided_by = 'inspector', verdict = (SELECT reviews.verdict FROM reviews "
+        "WHERE reviews.device = inspections.device AND reviews.boot = inspections.boot "
+        "AND reviews.sequence = inspections.sequence) "
+        "WHERE decided_by = 'deadline' AND EXISTS (SELECT 1 FROM reviews "
+        "WHERE reviews.device = inspections.device AND reviews.boot = inspections.boot "
+        "AND reviews.sequence = inspections.sequence)"
+    )
 
 
 def downgrade() -> None:
