@@ -29,7 +29,7 @@ else
 	$(call GROUP,slow) && exit $$quick
 endif
 
-quick: $(VENV)/.dev ## the tests that start no process and import no torch: less than a minute
+quick: $(VENV)/.dev ## the tests that start no process and import no torch: a good minute
 	$(call GROUP,quick) --hypothesis-profile quick
 
 test-image: $(VENV)/.dev system image-tools ## an image built, flashed, started in QEMU, updated and rolled back (20 to 40 minutes)
