@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.certification.gate import Gate
 from shared.certification.scores import Floats, Scored
 from shared.errors import SettingsError
 
@@ -36,6 +35,15 @@ BINS = len(GRID) + 1
 """A score lies in the bin that says how many thresholds are not above it."""
 
 
+def require_shares(**limits: float) -> None:
+    """Raises SettingsError where one, by its name, does not lie between 0 and 1."""
+    for name, value in limits.items():
+        if not 0 < value < 1:
+            raise SettingsError(
+                f"the limit {name} is {value}", fix="it must lie between 0 and 1; 0.01 is 1 %"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class PromiseLimits:
     """What is to be promised, shares of parts.
@@ -52,12 +60,9 @@ class PromiseLimits:
     delta: float
 
     def __post_init__(self) -> None:
-        for name in ("escapes", "overkill", "system", "delta"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise SettingsError(
-                    f"the limit {name} is {value}", fix="it must lie between 0 and 1; 0.01 is 1 %"
-                )
+        require_shares(
+            escapes=self.escapes, overkill=self.overkill, system=self.system, delta=self.delta
+        )
         if self.system <= self.escapes:
             raise SettingsError(
                 f"edge and cloud together can't let through {self.system}, the edge alone "
@@ -72,44 +77,6 @@ class Tested:
 
     threshold: float
     counted: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChosenGate:
-    """The gate that escalates least within the limits, and what its tests counted.
-
-    system   None where no threshold of the cloud is safe; it keeps the one that it had
-    """
-
-    gate: Gate
-    escapes: Tested
-    overkill: Tested
-    system: Tested | None
-
-
-def choose(
-    defective: Scored, good: Scored, limits: PromiseLimits, before: Gate, weights_compared: int = 1
-) -> ChosenGate | None:
-    """Choose the gate that escalates least within the limits; None where parts are too few.
-
-    before            the gate as it was: its tail's weight, with which `cloud` was scored, stays
-    weights_compared  among how many tail weights these very parts chose. Each then has a share
-                      of the system's delta, so that the promise holds for whichever was chosen
-    """
-    passes = passing(defective)
-    edge = choose_edge(passes, defective.parts, rejected(good), good.parts, limits)
-    if edge is None:
-        return None
-    end = edge_bin(passes, defective.parts, limits)
-    tied, later = escaping(defective, edge.reject_from, end)
-    system = choose_system(tied, later, defective.parts, limits, weights_compared)
-    gate = Gate(
-        edge.pass_below,
-        edge.reject_from,
-        system.threshold if system else before.cloud_reject_from,
-        before.tail_weight,
-    )
-    return ChosenGate(gate, edge.escapes, edge.overkill, system)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,46 +103,28 @@ def choose_edge(
     good: int,
     limits: PromiseLimits,
 ) -> EdgeChoice | None:
-    """The edge's half of `choose`, from counts: they add up over devices. None: too few parts.
+    """The edge's thresholds within the limits, from counts, which add up over devices.
+
+    None: too few parts.
 
     passing    of `defective` parts, how many pass at each threshold of GRID
     rejected   of `good` parts, how many are rejected at each
     """
-    escapes = _last_safe(GRID, passing, defective, limits.escapes, limits.delta)
-    overkill = _last_safe(GRID[::-1], rejected[::-1], good, limits.overkill, limits.delta)
+    escapes = last_safe(GRID, passing, defective, limits.escapes, limits.delta)
+    overkill = last_safe(GRID[::-1], rejected[::-1], good, limits.overkill, limits.delta)
     return EdgeChoice(escapes, overkill) if escapes and overkill else None
 
 
 def choose_system(
     tied: Counts, later: Counts, defective: int, limits: PromiseLimits, weights_compared: int
 ) -> Tested | None:
-    """The cloud's half of `choose`, from counts: the highest threshold at which edge and cloud
+    """The cloud's threshold, from counts: the highest threshold at which edge and cloud
     pass at most `limits.system`. None where no threshold is shown to.
 
     tied, later   of `defective` parts, as `escaping` counts them
     """
     counted = counted_together(tied, later, defective, limits)
-    return _last_safe(GRID, counted, defective, limits.system, limits.delta / weights_compared)
-
-
-def pass_below(defective: Scored, limit: float, delta: float) -> Tested | None:
-    """The highest threshold at which at most a share `limit` of defective parts pass."""
-    return _last_safe(GRID, passing(defective), defective.parts, limit, delta)
-
-
-def reject_from(good: Scored, limit: float, delta: float) -> Tested | None:
-    """The lowest threshold at which at most a share `limit` of good parts are rejected."""
-    return _last_safe(GRID[::-1], rejected(good)[::-1], good.parts, limit, delta)
-
-
-def passing(scored: Scored) -> Counts:
-    """How many parts pass the edge with each threshold of GRID as `pass_below`."""
-    return below(binned(scored.first_to_pass()))
-
-
-def rejected(scored: Scored) -> Counts:
-    """How many are rejected at the edge with each threshold of GRID as `reject_from`."""
-    return scored.parts - below(binned(scored.first_to_reject()))
+    return last_safe(GRID, counted, defective, limits.system, limits.delta / weights_compared)
 
 
 def bins(scores: Floats) -> NDArray[np.intp]:
@@ -235,9 +184,13 @@ def counted_together(tied: Counts, later: Counts, defective: int, limits: Promis
     return np.asarray(paid + np.minimum(below(tied), rest) + below(later))
 
 
-def _last_safe(
+def last_safe(
     thresholds: Floats, counts: NDArray[np.integer], parts: int, limit: float, delta: float
 ) -> Tested | None:
+    """The last of these thresholds that is shown to be safe, in the order of testing; None: none.
+
+    counts   as in `fixed_sequence`
+    """
     safe = fixed_sequence(counts, parts, limit, delta)
     return Tested(float(thresholds[safe - 1]), int(counts[safe - 1])) if safe else None
 

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.certification.certificate import GRID, bins, fixed_sequence
+from shared.certification.certificate import GRID, bins, fixed_sequence, require_shares
 from shared.certification.gate import Gate
 from shared.certification.scores import Floats, Scored
 from shared.errors import SettingsError
@@ -28,7 +28,6 @@ METHOD = (
     "parts that edge or cloud pass, and over parts that edge or cloud reject"
 )
 STEPS = len(GRID)
-LAST = STEPS - 1
 MARGIN = 25
 """How many thresholds of GRID the cloud's score of a part must lie on the sure side, a quarter of a
 unit of log-odds, for the edge to be let decide it: there the cloud would have decided alike."""
@@ -53,12 +52,7 @@ class SystemLimits:
     delta: float
 
     def __post_init__(self) -> None:
-        for name in ("escape", "false_reject", "delta"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise SettingsError(
-                    f"the limit {name} is {value}", fix="it must lie between 0 and 1; 0.01 is 1 %"
-                )
+        require_shares(escape=self.escape, false_reject=self.false_reject, delta=self.delta)
         if self.escape + self.false_reject >= 1:
             raise SettingsError(
                 f"at most {self.escape} of defective and {self.false_reject} of good parts are no "
@@ -147,7 +141,7 @@ class _Placed:
 
     @classmethod
     def to_reject(cls, scored: Scored) -> Self:
-        """Step p is the threshold GRID[LAST − p], from above all scores downwards."""
+        """Step p is the threshold GRID[STEPS − 1 − p], from above all scores downwards."""
         return cls._of(scored, lambda scores: STEPS - bins(scores))
 
     @classmethod
@@ -187,7 +181,7 @@ def _edge_path(others: _Placed) -> NDArray[np.intp]:
     order = np.argsort(others.edge, kind="stable")
     edge, agrees = others.edge[order], others.cloud[order] + MARGIN
     # What has the same score is decided alike.
-    last = np.append(edge[1:] != edge[:-1], True)[: len(edge)] & (edge < STEPS)
+    last = np.append(edge[1:] != edge[:-1], True) & (edge < STEPS)
     allowed = STRAY * np.arange(1, len(edge) + 1)
     path = np.full(STEPS, -1)
     # Between two of these steps nothing changes.

@@ -31,7 +31,7 @@ from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.grids.messaging import GridMessaging
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, HEAD, TAIL, TRAINED
-from shared.certification.certificate import choose, interval
+from shared.certification.certificate import interval
 from shared.certification.gate import Gate
 from shared.certification.promises import GateSpec, MeasuredShare, Promise
 from shared.certification.scores import Scored
@@ -44,6 +44,7 @@ from tests.bundles import make_bundle
 from tests.cloud.datasets.makers import save
 from tests.fleet.rounds.mqtt_rig import Plant
 from tests.fleet.rounds.watching import Watch
+from tests.shared.certification.one_place import choose
 
 pytestmark = pytest.mark.torch
 

@@ -19,7 +19,6 @@ from shared.certification.certificate import (
     binned,
     binomial_tails,
     bins,
-    choose,
     counted_together,
     edge_bin,
     escaping,
@@ -28,14 +27,12 @@ from shared.certification.certificate import (
     most_allowed,
     paid_at_edge,
     parts_needed,
-    pass_below,
-    passing,
-    reject_from,
     upper_bound,
 )
 from shared.certification.gate import Gate
 from shared.certification.scores import Scored
 from shared.errors import SettingsError
+from tests.shared.certification.one_place import choose, pass_below, passing, reject_from
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = PromiseLimits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)

@@ -10,16 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.certification.certificate import (
-    GRID,
-    PromiseLimits,
-    choose,
-    fixed_sequence,
-    parts_needed,
-    pass_below,
-)
+from shared.certification.certificate import GRID, PromiseLimits, fixed_sequence, parts_needed
 from shared.certification.gate import Gate
 from shared.certification.scores import Scored
+from tests.shared.certification.one_place import choose, pass_below
 from tests.shared.certification.populations import (
     DELTA,
     POPULATIONS,

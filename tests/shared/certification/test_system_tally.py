@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shared.certification.certificate import BINS, GRID, PromiseLimits, choose, edge_bin, passing
+from shared.certification.certificate import BINS, GRID, PromiseLimits, edge_bin
 from shared.certification.gate import Gate
 from shared.certification.scores import Scored
 from shared.certification.system_tally import SYSTEM_LENGTH, SystemTally
 from shared.certification.tally import ScoreTally
 from shared.errors import FederationError
+from tests.shared.certification.one_place import choose, passing
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = PromiseLimits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)

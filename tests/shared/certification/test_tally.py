@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from shared.certification.certificate import BINS, GRID, PromiseLimits, choose
+from shared.certification.certificate import BINS, GRID, PromiseLimits
 from shared.certification.gate import Gate
 from shared.certification.ranking import auroc
 from shared.certification.scores import Scored
 from shared.certification.tally import LENGTH, ScoreTally
 from shared.errors import FederationError
+from tests.shared.certification.one_place import choose
 
 BEFORE = Gate(0.2, 0.8, 0.5, 0.75)
 EASY = PromiseLimits(escapes=0.2, overkill=0.2, system=0.4, delta=0.1)
