@@ -25,8 +25,14 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from cloud.records.database import Database
-from cloud.records.settlement import LINE_DECIDED_BY, LINE_VERDICT, WAITS_FOR_PERSON
-from cloud.records.tables import INSPECTIONS, DeviceRecord, LabelRecord, TailRecord
+from cloud.records.settlement import LINE_DECIDED_BY, LINE_VERDICT
+from cloud.records.tables import (
+    INSPECTIONS,
+    WAITS_FOR_PERSON,
+    DeviceRecord,
+    LabelRecord,
+    TailRecord,
+)
 from cloud.records.views import (
     Count,
     DeviceView,

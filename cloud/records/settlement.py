@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
-from cloud.records.tables import INSPECTIONS, LabelRecord, TailRecord
+from cloud.records.tables import INSPECTIONS, WAITS_FOR_PERSON, LabelRecord, TailRecord
 from shared.contracts import InspectionKey
 
 ROW = INSPECTIONS.c
@@ -26,9 +26,6 @@ ROW = INSPECTIONS.c
 # What the line did and who decided that, whatever an inspector said since.
 LINE_VERDICT: ColumnElement[str] = func.coalesce(ROW.line_verdict, ROW.verdict)
 LINE_DECIDED_BY: ColumnElement[str] = func.coalesce(ROW.line_decided_by, ROW.decided_by)
-
-# A person shall look: the part lies in the bin for it, or was diverted since nobody answered.
-WAITS_FOR_PERSON = or_(ROW.verdict == "review", ROW.decided_by == "deadline")
 
 
 def may_wait(inspection: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from sqlmodel import col
 from cloud.records.database import Database
 from cloud.records.queries import contradicts, same_key
 from cloud.records.settlement import LINE_DECIDED_BY
-from cloud.records.tables import INSPECTIONS, WAITING, LabelRecord, TailRecord
+from cloud.records.tables import INSPECTIONS, WAITS_FOR_PERSON, LabelRecord, TailRecord
 from cloud.records.views import Summary
 from shared.contracts import DECIDERS
 
@@ -77,7 +77,7 @@ def _totals(since: float) -> Query:
 
 def _waiting(since: float) -> Query:
     labelled = exists().where(same_key(LabelRecord))
-    unseen = (INSPECTIONS.c.inspected_at >= since, WAITING, ~labelled)
+    unseen = (INSPECTIONS.c.inspected_at >= since, WAITS_FOR_PERSON, ~labelled)
     return select(func.count()).select_from(INSPECTIONS).where(*unseen)
 
 
