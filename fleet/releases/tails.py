@@ -90,8 +90,9 @@ class Tails:
 
         One that fails keeps no other away.
         """
-        served = {tail.pair for tail in self._rack.served()}
-        known = {tail.bundle for tail in self._rack.served()} | self._offered
+        running = self._rack.served()
+        served = {tail.pair for tail in running}
+        known = {tail.bundle for tail in running} | self._offered
         live = set(self._running().values())
         problems: dict[str, str] = {}
         for model in self._catalogue.models():
@@ -100,15 +101,17 @@ class Tails:
                 model.release or model.bundle in live
             ):
                 continue
-            self._offered.add(model.bundle)
             try:
                 served.add(self._rack.serve(model.path).pair)
             except SplitsightError as error:
-                problems[model.pair] = str(error)
+                # Where its pair is served, that goes on with the bundle that was certified before.
+                problems[model.bundle if model.pair in served else model.pair] = str(error)
+            else:
+                self._offered.add(model.bundle)
         # Another release of the same pair may have brought what one lacks.
-        for pair, problem in problems.items():
-            if pair not in served and self._problems.get(pair) != problem:
-                log.error("tail_not_served", pair=pair, error=problem)
+        for name, problem in problems.items():
+            if name not in served and self._problems.get(name) != problem:
+                log.error("tail_not_served", of=name, error=problem)
         self._problems = {p: text for p, text in problems.items() if p not in served}
 
     def states(self) -> list[TailState]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from cloud.inference.registry import TailRegistry
 from fleet.configuration.settings import FleetSettings
@@ -17,7 +18,7 @@ from fleet.releases.service import ReleasesService, open_releases
 from fleet.releases.tails import RunningModels
 from fleet.rollouts.service import published
 from fleet.storage.database import FleetDatabase
-from shared.bundles.bundle import write_bundle
+from shared.bundles.bundle import amend_bundle, write_bundle
 from shared.bundles.manifest import GOLDEN
 from shared.plugins.services import Surroundings
 from shared.runtime.settings import RuntimeSettings
@@ -28,6 +29,7 @@ from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
 from tests.cloud.web.caller import Caller, include_service
 from tests.fleet.releases.rigs import DAY, EVERYWHERE, Yard
+from tests.shared.certification.test_promises import GATE, certificate
 
 
 @dataclass
@@ -251,3 +253,39 @@ def test_what_devices_run_is_what_they_last_said() -> None:
     assert running() == {"box-1": "bbbb"}
     device.publish(topic, b"", retain=True)
     assert running() == {}
+
+
+def test_a_model_that_was_certified_anew_is_served_in_place_of_the_one_before(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    made = make_bundle(tmp_path / "made", height=48, width=48, name="made")
+    for version, day in (("1.0.0", "22"), ("1.1.0", "29")):
+        kept = certificate(made).model_copy(update={"created": f"2026-11-{day}T10:00:00Z"})
+        changes = {"version": version, "gate": GATE, "certificate": kept}
+        released = amend_bundle(made, changes, tmp_path / version)
+        facts = cloud.yard.adding.add_model(released.path, EVERYWHERE)
+        cloud.yard.publish("models")
+        cloud.part.look()
+        assert cloud.tails()[facts.pair]["bundle"] == facts.bundle
+
+
+def test_a_newer_bundle_that_does_not_open_leaves_the_one_before_and_is_told_once(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    made = make_bundle(tmp_path / "made", height=48, width=48, name="made")
+    before = cloud.yard.adding.add_model(made.path, EVERYWHERE)
+    cloud.yard.publish("models")
+    cloud.part.look()
+    files = {name: made.read(name) for name in made.manifest.files}
+    wrong = replace(made.golden, tail_scores=1 - made.golden.tail_scores)
+    fields = made.manifest.model_dump(exclude={"files"})
+    fields |= {"version": "1.1.0", "gate": GATE, "certificate": certificate(made)}
+    torn = write_bundle(tmp_path / "torn", fields, {**files, GOLDEN: wrong.to_bytes()})
+    facts = cloud.yard.adding.add_model(torn.path, EVERYWHERE)
+    cloud.yard.publish("models")
+    with capture_logs() as logs:
+        cloud.part.look()
+        cloud.part.look()
+    assert cloud.tails()[facts.pair]["bundle"] == before.bundle
+    told = [one for one in logs if one["event"] == "tail_not_served"]
+    assert [one["of"] for one in told] == [facts.bundle]
