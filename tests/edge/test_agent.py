@@ -191,19 +191,25 @@ def test_a_deadline_that_passes_during_inference_keeps_its_verdict(
     rig.close()
 
 
+class Broken:
+    """Gives this score, and features that are not numbers."""
+
+    name, device = "broken", "CPU"
+
+    def __init__(self, bundle: Bundle, score: float) -> None:
+        self._shape, self._score = bundle.codec.shape, score
+
+    def run(self, inputs: Array) -> list[Array]:
+        features = np.full((len(inputs), *self._shape), np.nan, np.float32)
+        scores = np.array([self._score], np.float32)
+        return [features, np.zeros((1, 1, 8, 8), np.float32), scores]
+
+
 @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
 def test_a_score_that_is_no_finite_number_escalates(
     tmp_path: Path, bundle: Bundle, score: float
 ) -> None:
-    class Broken:
-        name, device = "broken", "CPU"
-
-        def run(self, inputs: Array) -> list[Array]:
-            features = np.full((len(inputs), *bundle.codec.shape), np.nan, np.float32)
-            scores = np.array([score], np.float32)
-            return [features, np.zeros((1, 1, 8, 8), np.float32), scores]
-
-    rig = Rig(tmp_path, bundle, inspector=_inspector(bundle, Broken()))
+    rig = Rig(tmp_path, bundle, inspector=_inspector(bundle, Broken(bundle, score)))
     rig.show(GOOD)
     rig.commit()
     assert rig.rows[0]["decision"] == "escalate"
@@ -216,15 +222,8 @@ def test_a_score_that_is_no_finite_number_escalates(
 def test_a_score_that_is_no_finite_number_is_reviewed_where_there_is_no_cloud(
     bundle: Bundle, rig: Rig, score: float
 ) -> None:
-    class Broken:
-        name, device = "broken", "CPU"
-
-        def run(self, inputs: Array) -> list[Array]:
-            features = np.zeros((len(inputs), *bundle.codec.shape), np.float32)
-            return [features, np.zeros((1, 1, 8, 8), np.float32), np.array([score], np.float32)]
-
     gate = Gate(0.2, 0.8, 0.5, escalates=False)
-    alone = Inspector(Broken(), bundle.codec, gate, bundle.manifest.input.shape)
+    alone = Inspector(Broken(bundle, score), bundle.codec, gate, bundle.manifest.input.shape)
     assert alone.look(rig.frame(GOOD)).decision is Decision.REVIEW
 
 

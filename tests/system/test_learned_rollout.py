@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from fleet.rounds.candidates.candidate_store import CandidateStore
@@ -48,14 +46,6 @@ PLAN = {
     "health_s": 1.0,
 }
 BELT = {"speed": 0.5, "pitch": 0.25, "part_length": 0.2, "ejector_at": 1.1}
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def learned(home: FleetHome, folder: Path) -> tuple[Path, RunFindings]:

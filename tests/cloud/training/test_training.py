@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,19 +34,11 @@ from tests.cloud.datasets.makers import good_and_bad, part, save
 from tests.cloud.evaluation.test_evaluation import REPORT, keys
 from tests.support.commands import ROOT, Ended, splitsight
 
-pytestmark = pytest.mark.torch
+# One thread, as the commands below: how a sum is shared changes its last digits.
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 EPOCHS = 2
 ALL = 3 * EPOCHS
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """As the commands below: how a sum is shared among threads changes its last digits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Trained(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +27,10 @@ from shared.splitnet.fusion import DeployedHead, fuse_norms
 from shared.splitnet.rounding import input_sizes, magnitudes, moments
 from tests.fleet.rounds.plants import Plant, lively_net, plant_apps
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 NAMES = ("north", "south", "west")
 SCOPE = Scope(from_block=8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,6 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-import torch
 from flwr.app import Message
 from flwr.clientapp import ClientApp
 
@@ -49,7 +48,7 @@ from tests.fleet.rounds.plants import SIZE, Plant, lively_net, make_present, pla
 from tests.fleet.rounds.watching import Watch
 from tests.support.commands import splitsight
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 NAMES = ("north", "south", "west")
 
@@ -78,14 +77,6 @@ class Ran(NamedTuple):
     left: list[tuple[str, bytes]]
     folder: Path
     plants: list[Plant]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

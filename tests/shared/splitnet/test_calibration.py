@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -27,7 +27,7 @@ from shared.splitnet.network import Architecture, Head, SplitNet
 from shared.splitnet.rounding import round_by
 from tests.cloud.datasets.makers import part
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 SIZE = 64
 
@@ -49,14 +49,6 @@ class Several:
     def shifts(self, quantised: bytes, original: bytes) -> NDArray[np.int64]:
         found = [place.shifts(quantised, original) for place in self._places]
         return np.asarray(np.sum(found, axis=0), np.int64)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def lively(net: SplitNet) -> SplitNet:

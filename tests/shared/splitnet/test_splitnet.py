@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +57,7 @@ from shared.splitnet.objective import (
 from shared.splitnet.quantisation import quantise_head
 from shared.splitnet.rounding import rounded
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 SMALL = Architecture(height=64, width=64, channels=1, kinds=3)
 Pixels = NDArray[np.uint8]
@@ -96,15 +95,6 @@ class Exported(NamedTuple):
     head: bytes
     tail: bytes
     pixels: bytes
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads that wait for each other on a busy machine take ten times as long as one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
