@@ -23,7 +23,12 @@ DeviceState = Literal["online", "stopping", "offline"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 DECIDERS: tuple[Decider, ...] = get_args(Decider)
 
-FAIL_SAFE: Verdict = "reject"
+FAIL_SAFE: PlainVerdict = "reject"
+
+
+def plain_verdict(verdict: Verdict) -> PlainVerdict:
+    """What is done by whoever knows no review: what a person shall look at is diverted."""
+    return FAIL_SAFE if verdict == "review" else verdict
 
 
 class Decision(StrEnum):

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from shared.contracts import FAIL_SAFE, Control, Decider, Decision, Verdict
+from shared.contracts import Control, Decider, Decision, Verdict, plain_verdict
 
 LARGEST_NUMBER = 2**63 - 1
 LARGEST_SIZE = 2**31 - 1
@@ -128,7 +128,7 @@ def without_review(one: Inspection) -> Inspection:
     return msgspec.structs.replace(
         one,
         decision=Decision.ESCALATE if one.decision == Decision.REVIEW else one.decision,
-        verdict=FAIL_SAFE if one.verdict == "review" else one.verdict,
+        verdict=one.verdict and plain_verdict(one.verdict),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
 from cloud.evaluation.judgements import Judgements, judge
 from cloud.evaluation.novelty import fit_novelty, shown_symbols
-from cloud.statistics.metrics import auroc
+from cloud.evaluation.scorecard import Escalated
+from cloud.evaluation.verdicts import unsure_pictures
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.bundles.runtime_choice import choose_runtime
@@ -93,8 +93,7 @@ class Certified:
 
     escalated         share of the pictures; escalated_good: of those of good parts
     passed_good       share of the pictures of good parts that pass at the edge
-    auroc             among escalated pictures: edge, then edge and cloud; None where one kind is
-                      absent
+    unsure            the pictures that the edge is not sure of
     novelty           tells what is unlike anything seen, for the bundle; None: `left_out` says why
     """
 
@@ -102,7 +101,7 @@ class Certified:
     escalated: float
     escalated_good: float
     passed_good: float
-    auroc: tuple[float, float] | None
+    unsure: Escalated
     novelty: Novelty | None = None
     left_out: str = ""
 
@@ -197,7 +196,7 @@ def certify(
         float(np.concatenate([good, defective]).mean()),
         float(good.mean()),
         float((parts.good.edge < gate.pass_below).mean()),
-        escalated_auroc(judged, dataset.labels, gate),
+        unsure_pictures(judged, dataset.labels, gate),
         novelty,
         left_out,
     )
@@ -230,31 +229,13 @@ def refuse_trained(bundle: Bundle, dataset: Dataset) -> None:
 def weights_compared(bundle: Bundle, dataset: Dataset) -> int:
     """Among how many weights of the tail these parts have already chosen; 1: they have not.
 
-    A bundle that does not say which pictures chose is taken to have terms these.
+    A bundle that does not say which pictures chose is taken to have asked these.
     """
     if TUNED in bundle.manifest.files:
         images = [sample.image for sample in dataset.samples]
         if not known(images, bundle.read(TUNED)).any():
             return 1
     return bundle.manifest.training.tail_weights
-
-
-def escalated_auroc(
-    judged: Judgements, labels: NDArray[np.bool_], gate: Gate
-) -> tuple[float, float] | None:
-    """AUROC among the pictures that the edge is not sure of: of its own scores, and of the cloud's.
-
-    None where they are all good or all defective.
-    """
-    scored = Scored(np.arange(len(labels)), judged.edge, judged.cloud, judged.novel)
-    among = scored.unsure(gate)
-    if not among.any() or len(np.unique(labels[among])) < 2:
-        return None
-    edge, cloud = (
-        auroc(np.nan_to_num(scores[among], nan=1.0), labels[among])
-        for scores in (judged.edge, judged.cloud)
-    )
-    return edge, cloud
 
 
 def _novelty(

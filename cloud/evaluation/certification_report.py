@@ -48,7 +48,6 @@ class CertifyReport(msgspec.Struct, frozen=True):
 
 def certify_report(written: Bundle, found: Certified) -> CertifyReport:
     """What a program reads."""
-    edge, system = found.auroc or (None, None)
     novelty = found.certificate.novelty
     return CertifyReport(
         bundle=str(written.path),
@@ -57,8 +56,8 @@ def certify_report(written: Bundle, found: Certified) -> CertifyReport:
         escalation_rate=found.escalated,
         escalation_rate_good=found.escalated_good,
         pass_rate_good=found.passed_good,
-        auroc_edge=edge,
-        auroc_system=system,
+        auroc_edge=found.unsure.auroc_edge,
+        auroc_system=found.unsure.auroc_system,
         cloud_pays=found.cloud_pays,
         novel_share=novelty.seen / novelty.parts if novelty else None,
     )
@@ -92,11 +91,12 @@ def certify_rows(written: Bundle, found: Certified) -> dict[str, str]:
         "escalated": f"{percent(found.escalated)} of these pictures; of those of good parts "
         f"{percent(found.escalated_good)}, while {percent(found.passed_good)} pass at the edge",
     }
-    if found.auroc is not None:
-        edge, both = found.auroc
-        rows["AUROC"] = f"among those that the edge is not sure of: edge {edge:.3f}, "
-        rows["AUROC"] += f"edge and cloud {both:.3f}"
-    notes = list(_notes(found))
+    edge, both = found.unsure.auroc_edge, found.unsure.auroc_system
+    if edge is not None and both is not None:
+        rows["AUROC"] = (
+            f"among those that the edge is not sure of: edge {edge:.3f}, edge and cloud {both:.3f}"
+        )
+    notes = _notes(found)
     return rows | ({"note": "; ".join(notes)} if notes else {})
 
 

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
-from cloud.datasets.pictures import decode
+from cloud.evaluation.judgements import prepared
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TRAINED
 from shared.certification.promises import percent
 from shared.console import track
 from shared.errors import CertificateError
 from shared.features.novelty import Novelty, summary
-from shared.features.preprocessing import prepare
 from shared.runtime.base import Runtime
 
 FEWEST = 10
@@ -41,21 +40,18 @@ def shown_symbols(bundle: Bundle, shown: Dataset, head: Runtime) -> NDArray[np.i
     than FEWEST.
     """
     listed = known([sample.image for sample in shown.samples], bundle.read(TRAINED))
-    images = [s.image for s, was in zip(shown.samples, listed, strict=True) if was]
-    if len(images) < FEWEST:
+    found = np.flatnonzero(listed)
+    if len(found) < FEWEST:
         raise CertificateError(
-            f"the data has {len(images)} of the pictures that {bundle.path.name} was trained on; "
+            f"the data has {len(found)} of the pictures that {bundle.path.name} was trained on; "
             f"{FEWEST} at least say what it was shown",
             fix="give the data and the --seed of its training",
         )
-    some = np.unique(np.linspace(0, len(images) - 1, MOST).astype(int))
-    spec, codec = bundle.manifest.input, bundle.codec
+    some = found[np.unique(np.linspace(0, len(found) - 1, MOST).astype(int))]
     symbols = []
     for index in track(some.tolist(), "what it was shown"):
-        pixels = decode(images[index], spec.channels)
-        picture = prepare(pixels, spec.height, spec.width, spec.channels)
-        features = head.run(picture[np.newaxis])[0]
-        symbols.append(codec.quantise(np.asarray(features[0], np.float32)))
+        features = head.run(prepared(bundle, shown, index)[np.newaxis])[0]
+        symbols.append(bundle.codec.quantise(np.asarray(features[0], np.float32)))
     return np.stack(symbols)
 
 

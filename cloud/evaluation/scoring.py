@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.pictures import read_mask
-from cloud.evaluation.certification import escalated_auroc
 from cloud.evaluation.groups import Masks, PassMasks, groups
 from cloud.evaluation.judgements import Judgements
 from cloud.evaluation.scorecard import (
     AtOverkill,
-    Escalated,
     Evaluation,
     Jpeg,
     JudgeScore,
     ReviewRates,
     System,
 )
-from cloud.evaluation.verdicts import JudgeVerdicts, SampleVerdicts, verdicts
+from cloud.evaluation.verdicts import JudgeVerdicts, SampleVerdicts, unsure_pictures, verdicts
 from cloud.statistics.intervals import auroc_interval, exact_interval, part_rate
 from cloud.statistics.localisation import Localisation, MarkedMap, localise
 from cloud.statistics.metrics import auroc, average_precision, threshold_at
@@ -30,7 +28,6 @@ from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import Manifest
 from shared.certification.gate import Gate
 from shared.certification.promises import describe
-from shared.certification.scores import Scored
 from shared.console import track
 
 OVERKILL = 0.05
@@ -57,19 +54,13 @@ def score(bundle: Bundle, dataset: Dataset, split: str, found: Judgements) -> Ev
         cloud=_judge(said.cloud, said.cloud.rejected, dataset, _localised(masks, found.cloud_maps)),
         system=system,
         groups=groups(dataset, masks, _passed(said, system)),
-        escalated=_escalated(found, labels, manifest.gate.gate),
+        escalated=unsure_pictures(found, labels, manifest.gate.gate),
         review_share=_review(manifest, said, found, dataset.parts),
         kind_accuracy=_kind_accuracy(manifest.classes, dataset, found.kinds),
         jpeg=Jpeg(float(np.median(found.jpeg))),
         novel_share=None if found.novel is None else float(found.novel.edge.mean()),
         certificate=describe(manifest.certificate) if manifest.certificate else None,
     )
-
-
-def _escalated(found: Judgements, labels: NDArray[np.bool_], gate: Gate) -> Escalated:
-    edge, system = escalated_auroc(found, labels, gate) or (None, None)
-    unsure = Scored(np.arange(len(labels)), found.edge, found.cloud, found.novel).unsure(gate)
-    return Escalated(n=int(unsure.sum()), auroc_edge=edge, auroc_system=system)
 
 
 def _review(

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.evaluation.judgements import Judgements
+from cloud.evaluation.scorecard import Escalated
+from cloud.statistics.metrics import auroc
 from shared.certification.gate import Gate
-from shared.certification.scores import NovelPictures
+from shared.certification.scores import NovelPictures, Scored
 from shared.contracts import Decision
 
 
@@ -66,10 +69,8 @@ def verdicts(
     sure_edge, sure_cloud = np.nan_to_num(edge, nan=1.0), np.nan_to_num(cloud, nan=1.0)
     stage = np.where(passed, 0.0, np.where(unsure, 1.0, 2.0))
     left = cloud if gate.escalates else edge
-    passed_by_both, rejected_by_both = (
-        passed | (escalated & cloud_passes),
-        rejected | (escalated & divert),
-    )
+    passed_by_both = passed | (escalated & cloud_passes)
+    rejected_by_both = rejected | (escalated & divert)
     system = JudgeVerdicts(
         scores=stage + np.where(escalated, sure_cloud, sure_edge),
         passed=passed_by_both,
@@ -83,6 +84,19 @@ def verdicts(
         escalated=escalated,
         reviewed=~passed_by_both & ~rejected_by_both,
     )
+
+
+def unsure_pictures(judged: Judgements, labels: NDArray[np.bool_], gate: Gate) -> Escalated:
+    """The pictures that the edge is not sure of, escalated or not; labels (n,)."""
+    scored = Scored(np.arange(len(labels)), judged.edge, judged.cloud, judged.novel)
+    among = scored.unsure(gate)
+    if len(np.unique(labels[among])) < 2:
+        return Escalated(n=int(among.sum()), auroc_edge=None, auroc_system=None)
+    edge, cloud = (
+        auroc(np.nan_to_num(scores[among], nan=1.0), labels[among])
+        for scores in (judged.edge, judged.cloud)
+    )
+    return Escalated(n=int(among.sum()), auroc_edge=edge, auroc_system=cloud)
 
 
 def _movable(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from cloud.inference.tail import DefectKind, LoadedTail, TailFinding, Tails
 from cloud.records.tables import TailRecord
 from cloud.records.writer import RecordsWriter
 from shared.clock import Clock
-from shared.contracts import PlainVerdict, Verdict
+from shared.contracts import Verdict, plain_verdict
 from shared.errors import CodecError, TransportError
 from shared.log import get_logger
 from shared.transport.base import Transport
@@ -115,7 +115,7 @@ class TailWorker:
             boot=escalation.boot,
             sequence=escalation.sequence,
             part=escalation.part,
-            verdict=_diverting(judged.verdict),
+            verdict=plain_verdict(judged.verdict),
             score=judged.score,
             review=judged.verdict == "review",
             defect=judged.kind.name if judged.kind else "",
@@ -164,11 +164,6 @@ class TailWorker:
             self._counters.add("failed_batches")
             log.exception("batch_failed", fix="its devices reject these parts by deadline")
         return 0.0
-
-
-def _diverting(verdict: Verdict) -> PlainVerdict:
-    """What a box does that knows no review: it diverts what a person shall look at."""
-    return "pass" if verdict == "pass" else "reject"
 
 
 def _conclude(

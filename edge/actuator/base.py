@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from shared.clock import Clock
-from shared.contracts import FAIL_SAFE, Verdict
+from shared.contracts import Verdict, plain_verdict
 from shared.plugins.group import PluginGroup
 from shared.settings import Settings
 
@@ -44,7 +44,7 @@ class ReviewActuator(Actuator, Protocol):
 def told(actuator: Actuator, verdict: Verdict) -> Verdict:
     """What the actuator is told: for one that does not take `review`, the part is a reject."""
     takes_review: bool = getattr(actuator, "takes_review", False)
-    return FAIL_SAFE if verdict == "review" and not takes_review else verdict
+    return verdict if takes_review else plain_verdict(verdict)
 
 
 class Actuation(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.journal.label_store import LabelStore
 from edge.journal.schema import COLUMNS, PLACES, connect, transaction, values
-from shared.contracts import FAIL_SAFE, Control, Verdict
+from shared.contracts import FAIL_SAFE, Control, Verdict, plain_verdict
 from shared.inspection import Inspection
 from shared.wire import PartLabel
 
@@ -103,7 +103,7 @@ class JournalStore:
         changed = self.connection.execute(
             "UPDATE inspections SET verdict = ?, review = ?, decided_by = 'cloud', "
             "cloud_score = ?, control = ? WHERE id = ? AND total_ms IS NULL AND verdict IS NULL",
-            (FAIL_SAFE if review else verdict, review, score, control, row_id),
+            (plain_verdict(verdict), review, score, control, row_id),
         )
         if not changed.rowcount:
             self.connection.execute(

@@ -157,12 +157,13 @@ class Certificate(Settings):
             return None
         system = self.system
         if system and (system.pair, system.cap_bytes, self.gate) != (pair, cap_bytes, gate):
-            return self.model_copy(update=dict.fromkeys(("system", *_OF_THE_SYSTEM)))
+            return self.model_copy(update=dict.fromkeys(_OF_THE_SYSTEM))
         return self
 
 
 _OF_THE_SYSTEM = (
-    *("escape", "false_reject", "n_defects", "n_good", "review_share", "review", "novelty"),
+    *("system", "escape", "false_reject", "n_defects", "n_good"),
+    *("review_share", "review", "novelty"),
 )
 
 
