@@ -9,14 +9,15 @@ version or kind is refused by name.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from shared.contracts import DeviceState, PlainVerdict, Verdict
 from shared.errors import WireError
-from shared.inspection import Inspection, with_review, without_review
+from shared.inspection import LARGEST_NUMBER, Inspection, with_review, without_review
 
 MAGIC = b"SPL"
 VERSION = 1
@@ -25,6 +26,12 @@ MAX_BODY = 256 * 1024
 MAX_PAYLOAD = 6 + MAX_HEADER + MAX_BODY
 MAX_BATCH = 100
 _PREFIX = struct.Struct(">3sBH")
+
+# What goes into a database of box or cloud is of its types before it gets there: a number of 2⁶³,
+# a NaN or a NUL raises in the thread that stores everybody's.
+Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
+Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+Text = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00]*\Z")]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True):
@@ -43,15 +50,15 @@ class Escalation(Message, frozen=True, tag="escalation"):
     """
 
     boot: str
-    sequence: int
-    part: int
+    sequence: Number
+    part: Number
     pair: str
     shape: tuple[int, int, int]
     remaining: float
     expires: float
     score: float
-    frame_bytes: int = 0
-    coarseness: int = 1
+    frame_bytes: Number = 0
+    coarseness: Number = 1
 
 
 class CloudVerdict(Message, frozen=True, tag="verdict"):
@@ -64,8 +71,8 @@ class CloudVerdict(Message, frozen=True, tag="verdict"):
     """
 
     boot: str
-    sequence: int
-    part: int
+    sequence: Number
+    part: Number
     verdict: PlainVerdict
     score: float
     defect: str = ""
@@ -86,7 +93,7 @@ class Inspections(Message, frozen=True, tag="inspections"):
     """
 
     boot: str
-    batch: int
+    batch: Number
     rows: list[Inspection]
     reviews: tuple[int, ...] = ()
 
@@ -107,7 +114,7 @@ class Receipt(Message, frozen=True, tag="receipt"):
     """The cloud has stored a batch, named as its sender did: the device may forget it."""
 
     boot: str
-    batch: int
+    batch: Number
 
 
 class StateMessage(Message, frozen=True, tag="state"):
@@ -119,8 +126,8 @@ class StateMessage(Message, frozen=True, tag="state"):
     bundle: str = ""
     runtime: str = ""
     camera: str = ""
-    inspected: int = 0
-    waiting: int = 0
+    inspected: Number = 0
+    waiting: Number = 0
     problems: tuple[str, ...] = ()
 
 
@@ -139,11 +146,11 @@ class Desired(Message, frozen=True, tag="desired"):
                   though its counter is lower: a rollout was stopped after this device took part
     """
 
-    serial: int
+    serial: Number
     rollout: str = ""
     targets: dict[str, str] = {}
     settings: dict[str, str | int | float | bool] | None = None
-    shadow_parts: int = 20
+    shadow_parts: Number = 20
     health_s: float = 60.0
     window: tuple[int, int] | None = None
     held: str = ""
@@ -163,11 +170,11 @@ class Reported(Message, frozen=True, tag="reported"):
     facts     numbers about its health: temperature_c, disk_free_bytes, queue, uptime_s, p99_ms …
     """
 
-    serial: int
+    serial: Number
     boot: str
     at: float
     running: dict[str, str] = {}
-    counters: dict[str, int] = {}
+    counters: dict[str, Number] = {}
     phase: str = "idle"
     target: str = ""
     failed: dict[str, str] = {}
@@ -184,11 +191,11 @@ class PartLabel(msgspec.Struct, frozen=True, array_like=True):
     labelled_at  UTC seconds, by the cloud's clock
     """
 
-    boot: str
-    sequence: int
+    boot: Text
+    sequence: Number
     verdict: PlainVerdict
-    kind: str
-    labelled_at: float
+    kind: Text
+    labelled_at: Finite
 
 
 class Labels(Message, frozen=True, tag="labels"):
@@ -200,9 +207,9 @@ class Labels(Message, frozen=True, tag="labels"):
 class LabelReceipt(msgspec.Struct, frozen=True, array_like=True):
     """What became of one label. `kept`: the picture is still there, and is kept with it."""
 
-    boot: str
-    sequence: int
-    labelled_at: float
+    boot: Text
+    sequence: Number
+    labelled_at: Finite
     kept: bool
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import typing
 from enum import Enum
@@ -15,11 +16,15 @@ from hypothesis import strategies as st
 from shared import wire
 from shared.contracts import Decider, Decision
 from shared.errors import WireError
-from shared.inspection import Inspection
+from shared.inspection import LARGEST_NUMBER, Inspection
 from shared.wire import (
     AnyMessage,
     CloudVerdict,
     Inspections,
+    LabelReceipt,
+    LabelReceipts,
+    Labels,
+    PartLabel,
     Receipt,
     StateMessage,
 )
@@ -41,7 +46,7 @@ def field_values(kind: Any) -> st.SearchStrategy[Any]:
         return plain_values(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return field_values(inner[0])
+        return bounded_values(inner[0], inner[1])
     if origin is typing.Literal:
         return st.sampled_from(inner)
     parts = [field_values(one) for one in inner if one is not ...]
@@ -50,6 +55,17 @@ def field_values(kind: Any) -> st.SearchStrategy[Any]:
     if origin in {list, tuple}:
         return st.lists(parts[0], max_size=4).map(origin)
     return st.dictionaries(*parts, max_size=3) if origin is dict else st.one_of(parts)
+
+
+def bounded_values(kind: Any, bounds: Any) -> st.SearchStrategy[Any]:
+    """What a sender that keeps to the bounds says."""
+    if not isinstance(bounds, msgspec.Meta):
+        return field_values(kind)
+    if kind is int:
+        return st.integers(0, LARGEST_NUMBER)
+    if kind is float:
+        return st.floats(allow_nan=False, allow_infinity=False)
+    return st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 
 
 def plain_values(kind: type[Any]) -> st.SearchStrategy[Any]:
@@ -137,6 +153,47 @@ def test_what_is_not_a_message_is_refused_with_what_came(payload: bytes, said: s
 def test_fields_of_a_newer_sender_are_ignored(unknown: dict[str, int]) -> None:
     raw = msgspec.msgpack.encode({"kind": "receipt", "batch": 7, "boot": "b1"} | unknown)
     assert wire.decode(header(raw), Receipt) == (RECEIPT, b"")
+
+
+BEYOND = [2**63, 2**64 - 1, -1]
+
+
+@pytest.mark.parametrize("number", BEYOND)
+def test_a_number_that_no_database_holds_is_refused(number: int) -> None:
+    label = PartLabel("b", number, "reject", "", 1.0)
+    for message in (
+        Receipt("b", number),
+        CloudVerdict("b", number, 1, "reject", 0.5),
+        CloudVerdict("b", 1, number, "reject", 0.5),
+        Labels([label]),
+        LabelReceipts([LabelReceipt("b", number, 1.0, kept=True)]),
+        StateMessage("online", "b", 1.0, waiting=number),
+    ):
+        with pytest.raises(WireError, match="header can't be read"):
+            wire.decode(wire.encode(message), type(message))
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, -math.inf])
+def test_a_label_of_no_time_is_refused(moment: float) -> None:
+    for message in (
+        Labels([PartLabel("b", 1, "reject", "", moment)]),
+        LabelReceipts([LabelReceipt("b", 1, moment, kept=True)]),
+    ):
+        with pytest.raises(WireError, match="header can't be read"):
+            wire.decode(wire.encode(message), type(message))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "x" * 65])
+def test_a_label_with_a_text_that_no_database_holds_is_refused(text: str) -> None:
+    for row in (PartLabel(text, 1, "reject", "", 1.0), PartLabel("b", 1, "reject", text, 1.0)):
+        with pytest.raises(WireError, match="header can't be read"):
+            wire.decode(wire.encode(Labels([row])), Labels)
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    lone = wire.encode(Receipt("zz", 1)).replace(b"\xa2zz", b"\xa3\xed\xa0\x80")
+    with pytest.raises(WireError, match=r"header (can.t be read|should be)"):
+        wire.decode(lone[:4] + (len(lone) - 6).to_bytes(2) + lone[6:], Receipt)
 
 
 @pytest.mark.parametrize("verdict", ["maybe", "", "PASS"])
