@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,14 +14,18 @@ from cloud.broker.embedded import EmbeddedBroker
 from cloud.configuration.settings import CloudSettings
 from cloud.health.monitor import HealthMonitor
 from cloud.inference.counters import EventCounters
+from cloud.inference.handover import Handover
 from cloud.inference.intake import Intake
+from cloud.inference.probe import GroupProbe
 from cloud.inference.queue import WorkQueue
 from cloud.inference.registry import TailRegistry
+from cloud.inference.roster import RosteredTails, WorkerRoster
 from cloud.inference.worker import TailWorker
 from cloud.labels.delivery import LabelDelivery
 from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
+from cloud.records.workers import WorkerStore
 from cloud.records.writer import RecordsWriter
 from cloud.web.app import Backstage, create_app
 from cloud.web.http_server import HttpServer
@@ -44,11 +50,24 @@ class CloudService:
         self._dead = DeadWorkers()
         self._closing = ExitStack()
         self._database = Database(settings.database)
-        self._transport = MqttTransport(settings.broker, f"cloud-{secrets.token_hex(6)}")
+        name = f"cloud-{secrets.token_hex(6)}"
+        self._transport = MqttTransport(settings.broker, name)
+        self._workers = WorkerStore(self._database)
+        self._roster = WorkerRoster(
+            store=self._workers,
+            worker=name,
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            serves=lambda: list(tails),
+            connected=lambda: self._transport.connected,
+            clock=clock,
+            on_death=self._dead,
+        )
+        self._probe = GroupProbe(self._transport, name, clock, self._dead)
         self._writer = RecordsWriter(
             RecordStore(self._database), self._dead, keep_maps=settings.keep_maps
         )
         counters = EventCounters()
+        handover = Handover(self._transport, self._roster, counters)
         queue = WorkQueue(
             clock,
             capacity=settings.tail.max_queue,
@@ -63,6 +82,7 @@ class CloudService:
             counters=counters,
             clock=clock,
             on_death=self._dead,
+            handover=handover,
         )
         self._intake = Intake(
             transport=self._transport,
@@ -71,7 +91,9 @@ class CloudService:
             writer=self._writer,
             counters=counters,
             clock=clock,
+            handover=handover,
         )
+        tails.on_change(self._intake.take_handed)
         health = HealthMonitor(
             transport=self._transport,
             broker_address=f"{settings.broker.host}:{settings.broker.port}",
@@ -82,9 +104,18 @@ class CloudService:
             queue=queue,
             counters=counters,
             dead=self._dead,
+            roster=self._roster,
+            tell=[self._probe, self._intake.unserved],
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
-        around = Surroundings(self._transport, clock, tails, token, self._stopping, self._dead)
+        around = Surroundings(
+            self._transport,
+            clock,
+            RosteredTails(tails, self._roster),
+            token,
+            self._stopping,
+            self._dead,
+        )
         self._services = list(_plugged_in(settings, around))
         self._labels = LabelDelivery(
             StoredLabels(self._database), self._transport, clock, self._dead
@@ -148,7 +179,8 @@ class CloudService:
         closing.callback(self._writer.stop)
         self._judge.start()
         closing.callback(self._judge.stop)
-        self._intake.start()
+        self._intake.start(self._workers.group())
+        self._probe.listen()
         self._labels.listen()
         self._labels.start()
         closing.callback(self._labels.stop)
@@ -160,6 +192,12 @@ class CloudService:
             log.warning(
                 "broker_not_there_yet", host=settings.broker.host, port=settings.broker.port
             )
+        self._probe.start()
+        closing.callback(self._probe.stop)
+        # Before people and rollouts ask what it serves.
+        self._roster.look()
+        self._roster.start()
+        closing.callback(self._roster.stop)
         server.start()
         self.url = server.url
         log.info("ready", address=server.url, broker_port=settings.broker.port)

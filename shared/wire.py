@@ -61,6 +61,18 @@ class Escalation(Message, frozen=True, tag="escalation"):
     coarseness: Number = 1
 
 
+class Probe(Message, frozen=True, tag="probe"):
+    """A worker of the cloud asks, where devices speak, whether what is sent there arrives; whoever
+    takes it sends it back on `verdict`.
+
+    channel   on which it was sent
+    number    counts up
+    """
+
+    channel: str
+    number: int
+
+
 class CloudVerdict(Message, frozen=True, tag="verdict"):
     """The cloud's answer to an escalation.
 
@@ -270,6 +282,7 @@ class RoundOver(RoundMessage, frozen=True, tag="over"):
 
 AnyMessage = (
     Escalation
+    | Probe
     | CloudVerdict
     | Inspections
     | Receipt
@@ -327,11 +340,16 @@ def decode(payload: bytes, kind: type[M]) -> tuple[M, bytes]:
         message = _decoder.decode(payload[_PREFIX.size : end])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"the header can't be read: {error}", fix=_FOREIGN) from error
+    return require_kind(message, kind), payload[end:]
+
+
+def require_kind(message: Message, kind: type[M]) -> M:
+    """The message. Raises WireError where it is of another kind."""
     if not isinstance(message, kind):
         raise WireError(
             f"a {type(message).__name__} came where a {kind.__name__} was wanted", fix=_FOREIGN
         )
-    return message, payload[end:]
+    return message
 
 
 _FOREIGN = "check what publishes on this topic"

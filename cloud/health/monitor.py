@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from pydantic import BaseModel
 
 from cloud.inference.counters import EventCounters
 from cloud.inference.queue import WorkQueue
+from cloud.inference.roster import WorkerRoster
 from cloud.inference.tail import LoadedTail, Tails
 from cloud.records.database import Database
 from cloud.records.writer import RecordsWriter
@@ -38,6 +40,17 @@ class TailHealth(BaseModel):
     device: str
 
 
+class WorkerHealth(BaseModel):
+    """A worker of this cloud: `lacks` are pairs that another one serves, whose escalations it hands
+    on."""
+
+    name: str
+    this: bool
+    connected: bool
+    pairs: list[str]
+    lacks: list[str]
+
+
 class QueueHealth(BaseModel):
     waiting: int
     dropped: int
@@ -51,8 +64,17 @@ class ServiceHealth(BaseModel):
     broker: BrokerHealth
     database: DatabaseHealth
     tails: list[TailHealth]
+    workers: list[WorkerHealth] = []
     queue: QueueHealth
     counts: dict[str, int]
+
+
+class Telling(Protocol):
+    """A part that says itself what is wrong with it."""
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence each, for people."""
 
 
 HealthCheck = Callable[[], ServiceHealth]
@@ -73,7 +95,10 @@ class HealthMonitor:
         queue: WorkQueue,
         counters: EventCounters,
         dead: DeadWorkers,
+        roster: WorkerRoster,
+        tell: Sequence[Telling] = (),
     ) -> None:
+        """tell: what else may have problems"""
         self._transport = transport
         self._broker_address = broker_address
         self._embedded = embedded
@@ -83,6 +108,8 @@ class HealthMonitor:
         self._queue = queue
         self._counters = counters
         self._dead = dead
+        self._roster = roster
+        self._tell = tell
 
     def __call__(self) -> ServiceHealth:
         broker = BrokerHealth(
@@ -107,15 +134,33 @@ class HealthMonitor:
                 "send them again."
             )
         problems += self._dead.problems
+        if broker.connected:
+            # Without a broker nothing comes to anybody.
+            problems += [text for one in (self._roster, *self._tell) for text in one.problems]
         return ServiceHealth(
             ok=not problems,
             problems=problems,
             broker=broker,
             database=database,
             tails=[_tail_health(tail) for _, tail in sorted(dict(self._tails).items())],
+            workers=self._workers(),
             queue=QueueHealth(waiting=len(self._queue), dropped=self._queue.dropped),
             counts=self._counters.snapshot(),
         )
+
+    def _workers(self) -> list[WorkerHealth]:
+        entries = self._roster.entries
+        served = frozenset[str]().union(*(one.pairs for one in entries if one.connected))
+        return [
+            WorkerHealth(
+                name=one.name,
+                this=one.worker == self._roster.worker,
+                connected=one.connected,
+                pairs=sorted(one.pairs),
+                lacks=sorted(served - one.pairs),
+            )
+            for one in entries
+        ]
 
 
 def _tail_health(tail: LoadedTail) -> TailHealth:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
 
 from cloud.inference.counters import EventCounters
+from cloud.inference.handover import Handover
+from cloud.inference.probe import is_probe
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import Tails
+from cloud.inference.unserved import UnservedPairs
 from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row
 from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.inspection import LARGEST_NUMBER, Inspection, storable_text
 from shared.log import get_logger
-from shared.topics import NAME, Address, everyone
-from shared.transport.base import Arrival, Transport, ignore, subscribe
+from shared.topics import NAME, Address, everyone, everyone_handed
+from shared.transport.base import Arrival, LeavingTransport, ignore, subscribe
 from shared.wire import (
     MAX_BATCH,
     Escalation,
     Inspections,
+    Message,
+    Probe,
     Receipt,
     StateMessage,
     encode,
@@ -28,31 +35,41 @@ from shared.wire import (
 
 log = get_logger("intake")
 
-# A name for each: iotcore counts what it has delivered by name, not by name and filter.
-ESCALATIONS = everyone("escalation", shared_as="intake-escalation")
-INSPECTIONS = everyone("inspections", shared_as="intake-inspections")
 TRACE = ("traceparent", "tracestate")
 LONGEST_TEXT = 1024
 LONGEST_REMAINING_S = 3600.0
 FIX = "update the older side; until then the device decides by itself"
 
 
+def of_escalations(group: str) -> str:
+    """The filter that all workers of a cloud share."""
+    # A name for each: iotcore counts what it has delivered by name, not by name and filter.
+    return everyone("escalation", shared_as=f"{group}-escalation")
+
+
+def of_inspections(group: str) -> str:
+    """Alike."""
+    return everyone("inspections", shared_as=f"{group}-inspections")
+
+
 class Intake:
     """Receives escalations, inspections and states from every device.
 
-    Any number of workers share the first two; a payload that is not as agreed is warned of,
-    counted, and has no other effect.
+    Any number of workers share the first two. An escalation whose tail is not served here is handed
+    on to the workers that serve it. A payload that is not as agreed is warned of, counted, and has
+    no other effect.
     """
 
     def __init__(
         self,
         *,
-        transport: Transport,
+        transport: LeavingTransport,
         tails: Tails,
         queue: WorkQueue,
         writer: RecordsWriter,
         counters: EventCounters,
         clock: Clock,
+        handover: Handover,
     ) -> None:
         self._transport = transport
         self._tails = tails
@@ -60,45 +77,63 @@ class Intake:
         self._writer = writer
         self._counters = counters
         self._clock = clock
+        self._handover = handover
+        self._group = ""
+        self._handed: dict[str, str] = {}
+        self._changing = threading.Lock()
+        self.unserved = UnservedPairs(clock)
 
-    def start(self) -> None:
-        """Subscribe."""
+    def start(self, group: str) -> None:
+        """Subscribe. group: the name of the subscriptions that all workers of this cloud share"""
         refused = partial(self._counters.add, "malformed")
-        to = self._transport
-        subscribe(to, ESCALATIONS, Escalation, self.escalation, refused=refused)
-        subscribe(to, INSPECTIONS, Inspections, self.inspections, refused=refused)
+        to, self._group = self._transport, group
+        asked = (of_escalations(group), self._escalation_or_probe)
+        reported = (of_inspections(group), self._inspections_or_probe)
+        for topic_filter, handler in (asked, reported):
+            subscribe(to, topic_filter, Message, handler, refused=refused)
+        self.take_handed(list(self._tails))
         # Not shared: brokers hand retained messages to plain subscriptions only.
         states = everyone("state")
         subscribe(to, states, StateMessage, self.state, cleared=ignore, refused=refused)
+
+    def take_handed(self, pairs: Collection[str]) -> None:
+        """Take what other workers hand on of these pairs, and of no others."""
+        with self._changing:
+            for pair in set(self._handed) - set(pairs):
+                self._transport.unsubscribe(self._handed.pop(pair))
+            for pair in set(pairs) - set(self._handed):
+                name = f"{self._group}-{pair}"
+                self._handed[pair] = topic_filter = everyone_handed(pair, shared_as=name)
+                refused = partial(self._counters.add, "malformed")
+                subscribe(
+                    self._transport, topic_filter, Escalation, self.escalation, refused=refused
+                )
 
     def escalation(self, arrival: Arrival[Escalation]) -> None:
         """Queue one escalation. Raises WireError where it is not as agreed."""
         address, message, body = arrival.address, arrival.message, arrival.body
         _check_key(message.boot, message.sequence, message.part)
+        if not math.isfinite(message.remaining) or message.remaining > LONGEST_REMAINING_S:
+            raise WireError(f"{message.remaining} s remain, a few seconds were wanted", fix=FIX)
+        trace = {name: arrival.properties[name] for name in TRACE if name in arrival.properties}
+        handed = arrival.channel == "handed"
         tail = self._tails.get(message.pair)
         if tail is None:
-            self._counters.add("unknown_pair")
-            log.warning(
-                "unknown_pair",
-                device=address.device,
-                pair=message.pair[:64],
-                served=sorted(self._tails),
-                fix="add the bundle that this device runs to `bundles`; until then it decides "
-                "by itself",
-            )
+            given = (address, message, body, message.remaining, trace)
+            # Where it was handed here, another round could go on for ever.
+            if handed or not self._handover.hand_on(*given):
+                self._counters.add("unknown_pair")
+                self.unserved.came(message.pair, address.device, sorted(self._tails))
             return
         if message.shape != tail.shape:
             raise WireError(f"features of shape {message.shape} came, {tail.shape} wanted", fix=FIX)
         tail.codec.check(len(body), message.coarseness)
-        if not math.isfinite(message.remaining) or message.remaining > LONGEST_REMAINING_S:
-            raise WireError(f"{message.remaining} s remain, a few seconds were wanted", fix=FIX)
         arrived = self._clock.monotonic()
-        given = arrival.properties
-        trace = {name: given[name] for name in TRACE if name in given}
         self._counters.add("escalations")
         if message.coarseness > 1:
             self._counters.add("escalations_coarser")
-        self._queue.put(Job(address, message, body, arrived, arrived + message.remaining, trace))
+        due = arrived + message.remaining
+        self._queue.put(Job(address, message, body, arrived, due, trace, handed))
 
     def inspections(self, arrival: Arrival[Inspections]) -> None:
         """Store one batch, then acknowledge it. Raises WireError where it is not as agreed."""
@@ -148,6 +183,24 @@ class Intake:
                 ),
             )
         )
+
+    def _escalation_or_probe(self, arrival: Arrival[Message]) -> None:
+        if not self._is_returned(arrival):
+            self.escalation(arrival.of(Escalation))
+
+    def _inspections_or_probe(self, arrival: Arrival[Message]) -> None:
+        if not self._is_returned(arrival):
+            self.inspections(arrival.of(Inspections))
+
+    def _is_returned(self, arrival: Arrival[Message]) -> bool:
+        """Whether it was a worker's probe, which then is on its way back."""
+        if not isinstance(arrival.message, Probe) or not is_probe(arrival.address):
+            return False
+        try:
+            self._transport.publish(arrival.address.topic("verdict"), encode(arrival.message))
+        except TransportError as error:
+            log.debug("probe_not_returned", reason=str(error))
+        return True
 
 
 def _record(address: Address, row: Inspection, now: float) -> InspectionRow:

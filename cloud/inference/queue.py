@@ -22,6 +22,7 @@ class Job:
     arrived   monotonic seconds
     deadline  monotonic seconds, from what remained on arrival
     trace     MQTT user properties to hand back
+    handed    another worker handed it on; it is handed on no further
     """
 
     address: Address
@@ -30,6 +31,7 @@ class Job:
     arrived: float
     deadline: float
     trace: Mapping[str, str]
+    handed: bool = False
 
 
 class WorkQueue:

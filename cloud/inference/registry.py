@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cloud.inference.tail import LoadedTail, open_tail, open_tails
@@ -33,6 +33,7 @@ class TailRegistry(Mapping[str, LoadedTail]):
         self._max_batch = max_batch
         self._tails: Mapping[str, LoadedTail] = open_tails(paths, runtime, max_batch)
         self._changing = threading.Lock()
+        self._listeners: list[Callable[[Collection[str]], object]] = []
 
     def __getitem__(self, pair: str) -> LoadedTail:
         return self._tails[pair]
@@ -42,6 +43,11 @@ class TailRegistry(Mapping[str, LoadedTail]):
 
     def __len__(self) -> int:
         return len(self._tails)
+
+    def on_change(self, listener: Callable[[Collection[str]], object]) -> None:
+        """Call `listener` with the pairs that are served from now on: after one is added, before
+        one is dropped."""
+        self._listeners.append(listener)
 
     def snapshot(self) -> Sequence[LoadedTail]:
         """All at one moment, whatever is added or dropped meanwhile."""
@@ -64,6 +70,7 @@ class TailRegistry(Mapping[str, LoadedTail]):
             if held is None or _certified(bundle) > _certified(held.bundle):
                 tail = open_tail(bundle, self._runtime, self._max_batch)
                 self._tails = {**self._tails, pair: tail}
+                self._tell(self._tails)
                 log.info("tail_added", pair=pair, bundle=bundle.id)
             return ServedTail(pair, self._tails[pair].bundle.id)
 
@@ -71,5 +78,15 @@ class TailRegistry(Mapping[str, LoadedTail]):
         """Serve this pair no longer; its escalations are left to their devices' deadlines."""
         with self._changing:
             if pair in self._tails:
-                self._tails = {p: tail for p, tail in self._tails.items() if p != pair}
+                left = {p: tail for p, tail in self._tails.items() if p != pair}
+                self._tell(left)
+                self._tails = left
                 log.info("tail_dropped", pair=pair)
+
+    def lacking(self, pair: str) -> Sequence[str]:
+        """As where there is no other worker; see `cloud.inference.roster.RosteredTails`."""
+        return () if pair in self else [f"nothing serves the tail of pair {pair}"]
+
+    def _tell(self, pairs: Collection[str]) -> None:
+        for listener in self._listeners:
+            listener(pairs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cloud.inference.counters import EventCounters
 from cloud.inference.defect_maps import map_png, seen_png
+from cloud.inference.handover import Handover
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import DefectKind, LoadedTail, TailFinding, Tails
 from cloud.records.tables import TailRecord
@@ -53,6 +54,7 @@ class TailWorker:
         counters: EventCounters,
         clock: Clock,
         on_death: OnDeath,
+        handover: Handover,
     ) -> None:
         self._queue = queue
         self._tails = tails
@@ -60,6 +62,7 @@ class TailWorker:
         self._writer = writer
         self._counters = counters
         self._clock = clock
+        self._handover = handover
         self._worker = Worker("tail", self._judge_next, on_death=on_death, unblock=queue.close)
 
     def start(self) -> None:
@@ -80,8 +83,9 @@ class TailWorker:
         """Judge jobs of one pair. One that can't be decoded is left to its device's deadline."""
         tail = self._tails.get(jobs[0].escalation.pair)
         if tail is None:
-            # Dropped from the rack while they waited: their devices decide.
-            self._counters.add("unknown_pair", len(jobs))
+            # Dropped from the rack while they waited.
+            for job in jobs:
+                self._hand_on(job)
             return
         decoded = [
             (job, symbols) for job in jobs if (symbols := self._decode(tail, job)) is not None
@@ -99,6 +103,12 @@ class TailWorker:
         self._writer.add_tails(
             [self._record(one, at, len(judged)) for one, at in zip(judged, answered, strict=True)]
         )
+
+    def _hand_on(self, job: Job) -> None:
+        remaining = job.deadline - self._clock.monotonic()
+        given = (job.address, job.escalation, job.body, remaining, job.trace)
+        if job.handed or not self._handover.hand_on(*given):
+            self._counters.add("unknown_pair")
 
     def _decode(self, tail: LoadedTail, job: Job) -> NDArray[np.int8] | None:
         try:

@@ -65,7 +65,7 @@ class RecordStore:
         """
         row = record.model_dump()
         with self._database.begin() as connection:
-            kind = _insert_into(connection)
+            kind = insert_into(connection)
             connection.execute(
                 kind(LabelRecord)
                 .values(row)
@@ -103,18 +103,18 @@ def _insert_new(
         return
     # One order for every worker, so that two that store the same rows can't block each other.
     ordered = sorted(rows, key=lambda row: (row["device"], row["boot"], row["sequence"]))
-    statement: Insert = _insert_into(connection)(table).on_conflict_do_nothing()
+    statement: Insert = insert_into(connection)(table).on_conflict_do_nothing()
     connection.execute(statement, ordered)
 
 
-def _insert_into(connection: Connection) -> Any:
+def insert_into(connection: Connection) -> Any:
     """The dialect's own insert, which can say what happens to rows that are there."""
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def _replace_state(connection: Connection, record: DeviceRecord) -> None:
     row = record.model_dump()
-    statement = _insert_into(connection)(DeviceRecord).values(row)
+    statement = insert_into(connection)(DeviceRecord).values(row)
     # The will of an earlier boot may arrive after the next boot's first state.
     connection.execute(
         statement.on_conflict_do_update(

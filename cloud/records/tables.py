@@ -168,6 +168,31 @@ class LabelRecord(SQLModel, table=True):
     has_picture: bool | None = None
 
 
+class WorkerRecord(SQLModel, table=True):
+    """A process of the cloud that takes escalations; see `cloud.records.workers`.
+
+    pairs    whose escalations it can answer, a space between
+    seen_at  when it said so, by the database's clock
+    """
+
+    __tablename__ = "workers"
+
+    worker: str = Field(primary_key=True, max_length=63)
+    name: str = Field(max_length=255)
+    connected: bool
+    pairs: str
+    seen_at: float
+
+
+class SharedGroupRecord(SQLModel, table=True):
+    """One row: the name of the shared subscriptions of all workers on this database."""
+
+    __tablename__ = "shared_groups"
+
+    id: int = Field(primary_key=True)
+    name: str = Field(max_length=63)
+
+
 class DeviceRecord(SQLModel, table=True):
     """A device's last state; see `shared.wire.StateMessage`.
 

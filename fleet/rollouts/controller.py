@@ -7,7 +7,7 @@ killed cloud goes on from where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from fleet.rollouts import precedence, roster, store
@@ -78,7 +78,7 @@ class RolloutController:
         """Start a rollout. Raises RolloutError or ReleaseError where it can't be."""
         with self._lock:
             facts = self._releases(target)
-            self._require_tail(facts)
+            self._require_tails(facts)
             self.shadows.take()
             self._look_at_put_out()
             now = self._clock.utc()
@@ -232,7 +232,7 @@ class RolloutController:
         before = rollout
         if rollout.state == "running" and not self._is_served(kept.facts):
             rollout = replace(rollout, state="paused", reason=roster.no_tail(kept.facts).message)
-        after, asks = step(rollout, seen, now)
+        after, asks = step(rollout, seen, now, "; ".join(self._lacking(kept.facts)))
         if after is before:
             return
         self._save(before, kept._replace(rollout=after), asks, now)
@@ -332,9 +332,16 @@ class RolloutController:
     def _kept_newest_first(self) -> list[StoredRollout]:
         return sorted(self._kept.values(), key=lambda kept: -kept.rollout.id)
 
-    def _require_tail(self, facts: ReleaseFacts) -> None:
+    def _require_tails(self, facts: ReleaseFacts) -> None:
         if not self._is_served(facts):
             raise roster.no_tail(facts)
+        lacking = self._lacking(facts)
+        if lacking:
+            raise roster.no_tails(facts, lacking)
+
+    def _lacking(self, facts: ReleaseFacts) -> Sequence[str]:
+        """Why a box that ran it could not count on every worker; empty where it could."""
+        return self._tails.lacking(facts.pair) if facts.kind == "model" else ()
 
     def _is_served(self, facts: ReleaseFacts) -> bool:
         served = {tail.pair for tail in self._tails.served()}

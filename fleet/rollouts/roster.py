@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fleet.rollouts.plan import RolloutPlan, divide, matches
 from fleet.rollouts.rollout import Member, Rollout
@@ -118,6 +118,15 @@ def _nobody(target: str, aside: Mapping[Address, str]) -> RolloutError:
     return RolloutError(
         f"no device can take {target}: {told or 'none is known'}",
         fix="`splitsight fleet health` lists devices with hardware and what they run",
+    )
+
+
+def no_tails(facts: ReleaseFacts, lacking: Sequence[str]) -> RolloutError:
+    """Some workers lack it, as these sentences say."""
+    return RolloutError(
+        f"{facts.path} can't be rolled out yet: {'; '.join(lacking)}",
+        fix="a worker with the same `fleet` folder opens it within seconds: try again; else add "
+        "the bundle to that worker's `bundles`",
     )
 
 

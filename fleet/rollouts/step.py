@@ -14,6 +14,8 @@ from fleet.rollouts.plan import Ring
 from fleet.rollouts.rollout import Member, MemberPhase, Rollout
 from shared.topics import Address
 
+HELD = "it waits: "
+
 
 class Sighting(NamedTuple):
     """What the cloud knows of a device now.
@@ -59,8 +61,13 @@ class RolloutStep(NamedTuple):
     asks: tuple[TargetRequest, ...] = ()
 
 
-def step(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> RolloutStep:
-    """Take in what is known of the devices at `now` (UTC seconds), and decide what follows."""
+def step(
+    rollout: Rollout, seen: Mapping[Address, Sighting], now: float, held: str = ""
+) -> RolloutStep:
+    """Take in what is known of the devices at `now` (UTC seconds), and decide what follows.
+
+    held   why no further device may be asked now; what was asked goes on, and what fails goes back
+    """
     rollout = _looked(rollout, seen, now)
     if rollout.state in {"running", "gated", "paused"}:
         reason = _stops(rollout)
@@ -68,11 +75,20 @@ def step(rollout: Rollout, seen: Mapping[Address, Sighting], now: float) -> Roll
             rollout = replace(rollout, state="returning", reason=reason)
     if rollout.state in {"returning", "stopped"}:
         return _returned(rollout, seen, now)
+    if held:
+        return RolloutStep(_held(rollout, held))
     if rollout.state == "running":
-        rollout = _advanced(rollout, now)
+        rollout = _advanced(_held(rollout, ""), now)
     if rollout.state in {"running", "done"}:
         return _asked(rollout, seen, now)
     return RolloutStep(rollout)
+
+
+def _held(rollout: Rollout, why: str) -> Rollout:
+    """With the reason why it waits, or without it where it does no longer."""
+    reason = f"{HELD}{why}" if why else ""
+    told = rollout.state == "running" and (why or rollout.reason.startswith(HELD))
+    return replace(rollout, reason=reason) if told and rollout.reason != reason else rollout
 
 
 # ---- what the devices say

@@ -50,6 +50,10 @@ class ServedTails(Protocol):
     def drop(self, pair: str) -> None:
         """Serve this pair no longer. Unknown pairs are no error."""
 
+    def lacking(self, pair: str) -> Sequence[str]:
+        """Why not every worker of the cloud that takes escalations answers this pair, one sentence
+        each; empty where all do. Where that is not known, it says so."""
+
 
 class NoTails:
     """None are served: for tests, and where routes are described only."""
@@ -62,6 +66,9 @@ class NoTails:
 
     def drop(self, pair: str) -> None:
         del pair
+
+    def lacking(self, pair: str) -> Sequence[str]:
+        return [f"nothing is here to serve pair {pair}"]
 
 
 @dataclass(frozen=True, slots=True)

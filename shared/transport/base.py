@@ -9,12 +9,13 @@ from typing import Any, Generic, Protocol, TypeVar
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address, Channel, parse
-from shared.wire import Message, decode
+from shared.wire import Message, decode, require_kind
 
 log = get_logger("transport")
 
 MAX_MESSAGE = 1 << 20
 M = TypeVar("M", bound=Message)
+N = TypeVar("N", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,17 @@ class Arrival(Generic[M]):
     body: bytes
     properties: Mapping[str, str]
     retained: bool
+
+    def of(self, kind: type[N]) -> Arrival[N]:
+        """The same of a kind that was not known before. Raises WireError where it is another."""
+        return Arrival(
+            self.address,
+            self.channel,
+            require_kind(self.message, kind),
+            self.body,
+            self.properties,
+            self.retained,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,13 @@ class Transport(Protocol):
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         """Call `handler(True)` after each connect, `handler(False)` after each loss."""
+
+
+class LeavingTransport(Transport, Protocol):
+    """One that can stop listening, too."""
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Call no handler of this filter any more, and take nothing of a shared one's."""
 
 
 def ignore(_address: Address) -> None:

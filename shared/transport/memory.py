@@ -109,6 +109,9 @@ class MemoryTransport:
         if self.connected:
             self._deliver_retained(topic_filter, handler)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        self.subscriptions = [one for one in self.subscriptions if one[0] != topic_filter]
+
     def on_connection(self, handler: ConnectionHandler) -> None:
         self._watchers.append(handler)
         if self.connected:

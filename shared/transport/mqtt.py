@@ -195,17 +195,32 @@ class MqttTransport:
     def subscribe(self, topic_filter: str, handler: Handler) -> None:
         with self._lock:
             self._subscriptions.append((topic_filter, handler))
-            plain = _without_share(topic_filter)
-            # paho keeps one callback a filter: whoever subscribes next must not silence the first.
-            listeners = [h for f, h in self._subscriptions if _without_share(f) == plain]
-            self._client.message_callback_add(plain, _calling(listeners))
+            self._listen(_without_share(topic_filter))
             if self.connected:
                 self._client.subscribe(topic_filter, qos=1)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        with self._lock:
+            self._subscriptions = [one for one in self._subscriptions if one[0] != topic_filter]
+            if self.connected:
+                self._client.unsubscribe(topic_filter)
+            self._listen(_without_share(topic_filter))
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         self._watchers.append(handler)
         if self.connected:
             handler(True)
+
+    def _listen(self, plain: str) -> None:
+        """Call all who want what matches a filter, and nobody where none does.
+
+        paho keeps one callback a filter: whoever subscribes next must not silence the first.
+        """
+        listeners = [h for f, h in self._subscriptions if _without_share(f) == plain]
+        if listeners:
+            self._client.message_callback_add(plain, _calling(listeners))
+        else:
+            self._client.message_callback_remove(plain)
 
     def _connected(
         self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any

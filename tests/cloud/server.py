@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -38,15 +39,20 @@ class Server:
         *,
         path: Path | None = None,
         more: str = "",
+        broker_port: int = 0,
+        also: Sequence[Bundle] = (),
     ) -> None:
+        """broker_port: of a broker that runs already; also: further bundles"""
         self.folder = folder
         self.bundle = bundle
-        self.broker_port = free_port()
+        self.broker_port = broker_port or free_port()
+        embedded = "enabled: false" if broker_port else f"kind: {kind}"
+        bundles = ", ".join(str(one.path) for one in (bundle, *also))
         config = folder / "cloud.yaml"
         config.write_text(
-            f"bundles: [{bundle.path}]\n"
+            f"bundles: [{bundles}]\n"
             f"broker: {{port: {self.broker_port}}}\n"
-            f"embedded_broker: {{kind: {kind}}}\n"
+            f"embedded_broker: {{{embedded}}}\n"
             "runtime: {name: onnx, threads: 1}\n"
             f"{more or 'api: {port: 0}'}\n"
         )
@@ -112,6 +118,11 @@ class Device:
     def escalate(self, payload: bytes) -> wire.CloudVerdict:
         """Send until it is answered, as devices do."""
         return self._until_answered("escalation", payload, self.verdicts)
+
+    def escalate_once(self, payload: bytes) -> wire.CloudVerdict:
+        """The answer to what is sent only once."""
+        self.transport.publish(self.address.topic("escalation"), payload)
+        return self.verdicts.get(timeout=PATIENCE_S)
 
     def report(self, payload: bytes) -> wire.Receipt:
         return self._until_answered("inspections", payload, self.receipts)

@@ -12,6 +12,7 @@ import pytest
 
 from cloud.health.monitor import BrokerHealth, DatabaseHealth, QueueHealth, ServiceHealth
 from cloud.inference.counters import EventCounters
+from cloud.inference.handover import Alone, Handover
 from cloud.inference.intake import Intake
 from cloud.inference.queue import WorkQueue
 from cloud.inference.registry import TailRegistry
@@ -111,6 +112,7 @@ class Cloud:
         queue = WorkQueue(self.clock, capacity=50, max_batch=8, max_wait_s=0)
         self.counters = EventCounters()
         dead = DeadWorkers()
+        handover = Handover(self.transport, Alone(), self.counters)
         self._writer = RecordsWriter(RecordStore(database), dead, keep_maps=100)
         self._worker = TailWorker(
             queue=queue,
@@ -120,6 +122,7 @@ class Cloud:
             counters=self.counters,
             clock=self.clock,
             on_death=dead,
+            handover=handover,
         )
         Intake(
             transport=self.transport,
@@ -128,7 +131,8 @@ class Cloud:
             writer=self._writer,
             counters=self.counters,
             clock=self.clock,
-        ).start()
+            handover=handover,
+        ).start("group")
         self._labels = LabelDelivery(StoredLabels(database), self.transport, self.clock, dead)
         self._labels.listen()
         fleet = FleetDatabase(f"sqlite:///{folder / 'fleet.db'}")

@@ -18,7 +18,7 @@ import pytest
 
 from cloud.broker.embedded import EmbeddedBroker
 from cloud.configuration.settings import BrokerKind
-from cloud.inference.intake import ESCALATIONS, INSPECTIONS
+from cloud.inference.intake import of_escalations, of_inspections
 from shared.errors import ProcessError, SettingsError
 from shared.loopback import bind, free_port
 from shared.transport.base import Delivery
@@ -86,8 +86,8 @@ def test_members_of_a_shared_subscription_divide_the_messages(broker: EmbeddedBr
 def test_many_escalations_do_not_hold_up_inspections(broker: EmbeddedBroker) -> None:
     worker, device = connect(broker, "worker"), connect(broker, "device")
     escalations, inspections = threading.Semaphore(0), threading.Event()
-    worker.subscribe(ESCALATIONS, lambda _: escalations.release())
-    worker.subscribe(INSPECTIONS, lambda _: inspections.set())
+    worker.subscribe(of_escalations("group"), lambda _: escalations.release())
+    worker.subscribe(of_inspections("group"), lambda _: inspections.set())
     settled(worker)
     for _ in range(50):
         device.publish(DEVICE.topic("escalation"), b"x" * 300)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from cloud.inference.counters import EventCounters
+from cloud.inference.handover import Alone, Handover
 from cloud.inference.intake import Intake
 from cloud.inference.queue import WorkQueue
 from cloud.inference.tail import LoadedTail, open_tail
@@ -78,6 +79,7 @@ class Plant:
         self.writer = RecordsWriter(self.store, DeadWorkers(), keep_maps=100)
         self.counters = EventCounters()
         self.queue = WorkQueue(self.clock, capacity=50, max_batch=8, max_wait_s=0)
+        handover = Handover(self.cloud, Alone(), self.counters)
         tails = {tail.bundle.manifest.pair: tail}
         self.judge = TailWorker(
             queue=self.queue,
@@ -87,6 +89,7 @@ class Plant:
             counters=self.counters,
             clock=self.clock,
             on_death=DeadWorkers(),
+            handover=handover,
         )
         intake = Intake(
             transport=self.cloud,
@@ -95,8 +98,9 @@ class Plant:
             writer=self.writer,
             counters=self.counters,
             clock=self.clock,
+            handover=handover,
         )
-        intake.start()
+        intake.start("group")
         self.cloud.start()
         self.device.start()
         self.verdicts: list[tuple[wire.CloudVerdict, Delivery]] = []

@@ -38,6 +38,7 @@ class Tails:
 
     def __init__(self, *pairs: str) -> None:
         self.pairs = list(pairs)
+        self.behind: list[str] = []
 
     def served(self) -> Sequence[ServedTail]:
         return [ServedTail(pair, "bundle") for pair in self.pairs]
@@ -48,6 +49,9 @@ class Tails:
 
     def drop(self, pair: str) -> None:
         self.pairs.remove(pair)
+
+    def lacking(self, pair: str) -> Sequence[str]:
+        return [f"worker {name} lacks {pair}" for name in self.behind]
 
 
 def releases(*hardware: str) -> Callable[[str], ReleaseFacts]:

@@ -171,6 +171,40 @@ def test_a_rollout_pauses_where_its_tail_is_dropped_on_the_way(plant: Plant) -> 
     assert plant.conductor.find(1).rollout.state == "done"
 
 
+def test_a_rollout_begins_only_when_every_worker_serves_its_tail(plant: Plant) -> None:
+    plant.tails.behind = ["hall-2:7"]
+    with pytest.raises(RolloutError, match="can't be rolled out yet: worker hall-2:7 lacks pair-2"):
+        plant.conductor.begin(NEW, QUICK, "ada")
+    assert all(device.wanted is None for device in plant.devices.values())
+    plant.tails.behind = []
+    assert plant.conductor.begin(NEW, QUICK, "ada").rollout.state == "running"
+
+
+def test_no_further_box_is_asked_while_a_worker_lacks_the_tail(plant: Plant) -> None:
+    plant.conductor.begin(NEW, QUICK, "ada")
+    plant.tails.behind = ["hall-2:7"]
+    asked = sum(device.wanted is not None for device in plant.devices.values())
+    plant.rounds(5)
+    rollout = plant.conductor.find(1).rollout
+    assert (rollout.state, rollout.reason) == ("running", "it waits: worker hall-2:7 lacks pair-2")
+    assert sum(device.wanted is not None for device in plant.devices.values()) == asked
+    plant.tails.behind = []
+    plant.rounds(5)
+    rollout = plant.conductor.find(1).rollout
+    assert (rollout.state, rollout.reason) == ("done", "")
+
+
+def test_what_fails_goes_back_though_a_worker_lacks_the_tail(plant: Plant) -> None:
+    plant.conductor.begin(NEW, QUICK, "ada")
+    plant.tails.behind = ["hall-2:7"]
+    (canary,) = [device for device in plant.devices.values() if device.wanted is not None]
+    canary.obeys = False
+    canary.failed = {NEW: "it is too slow"}
+    canary.report()
+    plant.rounds(5)
+    assert plant.conductor.find(1).rollout.state in {"returning", "stopped"}
+
+
 def test_a_group_that_no_device_is_in_is_refused(plant: Plant) -> None:
     rings = (Ring(name="canary", groups=("plant/line-7/*",)), Ring(name="all", share=1.0))
     with pytest.raises(RolloutError, match="no device is in plant/line-7"):

@@ -24,7 +24,7 @@ from cloud.broker.embedded import EmbeddedBroker
 from cloud.broker.programs import Mosquitto
 from shared.errors import TransportError
 from shared.loopback import free_port
-from shared.transport.base import MAX_MESSAGE, Delivery, Transport, Will
+from shared.transport.base import MAX_MESSAGE, Delivery, LeavingTransport, Transport, Will
 from shared.transport.memory import MemoryBroker, MemoryTransport, matches
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 
@@ -53,7 +53,7 @@ class Inbox:
 class Site(Protocol):
     """A broker and a way to get clients of it."""
 
-    def client(self, name: str) -> Transport:
+    def client(self, name: str) -> LeavingTransport:
         """Not started yet."""
 
     def ready(self, client: Transport) -> None:
@@ -67,7 +67,7 @@ class InMemory:
     def __init__(self) -> None:
         self.broker = MemoryBroker()
 
-    def client(self, name: str) -> Transport:
+    def client(self, name: str) -> LeavingTransport:
         del name
         return self.broker.transport()
 
@@ -85,7 +85,7 @@ class OverMqtt:
         self.port = port
         self.clients: list[MqttTransport] = []
 
-    def client(self, name: str) -> Transport:
+    def client(self, name: str) -> LeavingTransport:
         settings = BrokerSettings.model_validate({"port": self.port})
         self.clients.append(MqttTransport(settings, name))
         return self.clients[-1]
@@ -127,7 +127,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         client.stop()
 
 
-def started(site: Site, name: str, will: Will | None = None) -> Transport:
+def started(site: Site, name: str, will: Will | None = None) -> LeavingTransport:
     client = site.client(name)
     client.start(will)
     site.ready(client)
@@ -141,6 +141,24 @@ def settle(client: Transport) -> None:
     client.subscribe(topic, back)
     client.publish(topic, b"settled")
     assert back.next().payload == b"settled"
+
+
+def test_what_is_no_longer_subscribed_does_not_come_and_others_go_on(site: Site) -> None:
+    leaver, stayer = started(site, "leaver"), started(site, "stayer")
+    left, kept, stayed = Inbox(), Inbox(), Inbox()
+    leaver.subscribe("$share/some/a/+", left)
+    leaver.subscribe("b/+", kept)
+    stayer.subscribe("$share/some/a/+", stayed)
+    settle(leaver)
+    settle(stayer)
+    leaver.unsubscribe("$share/some/a/+")
+    settle(leaver)
+    for number in range(6):
+        stayer.publish("a/1", bytes([number]))
+    stayer.publish("b/1", b"b")
+    assert [stayed.next().payload for _ in range(6)] == [bytes([number]) for number in range(6)]
+    assert kept.next().payload == b"b"
+    assert left.rest() == []
 
 
 def test_a_message_arrives_as_it_was_published(site: Site) -> None:
