@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from edge.actuator.base import ACTUATORS
 from edge.benchmark import devices_of
 from edge.camera.base import CAMERAS
@@ -18,7 +16,7 @@ from shared.commands.doctor import DoctorRow, plugin_row, plugin_rows, row
 from shared.errors import IdentityError
 from shared.plugins.group import LoadedPlugin
 from shared.runtime.base import RUNTIMES, RuntimeFactory
-from shared.settings import resolve_paths, validate
+from shared.settings import read_settings, resolve_paths, validate
 
 EXTRA_OF = {"torch": "train"}
 
@@ -35,9 +33,9 @@ def checks() -> list[DoctorRow]:
 
 def config_checks(config: Path) -> list[DoctorRow]:
     """Rows for what a box's configuration names: its certificate. None for other configurations."""
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    _, values = read_settings(config)
     section = values.get("identity") if isinstance(values, dict) else None
-    if section is None:
+    if section is None or not isinstance(values, dict):
         return []
     found = validate(section, DeviceIdentitySettings, f"{config.name}: identity")
     settings = resolve_paths(found, config.resolve().parent)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from shared.redaction import redact
+
 
 class SplitsightError(Exception):
     """The root of the family. `summary` is the table's line for its exit code."""
@@ -15,8 +17,9 @@ class SplitsightError(Exception):
     summary: ClassVar[str] = "something unexpected went wrong"
 
     def __init__(self, message: str, *, fix: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        # Texts of libraries end up in here, and from here in logs, pages and retained states.
+        self.message = redact(message)
+        super().__init__(self.message)
         self.fix = fix
 
     def __str__(self) -> str:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from shared.redaction import redact
+
 LogStyle = Literal["text", "json"]
-# People write passwords with `@` and `/` in them, so it takes too much rather than too little:
-# up to the last `@` of the authority, or of the word where what follows the colon is no port.
-# One slash is enough, since that is what `Path` makes of two.
-_CREDENTIALS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]+:/{1,2})(?:[^/\s]*@|[^/\s:]*:(?!\d+/)\S*@)", re.IGNORECASE
-)
-
-
-def redact(text: str) -> str:
-    """The text with user and password taken out of every URL in it."""
-    return _CREDENTIALS.sub(r"\g<scheme>***@", text)
 
 
 def _redact_event(
@@ -40,7 +32,7 @@ def _redacted(value: object) -> object:
         case int() | float() | None:
             return value
         case Mapping():
-            return {key: _redacted(inner) for key, inner in value.items()}
+            return {redact(str(key)): _redacted(inner) for key, inner in value.items()}
         case list() | tuple():
             return [_redacted(inner) for inner in value]
         case _:
@@ -64,6 +56,36 @@ def _log_death(death: threading.ExceptHookArgs) -> None:
     name = death.thread.name if death.thread else "?"
     error = (death.exc_type, death.exc_value, death.exc_traceback)
     get_logger("threads").error("thread_died", thread=name, exc_info=error)
+
+
+def _print_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """As Python does, without the secrets that libraries put into their errors."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+class LibraryLog(logging.Handler):
+    """What libraries log, as our own events: it would go to standard error unread."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - a library's own arguments don't fit its own text
+            text = str(record.msg)
+        if record.exc_info and record.exc_info[0] is not None:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info))
+        write = get_logger(record.name).error
+        if record.levelno < logging.ERROR:
+            write = get_logger(record.name).warning
+        write("library_said", text=text)
+
+
+def _listen_to_libraries() -> None:
+    root = logging.getLogger()
+    if not any(isinstance(handler, LibraryLog) for handler in root.handlers):
+        handler = LibraryLog(logging.WARNING)
+        root.addHandler(handler)
 
 
 def configure(style: LogStyle | None = None, level: int = logging.INFO) -> None:
@@ -91,6 +113,9 @@ def configure(style: LogStyle | None = None, level: int = logging.INFO) -> None:
     # Whoever watches threads already, such as a test runner, goes on doing it.
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _log_death
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _print_crash
+    _listen_to_libraries()
 
 
 def get_logger(component: str) -> structlog.stdlib.BoundLogger:

@@ -7,26 +7,33 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from shared.errors import SettingsError
-from shared.log import get_logger, redact
+from shared.log import get_logger
+from shared.opener import Unopenable, read_yaml
+from shared.redaction import KNOWN, SECRET_NAME, redact
 
 log = get_logger("settings")
 
 S = TypeVar("S", bound="Settings")
 Loc = tuple[int | str, ...]
-SECRET = re.compile("password|token|secret", re.IGNORECASE)
+# One text where a section belongs is often a section that lacks its line breaks.
+_UNSHOWN = frozenset({"model_type", "dict_type", "model_attributes_type", "address"})
+# What the parser quotes of a file may be a secret: `password: *star`, `password: !bang`.
+_QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
 
 
 class Settings(BaseModel):
     """The base of every configuration: unknown keys are errors, values don't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True
+    )
     renamed: ClassVar[Mapping[str, str]] = {}
     """Dotted keys of the release before → what they are called now; read for one release more."""
 
@@ -43,6 +50,14 @@ class Settings(BaseModel):
             log.warning("setting_renamed", old=old, new=new, old_works="in this release only")
             values = _put(_put(values, old, None), new, value)
         return values
+
+    @model_validator(mode="after")
+    def _secrets_known(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                KNOWN.add(value.get_secret_value())
+        return self
 
 
 def _at(values: object, key: str) -> object:
@@ -67,29 +82,43 @@ def load_settings(path: Path, kind: type[S]) -> S:
 
     Raises SettingsError that lists every mistake with file and line.
     """
+    node, values = read_settings(path)
+    return validate(values if values is not None else {}, kind, path.name, node)
+
+
+def read_settings(path: Path) -> tuple[yaml.Node | None, object]:
+    """A YAML file as nodes and as plain values. Raises SettingsError, which quotes none of it."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path} can't be read (byte {error.start} is not UTF-8)", fix="save it as UTF-8"
+        ) from None
+    except OSError as error:
         raise SettingsError(f"{path} can't be read ({error})", fix="check the path") from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        return read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
+        reason = _QUOTED.sub("what is there", str(error.problem))
+        # Not `from error`: its text holds the lines around the mistake, a password among them.
         raise SettingsError(
-            f"{path.name}:{line}: not YAML: {error.problem}", fix="check indentation and quotes"
-        ) from error
+            f"{path.name}:{line}: not YAML: {reason}", fix="check indentation and quotes"
+        ) from None
+    except Unopenable as error:
+        raise SettingsError(f"{path.name}: {error}", fix="write it in fewer words") from error
     except (yaml.YAMLError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"{path.name}: not YAML: {reason}", fix="quote such values") from error
-    return validate(values if values is not None else {}, kind, path.name, node)
+        reason = _QUOTED.sub("what is there", str(error).splitlines()[0])
+        raise SettingsError(f"{path.name}: not YAML: {reason}", fix="quote such values") from None
 
 
 def validate(values: object, kind: type[S], name: str, node: yaml.Node | None = None) -> S:
     """Check plain values; `name` and `node` say where they were written."""
     if not isinstance(values, Mapping):
-        raise SettingsError(f"{name} holds {values!r}", fix="it must be a mapping of keys")
+        what = "a list" if isinstance(values, list) else "one value"
+        raise SettingsError(f"{name} holds {what}", fix="it must be a mapping of keys")
+    _enter_secrets(values)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -99,6 +128,21 @@ def validate(values: object, kind: type[S], name: str, node: yaml.Node | None = 
         raise SettingsError(
             f"{head} in {name}\n" + "\n".join(f"  {problem}" for problem in problems)
         ) from error
+
+
+def _enter_secrets(values: object, *, secret: bool = False) -> None:
+    """Known before anything is checked: what is wrong is told with what was found."""
+    match values:
+        case Mapping():
+            for key, value in values.items():
+                _enter_secrets(value, secret=secret or bool(SECRET_NAME.search(str(key))))
+        case list():
+            for value in values:
+                _enter_secrets(value, secret=secret)
+        case str() | int() | float() if secret and not isinstance(values, bool):
+            KNOWN.add(str(values))
+        case _:
+            pass
 
 
 def resolve_paths(settings: S, folder: Path) -> S:
@@ -137,7 +181,8 @@ def _explain(detail: ErrorDetails, kind: type[BaseModel], name: str, node: yaml.
         case _:
             message = detail["msg"].removeprefix("Value error, ")
             given = detail["input"]
-            plain = isinstance(given, str | int | float | bool) and not SECRET.search(key)
+            plain = isinstance(given, str | int | float | bool) and not SECRET_NAME.search(key)
+            plain = plain and detail["type"] not in _UNSHOWN
             shown = redact(f" (found {given!r})") if plain else ""
             return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}"
 

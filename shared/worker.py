@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from shared.log import get_logger
+from shared.redaction import redact
 
 log = get_logger("worker")
 
@@ -114,6 +115,7 @@ class DeadWorkers:
     def problems(self) -> list[str]:
         """One sentence each, for people."""
         return [
-            f"The thread {name} has ended ({type(error).__name__}: {error}): restart the service."
+            f"The thread {name} has ended ({redact(f'{type(error).__name__}: {error}')}): "
+            "restart the service."
             for name, error in list(self._errors.items())
         ]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model, model_validator
 
+from shared.address import DatabaseAddress
 from shared.errors import SettingsError
 from shared.loopback import is_loopback
 from shared.plugins.services import service_kinds
@@ -104,8 +105,8 @@ class CloudSettings(Settings):
     )
     broker: BrokerSettings = BrokerSettings()  # type: ignore[call-arg]
     embedded_broker: EmbeddedBrokerSettings = EmbeddedBrokerSettings()  # type: ignore[call-arg]
-    database: str = Field(
-        f"{SQLITE}{DEFAULT_DATABASE}",
+    database: DatabaseAddress = Field(
+        DatabaseAddress(f"{SQLITE}{DEFAULT_DATABASE}"),
         description="sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
     )
     runtime: TailRuntimeSettings = TailRuntimeSettings()
@@ -118,20 +119,11 @@ class CloudSettings(Settings):
         description="escalations whose defect map is kept, the newest ones; 2 to 6 kB each",
     )
 
-    @model_validator(mode="after")
-    def _known_database(self) -> CloudSettings:
-        if not self.database.startswith((SQLITE, "postgresql+psycopg://")):
-            scheme = self.database.partition("://")[0]
-            raise ValueError(
-                f"database is {scheme}://…, sqlite:///FILE and postgresql+psycopg://… are known"
-            )
-        return self
-
     def placed(self, folder: Path) -> CloudSettings:
         """The same settings with relative paths made absolute from `folder`."""
         database = self.database
-        if database.startswith(SQLITE):
-            database = f"{SQLITE}{folder / database.removeprefix(SQLITE)}"
+        if (raw := database.get_secret_value()).startswith(SQLITE):
+            database = DatabaseAddress(f"{SQLITE}{folder / raw.removeprefix(SQLITE)}")
         moved = {"bundles": [folder / path for path in self.bundles], "database": database}
         return resolve_paths(self, folder).model_copy(update=moved)
 

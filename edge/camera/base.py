@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError
-from shared.log import redact
 from shared.plugins.group import PluginGroup
+from shared.redaction import redact
 from shared.settings import Settings
 
 S = TypeVar("S", bound=Settings)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import CameraError
+from shared.opener import Unopenable, require_picture
 
 Colour = Literal["as_is", "grey", "colour"]
 
@@ -30,6 +31,10 @@ def decode_picture(encoded: bytes, colour: Colour, name: str) -> NDArray[np.uint
     if _is_cut_off(encoded):
         # OpenCV would fill the rest with grey, and grey looks like a good part.
         raise CameraError(f"{name} is cut off after {len(encoded)} B", fix=_REPLACE)
+    try:
+        require_picture(encoded)
+    except Unopenable as error:
+        raise CameraError(f"{name} can't be read ({error})", fix=_REPLACE) from error
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), _FLAGS[colour])
     if pixels is None:
         raise CameraError(f"{name} is not a picture that OpenCV reads", fix=_REPLACE)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from edge.camera.base import CameraState
 from shared.clock import Clock
 from shared.errors import CameraError
-from shared.log import get_logger, redact
+from shared.log import get_logger
+from shared.redaction import redact
 from shared.worker import Worker
 
 log = get_logger("camera")

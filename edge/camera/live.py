@@ -12,10 +12,11 @@ from pydantic import Field, SecretStr
 
 from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
 from edge.camera.grabber import Capture, CaptureFactory, Grabber
+from shared.address import CameraAddress
 from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError
-from shared.log import redact
+from shared.redaction import redact
 from shared.settings import Settings
 
 OPEN_TIMEOUT_MS = 5000
@@ -42,7 +43,7 @@ class RtspSettings(Settings):
     """A network camera."""
 
     kind: Literal["rtsp"] = "rtsp"
-    url: str = Field(pattern=r"^rtsps?://", description="without user and password")
+    url: CameraAddress = Field(description="of the stream; only its host is ever shown")
     username: str | None = None
     password: SecretStr | None = None
     every_ms: int = Field(
@@ -135,7 +136,7 @@ def _open_v4l2(settings: V4l2Settings, clock: Clock) -> LiveCamera:
 
 
 def _open_rtsp(settings: RtspSettings, clock: Clock) -> LiveCamera:
-    url = with_credentials(settings)
+    address = with_credentials(settings)
     options = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         OPEN_TIMEOUT_MS,
@@ -144,20 +145,21 @@ def _open_rtsp(settings: RtspSettings, clock: Clock) -> LiveCamera:
     ]
 
     def factory() -> Capture:
-        return _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, options), redact(url))
+        capture = cv2.VideoCapture(address.get_secret_value(), cv2.CAP_FFMPEG, options)
+        return _opened(capture, str(address))
 
-    return LiveCamera(factory, url, settings.every_ms / 1000, clock)
+    return LiveCamera(factory, str(address), settings.every_ms / 1000, clock)
 
 
-def with_credentials(settings: RtspSettings) -> str:
-    """The address as OpenCV wants it. It holds the password: never log it unredacted."""
+def with_credentials(settings: RtspSettings) -> CameraAddress:
+    """The address as OpenCV wants it."""
     if settings.username is None:
         return settings.url
     secret = settings.password.get_secret_value() if settings.password else ""
-    parts = urlsplit(settings.url)
+    parts = urlsplit(settings.url.get_secret_value())
     host = parts.netloc.rpartition("@")[2]
     user = f"{quote(settings.username, safe='')}:{quote(secret, safe='')}"
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
+    return CameraAddress(urlunsplit(parts._replace(netloc=f"{user}@{host}")))
 
 
 def _opened(capture: Any, name: str) -> Capture:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from shared.errors import IdentityError
+from shared.redaction import KNOWN
 from shared.settings import Settings
 from shared.transport.mqtt import TlsSettings
 
@@ -31,7 +32,8 @@ class DeviceIdentitySettings(Settings):
     @classmethod
     def _is_a_gateway(cls, gateway: str) -> str:
         parts = urlsplit(gateway)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        extra = parts.username is not None or parts.query or parts.fragment
+        if extra or parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
             raise ValueError("must be https://HOST:PORT and nothing else")
         return gateway.rstrip("/")
 
@@ -63,4 +65,6 @@ class DeviceIdentitySettings(Settings):
             raise IdentityError(
                 f"identity.claim_file can't be read ({error})", fix="check its owner"
             ) from error
+        if lines:
+            KNOWN.add(lines[0])
         return lines[0] if lines else None

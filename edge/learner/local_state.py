@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import FederationError
+from shared.storage.arrays import read_arrays
 from shared.storage.files import replacing
 
 _NAME = re.compile(r"round-(\d{6})\.npz")
@@ -29,8 +30,14 @@ class LocalState:
         earlier = [number for number in self._rounds(run) if number < round_]
         if not earlier:
             return {}
-        with np.load(self._path(run, max(earlier)), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        path = self._path(run, max(earlier))
+        try:
+            raw = path.read_bytes()
+            return read_arrays(raw, len(raw))
+        except (OSError, ValueError) as error:
+            raise FederationError(
+                f"{path} can't be read ({error})", fix="remove it: the round starts without it"
+            ) from error
 
     def keep(self, run: str, round_: int, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         path = self._path(run, round_)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 
-from shared.log import get_logger, redact
+from shared.log import get_logger
+from shared.redaction import redact
 
 log = get_logger("health")
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from fleet.rollouts.plan import RolloutPlan
 from shared.errors import SettingsError
-from shared.settings import SECRET
+from shared.redaction import SECRET_NAME
 
 Who = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63)]
 Value = str | int | float | bool
@@ -58,7 +58,7 @@ def problem_of(key: str, value: Value) -> str:
     """What is wrong with a setting's shape; empty: nothing. The device checks the rest."""
     if len(key) > 100 or not KEY.fullmatch(key):
         return f"{key[:100]!r} is not a dotted key, as in deadline_ms or camera.fps"
-    if SECRET.search(key):
+    if SECRET_NAME.search(key):
         return f"{key} is a secret: write it into the device's own file, not over the network"
     if isinstance(value, str) and len(value) > LONGEST_VALUE:
         return f"{key} is longer than {LONGEST_VALUE} characters"

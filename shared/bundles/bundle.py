@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,14 @@ from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED,
 from shared.errors import BundleError, BundleMismatch
 from shared.features.codec import CodecTables, FeatureCodec
 from shared.features.novelty import NOVELTY, Novelty
+from shared.opener import TooLarge, Unopenable, open_zip, read_file, read_member, require_plain
+from shared.storage.arrays import read_arrays
 from shared.storage.files import PUBLIC, replace_file, replacing
+from shared.wire import MAX_BODY
+
+MOST_MANIFEST = 4 << 20
+MOST_GOLDEN = 16
+MOST_TOGETHER = 2 * MAX_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +66,38 @@ class Golden:
         return stream.getvalue()
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Golden:
-        """Raises BundleError where arrays are missing or not as described."""
+    def from_bytes(
+        cls, raw: bytes, picture: tuple[int, int, int], features: tuple[int, int, int]
+    ) -> Golden:
+        """Of a bundle whose head takes `picture` and gives `features`, both (c, h, w).
+
+        Raises BundleError where arrays are missing or not as described, and for more of them
+        than `MOST_GOLDEN` before they are unpacked.
+        """
+        most = MOST_GOLDEN * (prod(picture) + prod(features) + 64) + MAX_BODY
         try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-                return cls(
-                    arrays["inputs"],
-                    arrays["edge_scores"],
-                    arrays["symbols"],
-                    arrays["tail_scores"],
-                    arrays["payload"].tobytes(),
-                    arrays["float_scores"],
-                )
-        except Exception as error:
-            # numpy and zlib answer damage with a dozen kinds of exception.
+            arrays = read_arrays(raw, min(most, MAX_FILE))
+            golden = cls(
+                arrays["inputs"],
+                arrays["edge_scores"],
+                arrays["symbols"],
+                arrays["tail_scores"],
+                arrays["payload"].tobytes(),
+                arrays["float_scores"],
+            )
+        except KeyError as error:
+            raise BundleError(f"{GOLDEN} holds no {error}", fix=_AGAIN) from error
+        except Unopenable as error:
             raise BundleError(f"{GOLDEN} can't be read ({error})", fix=_AGAIN) from error
+        count = len(golden.edge_scores)
+        found = golden.inputs.shape, golden.symbols.shape
+        wanted = (count, *picture), (count, *features)
+        if found != wanted or (golden.inputs.dtype, golden.symbols.dtype) != (np.uint8, np.int8):
+            raise BundleError(
+                f"{GOLDEN} has inputs and symbols of shape {found}, the manifest says {wanted}",
+                fix=_AGAIN,
+            )
+        return golden
 
 
 class Bundle:
@@ -88,7 +111,7 @@ class Bundle:
     @classmethod
     def open(cls, path: Path) -> Bundle:
         """Raises BundleError where there is no bundle or its manifest can't be read."""
-        raw = _read(path, MANIFEST)
+        raw = _read(path, MANIFEST, most=MOST_MANIFEST)
         try:
             manifest = Manifest.model_validate_json(raw)
         except ValidationError as error:
@@ -103,7 +126,13 @@ class Bundle:
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.path.name} has no {name}", fix=_AGAIN)
-        raw = _read(self.path, name)
+        # The manifest says how much that is, so that no more is ever unpacked.
+        try:
+            raw = _read(self.path, name, most=entry.bytes)
+        except BundleError as error:
+            if isinstance(error.__cause__, TooLarge):
+                raise BundleMismatch(f"{error.__cause__}", fix=_AGAIN) from error
+            raise
         found = hashlib.sha256(raw).hexdigest()
         if found != entry.sha256:
             raise BundleMismatch(
@@ -119,7 +148,8 @@ class Bundle:
 
     @cached_property
     def golden(self) -> Golden:
-        return Golden.from_bytes(self.read(GOLDEN))
+        manifest = self.manifest
+        return Golden.from_bytes(self.read(GOLDEN), manifest.input.shape, manifest.features.shape)
 
     @cached_property
     def novelty(self) -> Novelty | None:
@@ -200,7 +230,7 @@ def pack_bundle(bundle: Bundle, path: Path, *, without: Collection[str] = ()) ->
     Raises BundleMismatch for a file that is not what is promised.
     """
     names = sorted(set(bundle.manifest.files) - set(without))
-    manifest = _read(bundle.path, MANIFEST)
+    manifest = _read(bundle.path, MANIFEST, most=MOST_MANIFEST)
     _write_zip(path, {MANIFEST: manifest, **{name: bundle.read(name) for name in names}})
     return Bundle.open(path)
 
@@ -241,22 +271,13 @@ def _problems(error: ValidationError) -> str:
     )
 
 
-# What zipfile raises for damaged archives, besides its own exception.
-_DAMAGE = (
-    *(OSError, EOFError, KeyError, ValueError, RuntimeError),
-    *(struct.error, zlib.error, zipfile.BadZipFile),
-)
-
-
-def _read(path: Path, name: str) -> bytes:
+def _read(path: Path, name: str, most: int) -> bytes:
     try:
         if path.is_dir():
-            return (path / name).read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(name).file_size > MAX_FILE:
-                raise BundleError(f"{name} is larger than {MAX_FILE} B", fix=_AGAIN)
-            return archive.read(name)
-    except _DAMAGE as error:
+            return read_file(path, name, most)
+        with open_zip(path, MOST_TOGETHER) as archive:
+            return read_member(archive, require_plain(name), most)
+    except (OSError, Unopenable) as error:
         raise BundleError(
             f"{path} is not a bundle: {name} can't be read ({error})",
             fix="give the folder or zip file that `splitsight cloud train` wrote",

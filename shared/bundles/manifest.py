@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -27,6 +27,7 @@ MAX_FILE = 1 << 30
 LEAST_CAP = 64
 MAP_STRIDE = 8
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+FILE = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$"
 VERSION = r"^[0-9]+(\.[0-9]+){0,2}$"
 
 
@@ -121,7 +122,9 @@ class Manifest(Settings):
     gate: GateSpec
     tolerance: Tolerance = Tolerance()  # type: ignore[call-arg]
     training: TrainingRecord
-    files: dict[str, FileEntry]
+    files: dict[Annotated[str, Field(pattern=FILE)], FileEntry] = Field(
+        max_length=64, description="by their names, which lead into no other folder"
+    )
     certificate: Certificate | None = None
     leakage: Leakage | None = None
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import typer
-import yaml
 from rich.markup import escape
 
 from shared import command_options as option
 from shared.console import out, print_json
-from shared.errors import SettingsError, SplitsightError
+from shared.errors import SplitsightError
 from shared.format import date
 from shared.plugins.group import LoadedPlugin, PluginGroup
-from shared.settings import resolve_paths, validate
+from shared.redaction import redact
+from shared.settings import read_settings, resolve_paths, validate
 from shared.transport.mqtt import BrokerSettings, tls_context
 
 GROUP = "splitsight.checks"
@@ -42,6 +42,7 @@ class DoctorRow(TypedDict):
 
 def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> DoctorRow:
     """A row, without its `fix` where all is well."""
+    found = redact(found)
     return {"check": check, "ok": ok, "found": found, "wanted": wanted, "fix": "" if ok else fix}
 
 
@@ -160,12 +161,10 @@ def broker_checks(config: Path | None) -> Iterator[DoctorRow]:
 
 def read_broker(config: Path) -> BrokerSettings:
     """The `broker` of any configuration of ours. Raises SettingsError."""
-    try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{config} can't be read ({error})", fix="check the path") from error
+    _, values = read_settings(config)
     values = values if isinstance(values, dict) else {}
-    section = dict(values.get("broker") or {})
+    written = values.get("broker")
+    section = dict(written) if isinstance(written, dict) else {}
     identity = values.get("identity")
     if isinstance(identity, dict) and "ca" in identity:
         # The box's own certificate is not shown: only the broker's is looked at here.

@@ -18,6 +18,7 @@ from shared.commands.deprecations import current_spelling
 from shared.console import err, print_text
 from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
 from shared.openmp import yield_early
+from shared.redaction import KNOWN, redact
 
 GROUP = "splitsight.groups"
 OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
@@ -126,7 +127,7 @@ def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind
     except SplitsightError as error:
         err.print(f"[bold red]error:[/] {_escape(error.message)}", highlight=False)
         if error.fix:
-            err.print(f"  [bold]do:[/] {_escape(error.fix)}", highlight=False)
+            err.print(f"  [bold]do:[/] {escape(KNOWN.scrub(error.fix))}", highlight=False)
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         err.print("stopped")
@@ -140,7 +141,7 @@ def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind
     except BrokenPipeError:
         return 0
     except Exception:  # noqa: BLE001 - the last resort, so that a bug still ends in words
-        traceback.print_exc()
+        sys.stderr.write(redact(traceback.format_exc()))
         err.print("[bold red]error:[/] this is a mistake in splitsight; please report it")
         return SplitsightError.exit_code
     # Typer hands back the code of its own exits, an interrupt's too, instead of raising them.
@@ -150,7 +151,7 @@ def run(command: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each kind
 
 
 def _escape(text: str) -> str:
-    return escape(log.redact(text))
+    return escape(redact(text))
 
 
 def all_commands() -> Iterator[tuple[str, click.Command]]:

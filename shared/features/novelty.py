@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import BundleError
+from shared.storage.arrays import read_arrays
 
 NOVELTY = "novelty.npz"
 USUAL_SHARE = 0.01
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,14 @@ class Novelty:
         Raises BundleError where it can't be read, or is not of so many channels.
         """
         try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-                found = cls(
-                    str(arrays["pair"]),
-                    float(arrays["share"]),
-                    np.asarray(arrays["directions"], np.float32),
-                    np.asarray(arrays["centre"], np.float32),
-                )
-        except Exception as error:
-            # numpy and zlib answer damage with a dozen kinds of exception.
+            arrays = read_arrays(raw, MOST_BYTES, text=["pair"])
+            found = cls(
+                str(arrays["pair"]),
+                float(arrays["share"]),
+                np.asarray(arrays["directions"], np.float32),
+                np.asarray(arrays["centre"], np.float32),
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{NOVELTY} can't be read ({error})", fix=_AGAIN) from error
         if found.pair != pair:
             return None

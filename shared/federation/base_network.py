@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import FederationError
+from shared.storage.arrays import read_arrays
 from shared.storage.files import replacing
 
 ARCHITECTURE = "architecture"
@@ -42,8 +43,7 @@ class BaseNetwork:
             if path.stat().st_size > MOST_BYTES:
                 raise FederationError(f"{path} is larger than any base network", fix=_EXPORT)
             raw = path.read_bytes()
-            with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_arrays(raw, 2 * MOST_BYTES)
             architecture = json.loads(arrays.pop(ARCHITECTURE).tobytes())
         except _UNREADABLE as error:
             raise FederationError(f"{path} is no base network ({error})", fix=_EXPORT) from error
@@ -66,5 +66,4 @@ def write_base(
 
 
 _EXPORT = "write it with `splitsight cloud base --run RUN --out FILE`"
-# EOFError for an empty file, TypeError for one array alone.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)

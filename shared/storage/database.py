@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import create_engine
 
+from shared.address import DatabaseAddress
 from shared.errors import RecordsError
-from shared.log import redact
+from shared.redaction import redact
 
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
@@ -26,7 +27,11 @@ class SqlDatabase:
     """One SQLite file or PostgreSQL database. Safe to share between threads."""
 
     def __init__(
-        self, url: str, migrations: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S
+        self,
+        url: str | DatabaseAddress,
+        migrations: Path,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
         """Connects later.
 
@@ -34,10 +39,17 @@ class SqlDatabase:
         busy_timeout_s   how long SQLite waits for another program's lock
         Raises RecordsError for a URL that can't be understood.
         """
-        self.url = redact(url)
+        address = url if isinstance(url, DatabaseAddress) else DatabaseAddress(url)
+        self.url = str(address)
         self._migrations = migrations
         try:
-            self.engine = _engine(url, busy_timeout_s)
+            self.engine = _engine(address.get_secret_value(), busy_timeout_s)
+        except ValueError as error:
+            # The text would be what stands where the port belongs, such as half of a password.
+            raise RecordsError(
+                f"the database {self.url} can't be used (what follows its host is no port)",
+                fix=f"write @ / : ? # in a password as %40 %2F %3A %3F %23, and {_URL}",
+            ) from error
         except (SQLAlchemyError, ImportError) as error:
             raise RecordsError(
                 f"the database {self.url} can't be used ({error})", fix=_URL

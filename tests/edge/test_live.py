@@ -19,6 +19,7 @@ from edge.camera.live import (
     V4l2Settings,
     with_credentials,
 )
+from shared.address import CameraAddress
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Frame
 from shared.errors import CameraError
@@ -145,14 +146,20 @@ def test_a_camera_runs_on_its_own_threads_until_it_is_stopped() -> None:
 
 
 def test_the_address_gets_user_and_password_in_safe_form() -> None:
-    settings = RtspSettings(url="rtsp://10.0.0.9:554/ch1", username="me", password=_secret())
-    assert with_credentials(settings) == "rtsp://me:hunter2%40%23@10.0.0.9:554/ch1"
+    url = CameraAddress("rtsp://10.0.0.9:554/ch1")
+    settings = RtspSettings(url=url, username="me", password=_secret())
+    address = with_credentials(settings)
+    assert address.get_secret_value() == "rtsp://me:hunter2%40%23@10.0.0.9:554/ch1"
+    assert str(address) == "rtsp://***@10.0.0.9:554/***"
     assert SECRET not in repr(settings)
 
 
 def test_no_password_reaches_log_state_or_error() -> None:
     settings = RtspSettings(
-        url="rtsp://127.0.0.1:1/ch1", username="me", password=_secret(), every_ms=10
+        url=CameraAddress("rtsp://127.0.0.1:1/ch1"),
+        username="me",
+        password=_secret(),
+        every_ms=10,
     )
     camera = RTSP_KIND.open(settings, SystemClock())
     assert isinstance(camera, LiveCamera)
@@ -161,7 +168,7 @@ def test_no_password_reaches_log_state_or_error() -> None:
             camera.probe()
         camera._grabber.step()
     told = f"{logs} {raised.value} {camera.state}"
-    assert "127.0.0.1:1/ch1" in told
+    assert "127.0.0.1:1/***" in told
     assert "hunter2" not in told
     assert "me:" not in told
 

@@ -21,6 +21,7 @@ from shared import errors, log
 from shared.clock import ManualClock, SystemClock
 from shared.errors import MissingExtra, SplitsightError, exit_codes
 from shared.features.preprocessing import prepare
+from shared.redaction import redact
 
 
 def family(root: type[SplitsightError] = SplitsightError) -> Iterator[type[SplitsightError]]:
@@ -83,7 +84,7 @@ urls = st.builds(
 
 @given(st.text(max_size=20), urls, st.text(max_size=20))
 def test_a_password_in_a_url_never_survives(before: str, url: str, after: str) -> None:
-    said = log.redact(f"{before} {url} {after}")
+    said = redact(f"{before} {url} {after}")
     assert SECRET not in said
     assert "://***@" in said
 
@@ -92,15 +93,15 @@ def test_a_password_in_a_url_never_survives(before: str, url: str, after: str) -
     "url", ["rtsp://a:p@hunter2X@host/x", "rtsp://a:p/hunter2X@host/x", "rtsp://:hunter2X@host"]
 )
 def test_a_password_with_odd_signs_never_survives(url: str) -> None:
-    assert SECRET not in log.redact(url)
-    assert "host" in log.redact(url)
+    assert SECRET not in redact(url)
+    assert "host" in redact(url)
 
 
 @pytest.mark.parametrize(
     "text", ["http://host:8080/photo@2x.png", "mail me@plant.example", "rtsp://10.0.0.1/stream"]
 )
 def test_what_holds_no_password_stays_as_it_is(text: str) -> None:
-    assert log.redact(text) == text
+    assert redact(text) == text
 
 
 @pytest.fixture

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from edge.configuration.settings import EdgeSettings, load_edge_settings, settings_model
 from edge.updates.base import Label, Offer, Unreachable
 from edge.updates.hosts.restart import RestartHost
 from edge.updates.slots import FolderSlots
 from shared.errors import SettingsError, SplitsightError, UpdateError
 from shared.log import get_logger
-from shared.settings import resolve_paths, validate
+from shared.settings import read_settings, resolve_paths, validate
 from shared.storage.slots import Slot
 
 log = get_logger("updates")
@@ -97,7 +95,8 @@ class SettingsFile:
                 fix=f"change {', '.join((*CHANGEABLE, *CHANGEABLE_OF_JOURNAL))}, or what is below",
             )
         self.alone()
-        base: dict[str, Any] = yaml.safe_load(self._path.read_text(encoding="utf-8"))
+        _, read = read_settings(self._path)
+        base: dict[str, Any] = dict(read) if isinstance(read, dict) else {}
         for key, value in values.items():
             _set(base, key.split("."), value)
         checked = validate(base, settings_model(), f"{self._path.name} with what the cloud wants")

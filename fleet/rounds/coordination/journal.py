@@ -6,8 +6,6 @@ the one before it, never half of one.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from fleet.rounds.report.findings import RoundRecord
 from shared.errors import FederationError
 from shared.federation.protocol import Vector
+from shared.storage.arrays import read_arrays
 from shared.storage.files import replacing
 
 NAME = "journal.npz"
@@ -76,14 +75,15 @@ class RunJournal:
         except FileNotFoundError:
             return None
         try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-                header = msgspec.json.decode(archive[_HEADER].tobytes(), type=_Header)
-                memory = {
-                    name.removeprefix(_MEMORY): archive[name]
-                    for name in archive.files
-                    if name.startswith(_MEMORY)
-                }
-                values = archive[_VALUES]
+            # Our own, uncompressed: it claims no more than it has.
+            archive = read_arrays(raw, len(raw))
+            header = msgspec.json.decode(archive[_HEADER].tobytes(), type=_Header)
+            memory = {
+                name.removeprefix(_MEMORY): array
+                for name, array in archive.items()
+                if name.startswith(_MEMORY)
+            }
+            values = archive[_VALUES]
         except _UNREADABLE as error:
             raise FederationError(
                 f"{self._path} can't be read ({error})", fix="give the run another folder"
@@ -114,6 +114,5 @@ _UNREADABLE = (
     KeyError,
     TypeError,
     EOFError,
-    zipfile.BadZipFile,
     msgspec.MsgspecError,
 )

@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from cloud.configuration.settings import TailRuntimeSettings, json_schema, load_cloud_settings
+from shared.address import DatabaseAddress
 from shared.errors import SettingsError
 from shared.plugins.services import service_kinds
 
@@ -24,7 +25,7 @@ def written(folder: Path, text: str) -> Path:
 def test_paths_start_at_the_file(tmp_path: Path) -> None:
     settings = load_cloud_settings(written(tmp_path, "bundles: [a, /b/c]"))
     assert settings.bundles == [tmp_path / "a", Path("/b/c")]
-    assert settings.database == f"sqlite:///{tmp_path / 'splitsight.db'}"
+    assert settings.database == DatabaseAddress(f"sqlite:///{tmp_path / 'splitsight.db'}")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from hardware_sim.line.drawing.parts import DrawingSettings, DrawnParts
 from hardware_sim.line.line import Sight
 from hardware_sim.line.rtsp import RtspServer, packets
 from hardware_sim.line.run import LineRun, LineRunSettings
+from shared.address import CameraAddress
 from shared.clock import SystemClock
 from shared.contracts import Frame
 from shared.errors import ProcessError
@@ -109,7 +110,9 @@ def test_the_agents_own_camera_takes_parts_from_a_running_line() -> None:
     assert run.stream is not None
     stream = run.stream
     wait_until(lambda: not stream.url.endswith(":0/line"), "the server listens")
-    camera = RTSP_KIND.open(RtspSettings(url=stream.url, every_ms=250), SystemClock())
+    camera = RTSP_KIND.open(
+        RtspSettings(url=CameraAddress(stream.url), every_ms=250), SystemClock()
+    )
     drawn = DrawnParts(drawing, 5)
     wanted = {
         cv2.cvtColor(drawn.part(n).pixels, cv2.COLOR_GRAY2BGR).tobytes() for n in range(1, 13)

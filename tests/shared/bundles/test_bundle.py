@@ -76,7 +76,9 @@ def test_the_same_bundle_is_the_same_zip_to_the_byte(tiny: Bundle, tmp_path: Pat
 
 
 def test_the_golden_outputs_come_back(tiny: Bundle) -> None:
-    again = Golden.from_bytes(tiny.golden.to_bytes())
+    again = Golden.from_bytes(
+        tiny.golden.to_bytes(), tiny.manifest.input.shape, tiny.manifest.features.shape
+    )
     np.testing.assert_array_equal(again.inputs, tiny.golden.inputs)
     np.testing.assert_array_equal(again.symbols, tiny.golden.symbols)
     np.testing.assert_array_equal(again.edge_scores, tiny.golden.edge_scores)
@@ -262,5 +264,34 @@ def lone_array() -> bytes:
     ],
 )
 def test_golden_outputs_that_lack_something_are_a_bundle_error(raw: bytes) -> None:
-    with pytest.raises(BundleError, match=r"golden\.npz can't be read"):
-        Golden.from_bytes(raw)
+    with pytest.raises(BundleError, match=r"golden\.npz (can't be read|holds no)"):
+        Golden.from_bytes(raw, (1, 8, 8), (1, 2, 2))
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", ".hidden", "..", "a\\b"])
+def test_a_manifest_whose_files_lead_elsewhere_is_no_bundle(copy: Path, name: str) -> None:
+    entry = {"sha256": "0" * 64, "bytes": 1}
+    change_manifest(copy, lambda manifest: manifest["files"].update({name: entry}))
+    with pytest.raises(BundleError, match="files"):
+        Bundle.open(copy)
+
+
+def test_a_bundle_is_never_written_outside_of_its_folder(tiny: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="can't be written"):
+        write_bundle(tmp_path / "in" / "b", fields(tiny), files(tiny) | {"../../out": b"x"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_in_a_bundle_is_not_followed(copy: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (copy / TAIL).rename(elsewhere)
+    (copy / TAIL).symlink_to(elsewhere)
+    with pytest.raises(BundleError, match="links are not followed"):
+        Bundle.open(copy).read(TAIL)
+
+
+def test_a_file_larger_than_promised_is_not_read(copy: Path) -> None:
+    with (copy / TAIL).open("ab") as stream:
+        stream.truncate(1 << 34)
+    with pytest.raises(BundleMismatch, match="has 17179869184 B"):
+        Bundle.open(copy).read(TAIL)
