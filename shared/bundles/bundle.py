@@ -92,7 +92,7 @@ class Golden:
         count = len(golden.edge_scores)
         found = golden.inputs.shape, golden.symbols.shape
         wanted = (count, *picture), (count, *features)
-        if found != wanted or (golden.inputs.dtype, golden.symbols.dtype) != (np.uint8, np.int8):
+        if found != wanted or golden.inputs.dtype != np.uint8 or golden.symbols.dtype != np.int8:
             raise BundleError(
                 f"{GOLDEN} has inputs and symbols of shape {found}, the manifest says {wanted}",
                 fix=_AGAIN,

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from shared.opener import (
     MOST_PIXELS,
@@ -137,9 +139,12 @@ def test_two_files_of_one_name_are_refused() -> None:
     ),
     st.booleans(),
 )
-def test_arrays_come_back_as_numpy_wrote_them(arrays: dict[str, np.ndarray], packed: bool) -> None:  # type: ignore[type-arg]
+def test_arrays_come_back_as_numpy_wrote_them(
+    arrays: dict[str, NDArray[Any]], packed: bool
+) -> None:
     stream = io.BytesIO()
-    (np.savez_compressed if packed else np.savez)(stream, **arrays)  # type: ignore[arg-type]
+    save = np.savez_compressed if packed else np.savez
+    save(stream, **arrays)  # type: ignore[arg-type]
     found = read_arrays(stream.getvalue(), MEBI)
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():

@@ -268,7 +268,7 @@ def test_golden_outputs_that_lack_something_are_a_bundle_error(raw: bytes) -> No
         Golden.from_bytes(raw, (1, 8, 8), (1, 2, 2))
 
 
-@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", ".hidden", "..", "a\\b"])
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/b", ".hidden", "..", "a\\b"])
 def test_a_manifest_whose_files_lead_elsewhere_is_no_bundle(copy: Path, name: str) -> None:
     entry = {"sha256": "0" * 64, "bytes": 1}
     change_manifest(copy, lambda manifest: manifest["files"].update({name: entry}))
