@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from cloud.records.database import Database
+from hardware_sim.processes.postgresql import PostgresqlServer, postgresql_programs
 from shared.bundles.bundle import Bundle
 from shared.loopback import free_port
 from tests.bundles import make_bundle
 from tests.support.databases import place_migrated
 
-USER = "postgres"
-
 
 class Cluster:
-    """A PostgreSQL server of our own."""
+    """A PostgreSQL server of our own, with databases that have the cloud's tables."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, server: PostgresqlServer) -> None:
+        self.server = server
         self._migrated = ""
 
-    def create(self, name: str, template: str = "template1") -> str:
-        """A new database's URL; empty, or a copy of the template."""
-        address = f"postgresql://{USER}@127.0.0.1:{self._port}/postgres"
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/{name}"
+    def create(self, name: str) -> str:
+        """A new, empty database's URL."""
+        return self.server.create(name)
 
     def create_migrated(self, name: str) -> str:
         """A new database's URL, with the cloud's tables."""
@@ -42,45 +34,20 @@ class Cluster:
             database.migrate()
             database.close()
             self._migrated = "migrated"
-        return self.create(name, self._migrated)
-
-
-def postgres_programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    where = shutil.which("initdb")
-    return found[-1].parent if found else Path(where).parent if where else None
+        return self.server.create(name, self._migrated)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    programs = postgres_programs()
-    if programs is None:
+    if postgresql_programs() is None:
         reason = "PostgreSQL is not installed: apt install postgresql"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    # PostgreSQL refuses to run as root.
-    as_user = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="splitsight-postgres-"))
-    if as_user:
-        shutil.chown(folder, USER)
-    data, port = folder / "data", free_port()
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -k {folder}"
-    control = [*as_user, str(programs / "pg_ctl"), "-D", str(data)]
-
-    def run(*command: str) -> None:
-        # To a file: the server inherits the output, and a pipe would never end.
-        with (folder / "log").open("ab") as output:
-            subprocess.run(
-                command, cwd=folder, stdout=output, stderr=output, check=True, timeout=60
-            )
-
-    initdb = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "--no-sync"]
-    run(*as_user, *initdb)
-    run(*control, "-w", "-o", options, "start")
-    yield Cluster(port)
-    run(*control, "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    server = PostgresqlServer(free_port())
+    server.start()
+    yield Cluster(server)
+    server.close()
 
 
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.process)]

@@ -26,17 +26,14 @@ class Machine(Protocol[S]):
         """What is missing in a state in which nothing can happen any more."""
 
 
-class Violation(Exception):  # noqa: N818 - what was found, not what failed
+class Violation(Exception):
     """A way to a state that must not be."""
 
     def __init__(self, what: str, way: list[str]) -> None:
-        super().__init__("\n".join([what, *(f"  {number}. {step}" for number, step in way_of(way))]))
+        told = [f"  {number}. {step}" for number, step in enumerate(way, 1)]
+        super().__init__("\n".join([what, *told]))
         self.what = what
         self.way = way
-
-
-def way_of(way: list[str]) -> Iterator[tuple[int, str]]:
-    return iter(enumerate(way, 1))
 
 
 @dataclass(frozen=True, slots=True)

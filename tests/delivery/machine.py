@@ -19,15 +19,16 @@ PAIRS: tuple[Pair, ...] = ("old", "new")
 class Rules:
     """How the product does it. Each one turned round is a fault that has to be found.
 
-    handed_on            a worker that lacks a pair's tail hands the escalation to those that have it
-    handed_once          what was handed on is not handed on again
-    served_first         a box runs a new pair only once a worker that is there serves it
-    stored_first         a receipt follows the commit
-    once                 an inspection that is stored again changes nothing
-    late_is_kept         an answer behind the deadline is a correction and moves no ejector
-    journaled_first      what the head decided is on disk before it is actuated
-    numbers_reserved     a part's number is never given again
-    resent               a batch without a receipt is sent again
+    handed_on         a worker that lacks a pair's tail hands its escalation to those that have it
+    handed_once       what was handed on is not handed on again
+    served_first      a box runs a new pair only once a worker serves it; the product asks all of
+                      them, and need not here
+    stored_first      a receipt follows the commit
+    once              an inspection that is stored again changes nothing
+    late_is_kept      an answer behind the deadline is a correction and moves no ejector
+    journaled_first   what the head decided is on disk before it is actuated
+    numbers_reserved  a part's number is never given again
+    resent            a batch without a receipt is sent again
     """
 
     handed_on: bool = True
@@ -49,6 +50,9 @@ class Faults(NamedTuple):
     broker_dies: int = 0
     box_dies: int = 0
     worker_dies: int = 0
+
+
+NO_FAULTS = Faults()
 
 
 class Part(NamedTuple):
@@ -117,7 +121,7 @@ class Delivery:
     rules: Rules = Rules()
     parts: int = 2
     workers: tuple[tuple[Pair, ...], ...] = (("old", "new"), ("old",))
-    faults: Faults = Faults()
+    faults: Faults = NO_FAULTS
     learns: bool = True
     timely: bool = False
 
@@ -138,30 +142,37 @@ class Delivery:
         if not state.up:
             yield "the box starts again", self._started(state)
             return
-        waiting = next((i for i, part in enumerate(state.parts) if not part.number), None)
-        if waiting is not None:
-            for sure in (True, False):
-                yield f"part {waiting} comes, {'sure' if sure else 'not sure'}", self._triggered(
-                    state, waiting, sure=sure
-                )
+        yield from self._of_line(state)
         if state.pair == "old" and self._may_swap(state):
             yield "the box swaps its head", state._replace(pair="new")
         if state.writes:
             yield "the journal commits", self._committed(state)
         if state.done:
             yield from self._called_back(state)
-        if not state.batch and (due := self._due(state)):
-            yield f"the box sends {due}", self._sent(state, due)
-        if state.batch and self.rules.resent and self._is_gone(state, state.batches):
-            yield "the box sends again", _published(
-                state, Message("inspections", state.batch, state.batches)
-            )
+        yield from self._of_outbox(state)
+        if state.faults.box_dies:
+            yield "the box is killed", self._box_killed(state)
+
+    def _of_line(self, state: State) -> Iterator[tuple[str, State]]:
+        """Parts come, and pass the ejector."""
+        waiting = next((i for i, part in enumerate(state.parts) if not part.number), None)
+        if waiting is not None:
+            for sure in (True, False):
+                comes = f"part {waiting} comes, {'sure' if sure else 'not sure'}"
+                yield comes, self._triggered(state, waiting, sure=sure)
         idle = self._nothing_else(state)
         for index, part in enumerate(state.parts):
             if part.memory == "open" and (idle or not self.timely):
                 yield f"part {index}'s deadline passes", self._expired(state, index)
-        if state.faults.box_dies:
-            yield "the box is killed", self._box_killed(state)
+
+    def _of_outbox(self, state: State) -> Iterator[tuple[str, State]]:
+        if not state.batch and (due := self._due(state)):
+            yield f"the box sends {due}", self._sent(state, due)
+        # While nobody is there it is sent in vain, again and again: that changes nothing.
+        heard = any(worker.up for worker in state.workers)
+        if state.batch and self.rules.resent and heard and self._is_gone(state, state.batches):
+            again = Message("inspections", state.batch, state.batches)
+            yield "the box sends again", _published(state, again)
 
     def _of_network(self, state: State) -> Iterator[tuple[str, State]]:
         faults = state.faults
@@ -169,12 +180,16 @@ class Delivery:
             left = _without(state, message)
             yield from self._delivered(left, message)
             if faults.lost:
-                yield f"{message} is lost", left._replace(
-                    faults=faults._replace(lost=faults.lost - 1)
+                yield (
+                    f"{message} is lost",
+                    left._replace(faults=faults._replace(lost=faults.lost - 1)),
                 )
             if faults.doubled:
-                yield f"{message} is doubled", _published(
-                    state._replace(faults=faults._replace(doubled=faults.doubled - 1)), message
+                yield (
+                    f"{message} is doubled",
+                    _published(
+                        state._replace(faults=faults._replace(doubled=faults.doubled - 1)), message
+                    ),
                 )
         if faults.broker_dies and state.flying:
             fewer = faults._replace(broker_dies=faults.broker_dies - 1)
@@ -201,27 +216,31 @@ class Delivery:
     def _of_worker(self, state: State, index: int) -> Iterator[tuple[str, State]]:
         worker = state.workers[index]
         if not worker.up:
-            yield f"worker {index} starts again", _with_worker(
-                state, index, worker._replace(up=True)
+            yield (
+                f"worker {index} starts again",
+                _with_worker(state, index, worker._replace(up=True)),
             )
             return
         if self.learns and "new" not in worker.pairs:
-            yield f"worker {index} gets the new tail", _with_worker(
-                state, index, worker._replace(pairs=PAIRS)
+            yield (
+                f"worker {index} gets the new tail",
+                _with_worker(state, index, worker._replace(pairs=PAIRS)),
             )
         if worker.inbox:
             yield from self._worked(state, index)
         if worker.receipts:
             number, *later = worker.receipts
             fewer = _with_worker(state, index, worker._replace(receipts=tuple(later)))
-            yield f"worker {index} sends receipt {number}", _published(
-                fewer, Message("receipt", (), number)
+            yield (
+                f"worker {index} sends receipt {number}",
+                _published(fewer, Message("receipt", (), number)),
             )
         if state.faults.worker_dies:
             fewer_faults = state.faults._replace(worker_dies=state.faults.worker_dies - 1)
             killed = worker._replace(up=False, inbox=(), receipts=())
-            yield f"worker {index} is killed", _with_worker(
-                state._replace(faults=fewer_faults), index, killed
+            yield (
+                f"worker {index} is killed",
+                _with_worker(state._replace(faults=fewer_faults), index, killed),
             )
 
     # The box.
@@ -326,9 +345,7 @@ class Delivery:
     def _box_killed(self, state: State) -> State:
         faults = state.faults._replace(box_dies=state.faults.box_dies - 1)
         parts = tuple(part._replace(memory="") for part in state.parts)
-        return state._replace(
-            up=False, faults=faults, parts=parts, writes=(), done=(), batch=()
-        )
+        return state._replace(up=False, faults=faults, parts=parts, writes=(), done=(), batch=())
 
     def _started(self, state: State) -> State:
         parts = tuple(
@@ -357,8 +374,9 @@ class Delivery:
         (part,) = message.about
         pair = state.parts[part].pair
         if pair in worker.pairs:
-            yield f"worker {index} answers part {part}", _published(
-                after, Message("verdict", (part,))
+            yield (
+                f"worker {index} answers part {part}",
+                _published(after, Message("verdict", (part,))),
             )
         elif self.rules.handed_on and message.topic == "escalation":
             to = pair if self.rules.handed_once else "escalation"
@@ -377,8 +395,9 @@ class Delivery:
                 _with_worker(state, index, again), Message("receipt", (), message.number)
             )
             marked = again._replace(receipts=(*worker.receipts, message.number))
-            yield f"worker {index} sends receipt {message.number} early", _with_worker(
-                early, index, marked
+            yield (
+                f"worker {index} sends receipt {message.number} early",
+                _with_worker(early, index, marked),
             )
             return
         rows = list(state.rows)
@@ -397,14 +416,8 @@ class Delivery:
     def wrong(self, state: State) -> str:
         well = self.timely and state.faults == self.faults
         for index, part in enumerate(state.parts):
-            if len(part.told) > 1:
-                return f"part {index} was actuated twice, by {' and '.join(part.told)}"
-            if part.told in {("edge",), ("cloud",)} and part.disk != part.told[0]:
-                return f"part {index} was actuated by the {part.told[0]}, and no record has it"
-            if well and part.told == ("deadline",):
-                return f"nothing failed, and part {index} was decided by the deadline"
-            if part.acknowledged and (part.boot, part.number, index) not in state.rows:
-                return f"part {index} is forgotten by the box, and the cloud does not have it"
+            if wrong := _wrong(state, index, part, well=well):
+                return wrong
         numbers = [part.number for part in state.parts if part.number]
         if len(set(numbers)) < len(numbers):
             return f"two parts have one number: {numbers}"
@@ -426,6 +439,19 @@ class Delivery:
         """Nothing is under way that a deadline would have to wait for."""
         busy = state.flying or state.writes or state.done
         return not (busy or any(w.inbox or w.receipts for w in state.workers))
+
+
+def _wrong(state: State, index: int, part: Part, *, well: bool) -> str:
+    """well: nothing has failed, and nothing was slow"""
+    if len(part.told) > 1:
+        return f"part {index} was actuated twice, by {' and '.join(part.told)}"
+    if part.told in {("edge",), ("cloud",)} and part.disk != part.told[0]:
+        return f"part {index} was actuated by the {part.told[0]}, and no record has it"
+    if well and part.told == ("deadline",):
+        return f"nothing failed, and part {index} was decided by the deadline"
+    if part.acknowledged and (part.boot, part.number, index) not in state.rows:
+        return f"part {index} is forgotten by the box, and the cloud does not have it"
+    return ""
 
 
 def _published(state: State, message: Message) -> State:

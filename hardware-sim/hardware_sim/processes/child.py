@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from shared import parent_guard
 from shared.errors import ProcessError
@@ -89,15 +92,25 @@ class Child:
         return " / ".join(line.strip() for line in lines[-LAST_LINES:]) or "none"
 
     def kill(self) -> None:
-        """End it at once, and wait until it has."""
-        if self._process is not None and self.running:
-            self._process.kill()
+        """End it at once with all that it started, and wait until it has."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
             self._process.wait()
+
+    def pause(self) -> None:
+        """Let it stand still with all that it started, as a machine that swaps or sleeps."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Ask it to end."""
         if self._process is not None and self.running:
             self._process.terminate()
+            # What stands still hears nothing.
+            self.resume()
 
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Wait for its end; kill it where it takes longer."""
@@ -106,8 +119,17 @@ class Child:
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or not self.running:
+            return
+        parent = psutil.Process(self._process.pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # Its children first: a parent that goes on might start another one.
+            for process in [*parent.children(recursive=True)[::-1], parent]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
 
 def stop_all(children: Sequence[Child]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,10 +12,9 @@ from typing import Any
 import yaml
 
 from hardware_sim.processes.child import Child, splitsight
+from hardware_sim.processes.readiness import await_ready
 from shared.errors import ProcessError
 
-READY_TIMEOUT_S = 60.0
-POLL_S = 0.25
 TIMEOUT_S = 5.0
 
 
@@ -53,7 +50,7 @@ class ServedCloud:
 
 
 class CloudProcess:
-    """`splitsight cloud serve` on SQLite in a folder, with a broker that somebody else runs."""
+    """`splitsight cloud serve` with a broker that somebody else runs."""
 
     def __init__(
         self,
@@ -63,10 +60,14 @@ class CloudProcess:
         port: int,
         broker_port: int,
         sections: Mapping[str, object] | None = None,
+        name: str = "cloud",
+        database: str = "",
     ) -> None:
-        """port: of the API and the live page; sections: more of the configuration"""
-        self._folder = folder
+        """port: of the API and the live page; sections: more of the configuration
+        name: of its files; database: where its records are; empty: on SQLite in the folder
+        """
         self._port = port
+        self.database = database or f"sqlite:///{folder / 'records.db'}"
         settings = {
             "bundles": [str(bundle.resolve())],
             "broker": {"port": broker_port},
@@ -76,34 +77,21 @@ class CloudProcess:
             "api": {"port": port},
             **(sections or {}),
         }
-        config = folder / "cloud.yaml"
+        config = folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
         command = splitsight("cloud", "serve", "--config", str(config))
-        self.child = Child("cloud", command, folder / "cloud.log")
+        self.child = Child(name, command, folder / f"{name}.log")
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def database(self) -> str:
-        return f"sqlite:///{self._folder / 'records.db'}"
 
     def start(self) -> None:
         self.child.start()
 
     def wait_until_ready(self) -> None:
         """Raises ProcessError where it ended, or does not answer."""
-        give_up = time.monotonic() + READY_TIMEOUT_S
-        while not self.answers:
-            if self.child.exit_code is not None:
-                raise self.child.failure()
-            if time.monotonic() > give_up:
-                raise ProcessError(
-                    f"the cloud did not answer at {self.url} within {READY_TIMEOUT_S:.0f} s",
-                    fix=f"its log is {self.child.log}",
-                )
-            threading.Event().wait(POLL_S)
+        await_ready(self.child, lambda: self.answers)
 
     @property
     def answers(self) -> bool:

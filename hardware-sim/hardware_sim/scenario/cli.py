@@ -61,7 +61,8 @@ def carry_out(wanted: Scenario, folder: Path, report_folder: Path | None) -> Sce
             observed = Run(plant, SystemClock(), stop).go(
                 lambda seconds: bar.update(task, completed=seconds)
             )
-    records = kept(plant.cloud.database, observed.passed)
+        plant.stop()
+        records = kept(plant.cloud.database, observed.passed)
     found = scenario_report(wanted, observed, records)
     if report_folder is not None:
         from hardware_sim.scenario.page import write_report  # noqa: PLC0415 - draws with matplotlib

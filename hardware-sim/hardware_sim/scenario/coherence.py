@@ -29,11 +29,13 @@ class ScenarioElements:
     """What a scenario is made of, each fault with its place on the timeline.
 
     duration_s   infinite where it can't be read
+    processes    that can be at fault, besides boxes; None where they can't be read
     """
 
     duration_s: float
     devices: Sequence[DeviceSettings]
     faults: Sequence[tuple[int, Fault]]
+    processes: Sequence[str] | None = None
 
 
 def readable(values: Mapping[str, object]) -> ScenarioElements:
@@ -81,6 +83,9 @@ def _of_aims(parts: ScenarioElements) -> Iterator[Problem]:
         if fault.aim not in {None, ALL, *profiles}:
             known = ", ".join(profiles)
             yield ("timeline", index, "device"), f"there is no {fault.aim!r}; there are {known}"
+        if parts.processes is not None and fault.process not in {"", *parts.processes}:
+            known = ", ".join(parts.processes)
+            yield ("timeline", index, "kind"), f"there is no {fault.process}; there are {known}"
         if fault.needs_profile and not profiles.get(fault.aim or ""):
             what = "needs a device with a `profile`: this machine has no driver or heat to act"
             yield ("timeline", index, "device"), what

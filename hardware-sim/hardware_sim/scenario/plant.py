@@ -8,9 +8,12 @@ from typing import Self
 
 from cloud.broker.embedded import EmbeddedBroker
 from hardware_sim.compute.runtime import require_runnable
-from hardware_sim.processes.child import stop_all
+from hardware_sim.processes.broker import BrokerProcess
+from hardware_sim.processes.child import Child, stop_all
 from hardware_sim.processes.cloud import CloudProcess
 from hardware_sim.processes.fleet_folder import FleetHome
+from hardware_sim.processes.postgresql import PostgresqlServer
+from hardware_sim.scenario.faults.base import ProcessControls
 from hardware_sim.scenario.settings import Scenario
 from hardware_sim.scenario.station import DeviceStation
 from shared.bundles.bundle import Bundle
@@ -19,6 +22,7 @@ from shared.errors import ProcessError
 from shared.loopback import free_port
 
 HOST = "127.0.0.1"
+DATABASE = "splitsight"
 WATCHED_S = 30.0
 POLL_S = 0.1
 
@@ -48,14 +52,22 @@ class Plant:
         self.scenario = scenario
         self._port = free_port()
         self._floor = EmbeddedBroker("auto", HOST, free_port())
-        self._broker: EmbeddedBroker | None = None
-        self.cloud = CloudProcess(
-            folder,
-            bundle,
-            port=free_port(),
-            broker_port=self._port,
-            sections=home.service if home else None,
+        self._broker = BrokerProcess(folder, HOST, self._port)
+        self._database = (
+            PostgresqlServer(free_port()) if scenario.cloud.database == "postgresql" else None
         )
+        self.workers = [
+            CloudProcess(
+                folder,
+                bundle,
+                port=free_port(),
+                broker_port=self._port,
+                sections=home.service if home and not number else None,
+                name=f"cloud-{number + 1}",
+                database=self._database.url(DATABASE) if self._database else "",
+            )
+            for number in range(scenario.cloud.workers)
+        ]
         self.stations = [
             DeviceStation(
                 device,
@@ -75,13 +87,19 @@ class Plant:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        if self._database is not None:
+            self._database.close()
 
     def start(self) -> None:
         """Raises ProcessError where one of them can't start."""
         self._floor.start()
-        self.start_broker()
-        self.cloud.start()
-        self.cloud.wait_until_ready()
+        self._broker.start()
+        if self._database is not None:
+            self._database.start()
+            self._database.create(DATABASE)
+        for worker in self.workers:
+            worker.start()
+            worker.wait_until_ready()
         for station in self.stations:
             station.start_line()
         self._wait_for_lines()
@@ -89,14 +107,31 @@ class Plant:
             station.start_box()
 
     def stop(self) -> None:
-        """Boxes and lines first, then the cloud that stores their last parts, then the brokers."""
+        """Boxes and lines first, then the cloud that stores their last parts, then the brokers.
+
+        Records can be read until the plant is left. May be called twice.
+        """
         for station in self.stations:
             station.stop()
         for station in self.stations:
             station.close()
-        stop_all([self.cloud.child])
-        self.stop_broker()
+        stop_all([worker.child for worker in self.workers])
+        stop_all([self._broker])
         self._floor.stop()
+
+    @property
+    def cloud(self) -> CloudProcess:
+        """The worker that is asked."""
+        return self.workers[0]
+
+    @property
+    def processes(self) -> dict[str, ProcessControls]:
+        """What can be at fault, as in `CloudSide.processes`."""
+        database: dict[str, ProcessControls] = {}
+        if self._database is not None:
+            database["database"] = self._database
+        workers = {worker.child.name: worker.child for worker in self.workers}
+        return {"broker": self._broker, **database, **workers}
 
     @property
     def broker_port(self) -> int:
@@ -110,33 +145,21 @@ class Plant:
 
     def tend(self) -> None:
         """Raises ProcessError where a process ended by itself with an error."""
-        children = [child for one in self.stations for child in (one.box, one.line)]
-        for child in (*children, self.cloud.child):
+        children: list[Child] = [c for one in self.stations for c in (one.box, one.line)]
+        workers = [worker.child for worker in self.workers]
+        for child in (*children, self._broker, *workers):
             code = child.exit_code
-            if code is not None and code > 0:
+            if code is None or code <= 0:
+                continue
+            if self.scenario.chaos is None or child not in workers:
                 raise child.failure()
+            # It came up while its database was down; a supervisor would do the same.
+            child.start()
 
     def aimed(self, device: str) -> list[DeviceStation]:
         """The stations that a fault is aimed at."""
         names = self.scenario.named(device)
         return [station for station in self.stations if station.name in names]
-
-    def start_broker(self) -> None:
-        """The cloud's own."""
-        self._broker = EmbeddedBroker("auto", HOST, self._port).start()
-
-    def stop_broker(self) -> None:
-        """May be called twice."""
-        if self._broker is not None:
-            self._broker.stop()
-            self._broker = None
-
-    def start_cloud(self) -> None:
-        self.cloud.start()
-
-    def stop_cloud(self) -> None:
-        """At once."""
-        self.cloud.child.kill()
 
     def _wait_for_lines(self) -> None:
         pause, left = threading.Event(), WATCHED_S

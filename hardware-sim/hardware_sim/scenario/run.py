@@ -68,6 +68,7 @@ class Observed:
 
     started   seconds on the monotonic clock; every other time counts from there
     passed    parts that have passed each device's ejector
+    late      verdicts that came too late for that, by device
     """
 
     started: float
@@ -76,6 +77,7 @@ class Observed:
     happened: list[Happened] = field(default_factory=list)
     reviewed: int = 0
     ended_s: float = 0.0
+    late: dict[str, int] = field(default_factory=dict)
 
 
 class Run:
@@ -99,7 +101,7 @@ class Run:
         self._wait_until_watched()
         scenario, observed = self._plant.scenario, self._observed
         observed.started = self._clock.monotonic()
-        for fault in scenario.timeline:
+        for fault in scenario.faults:
             self._at(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
         self._at(0.0, self._look)
         give_up = scenario.duration_s + SETTLE_S
@@ -142,7 +144,8 @@ class Run:
         self._note(fault, began=False)
 
     def _note(self, fault: Fault, *, began: bool) -> None:
-        happened = Happened(self._now, fault.kind, fault.aim or "", began=began)
+        where = fault.process if fault.process != fault.kind else ""
+        happened = Happened(self._now, fault.kind, fault.aim or where, began=began)
         self._observed.happened.append(happened)
 
     def _look(self) -> None:
@@ -182,6 +185,9 @@ class Run:
     def _gather(self) -> None:
         for station in self._plant.stations:
             self._observed.passed[station.name] += station.passed()
+            late = station.late()
+            if late is not None:
+                self._observed.late[station.name] = late
 
     def _wait_until_watched(self) -> None:
         """Until a box watches each line: the belts start by themselves then."""

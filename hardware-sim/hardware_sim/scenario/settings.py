@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from hardware_sim.scenario.chaos import ChaosSettings
 from hardware_sim.scenario.coherence import ScenarioElements, problems, readable
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.faults.base import ALL, FAULTS, Fault
@@ -44,6 +45,14 @@ class Expectations(Settings):
     escapes: Share | None = Field(default=None, description="of the defective parts, at most")
     overkill: Share | None = Field(default=None, description="of the good parts, at most")
     decided_by_deadline: Share | None = Field(default=None, description="of all parts, at most")
+    while_up: bool = Field(
+        default=False,
+        description="a part may be without a verdict where its box was off, stood still or was "
+        "just starting",
+    )
+    late: Count | None = Field(
+        default=None, description="verdicts that came when their part could not be stopped, at most"
+    )
     p99_latency_ms: float | None = Field(
         default=None, gt=0, description="from trigger to verdict, at most"
     )
@@ -60,17 +69,32 @@ class Expectations(Settings):
     )
 
 
+class CloudSide(Settings):
+    """What answers the devices."""
+
+    workers: int = Field(default=1, ge=1, le=8, description="processes that share the work")
+    database: Literal["sqlite", "postgresql"] = "sqlite"
+
+    @property
+    def processes(self) -> list[str]:
+        """The names of those that can be at fault."""
+        database = ["database"] if self.database == "postgresql" else []
+        return ["broker", *database, *(f"cloud-{one + 1}" for one in range(self.workers))]
+
+
 class Scenario(Settings):
     """A plant, what is done to it, and what must come of it."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     about: str = Field(description="in one line, for people")
     seed: int = Field(default=0, ge=0)
-    duration_s: float = Field(gt=0, le=7200, description="that parts come by")
+    duration_s: float = Field(gt=0, le=14_400, description="that parts come by")
     bundle: Path | None = Field(default=None, description="none: the shipped one")
     devices: list[DeviceSettings] = Field(min_length=1, max_length=MAX_DEVICES)
+    cloud: CloudSide = CloudSide()
     operator: OperatorSettings | None = None
     timeline: list[Fault] = Field(default=[])
+    chaos: ChaosSettings | None = Field(default=None, description="faults at random moments too")
     expect: Expectations = Expectations()
 
     @model_validator(mode="wrap")
@@ -81,7 +105,10 @@ class Scenario(Settings):
             scenario = handler(values)
             mistakes = []
             parts = ScenarioElements(
-                scenario.duration_s, scenario.devices, list(enumerate(scenario.timeline))
+                scenario.duration_s,
+                scenario.devices,
+                list(enumerate(scenario.timeline)),
+                scenario.cloud.processes,
             )
         except ValidationError as error:
             if not isinstance(values, Mapping):
@@ -92,6 +119,15 @@ class Scenario(Settings):
         if mistakes:
             raise ValidationError.from_exception_data("Scenario", mistakes)
         return scenario
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What happens, planned and drawn."""
+        if self.chaos is None:
+            return list(self.timeline)
+        names = [one.name for one in self.devices]
+        drawn = self.chaos.drawn(names, self.cloud.processes, self.duration_s, self.seed)
+        return [*self.timeline, *drawn]
 
     def named(self, device: str) -> list[str]:
         """The devices that a fault is aimed at."""

@@ -113,6 +113,12 @@ class DeviceStation:
     def cut_power(self) -> None:
         self.plug.cut()
 
+    def pause_box(self) -> None:
+        self.box.pause()
+
+    def resume_box(self) -> None:
+        self.box.resume()
+
     def set_effect(self, effect: Effect) -> None:
         self.line_control.set(effect)
 
@@ -134,6 +140,15 @@ class DeviceStation:
         before = self._compute.state().ambient_c
         self._compute.ambient(celsius)
         return before
+
+    def late(self) -> int | None:
+        """Verdicts that came when their part could not be stopped; None where the line is away."""
+        if not self.line.running:
+            return None
+        try:
+            return self.line_control.state().table.late
+        except ProcessError:
+            return None
 
     def passed(self) -> list[PassedPart]:
         """Parts that have passed the ejector since the last call."""

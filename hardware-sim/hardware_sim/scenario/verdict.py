@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,12 +10,15 @@ import msgspec
 import numpy as np
 
 from hardware_sim.line.ejector import CELLS
+from hardware_sim.scenario.faults.base import ALL
 from hardware_sim.scenario.records import RecordedParts
 from hardware_sim.scenario.run import DeviceSnapshot, Observed
 from hardware_sim.scenario.settings import Expectations, Scenario
 from hardware_sim.scenario.station import PassedPart
 
 MOST_TOLD = 3
+BOX_FAULTS = ("power", "pause")
+START_S = 20.0
 ONLINE_WAITING = 10
 """A box that works holds some inspections on their way; more mean that it still catches up."""
 
@@ -135,6 +139,35 @@ def recovery_s(observed: Observed) -> float | None:
     return since
 
 
+def unexcused(observed: Observed, device: str) -> list[PassedPart]:
+    """Parts without a verdict that came by while the device's box was there to judge them.
+
+    A box is away from its fault's beginning until its first verdict after the end, START_S later
+    at most. A part that came shortly before that was open then.
+    """
+    parts = observed.passed[device]
+    told = sorted(part.triggered for part in parts if part.verdict is not None)
+    away, began = [], None
+    for happened in observed.happened:
+        if happened.device not in {device, ALL} or happened.what not in BOX_FAULTS:
+            continue
+        at = observed.started + happened.at
+        if happened.began:
+            began = at
+        elif began is not None:
+            back = next((trigger for trigger in told if trigger >= at), at + START_S)
+            away.append((began, min(back, at + START_S)))
+            began = None
+    if began is not None:
+        away.append((began, math.inf))
+    return [
+        part
+        for part in parts
+        if part.verdict is None
+        and not any(begin <= part.at and part.triggered <= end for begin, end in away)
+    ]
+
+
 def _well(look: DeviceSnapshot) -> bool:
     return look.online and look.waiting is not None and look.waiting <= ONLINE_WAITING
 
@@ -170,6 +203,8 @@ def _checks(
     parts = sum(device.parts for device in devices)
     yield Check("parts", "≥ 1", str(parts), parts >= 1)
     silent = total("no_verdict")
+    if wanted.while_up:
+        silent = sum(len(unexcused(observed, device.device)) for device in devices)
     if wanted.without_verdict is not None:
         yield _at_most("without_verdict", wanted.without_verdict, silent)
     elif wanted.no_part_without_verdict:
@@ -179,6 +214,8 @@ def _checks(
     yield _at_most("lost", wanted.lost, found.lost)
     yield _at_most("duplicates", wanted.duplicates, found.duplicates)
     yield from _shares(wanted, devices, found)
+    if wanted.late is not None:
+        yield _at_most("late", wanted.late, sum(observed.late.values()))
     if wanted.p99_latency_ms is not None:
         yield _at_most("p99_latency_ms", wanted.p99_latency_ms, found.p99_latency_ms)
     if wanted.recovered_within_s is not None:

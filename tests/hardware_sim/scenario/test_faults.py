@@ -25,6 +25,7 @@ AT_ONE: dict[str, tuple[dict[str, object], Steps, Steps]] = {
     ),
     "cut": ({}, [("cut_connections",)], []),
     "power": ({}, [("cut_power",)], [("start_box",)]),
+    "pause": ({"what": "box", "for_s": 3}, [("pause_box",)], [("resume_box",)]),
     "camera": (
         {"for_s": 3, "effect": {"kind": "defocus"}},
         [("set_effect", Defocus())],
@@ -46,6 +47,7 @@ def fault(kind: str, **fields: object) -> Fault:
         "name": "s",
         "about": "x",
         "duration_s": 20,
+        "cloud": {"workers": 2, "database": "postgresql"},
         "devices": [{"name": "a", "profile": "arm-cpu"}, {"name": "b"}],
         "timeline": [{"kind": kind, "at_s": 2, **fields}],
     }
@@ -53,7 +55,7 @@ def fault(kind: str, **fields: object) -> Fault:
 
 
 def test_every_kind_of_fault_that_is_shipped_can_be_loaded() -> None:
-    assert set(FAULTS.names()) >= {*AT_ONE, "broker", "cloud"}
+    assert set(FAULTS.names()) >= {*AT_ONE, "broker", "cloud", "database"}
     assert all(not loaded.error for loaded in FAULTS.load_all())
 
 
@@ -77,13 +79,32 @@ def test_a_fault_of_all_devices_acts_on_each() -> None:
     assert [station.done for station in plant.stations.values()] == [done, done]
 
 
-@pytest.mark.parametrize("kind", ["broker", "cloud"])
-def test_broker_and_cloud_stop_and_start_again(kind: str) -> None:
+PROCESSES: list[tuple[str, dict[str, object], str]] = [
+    ("broker", {}, "broker"),
+    ("database", {}, "database"),
+    ("cloud", {}, "cloud-1"),
+    ("cloud", {"worker": 2}, "cloud-2"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "process"), PROCESSES)
+def test_a_process_is_killed_and_started_again(
+    kind: str, fields: dict[str, object], process: str
+) -> None:
     plant = RecordingPlant("a")
-    (start,) = fault(kind).begin(plant)
-    assert plant.done == [f"stop_{kind}"]
-    start()
-    assert plant.done == [f"stop_{kind}", f"start_{kind}"]
+    for start in fault(kind, **fields).begin(plant):
+        start()
+    assert plant.done == [f"kill {process}", f"start {process}"]
+
+
+@pytest.mark.parametrize(("kind", "fields", "process"), PROCESSES)
+def test_a_process_stands_still_and_goes_on(
+    kind: str, fields: dict[str, object], process: str
+) -> None:
+    plant = RecordingPlant("a")
+    for resume in fault("pause", what=kind, for_s=2, **fields).begin(plant):
+        resume()
+    assert plant.done == [f"pause {process}", f"resume {process}"]
 
 
 OUTSIDE = '''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hardware_sim.scenario.records import RecordedParts
 from hardware_sim.scenario.run import DeviceSnapshot, Happened, Observed, still_true
 from hardware_sim.scenario.settings import Scenario, load_scenario, scenario_model
 from hardware_sim.scenario.station import PassedPart
-from hardware_sim.scenario.verdict import recovery_s, report
+from hardware_sim.scenario.verdict import recovery_s, report, unexcused
 from shared.errors import BundleError, RuntimeUnavailable, SettingsError
 from tests.support.commands import splitsight
 
@@ -248,7 +249,7 @@ def test_a_bundle_that_is_not_there_is_refused_before_anything_starts(tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ("duration_s: 1e9", "less than or equal to 7200"),
+        ("duration_s: 1e9", "less than or equal to 14400"),
         ("duration_s: 20\ndevices: []", "at least 1"),
         (
             "duration_s: 20\ndevices: [{name: a, line: {line: {ejector_at: 0.05}}}]",
@@ -350,3 +351,43 @@ def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "report.json").is_file()
     assert spans(seen) == [(1.0, 2.0, "network, box")]
     assert "network, box" in chart(seen, kept()) or "<path" in chart(seen, kept())
+
+
+def test_a_process_that_the_plant_does_not_have_cannot_be_at_fault() -> None:
+    for fault in (
+        {"kind": "cloud", "at_s": 1, "worker": 2},
+        {"kind": "database", "at_s": 1},
+        {"kind": "pause", "what": "database", "at_s": 1, "for_s": 1},
+    ):
+        with pytest.raises(ValidationError, match=r"there is no (cloud-2|database); there are"):
+            scenario(timeline=[fault])
+
+
+def test_what_is_drawn_at_random_hits_everything_again_and_again_and_never_twice_at_once() -> None:
+    drawn = scenario(
+        duration_s=2000,
+        devices=[{"name": "a"}, {"name": "b"}],
+        cloud={"workers": 2, "database": "postgresql"},
+        chaos={"what": ["box", "broker", "cloud", "database"], "every_s": 20, "pauses": 0.2},
+    )
+    by_target: dict[str, list[tuple[float, float]]] = {}
+    for fault in drawn.faults:
+        by_target.setdefault(fault.aim or fault.process, []).append((fault.at_s, fault.ends_s))
+    assert set(by_target) == {"a", "b", "broker", "cloud-1", "cloud-2", "database"}
+    for times in by_target.values():
+        assert len(times) > 30
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
+    assert {fault.kind for fault in drawn.faults} >= {"pause", "power", "broker", "cloud"}
+    assert max(fault.ends_s for fault in drawn.faults) < 2000
+    assert drawn.faults == drawn.faults
+
+
+def test_a_part_without_a_verdict_is_excused_only_while_its_box_was_away() -> None:
+    cells = ["right_pass", "no_verdict", "no_verdict", "no_verdict", "right_pass", "no_verdict"]
+    seen = observed(*cells, looks=[])
+    # Part n triggers n - 0.5 s in and passes n s in.
+    seen.happened = [Happened(2.2, "power", "box", began=True)]
+    seen.happened += [Happened(3.2, "power", "box", began=False)]
+    assert [part.part for part in unexcused(seen, "box")] == [2, 6]
+    seen.happened = [Happened(2.2, "broker", "", began=True)]
+    assert [part.part for part in unexcused(seen, "box")] == [2, 3, 4, 6]

@@ -7,7 +7,7 @@ A fault is a class of settings that knows what it does. An entry point of the gr
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol
 
 from pydantic import Field
@@ -21,6 +21,20 @@ ALL = "all"
 Seconds = Annotated[float, Field(ge=0, le=36_000)]
 Device = Annotated[str, Field(description="a device's name, or `all`")]
 Undo = Callable[[], object]
+
+
+class ProcessControls(Protocol):
+    """What can be done to a process."""
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None:
+        """At once."""
+
+    def pause(self) -> None:
+        """It stands still, and knows nothing of it."""
+
+    def resume(self) -> None: ...
 
 
 class StationControls(Protocol):
@@ -40,6 +54,11 @@ class StationControls(Protocol):
 
     def start_box(self) -> None:
         """As when its power comes back."""
+
+    def pause_box(self) -> None:
+        """Its agent stands still, and the line does not."""
+
+    def resume_box(self) -> None: ...
 
     def set_effect(self, effect: Effect) -> None:
         """On the camera's picture."""
@@ -66,15 +85,9 @@ class PlantControls(Protocol):
     def aimed(self, device: str) -> Sequence[StationControls]:
         """The devices that go by a name, or `all` of them."""
 
-    def start_broker(self) -> None: ...
-
-    def stop_broker(self) -> None:
-        """At once, as if it was killed."""
-
-    def start_cloud(self) -> None: ...
-
-    def stop_cloud(self) -> None:
-        """At once, as if it was killed."""
+    @property
+    def processes(self) -> Mapping[str, ProcessControls]:
+        """`broker`, `database` where it is one, and `cloud-1` and so on, the cloud's workers."""
 
 
 class Fault(Settings):
@@ -111,6 +124,11 @@ class Fault(Settings):
         """Two faults that act on the same of one device may not overlap: one would end both."""
         return self.kind
 
+    @property
+    def process(self) -> str:
+        """Of the plant's `processes`, the one that it needs; empty: none."""
+        return ""
+
 
 class DeviceFault(Fault):
     """A fault of one device, or of each."""
@@ -145,6 +163,12 @@ class RecordingStation:
     def start_box(self) -> None:
         self.done.append(("start_box",))
 
+    def pause_box(self) -> None:
+        self.done.append(("pause_box",))
+
+    def resume_box(self) -> None:
+        self.done.append(("resume_box",))
+
     def set_effect(self, effect: Effect) -> None:
         self.done.append(("set_effect", effect))
 
@@ -166,27 +190,37 @@ class RecordingStation:
         return before
 
 
+class RecordingProcess:
+    """Writes down what is done to it."""
+
+    def __init__(self, name: str, done: list[str]) -> None:
+        self._name = name
+        self._done = done
+
+    def start(self) -> None:
+        self._done.append(f"start {self._name}")
+
+    def kill(self) -> None:
+        self._done.append(f"kill {self._name}")
+
+    def pause(self) -> None:
+        self._done.append(f"pause {self._name}")
+
+    def resume(self) -> None:
+        self._done.append(f"resume {self._name}")
+
+
 class RecordingPlant:
-    """Stations by name, and what was done to broker and cloud."""
+    """Stations by name, and what was done to broker, database and two workers of the cloud."""
 
     def __init__(self, *names: str) -> None:
         self.stations = {name: RecordingStation() for name in names}
         self.done: list[str] = []
+        known = ("broker", "database", "cloud-1", "cloud-2")
+        self.processes = {name: RecordingProcess(name, self.done) for name in known}
 
     def aimed(self, device: str) -> list[RecordingStation]:
         return [one for name, one in self.stations.items() if device in {ALL, name}]
-
-    def start_broker(self) -> None:
-        self.done.append("start_broker")
-
-    def stop_broker(self) -> None:
-        self.done.append("stop_broker")
-
-    def start_cloud(self) -> None:
-        self.done.append("start_cloud")
-
-    def stop_cloud(self) -> None:
-        self.done.append("stop_cloud")
 
 
 FAULTS: PluginGroup[type[Fault]] = PluginGroup(

@@ -20,6 +20,10 @@ class PowerFault(DeviceFault):
         station.cut_power()
         return station.start_box
 
+    @property
+    def acts_on(self) -> str:
+        return "box"
+
 
 class ResetFault(DeviceFault):
     """The accelerator's driver is reset: it refuses to work for `for_s`."""

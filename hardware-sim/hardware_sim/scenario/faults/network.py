@@ -1,4 +1,4 @@
-"""Faults of the way to the cloud, and of what is at its end."""
+"""Faults of the way to the cloud."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ from functools import partial
 from typing import Literal
 
 from hardware_sim.network.conditions import Conditions
-from hardware_sim.scenario.faults.base import (
-    DeviceFault,
-    Fault,
-    PlantControls,
-    Seconds,
-    StationControls,
-    Undo,
-)
+from hardware_sim.scenario.faults.base import DeviceFault, Seconds, StationControls, Undo
 
 
 class NetworkFault(DeviceFault):
@@ -35,25 +28,3 @@ class CutFault(DeviceFault):
 
     def begin_at(self, station: StationControls) -> None:
         station.cut_connections()
-
-
-class BrokerFault(Fault):
-    """The broker is killed, and started again after `for_s`."""
-
-    kind: Literal["broker"] = "broker"
-    for_s: Seconds = 1.0
-
-    def begin(self, plant: PlantControls) -> list[Undo]:
-        plant.stop_broker()
-        return [plant.start_broker]
-
-
-class CloudFault(Fault):
-    """The cloud's process is killed, and started again after `for_s`."""
-
-    kind: Literal["cloud"] = "cloud"
-    for_s: Seconds = 1.0
-
-    def begin(self, plant: PlantControls) -> list[Undo]:
-        plant.stop_cloud()
-        return [plant.start_cloud]
