@@ -45,6 +45,14 @@ class CertifiedTransport:
         return self._inner.connected
 
     @property
+    def max_payload(self) -> int:
+        return self._inner.max_payload
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self._inner.problems
+
+    @property
     def certified(self) -> bool:
         """Whether a connection can be tried now."""
         return self._started

@@ -9,11 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address, Channel, parse
+from shared.transport.limit import MAX_MESSAGE
 from shared.wire import Message, decode, require_kind
 
 log = get_logger("transport")
 
-MAX_MESSAGE = 1 << 20
 M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound=Message)
 
@@ -81,11 +81,11 @@ class Will:
     payload: bytes
 
 
-def require_size(payload: bytes) -> None:
+def require_size(payload: bytes, most: int = MAX_MESSAGE) -> None:
     """Raises TransportError for a message that brokers drop, and their client with it."""
-    if len(payload) > MAX_MESSAGE:
+    if len(payload) > most:
         raise TransportError(
-            f"a message of {len(payload)} B can't be sent", fix=f"at most {MAX_MESSAGE} B can"
+            f"a message of {len(payload)} B can't be sent", fix=f"at most {most} B can"
         )
 
 
@@ -103,6 +103,14 @@ class Transport(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the broker would take a message now."""
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of the largest message that the broker surely takes, as far as it is known."""
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Why messages do not come or go as they should: about what, and a sentence."""
 
     def start(self, will: Will | None = None) -> None:
         """Connect, and reconnect for ever after. Returns at once."""
@@ -122,7 +130,7 @@ class Transport(Protocol):
         """Hand a message to the broker at QoS 1.
 
         expires_s   the broker drops it undelivered after this many seconds
-        Raises TransportError where the broker is not connected or the message is too large.
+        Raises TransportError where the broker is not connected or takes no message so large.
         """
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.errors import TransportError
 from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, require_size
+from shared.transport.limit import MAX_MESSAGE
 
 
 def matches(topic_filter: str, topic: str) -> bool:
@@ -27,7 +28,9 @@ class MemoryBroker:
     `published` keeps every message, for assertions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_payload: int = MAX_MESSAGE) -> None:
+        """max_payload: bytes of the largest message that it takes"""
+        self.max_payload = max_payload
         self.clients: list[MemoryTransport] = []
         self.retained: dict[str, Delivery] = {}
         self.published: list[Delivery] = []
@@ -75,7 +78,12 @@ class MemoryTransport:
     subscriptions: list[tuple[str, Handler]] = field(default_factory=list)
     will: Will | None = None
     connected: bool = False
+    problems: dict[str, str] = field(default_factory=dict)
     _watchers: list[ConnectionHandler] = field(default_factory=list)
+
+    @property
+    def max_payload(self) -> int:
+        return self.broker.max_payload
 
     def start(self, will: Will | None = None) -> None:
         self.will = will
@@ -101,7 +109,7 @@ class MemoryTransport:
         del expires_s  # delivery is immediate: nothing waits long enough to expire
         if not self.connected:
             raise TransportError("the broker is not connected", fix="wait for the next connect")
-        require_size(payload)
+        require_size(payload, self.max_payload)
         self.broker.route(Delivery(topic, payload, dict(properties or {})), retain=retain)
 
     def subscribe(self, topic_filter: str, handler: Handler) -> None:

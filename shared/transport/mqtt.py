@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -21,13 +21,18 @@ from shared.errors import TransportError
 from shared.log import get_logger
 from shared.settings import Settings
 from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, require_size
+from shared.transport.client import MAX_IN_FLIGHT, STALE_S, BrokerClient
+from shared.transport.limit import BrokerLimits, LearnedSize
+from shared.transport.problems import LinkProblems
+from shared.transport.reasons import ClosedEarly, of_code, of_error
 
 log = get_logger("mqtt")
 
 KEEPALIVE_S = 10
-RECONNECT_S = (0.2, 5.0)
-# Half of what paho would keep in memory for a broker that stops acknowledging.
-MAX_IN_FLIGHT = 200
+FLAPS = 3
+MAX_ABOUT = 120
+# Reason codes of MQTT 5; from FAILURE on they are failures.
+FAILURE, TOO_LARGE, NO_RETAIN, NO_QUALITY = 0x80, 0x95, 0x9A, 0x9B
 
 
 class TlsSettings(Settings):
@@ -63,14 +68,10 @@ class ThreadLoop:
     """paho's own thread, one for each client."""
 
     def start(self, client: paho.Client) -> None:
-        # `loop_start` makes a new pair of sockets and forgets to close the one before it.
-        client._reset_sockets(sockpair_only=True)  # noqa: SLF001
         client.loop_start()
 
     def stop(self, client: paho.Client) -> None:
-        # paho's thread forgets itself when it ends, and `loop_stop` may be about to join it.
-        with contextlib.suppress(AttributeError):
-            client.loop_stop()
+        client.loop_stop()
 
 
 class MqttTransport:
@@ -87,32 +88,40 @@ class MqttTransport:
         *,
         context: ssl.SSLContext | None = None,
         session_s: int = 0,
+        patience_s: float = math.inf,
     ) -> None:
         """loop: a ThreadLoop unless another is given, say one that many clients share.
 
-        context     trust and identity, instead of those of settings.tls
-        session_s   how long the broker keeps what arrives for us after a connection is lost
+        context      trust and identity, instead of those of settings.tls
+        session_s    how long the broker keeps what arrives for us after a connection is lost
+        patience_s   a connection on which nothing is acknowledged for so long is given up, with
+                     all that waits in it: for what is worth nothing later
         """
         self._settings = settings
         self._session_s = session_s
         self._changing = False
         self._loop = loop or ThreadLoop()
         self._subscriptions: list[tuple[str, Handler]] = []
+        self._asked: dict[int | None, str] = {}
         self._watchers: list[ConnectionHandler] = []
         self._ready = threading.Event()
         self._renewed = threading.Event()
         self._stopped = False
         self._lock = threading.Lock()
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
-        client.max_queued_messages_set(MAX_IN_FLIGHT)
-        client.max_inflight_messages_set(MAX_IN_FLIGHT)
-        client.connect_timeout = settings.connect_timeout_s
-        client.reconnect_delay_set(*RECONNECT_S)  # type: ignore[arg-type]
+        self._since = -math.inf
+        self._limits = BrokerLimits()
+        self._learned = LearnedSize(time.monotonic)
+        self._found = LinkProblems(time.monotonic)
+        client = BrokerClient(client_id, connect_timeout_s=settings.connect_timeout_s)
+        client.patience_s = patience_s
         client.on_socket_open = _disable_nagle
         client.on_connect = self._connected
-        client.on_connect_fail = self._connect_failed
+        client.on_connect_fail = lambda _client, _data: self._not_connected()
         client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
         client.on_message = self._arrived
+        client.acknowledged = self._acknowledged
+        client.unreadable = self._unreadable
         if settings.username is not None:
             secret = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, secret)
@@ -125,6 +134,19 @@ class MqttTransport:
     @property
     def connected(self) -> bool:
         return self._ready.is_set()
+
+    @property
+    def limits(self) -> BrokerLimits:
+        """What the broker said when it took us the last time."""
+        return self._limits
+
+    @property
+    def max_payload(self) -> int:
+        return int(min(self._limits.payload, self._learned.payload))
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self._found.now
 
     def wait_until_connected(self, timeout_s: float) -> bool:
         return self._ready.wait(timeout_s)
@@ -142,13 +164,13 @@ class MqttTransport:
         """
         if self._stopped:
             return False
-        self._changing = self.connected
+        self._changing = self._client.keeps = self.connected
         self._renewed.clear()
         self._client.disconnect()
         self._loop.stop(self._client)
         self._connect(clean_start=False)
         well = self._renewed.wait(self._settings.connect_timeout_s)
-        self._changing = False
+        self._changing = self._client.keeps = False
         if not well and self.connected:
             self._lost("reconnecting takes too long")
         return well
@@ -158,8 +180,9 @@ class MqttTransport:
             return
         self._stopped = True
         if goodbye is not None and self.connected:
-            info = self._client.publish(goodbye.topic, goodbye.payload, qos=1, retain=True)
-            info.wait_for_publish(timeout=2.0)
+            self._client.say_goodbye(
+                goodbye.topic, goodbye.payload, qos=self._quality, retain=self._limits.retains
+            )
         self._client.disconnect(properties=_session(PacketTypes.DISCONNECT, 0, self._session_s))
         self._loop.stop(self._client)
         self._ready.clear()
@@ -179,12 +202,14 @@ class MqttTransport:
                 fix="it is tried again until it answers; check that it runs",
             )
         require_size(payload)
-        info = self._client.publish(
+        self._require_taken(topic, payload, properties, expires=expires_s is not None)
+        info = self._client.send(
             topic,
             payload,
-            qos=1,
-            retain=retain,
+            qos=self._quality,
+            retain=retain and self._limits.retains,
             properties=_publish_properties(expires_s, properties),
+            lasts_s=STALE_S if expires_s is None else min(STALE_S, expires_s),
         )
         if info.rc == paho.MQTT_ERR_QUEUE_SIZE:
             raise TransportError(
@@ -197,7 +222,7 @@ class MqttTransport:
             self._subscriptions.append((topic_filter, handler))
             self._listen(_without_share(topic_filter))
             if self.connected:
-                self._client.subscribe(topic_filter, qos=1)
+                self._ask(topic_filter)
 
     def unsubscribe(self, topic_filter: str) -> None:
         with self._lock:
@@ -207,9 +232,15 @@ class MqttTransport:
             self._listen(_without_share(topic_filter))
 
     def on_connection(self, handler: ConnectionHandler) -> None:
-        self._watchers.append(handler)
-        if self.connected:
+        with self._lock:
+            self._watchers.append(handler)
+            already = self.connected
+        if already:
             handler(True)
+
+    @property
+    def _quality(self) -> int:
+        return min(1, self._limits.qos)
 
     def _listen(self, plain: str) -> None:
         """Call all who want what matches a filter, and nobody where none does.
@@ -222,29 +253,9 @@ class MqttTransport:
         else:
             self._client.message_callback_remove(plain)
 
-    def _connected(
-        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
-    ) -> None:
-        if reason.is_failure:
-            log.error("broker_refused", reason=str(reason), **self._where)
-            return
-        with self._lock:
-            for topic_filter in dict.fromkeys(wanted for wanted, _ in self._subscriptions):
-                client.subscribe(topic_filter, qos=1)
-            self._ready.set()
-            self._renewed.set()
-        log.info("broker_connected", **self._where)
-        for watcher in self._watchers:
-            watcher(True)
-
-    def _connect_failed(self, _client: paho.Client, _data: Any) -> None:
-        log.warning("broker_unreachable", **self._where, next_try_s=RECONNECT_S[1])
-
-    def _disconnected(
-        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
-    ) -> None:
-        if self._ready.is_set() and not self._changing:
-            self._lost(str(reason))
+    @property
+    def _where(self) -> dict[str, object]:
+        return {"host": self._settings.host, "port": self._settings.port}
 
     def _connect(self, *, clean_start: paho.CleanStartOption) -> None:
         self._client.connect_async(
@@ -256,19 +267,142 @@ class MqttTransport:
         )
         self._loop.start(self._client)
 
+    def _connected(
+        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, props: Any
+    ) -> None:
+        if reason.is_failure:
+            self._client.goodbye = reason.value
+            if reason.value in {NO_RETAIN, NO_QUALITY} and client.will_topic is not None:
+                # It refuses our will, and would for ever: next time it is one that it can have.
+                client.will_set(client.will_topic, client.will_payload)
+            return
+        self._limits = BrokerLimits.of(props)
+        self._client.limit_in_flight(self._limits.in_flight)
+        self._client.forget(larger_than=self._learned.refused - 1)
+        with self._lock:
+            self._asked.clear()
+            for topic_filter in dict.fromkeys(wanted for wanted, _ in self._subscriptions):
+                self._ask(topic_filter)
+            self._since = time.monotonic()
+            self._ready.set()
+            self._renewed.set()
+            watchers = list(self._watchers)
+        self._found.solve("broker")
+        self._found.agree(self._limits.shortcomings)
+        log.info("broker_connected", **self._where)
+        _tell(watchers, connected=True)
+
+    def _disconnected(
+        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
+    ) -> None:
+        if not self._ready.is_set():
+            self._not_connected()
+        elif not self._changing:
+            self._lost(str(reason))
+
+    def _not_connected(self) -> None:
+        """A try to connect has failed, or the broker has refused us."""
+        if self._stopped:
+            return
+        failure, code = self._client.failure or ClosedEarly("closed"), self._client.goodbye
+        reason = of_error(failure, self._settings.host, self._settings.port)
+        event, text = "broker_unreachable", reason.text
+        if code is not None:
+            reason = of_code(code)
+            event, text = "broker_refused", f"the broker refuses us: {reason.text}"
+        self._found.meet(
+            "broker", text, fix=reason.fix, lasts_s=math.inf, event=event, **self._where
+        )
+
     def _lost(self, reason: str) -> None:
-        self._ready.clear()
-        if not self._stopped:
+        with self._lock:
+            self._ready.clear()
+            watchers = list(self._watchers)
+        code, failure = self._client.goodbye, self._client.failure
+        if code:
+            said = of_code(code)
+            reason = said.text
+            self._found.meet("broker ended", f"it ended the connection: {reason}", fix=said.fix)
+            if code == TOO_LARGE:
+                self._learned.refuse(self._client.largest_unacknowledged)
+        elif failure is not None and not isinstance(failure, ClosedEarly):
+            reason = of_error(failure, self._settings.host, self._settings.port).text
+        self._client.backoff.lived(time.monotonic() - self._since)
+        if self._client.backoff.short_lives >= FLAPS:
+            self._found.meet(
+                "broker flaps",
+                f"the connection is lost again and again ({reason})",
+                fix="check the network, and whether another client uses this one's name",
+            )
+        if not self._stopped and self._client.backoff.short_lives <= FLAPS:
             log.warning("broker_lost", reason=reason, **self._where)
-        for watcher in self._watchers:
-            watcher(False)
+        _tell(watchers, connected=False)
+
+    def _ask(self, topic_filter: str) -> None:
+        _, number = self._client.subscribe(topic_filter, qos=self._quality)
+        self._asked[number] = topic_filter
+
+    def _subscribed(
+        self, _client: paho.Client, _data: Any, number: int, codes: list[ReasonCode], _props: Any
+    ) -> None:
+        topic_filter = self._asked.pop(number, "?")
+        about = f"subscription {topic_filter}"[:MAX_ABOUT]
+        refused = next((code.value for code in codes if code.is_failure), None)
+        if refused is None:
+            self._found.solve(about)
+        else:
+            reason = of_code(refused)
+            text = f"the broker refuses the subscription: {reason.text}"
+            self._found.meet(about, text, fix=reason.fix, lasts_s=math.inf)
+
+    def _acknowledged(self, topic: str, size: int, code: int) -> None:
+        about = f"topic {topic}"[:MAX_ABOUT]
+        if code < FAILURE:
+            self._learned.taken(size)
+            self._found.solve(about)
+            return
+        reason = of_code(code)
+        if code == TOO_LARGE:
+            self._learned.refuse(size)
+        self._found.meet(about, f"the broker refuses a message: {reason.text}", fix=reason.fix)
+
+    def _require_taken(
+        self, topic: str, payload: bytes, properties: Mapping[str, str] | None, *, expires: bool
+    ) -> None:
+        try:
+            self._limits.require_taken(
+                topic,
+                payload,
+                expires=expires,
+                properties=properties,
+                refused=self._learned.refused,
+            )
+        except TransportError as error:
+            about = f"size {topic}"[:MAX_ABOUT]
+            # The sizes differ from message to message, and are told to who sent it.
+            text = f"a message is larger than the {self.max_payload} B that the broker takes"
+            self._found.meet(about, text, fix=error.fix)
+            raise
+
+    def _unreadable(self, topic: str, error: BaseException) -> None:
+        self._found.meet(
+            "unreadable",
+            f"a message on {topic[:MAX_ABOUT]!r} can't be read, and is left out",
+            fix="clear what is retained there, and see who published it",
+        )
+        log.debug("message_unreadable", topic=topic[:MAX_ABOUT], error=str(error))
 
     def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         log.warning("message_without_handler", topic=message.topic)
 
-    @property
-    def _where(self) -> dict[str, object]:
-        return {"host": self._settings.host, "port": self._settings.port}
+
+def _tell(watchers: Sequence[ConnectionHandler], *, connected: bool) -> None:
+    for watcher in watchers:
+        try:
+            watcher(connected)
+        except Exception:
+            # An exception here would end the connection, and with it every later message.
+            log.exception("watcher_failed", connected=connected)
 
 
 def _without_share(topic_filter: str) -> str:

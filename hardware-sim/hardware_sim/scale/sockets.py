@@ -12,7 +12,7 @@ from paho.mqtt import client as paho
 
 from hardware_sim.scale.schedule import Schedule
 from shared.clock import Clock
-from shared.transport.mqtt import RECONNECT_S
+from shared.transport.client import RECONNECT_S
 
 # paho looks after its keep-alive only when it is asked to.
 KEEPALIVE_CHECK_S = 1.0

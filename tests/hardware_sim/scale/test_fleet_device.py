@@ -27,7 +27,8 @@ from shared.errors import DataError
 from shared.inspection import Inspection
 from shared.loopback import free_port
 from shared.topics import Address
-from shared.transport.base import MAX_MESSAGE, Delivery
+from shared.transport.base import Delivery
+from shared.transport.limit import MAX_MESSAGE
 from shared.transport.memory import MemoryBroker
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 from shared.wire import CloudVerdict, Escalation, Inspections, Receipt, decode, encode

@@ -24,7 +24,8 @@ from cloud.broker.embedded import EmbeddedBroker
 from cloud.broker.programs import Mosquitto
 from shared.errors import TransportError
 from shared.loopback import free_port
-from shared.transport.base import MAX_MESSAGE, Delivery, LeavingTransport, Transport, Will
+from shared.transport.base import Delivery, LeavingTransport, Transport, Will
+from shared.transport.limit import MAX_MESSAGE
 from shared.transport.memory import MemoryBroker, MemoryTransport, matches
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 
@@ -420,7 +421,7 @@ def test_refused_credentials_are_logged_with_the_reason_and_without_the_password
         refusal = event(logged, "broker_refused")
         device.stop()
     assert refusal["level"] == "error"
-    assert refusal["reason"] == "Not authorized"
+    assert refusal["reason"] == "the broker refuses us: not authorised"
     assert refusal["port"] == port
     assert "hunter2X" not in str(refusal) + repr(settings)
     assert not device.connected

@@ -83,6 +83,14 @@ class UpdateMessages:
     def connected(self) -> bool:
         return self._transport.connected
 
+    @property
+    def max_payload(self) -> int:
+        return self._transport.max_payload
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self._transport.problems
+
     def start(self, will: Will | None = None) -> None:
         """The device has started it."""
 
