@@ -124,10 +124,15 @@ class HealthMonitor:
             let_go=self._writer.let_go,
         )
         problems = []
+        known = dict(self._transport.problems)
+        why = known.pop("broker", "")
         if not broker.connected:
             problems.append(
-                f"The broker at {broker.address} is not connected: devices decide by themselves."
+                f"The broker at {broker.address} is not connected{f' ({why})' if why else ''}: "
+                "devices decide by themselves."
             )
+        # Without a broker nothing else of it matters; what ended the connection does.
+        problems += [f"The broker, {about}: {text}." for about, text in known.items()]
         if not database.answers:
             problems.append(
                 f"The database {database.url} can't be used: devices keep their inspections and "
