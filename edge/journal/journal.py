@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from edge.journal.group_commit import GroupCommit, Write
+from edge.journal.backlog import Write
+from edge.journal.errors import explain, fault_of
+from edge.journal.file import JournalFile
+from edge.journal.group_commit import GroupCommit
 from edge.journal.lock import JournalLock
+from edge.journal.part_counter import Numbers
+from edge.journal.quota import Caps, FreeSpace, Quota, free_space
 from edge.journal.reader import Reader
-from edge.journal.store import Caps, JournalStore
+from edge.journal.salvage_worker import SalvageWorker
+from edge.journal.store import JournalStore
 from edge.monitoring.health import BoxHealth
 from shared.contracts import Control, Verdict
 from shared.errors import JournalError
@@ -20,8 +25,6 @@ from shared.log import get_logger
 from shared.wire import LabelReceipt, PartLabel
 
 log = get_logger("journal")
-
-ROOM_S = 1.0
 
 
 class Journals(Protocol):
@@ -60,15 +63,17 @@ class Journal:
     """
 
     def __init__(
-        self, store: JournalStore, reader: Reader, health: BoxHealth, lock: JournalLock
+        self, file: JournalFile, last: Numbers, health: BoxHealth, lock: JournalLock
     ) -> None:
-        self._reader = reader
+        self.file = file
         self._lock = lock
-        self._store = store
         self._health = health
         self.boot = secrets.token_hex(8)
-        self._before, self.last_part = store.last()
-        self.commits = GroupCommit(store, health)
+        self._before, self.last_part = last.row, last.part
+        self.commits = GroupCommit(file, health)
+        self._reader = Reader(file, self._read)
+        self.salvage = SalvageWorker(file, self.commits, health)
+        file.on_replacement(self._reader.close)
 
     @classmethod
     def open(
@@ -79,43 +84,45 @@ class Journal:
         ring_bytes: int,
         health: BoxHealth,
         label_bytes: int = 0,
+        free: FreeSpace = free_space,
     ) -> Journal:
-        """Open the file and decide what a crash left open. Raises JournalError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalLock(path)
+        """Open the file and decide what a crash left open. A damaged one is put aside.
+
+        free   bytes that are free on the disk of a folder
+        Where the file can't be opened now, say since the disk is full, it is tried again while
+        parts get the fail-safe verdict. Raises JournalError where it is another agent's or
+        version's, or nothing says which part numbers were given out.
+        """
         try:
-            store = _opened(
-                path, Caps.of(max_bytes, ring_bytes, path, labels=label_bytes), max_bytes
-            )
-        except sqlite3.Error as error:
-            lock.release()
-            raise JournalError(
-                f"the journal {path} can't be read ({error})",
-                fix="move the damaged file away: the agent makes a new one",
-            ) from error
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = JournalLock(path)
+        except OSError as error:
+            raise explain(error, path) from error
+        try:
+            file = JournalFile(path, Quota(Caps(max_bytes, ring_bytes, label_bytes), free), health)
+            last = _opened(file, health)
+            file.counter.cover(last)
         except BaseException:
             lock.release()
             raise
-        return cls(store, Reader(path), health, lock)
+        return cls(file, last, health, lock)
 
     def record(
         self, inspection: Inspection, picture: bytes | None, committed: Callable[[], None] | None
     ) -> bool:
         """Write an inspection, and call `committed` on the writing thread once it is on disk.
 
-        Waits ROOM_S at most where the disk is far behind; False where it was dropped after that.
+        Returns at once; False where the disk is so far behind that it was dropped: then the
+        deadline decides, and what that decides is written as soon as it can be.
         """
-        if not self.commits.has_room(ROOM_S):
-            self._health.count("journal_backlog_full")
-            return False
-        row_id = self._id(inspection.sequence)
-        optional = None
-        if picture is not None:
-            optional = _keeping(row_id, picture)
-        self.commits.submit(
-            Write(lambda store: store.record(row_id, inspection), committed, optional)
-        )
-        return True
+        self._given(inspection)
+        write = self._write_of(inspection, JournalStore.record, committed)
+        if picture is not None and self.commits.keeps_pictures:
+            write.picture = _keeping(self._id(inspection.sequence), picture)
+            write.size = len(picture)
+        elif picture is not None:
+            self._health.count("pictures_skipped")
+        return self._counted(self.commits.submit(write, part=True))
 
     def answer(
         self,
@@ -130,23 +137,42 @@ class Journal:
         control   the answer, where the part was drawn as a control and `verdict` is a review
         """
         row_id = self._id(sequence)
-        self.commits.submit(
-            Write(lambda store: store.answer(row_id, verdict, score, control), committed)
+        self._counted(
+            self.commits.submit(
+                Write(
+                    f"the answer to inspection {sequence}",
+                    lambda store: store.answer(row_id, verdict, score, control),
+                    committed,
+                )
+            )
         )
 
     def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None:
         """Write that the verdict went to the actuator; from now on the cloud may be told."""
         row_id = self._id(sequence)
-        self.commits.submit(Write(lambda store: store.settle(row_id, total_ms, escalated_bytes)))
+        self._counted(
+            self.commits.submit(
+                Write(
+                    f"the end of inspection {sequence}",
+                    lambda store: store.settle(row_id, total_ms, escalated_bytes),
+                )
+            )
+        )
 
     def fail_safe(self, inspection: Inspection) -> None:
         """Write that the deadline decided, whatever was written before."""
-        row_id = self._id(inspection.sequence)
-        self.commits.submit(Write(lambda store: store.fail_safe(row_id, inspection)))
+        self._given(inspection)
+        self._counted(self.commits.submit(self._write_of(inspection, JournalStore.fail_safe, None)))
 
     def unsent(self, limit: int) -> list[tuple[int, Inspection]]:
         """Decided inspections that the cloud has not acknowledged, oldest first, with their ids."""
-        return self._reader.unsent(limit)
+        found, strange = self._reader.unsent(limit)
+        if strange:
+            # They would be read again for ever, and hold back what comes after them.
+            self._health.count("unsent_unreadable", len(strange))
+            log.error("inspections_unreadable", rows=strange)
+            self.acknowledge(strange, lambda: None)
+        return found
 
     def waiting(self) -> int:
         """How many inspections the cloud has not acknowledged."""
@@ -154,7 +180,7 @@ class Journal:
 
     def acknowledge(self, row_ids: Sequence[int], committed: Callable[[], None]) -> None:
         """Write that the cloud has these inspections."""
-        self.commits.submit(Write(lambda store: store.acknowledge(row_ids), committed))
+        self.commits.submit(Write("a receipt", lambda store: store.acknowledge(row_ids), committed))
 
     def label(
         self,
@@ -172,32 +198,67 @@ class Journal:
                 kept = store.label(row, domain)
                 became.append(LabelReceipt(row.boot, row.sequence, row.labelled_at, kept))
 
-        self.commits.submit(Write(write, lambda: committed(became)))
+        self.commits.submit(Write("labels", write, lambda: committed(became)))
 
     def start(self) -> None:
         self.commits.start()
+        self.salvage.start()
 
     def flush(self, timeout_s: float) -> bool:
         return self.commits.flush(timeout_s)
 
     def close(self) -> None:
+        self.salvage.stop()
         self.commits.stop()
-        self._reader.close()
-        self._store.close()
+        self.file.close()
         self._lock.release()
 
     def _id(self, sequence: int) -> int:
         return self._before + sequence
 
+    def _given(self, inspection: Inspection) -> None:
+        self.commits.given(Numbers(self._id(inspection.sequence), inspection.part))
 
-def _opened(path: Path, caps: Caps, wanted_bytes: int) -> JournalStore:
-    if caps.rows < wanted_bytes:
-        log.warning("disk_small", journal_bytes=caps.rows, ring_bytes=caps.ring)
-    store = JournalStore(path, caps)
-    recovered = store.recover()
-    if recovered:
-        log.warning("escalations_recovered", count=recovered, verdict="reject")
-    return store
+    def _write_of(
+        self,
+        inspection: Inspection,
+        write: Callable[[JournalStore, int, Inspection], None],
+        committed: Callable[[], None] | None,
+    ) -> Write:
+        row_id = self._id(inspection.sequence)
+        return Write(
+            f"inspection {inspection.sequence} of part {inspection.part}",
+            lambda store: write(store, row_id, inspection),
+            committed,
+        )
+
+    def _counted(self, taken: bool) -> bool:  # noqa: FBT001 - as `submit` said
+        if not taken:
+            self._health.count("journal_backlog_full")
+        return taken
+
+    def _read(self, error: Exception | None) -> None:
+        """An OnError of the reader."""
+        if error is None:
+            self._health.well("journal reader")
+        elif fault_of(error) == "damaged":
+            self.commits.damaged(error)
+        else:
+            said = error if isinstance(error, JournalError) else self.file.explain(error)
+            self._health.problem("journal reader", str(said))
+
+
+def _opened(file: JournalFile, health: BoxHealth) -> Numbers:
+    """The numbers to go on after. Raises JournalError."""
+    try:
+        file.open()
+    except JournalError as error:
+        cause = error.__cause__
+        if cause is None or fault_of(cause) == "unstorable" or file.last is None:
+            raise
+        # A line with a full disk is better off with boxes that divert and say why.
+        health.problem("journal", str(error))
+    return file.last or Numbers()
 
 
 def _keeping(row_id: int, picture: bytes) -> Callable[[JournalStore], None]:

@@ -32,9 +32,14 @@ class LabelStore:
 
     def __init__(self, connection: sqlite3.Connection, cap: int) -> None:
         self._connection = connection
-        self._cap = cap
+        self.cap = cap
         self._bytes = 0
         self.count()
+
+    @property
+    def room(self) -> int:
+        """Bytes that are not taken yet."""
+        return max(0, self.cap - self._bytes)
 
     def put(self, row: PartLabel, domain: str) -> tuple[bool, int]:
         """Keep a label with its picture.
@@ -51,13 +56,13 @@ class LabelStore:
             self._connection.execute(_UPDATE, (*label, *key, row.labelled_at))
             return True, 0
         found = self._connection.execute(_FRAME, key).fetchone()
-        if found is None or found[2] > self._cap:
+        if found is None or found[2] > self.cap:
             return False, 0
         id_, part, size = found
         self._connection.execute(_MOVE, (*key, part, *label, id_))
         self._connection.execute("DELETE FROM frames WHERE id = ?", (id_,))
         self._bytes += size
-        while self._bytes > self._cap:
+        while self._bytes > self.cap:
             self._bytes -= self._connection.execute(_EVICT).fetchone()[0]
         return True, size
 

@@ -92,22 +92,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the journal's file, and make it where there is none.
 
-    Raises JournalError where that is not possible or the file is another program's.
+    Raises OSError and sqlite3.Error where that is not possible, JournalError where the file is
+    another version's.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         version = _upgraded(connection)
-    except (OSError, sqlite3.Error) as error:
-        raise JournalError(
-            f"the journal {path} can't be opened ({error})",
-            fix="check the folder's rights and free space, or move a damaged file away",
-        ) from error
+    except BaseException:
+        connection.close()
+        raise
     if version != FORMAT:
         connection.close()
         raise JournalError(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edge.journal.label_store import LabelStore
-from edge.journal.schema import COLUMNS, PLACES, connect, transaction, values
+from edge.journal.part_counter import Numbers
+from edge.journal.quota import Quota, size_of, wal_of
+from edge.journal.reserve import DiskReserve
+from edge.journal.salvage import LABELLED, ROW, Cells, last_of
+from edge.journal.schema import COLUMNS, PLACES, WAL_BYTES, connect, transaction, values
 from shared.contracts import FAIL_SAFE, Control, Verdict, plain_verdict
 from shared.inspection import Inspection
 from shared.wire import PartLabel
@@ -16,6 +20,11 @@ from shared.wire import PartLabel
 # Measured: a row with its index and a source of 20 characters takes about 250 B.
 ROW_BYTES = 400
 BOUND_EVERY = 256
+BRING_IN_EVERY = 32
+PAGE_BYTES = 4096
+LEAST_PAGES, USUAL_PAGES = 16, 1000
+# Above it no more pictures are kept: the verdicts alone take a fiftieth of the room.
+MOST_WAL_BYTES = 4 * WAL_BYTES
 
 _INSERT = f"INSERT INTO inspections (id, {COLUMNS}) VALUES (?, {PLACES})"  # noqa: S608
 # A deadline that passes during inference may be written first: what it decided stays.
@@ -38,38 +47,47 @@ _EVICT_SENT = _EVICT + "acknowledged = 1 ORDER BY id LIMIT ?)"
 _EVICT_UNSENT = _EVICT + "total_ms IS NOT NULL ORDER BY id LIMIT ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """How many bytes inspections, pictures and labelled pictures may take."""
+_CARRY, _CARRY_LABELLED = (
+    f"INSERT OR IGNORE INTO {table} ({columns}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (columns.count(',') + 1))})"
+    for table, columns in (("inspections", ROW), ("labelled", LABELLED))
+)
 
-    rows: int
-    ring: int
-    labels: int = 0
-
-    @classmethod
-    def of(cls, rows: int, ring: int, path: Path, *, labels: int = 0) -> Caps:
-        """What is configured, or half of what is free where that is less."""
-        used = path.stat().st_size if path.exists() else 0
-        room = (shutil.disk_usage(path.parent).free + used) // 2
-        share = min(1.0, room / (rows + ring + labels))
-        return cls(int(rows * share), int(ring * share), int(labels * share))
+EvictionReason = Literal["max_bytes", "disk"]
 
 
 class JournalStore:
     """One connection that writes. Used by one thread at a time; nothing here commits alone."""
 
-    def __init__(self, path: Path, caps: Caps) -> None:
+    def __init__(self, path: Path, quota: Quota) -> None:
+        """Raises what `connect` raises."""
         self.path = path
-        self._caps = caps
+        self._quota = quota
+        self._reserve = DiskReserve(path, quota)
+        self.caps = quota.caps(path)
         self.connection = connect(path)
+        self._inode = _inode(path)
         self._commits = 0
         self._ring_bytes = 0
         self._evicted_unsent = 0
-        self._labels = LabelStore(self.connection, caps.labels)
+        self.wal_bytes = 0
+        self._labels = LabelStore(self.connection, self.caps.labels)
         self._count_ring()
+        self._bring_in_in_time()
+        self._reserve.keep()
+
+    @property
+    def evicts_for(self) -> EvictionReason:
+        """What the bound on inspections comes from now."""
+        return "disk" if self.caps.rows < self._quota.configured.rows else "max_bytes"
+
+    @property
+    def gone(self) -> bool:
+        """Whether the name does not lead to this file any more: what is written would be lost."""
+        return _inode(self.path) != self._inode
 
     def commit(self, work: Iterable[Callable[[JournalStore], None]]) -> int:
-        """Do it all, or nothing of it. Raises sqlite3.Error.
+        """Do it all, or nothing of it. Raises sqlite3.Error, and what a write raises.
 
         Returns how many unsent inspections had to go to keep within the bounds.
         """
@@ -80,11 +98,11 @@ class JournalStore:
                     write(self)
                 self._commits += 1
                 if self._commits % BOUND_EVERY == 0:
-                    self._bound_rows()
+                    self._bound()
         except BaseException:
-            self._count_ring()
-            self._labels.count()
+            self._recount()
             raise
+        self._bound_wal()
         return self._evicted_unsent
 
     def record(self, row_id: int, inspection: Inspection) -> None:
@@ -127,9 +145,9 @@ class JournalStore:
 
     def keep_picture(self, row_id: int, picture: bytes) -> None:
         """Into the ring; the oldest leave it until the new one fits."""
-        if len(picture) > self._caps.ring:
+        if len(picture) > self.caps.ring:
             return
-        self._evict_pictures(self._caps.ring - len(picture))
+        self._evict_pictures(self.caps.ring - len(picture))
         self.connection.execute(
             "INSERT OR REPLACE INTO frames VALUES (?, ?, ?)", (row_id, len(picture), picture)
         )
@@ -141,13 +159,27 @@ class JournalStore:
         self._ring_bytes -= left_ring
         return kept
 
+    def carry(self, rows: Iterable[Cells]) -> None:
+        """Inspections from another journal, under the ids that they had there."""
+        self.connection.executemany(_CARRY, rows)
+
+    def carry_labelled(self, rows: Iterable[Cells]) -> None:
+        """Labelled pictures from another journal, as far as there is room for them."""
+        for cells in rows:
+            if self._labels.room >= len(cells[-1]):
+                self.connection.execute(_CARRY_LABELLED, cells)
+                self._labels.count()
+
     def relieve(self) -> None:
-        """The disk is full: halve the ring, so that verdicts find room."""
+        """The disk is full: bring in what waits beside the file, whose place can then be taken
+        again, and halve the ring, so that verdicts find room."""
+        self._reserve.give_back()
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         try:
             with transaction(self.connection):
                 self._evict_pictures(self._ring_bytes // 2)
         finally:
-            self._count_ring()
+            self._recount()
 
     def recover(self) -> int:
         """Decide what a crash left open, and return how many escalations that were."""
@@ -160,10 +192,9 @@ class JournalStore:
             self.connection.execute(settle)
         return pending
 
-    def last(self) -> tuple[int, int]:
+    def last(self) -> Numbers:
         """The newest row's id and the highest part, 0 where there is none."""
-        row = self.connection.execute("SELECT max(id), max(part) FROM inspections").fetchone()
-        return row[0] or 0, row[1] or 0
+        return last_of(self.connection)
 
     def close(self) -> None:
         self.connection.close()
@@ -190,16 +221,58 @@ class JournalStore:
         ).fetchone()
         return int(found[0] or 0)
 
-    def _bound_rows(self) -> None:
+    def _bound(self) -> None:
+        """Keep within what the disk has room for now."""
+        size = ROW_BYTES + self._fields_bytes()
         oldest, newest = self.connection.execute(
             "SELECT min(id), max(id) FROM inspections"
         ).fetchone()
-        most = self._caps.rows // (ROW_BYTES + self._fields_bytes())
-        if oldest is None or newest - oldest < most:
-            return
+        most_rows = newest - oldest + 1 if oldest is not None else 0
+        # Carried over ones have ids far below the others': what lies between them takes no room.
+        self.caps = self._quota.caps(self.path, min(most_rows * size, self.caps.rows))
+        self._labels.cap = self.caps.labels
+        self._bring_in_in_time()
+        self._reserve.keep()
+        self._evict_pictures(self.caps.ring)
+        most = self.caps.rows // size
+        if most_rows > most:
+            self._bound_rows(most)
+
+    def _bound_rows(self, most: int) -> None:
         count = self.connection.execute("SELECT count(*) FROM inspections").fetchone()[0]
         # A sixteenth more than necessary, so that it need not be done each time.
         excess = count - most + most // 16 if count > most else 0
         excess -= self.connection.execute(_EVICT_SENT, (excess,)).rowcount
         if excess:
             self._evicted_unsent += self.connection.execute(_EVICT_UNSENT, (excess,)).rowcount
+
+    def _bring_in_in_time(self) -> None:
+        """What waits beside the file must not take the room that the file needs to grow."""
+        free = self._quota.free(self.path)
+        pages = USUAL_PAGES if free is None else free // 8 // PAGE_BYTES
+        pages = max(LEAST_PAGES, min(pages, USUAL_PAGES))
+        self.connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+
+    def _bound_wal(self) -> None:
+        """A reader that stays holds back what waits beside the file, and it grows for so long."""
+        self.wal_bytes = size_of(wal_of(self.path))
+        # It waits a moment for who reads, so not each time.
+        if self.wal_bytes > 2 * WAL_BYTES and self._commits % BRING_IN_EVERY == 0:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.wal_bytes = size_of(wal_of(self.path))
+
+    def _recount(self) -> None:
+        # Only after a failure, and what has failed may fail here too.
+        try:
+            self._count_ring()
+            self._labels.count()
+        except sqlite3.Error:
+            return
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

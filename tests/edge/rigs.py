@@ -19,6 +19,7 @@ from edge.inspection.inspector import Inspector, Looks
 from edge.inspection.model import LiveModel
 from edge.journal.journal import Journal
 from edge.journal.picture_ring import Keep, RingPolicy
+from edge.journal.quota import FreeSpace, free_space
 from edge.link.outbox import Outbox
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
@@ -43,6 +44,7 @@ def open_journal(
     ring_bytes: int = 1 << 20,
     label_bytes: int = 0,
     health: BoxHealth | None = None,
+    free: FreeSpace = free_space,
 ) -> Journal:
     return Journal.open(
         folder / "journal.db",
@@ -50,6 +52,7 @@ def open_journal(
         ring_bytes=ring_bytes,
         label_bytes=label_bytes,
         health=health or BoxHealth(),
+        free=free,
     )
 
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.journal.journal import Journal
+from edge.journal.quota import Caps, Quota
 from edge.journal.reader import last_part
-from edge.journal.store import BOUND_EVERY, ROW_BYTES, Caps, JournalStore
+from edge.journal.store import BOUND_EVERY, ROW_BYTES, JournalStore
 from edge.monitoring.health import BoxHealth
 from shared.contracts import Decision, Verdict
 from shared.errors import JournalError
@@ -23,6 +24,7 @@ from shared.inspection import Inspection
 from tests.bundles import GOOD, UNSURE_BAD
 from tests.edge.rigs import Rig, commit, open_journal, rows_in
 
+MIB = 1 << 20
 WRITER = """
 import sys
 from pathlib import Path
@@ -124,7 +126,7 @@ def test_a_locked_file_costs_no_part_its_verdict_and_no_row(rig: Rig) -> None:
 
 
 def test_a_full_disk_gives_up_pictures_before_verdicts(rig: Rig) -> None:
-    store = rig.journal._store
+    store = rig.journal.file.writable
     for _ in range(8):
         rig.inspect(rig.frame(UNSURE_BAD, encoded=b"x" * 50_000))
     rig.commit()
@@ -140,7 +142,7 @@ def test_a_full_disk_gives_up_pictures_before_verdicts(rig: Rig) -> None:
 
 
 def test_a_disk_that_stays_full_diverts_parts_and_writes_them_later(rig: Rig) -> None:
-    connection = rig.journal._store.connection
+    connection = rig.journal.file.writable.connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     for _ in range(300):
@@ -161,7 +163,7 @@ def test_a_disk_that_stays_full_diverts_parts_and_writes_them_later(rig: Rig) ->
 def test_the_ring_never_holds_more_than_its_bytes_and_keeps_the_newest(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
 ) -> None:
-    store = JournalStore(tmp_path_factory.mktemp("ring") / "journal.db", Caps(1 << 20, 1000))
+    store = JournalStore(tmp_path_factory.mktemp("ring") / "journal.db", Quota(Caps(1 << 20, 1000)))
     for row_id, size in enumerate(sizes, 1):
         store.keep_picture(row_id, b"x" * size)
         total, newest = store.connection.execute(
@@ -173,7 +175,7 @@ def test_the_ring_never_holds_more_than_its_bytes_and_keeps_the_newest(
 
 
 def test_a_picture_larger_than_the_ring_is_not_kept(tmp_path: Path) -> None:
-    store = JournalStore(tmp_path / "journal.db", Caps(1 << 20, 100))
+    store = JournalStore(tmp_path / "journal.db", Quota(Caps(1 << 20, 100)))
     store.keep_picture(1, b"x" * 50)
     store.keep_picture(2, b"x" * 101)
     assert [row["id"] for row in rows_in(tmp_path, "frames")] == [1]
@@ -202,18 +204,25 @@ def test_the_oldest_inspections_go_and_unsent_ones_are_counted(
     journal.close()
 
 
-def test_caps_shrink_to_half_of_the_free_space(tmp_path: Path) -> None:
-    caps = Caps.of(1 << 60, 1 << 60, tmp_path / "journal.db")
-    stat = os.statvfs(tmp_path)
-    free = stat.f_bavail * stat.f_frsize
-    assert caps.rows + caps.ring == pytest.approx(free / 2, rel=0.05)
-    assert Caps.of(1000, 3000, tmp_path / "journal.db") == Caps(1000, 3000)
+def test_the_journal_takes_half_of_what_is_free_and_inspections_before_pictures(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    quota = Quota(Caps(6 * MIB, 3 * MIB, 3 * MIB), lambda _folder: 10 * MIB)
+    assert quota.caps(path) == Caps(5 * MIB, 5 * MIB // 2, 5 * MIB // 2)
+    assert quota.caps(path, rows=3 * MIB) == Caps(5 * MIB, MIB, MIB)
+    assert quota.caps(path, rows=5 * MIB) == Caps(5 * MIB, 0, 0)
+    path.write_bytes(bytes(5 * MIB))
+    assert quota.caps(path) == Caps(6 * MIB, 3 * MIB, 3 * MIB)
 
 
-def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "journal.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(JournalError, match="move a damaged file away"):
-        open_journal(tmp_path)
+def test_on_a_full_disk_the_journal_keeps_the_inspections_that_it_has_room_for(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    quota = Quota(Caps(6 * MIB, 3 * MIB), lambda _folder: 0)
+    path.write_bytes(bytes(4 * MIB))
+    assert quota.caps(path, rows=3 * MIB) == Caps(4 * MIB, 0)
 
 
 def test_a_journal_of_a_newer_agent_is_refused(tmp_path: Path) -> None:
@@ -236,10 +245,8 @@ def test_the_writing_thread_commits_everything_before_it_ends(tmp_path: Path) ->
 
 
 def test_two_agents_can_not_share_a_journal(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    limits = {"max_bytes": 1 << 20, "ring_bytes": 0}
-    first = Journal.open(path, **limits, health=BoxHealth())
+    first = open_journal(tmp_path)
     with pytest.raises(JournalError, match="in use by another agent"):
-        Journal.open(path, **limits, health=BoxHealth())
+        open_journal(tmp_path)
     first.close()
-    Journal.open(path, **limits, health=BoxHealth()).close()
+    open_journal(tmp_path).close()

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.journal.journal import Journal
-from edge.journal.store import Caps, JournalStore
+from edge.journal.quota import Caps, Quota
+from edge.journal.store import JournalStore
 from edge.link.labels import LabelReceiver
 from shared.contracts import PlainVerdict
 from shared.topics import Address
@@ -128,7 +129,7 @@ def test_labelled_pictures_keep_within_their_bytes(
     tmp_path_factory: pytest.TempPathFactory, shown: list[tuple[int, PlainVerdict]]
 ) -> None:
     folder = tmp_path_factory.mktemp("labels")
-    store = JournalStore(folder / "journal.db", Caps(1 << 20, 1 << 20, 1000))
+    store = JournalStore(folder / "journal.db", Quota(Caps(1 << 20, 1 << 20, 1000)))
     for row_id, (size, verdict) in enumerate(shown, 1):
         journal_row(store, row_id)
         store.keep_picture(row_id, b"x" * size)
@@ -143,7 +144,7 @@ def test_labelled_pictures_keep_within_their_bytes(
 
 
 def test_a_flood_of_good_parts_does_not_drown_the_defects(tmp_path: Path) -> None:
-    store = JournalStore(tmp_path / "journal.db", Caps(1 << 20, 1 << 20, 1000))
+    store = JournalStore(tmp_path / "journal.db", Quota(Caps(1 << 20, 1 << 20, 1000)))
     verdicts: list[PlainVerdict] = ["reject", "reject", *["pass"] * 30]  # type: ignore[list-item]
     for row_id, verdict in enumerate(verdicts, 1):
         journal_row(store, row_id)

@@ -135,7 +135,7 @@ def test_labels_and_pictures_come_from_the_journal_while_it_is_written(tmp_path:
     assert counts.held_out + counts.parts == PARTS
     assert set(counts.good) == set(counts.defective) == {"hall"}
     journal = open_journal(tmp_path, "box")
-    store: JournalStore = journal._store
+    store: JournalStore = journal.file.writable
     store.connection.execute("DELETE FROM labelled WHERE id = 1")
     with pytest.raises(DataError, match="box/1 is gone"):
         parts.picture(0)
@@ -148,7 +148,7 @@ def test_a_journal_that_is_not_there_or_of_another_format_is_refused(tmp_path: P
     with pytest.raises(JournalError, match="can't be read"):
         JournalParts(tmp_path / "none.db", "box")
     journal = open_journal(tmp_path, "box")
-    journal._store.connection.execute("PRAGMA user_version = 9")
+    journal.file.writable.connection.execute("PRAGMA user_version = 9")
     journal.close()
     with pytest.raises(JournalError, match="has format 9"):
         JournalParts(tmp_path / "box.db", "box")
@@ -158,7 +158,7 @@ def test_a_label_changed_by_an_inspector_changes_what_is_learned(tmp_path: Path)
     fill(tmp_path, "box", seed=1, parts=4)
     parts = JournalParts(tmp_path / "box.db", "box")
     journal = open_journal(tmp_path, "box")
-    boot = str(journal._store.connection.execute("SELECT boot FROM labelled").fetchone()[0])
+    boot = str(journal.file.writable.connection.execute("SELECT boot FROM labelled").fetchone()[0])
     journal.label([PartLabel(boot, 2, "pass", "", 9.0)], "hall", lambda _became: None)
     journal.start()
     journal.close()

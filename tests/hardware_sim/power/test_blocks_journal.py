@@ -66,7 +66,7 @@ def recorded(folder: Path, *, synchronous: str | None = None) -> tuple[SqliteRec
         promises = Promises(recorder)
         journal = open_journal(folder)
         if synchronous is not None:
-            journal._store.connection.execute(f"PRAGMA synchronous = {synchronous}")
+            journal.file.writable.connection.execute(f"PRAGMA synchronous = {synchronous}")
         work(journal, promises)
         journal.close()
     return recorder, promises
