@@ -23,6 +23,7 @@ from cloud.inference.roster import RosteredTails, WorkerRoster
 from cloud.inference.worker import TailWorker
 from cloud.labels.delivery import LabelDelivery
 from cloud.labels.store import StoredLabels
+from cloud.records.clock_guard import ClockGuard
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
 from cloud.records.workers import WorkerStore
@@ -66,6 +67,7 @@ class CloudService:
         self._writer = RecordsWriter(
             RecordStore(self._database), self._dead, keep_maps=settings.keep_maps
         )
+        self._clock_guard = ClockGuard(RecordStore(self._database), clock, self._dead)
         counters = EventCounters()
         handover = Handover(self._transport, self._roster, counters)
         queue = WorkQueue(
@@ -92,6 +94,7 @@ class CloudService:
             counters=counters,
             clock=clock,
             handover=handover,
+            clocks=self._clock_guard.heard,
         )
         tails.on_change(self._intake.take_handed)
         health = HealthMonitor(
@@ -105,7 +108,7 @@ class CloudService:
             counters=counters,
             dead=self._dead,
             roster=self._roster,
-            tell=[self._probe, self._intake.unserved],
+            tell=[self._probe, self._intake.unserved, self._clock_guard],
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(
@@ -174,6 +177,8 @@ class CloudService:
             )
             closing.callback(broker.stop)
             broker.start()
+        self._clock_guard.start()
+        closing.callback(self._clock_guard.stop)
         self._writer.start()
         closing.callback(self._transport.stop)
         closing.callback(self._writer.stop)

@@ -51,21 +51,25 @@ def milliseconds(value: float | None) -> str:
 
 def iso(at: float | None = None) -> str:
     """UTC seconds, or now, for programs: 2026-01-31T12:00:00Z."""
-    return _at(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _shown(at, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def date(at: float | None = None) -> str:
     """UTC seconds, or now: 2026-01-31 12:00 UTC."""
-    return _at(at).strftime("%Y-%m-%d %H:%M UTC")
+    return _shown(at, "%Y-%m-%d %H:%M UTC")
 
 
 def time_of_day(at: float) -> str:
     """UTC seconds: 12:00:00 UTC."""
-    return _at(at).strftime("%H:%M:%S UTC")
+    return _shown(at, "%H:%M:%S UTC")
 
 
-def _at(at: float | None) -> datetime:
-    return datetime.fromtimestamp(time.time() if at is None else at, UTC)
+def _shown(at: float | None, form: str) -> str:
+    """NONE for what is no time of a calendar: a clock may say anything."""
+    try:
+        return datetime.fromtimestamp(time.time() if at is None else at, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return NONE
 
 
 FILTERS: dict[str, Callable[..., str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from functools import partial
 
@@ -14,6 +14,7 @@ from cloud.inference.probe import is_probe
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import Tails
 from cloud.inference.unserved import UnservedPairs
+from cloud.records.clocks import clock_off, shown_time
 from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row
 from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
@@ -70,7 +71,9 @@ class Intake:
         counters: EventCounters,
         clock: Clock,
         handover: Handover,
+        clocks: Callable[[str, float], object] = lambda _device, _off_s: None,
     ) -> None:
+        """clocks: told by how much a box's clock is ahead of ours, just now"""
         self._transport = transport
         self._tails = tails
         self._queue = queue
@@ -78,6 +81,7 @@ class Intake:
         self._counters = counters
         self._clock = clock
         self._handover = handover
+        self._clocks = clocks
         self._group = ""
         self._handed: dict[str, str] = {}
         self._changing = threading.Lock()
@@ -115,6 +119,10 @@ class Intake:
         _check_key(message.boot, message.sequence, message.part)
         if not math.isfinite(message.remaining) or message.remaining > LONGEST_REMAINING_S:
             raise WireError(f"{message.remaining} s remain, a few seconds were wanted", fix=FIX)
+        if math.isfinite(message.expires):
+            # Both are of the moment when it was sent, one by the box's clock.
+            sent = message.expires - message.remaining
+            self._clocks(address.device, clock_off(sent, self._clock.utc()))
         trace = {name: arrival.properties[name] for name in TRACE if name in arrival.properties}
         handed = arrival.channel == "handed"
         tail = self._tails.get(message.pair)
@@ -164,15 +172,22 @@ class Intake:
         if body:
             raise WireError(f"a state with {len(body)} B of body came", fix=FIX)
         numbers = (message.inspected, message.waiting)
-        if not math.isfinite(message.at) or any(not 0 <= n <= LARGEST_NUMBER for n in numbers):
-            raise WireError(f"a state of {message.at} with counts {numbers} came", fix=FIX)
+        if any(not 0 <= n <= LARGEST_NUMBER for n in numbers):
+            raise WireError(f"a state with counts {numbers} came", fix=FIX)
+        now = self._clock.utc()
+        # A will is dated when its device connected, what the broker kept some time in the past.
+        live = not arrival.retained and message.state != "offline"
+        off = clock_off(message.at, now) if live else None
+        if off is not None:
+            self._clocks(address.device, off)
         self._writer.add_device(
             DeviceRecord(
                 **asdict(address),
                 state=message.state,
                 boot=storable_text(message.boot, 64),
-                at=message.at,
-                seen_at=self._clock.utc(),
+                at=shown_time(message.at, now),
+                seen_at=now,
+                clock_off_s=off,
                 bundle=storable_text(message.bundle, 128),
                 runtime=storable_text(message.runtime, 128),
                 camera=storable_text(message.camera, 256),

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
+from cloud.records.clocks import clock_problems
 from cloud.records.database import Database
 from cloud.records.settlement import LINE_DECIDED_BY, LINE_VERDICT
 from cloud.records.tables import (
@@ -50,7 +51,11 @@ from shared.errors import SettingsError
 from shared.inspection import COLUMNS, LARGEST_NUMBER, LINE_COLUMNS
 
 Condition = ColumnElement[bool]
-Position = tuple[float, str, str, int]
+# No database keeps a NUL, and one fails where it is asked for it.
+NO_NUL = r"^[^\x00]*$"
+KeyText = Annotated[str, msgspec.Meta(pattern=NO_NUL)]
+KeyNumber = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
+Position = tuple[float, KeyText, KeyText, KeyNumber]
 Query: TypeAlias = Select[*tuple[Any, ...]]
 Beside: TypeAlias = type[TailRecord | LabelRecord]
 Keyed: TypeAlias = Table | Beside
@@ -58,11 +63,11 @@ Keyed: TypeAlias = Table | Beside
 ROW = INSPECTIONS.c
 UNSURE = (Decision.ESCALATE.value, Decision.REVIEW.value)
 DIVERTED = ("reject", "review")
-OptionalName = Annotated[str | None, Field(max_length=63)]
+OptionalName = Annotated[str | None, Field(max_length=63, pattern=NO_NUL)]
 OptionalPart = Annotated[int | None, Field(ge=0, le=LARGEST_NUMBER)]
 
 
-@with_columns(LINE_COLUMNS, default=None)
+@with_columns(LINE_COLUMNS, default=None, pattern=NO_NUL)
 class Filter(BaseModel):
     """Which inspections are wanted; null means any. A field that is a column wants this value."""
 
@@ -76,8 +81,8 @@ class Filter(BaseModel):
     escalated: bool | None = None
     part_from: OptionalPart = Field(default=None, description="this part and later ones")
     part_to: OptionalPart = Field(default=None, description="this part and earlier ones")
-    since: float | None = Field(default=None, description="UTC seconds")
-    until: float | None = Field(default=None, description="UTC seconds, excluded")
+    since: float | None = Field(default=None, description="received from then on, UTC seconds")
+    until: float | None = Field(default=None, description="received before, UTC seconds")
     reviewed: bool | None = Field(default=None, description="an inspector has labelled it")
     to_review: bool | None = Field(
         default=None, description="it waits for an inspector: in review, or diverted by a deadline"
@@ -98,8 +103,8 @@ class Filter(BaseModel):
         bounds = (
             (operator.ge, ROW.part, self.part_from),
             (operator.le, ROW.part, self.part_to),
-            (operator.ge, ROW.inspected_at, self.since),
-            (operator.lt, ROW.inspected_at, self.until),
+            (operator.ge, ROW.received_at, self.since),
+            (operator.lt, ROW.received_at, self.until),
         )
         return [
             *(ROW[name] == wanted for name, wanted in self if name in ROW and wanted is not None),
@@ -117,8 +122,11 @@ class Records:
     def inspections(
         self, wanted: Filter, *, limit: int, cursor: str | None = None
     ) -> InspectionPage:
-        """Inspections, newest first. Raises SettingsError for a cursor that is not ours."""
-        order = [ROW.inspected_at, *_key(INSPECTIONS)]
+        """Inspections, the last that came first.
+
+        Raises SettingsError for a cursor that is not ours.
+        """
+        order = [ROW.received_at, *_key(INSPECTIONS)]
         query = _joined().where(*wanted.conditions())
         if cursor is not None:
             query = query.where(tuple_(*order) < tuple_(*_position(cursor)))
@@ -150,7 +158,7 @@ class Records:
         those that an inspector has passed."""
         answered = and_(col(TailRecord.verdict).in_(DIVERTED), ROW.decided_by != "inspector")
         defective = or_(ROW.verdict.in_(DIVERTED), answered)
-        newest = _joined().where(defective).order_by(ROW.inspected_at.desc()).limit(limit)
+        newest = _joined().where(defective).order_by(ROW.received_at.desc()).limit(limit)
         reported = self._maps(newest)
         waiting = self._maps(
             _unreported()
@@ -159,7 +167,7 @@ class Records:
             .limit(limit)
         )
         views = [_view(row) for row in (*reported, *waiting)]
-        return sorted(views, key=lambda view: view.at, reverse=True)[:limit]
+        return sorted(views, key=lambda view: view.received_at, reverse=True)[:limit]
 
     def devices(self) -> list[DeviceView]:
         """Every device's last state, by site, line and name."""
@@ -167,7 +175,15 @@ class Records:
         columns = [col(getattr(row, name)) for name in row.model_fields]
         query = select(*columns).order_by(col(row.site), col(row.line), col(row.device))
         return [
-            DeviceView.model_validate({**found, "problems": found["problems"].splitlines()})
+            DeviceView.model_validate(
+                {
+                    **found,
+                    "problems": [
+                        *found["problems"].splitlines(),
+                        *clock_problems(found["clock_off_s"]),
+                    ],
+                }
+            )
             for found in self._maps(query)
         ]
 
@@ -187,10 +203,10 @@ class Records:
     def _minutes(self, now: float, minutes: int) -> list[Minute]:
         last = int(now // 60) * 60
         first = last - 60 * (minutes - 1)
-        which = func.floor(ROW.inspected_at / 60)
+        which = func.floor(ROW.received_at / 60)
         query = (
             select(which, LINE_DECIDED_BY, func.count())
-            .where(ROW.inspected_at >= first, ROW.inspected_at < last + 60)
+            .where(ROW.received_at >= first, ROW.received_at < last + 60)
             .group_by(which, LINE_DECIDED_BY)
         )
         found: dict[int, dict[str, int]] = {
@@ -240,7 +256,7 @@ def _name(table: Beside, column: str) -> str:
 
 
 _LINE = ("line_verdict", "line_decided_by")
-_OWN = ("device", "site", "line", *_LINE, *(column.name for column in COLUMNS))
+_OWN = ("device", "site", "line", "received_at", *_LINE, *(column.name for column in COLUMNS))
 _BESIDE = (*_columns_of(TailRecord, TailView), *_columns_of(LabelRecord, LabelView))
 
 
@@ -257,7 +273,7 @@ def _joined() -> Query:
 
 def _unreported() -> Query:
     row = TailRecord
-    names = ("device", "boot", "sequence", "site", "line", "part")
+    names = ("device", "boot", "sequence", "site", "line", "part", "received_at")
     own = [col(getattr(row, name)) for name in names]
     return (
         select(*own, col(row.received_at).label("at"), *_BESIDE)
@@ -293,7 +309,7 @@ def has_key(table: Keyed, key: InspectionKey) -> list[Condition]:
 
 
 def _cursor(last: InspectionView) -> str:
-    position: Position = (last.at, last.device, last.boot, last.sequence)
+    position: Position = (last.received_at, last.device, last.boot, last.sequence)
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(position)).decode().rstrip("=")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, or_, select, update
+from sqlalchemy import Connection, Insert, Table, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col
 
+from cloud.records.clocks import EARLIEST
 from cloud.records.database import Database
 from cloud.records.settlement import may_wait, restore_reviews, settle
 from cloud.records.tables import (
@@ -19,6 +20,15 @@ from cloud.records.tables import (
     TailRecord,
 )
 from shared.contracts import InspectionKey
+
+LATER_S = 0.001
+# Several workers' clocks may differ a little.
+AHEAD_S = 3600.0
+_TIMES: tuple[tuple[Any, Any], ...] = (
+    (INSPECTIONS, INSPECTIONS.c.received_at),
+    (TailRecord, col(TailRecord.received_at)),
+    (DeviceRecord, col(DeviceRecord.seen_at)),
+)
 
 
 class RecordStore:
@@ -65,13 +75,38 @@ class RecordStore:
         """
         row = record.model_dump()
         with self._database.begin() as connection:
-            kind = insert_into(connection)
+            kind = insert_into(connection)(LabelRecord).values(row)
+            # A box takes the later of two labels: one of a day when this clock was ahead stays it.
+            known, said = col(LabelRecord.reviewed_at), kind.excluded.reviewed_at
+            at = case((known >= said, known + LATER_S), else_=said)
             connection.execute(
-                kind(LabelRecord)
-                .values(row)
-                .on_conflict_do_update(index_elements=["device", "boot", "sequence"], set_=row)
+                kind.on_conflict_do_update(
+                    index_elements=["device", "boot", "sequence"],
+                    set_={**row, "reviewed_at": at},
+                )
             )
         self._settle([_key_of(row)])
+
+    def heal_times(self, now: float) -> int:
+        """Date what claims to have come later than now, or before anybody could send it, to now: it
+        came while this machine's clock was wrong. How many rows that were. Raises RecordsError."""
+        healed = 0
+        with self._database.begin() as connection:
+            for table, came in _TIMES:
+                wrong = or_(came > now + AHEAD_S, came < EARLIEST)
+                healed += connection.execute(
+                    update(table).where(wrong).values({came.key: now})
+                ).rowcount
+        return healed
+
+    def count_ahead(self, now: float) -> int:
+        """How many inspections claim to have come later than now. Raises RecordsError."""
+        ahead = INSPECTIONS.c.received_at > now + AHEAD_S
+        with self._database.begin() as connection:
+            count: int = connection.execute(
+                select(func.count()).select_from(INSPECTIONS).where(ahead)
+            ).scalar_one()
+        return count
 
     def clear_maps(self, keep: int) -> None:
         """Forget the pictures of all but the newest `keep` tail results."""
@@ -115,11 +150,12 @@ def insert_into(connection: Connection) -> Any:
 def _replace_state(connection: Connection, record: DeviceRecord) -> None:
     row = record.model_dump()
     statement = insert_into(connection)(DeviceRecord).values(row)
+    off = func.coalesce(statement.excluded.clock_off_s, col(DeviceRecord.clock_off_s))
     # The will of an earlier boot may arrive after the next boot's first state.
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["site", "line", "device"],
-            set_=row,
+            set_={**row, "clock_off_s": off},
             where=or_(
                 col(DeviceRecord.boot) == statement.excluded.boot,
                 statement.excluded.state != "offline",

@@ -21,7 +21,7 @@ Query: TypeAlias = Select[*tuple[Any, ...]]
 
 
 def summarise(database: Database, *, since: float = 0.0) -> Summary:
-    """Totals of what was inspected from `since` on, UTC seconds.
+    """Totals of what has come here from `since` on, UTC seconds.
 
     Raises RecordsError where the database can't be read.
     """
@@ -65,19 +65,19 @@ def _totals(since: float) -> Query:
         _sum(row.escalated_bytes).label("escalated_bytes"),
         _sum(row.frame_bytes).label("frame_bytes"),
         _sum(case((escalated, row.frame_bytes), else_=0)).label("escalated_frame_bytes"),
-        func.min(row.inspected_at).label("first_at"),
-        func.max(row.inspected_at).label("last_at"),
+        func.min(row.received_at).label("first_at"),
+        func.max(row.received_at).label("last_at"),
     ]
     deciders: list[Any] = [
         _sum(case({decider: 1}, value=LINE_DECIDED_BY, else_=0)).label(decider)
         for decider in DECIDERS
     ]
-    return select(*columns, *deciders).select_from(INSPECTIONS).where(row.inspected_at >= since)
+    return select(*columns, *deciders).select_from(INSPECTIONS).where(row.received_at >= since)
 
 
 def _waiting(since: float) -> Query:
     labelled = exists().where(same_key(LabelRecord))
-    unseen = (INSPECTIONS.c.inspected_at >= since, WAITS_FOR_PERSON, ~labelled)
+    unseen = (INSPECTIONS.c.received_at >= since, WAITS_FOR_PERSON, ~labelled)
     return select(func.count()).select_from(INSPECTIONS).where(*unseen)
 
 
@@ -90,7 +90,7 @@ def _contradictions(since: float) -> Query:
         select(func.count())
         .select_from(INSPECTIONS)
         .join(TailRecord, same_key())
-        .where(INSPECTIONS.c.inspected_at >= since, contradicts())
+        .where(INSPECTIONS.c.received_at >= since, contradicts())
     )
 
 
@@ -98,8 +98,8 @@ def _recent_times(connection: Connection, since: float) -> tuple[list[float], li
     row = INSPECTIONS.c
     query = (
         select(row.edge_ms, row.total_ms)
-        .where(row.inspected_at >= since)
-        .order_by(row.inspected_at.desc())
+        .where(row.received_at >= since)
+        .order_by(row.received_at.desc())
         .limit(RECENT)
     )
     rows: Sequence[Any] = connection.execute(query).all()

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from cloud.records.clocks import shown_time
 from shared.errors import WireError
 from shared.inspection import (
     COLUMNS,
@@ -51,7 +52,8 @@ def _column(one: InspectionColumn) -> Column[Any]:
 
 # Decided inspections as devices reported them, until an inspector settles one: then `verdict` and
 # `decided_by` are the inspector's, `line_verdict` and `line_decided_by` what the device reported.
-# `received_at`: when the cloud first stored it.
+# `received_at`: when it first came here, by the cloud's clock; order and counts go by it, since a
+# box's clock may say anything. `inspected_at` is what the box said.
 INSPECTIONS = Table(
     "inspections",
     SQLModel.metadata,
@@ -62,10 +64,10 @@ INSPECTIONS = Table(
     Column("received_at", Float(), nullable=False),
     Column("line_verdict", String(16)),
     Column("line_decided_by", String(16)),
-    Index("ix_inspections_inspected_at", "inspected_at"),
-    Index("ix_inspections_verdict", "verdict", "inspected_at"),
-    Index("ix_inspections_device", "device", "inspected_at"),
-    *(Index(f"ix_inspections_{one.name}", one.name, "inspected_at") for one in LINE_COLUMNS),
+    Index("ix_inspections_received_at", "received_at"),
+    Index("ix_inspections_verdict", "verdict", "received_at"),
+    Index("ix_inspections_device", "device", "received_at"),
+    *(Index(f"ix_inspections_{one.name}", one.name, "received_at") for one in LINE_COLUMNS),
     Index("ix_inspections_control", "bundle", sqlite_where=DRAWN, postgresql_where=DRAWN),
 )
 
@@ -78,7 +80,7 @@ WAITS_FOR_PERSON = or_(
 )
 Index(
     "ix_inspections_waiting",
-    INSPECTIONS.c.inspected_at,
+    INSPECTIONS.c.received_at,
     sqlite_where=WAITS_FOR_PERSON,
     postgresql_where=WAITS_FOR_PERSON,
 )
@@ -86,7 +88,9 @@ Index(
 
 def inspection_row(address: Address, one: Inspection, received_at: float) -> InspectionRow:
     """A decided inspection for INSPECTIONS. Raises WireError where it can't be kept."""
-    own = {column.name: _storable(column, getattr(one, column.name)) for column in COLUMNS}
+    told = {column.name: getattr(one, column.name) for column in COLUMNS}
+    told["inspected_at"] = shown_time(one.inspected_at, received_at)
+    own = {column.name: _storable(column, told[column.name]) for column in COLUMNS}
     return {**own, **asdict(address), "received_at": received_at}
 
 
@@ -196,9 +200,10 @@ class SharedGroupRecord(SQLModel, table=True):
 class DeviceRecord(SQLModel, table=True):
     """A device's last state; see `shared.wire.StateMessage`.
 
-    at        when the device said so, by its own clock
-    seen_at   when the cloud heard it
-    problems  one a line
+    at           when the device said so, by its own clock
+    seen_at      when the cloud heard it
+    clock_off_s  seconds by which its clock is ahead of the cloud's; None: nothing was heard live
+    problems     one a line
     """
 
     __tablename__ = "devices"
@@ -216,3 +221,4 @@ class DeviceRecord(SQLModel, table=True):
     inspected: int = Field(sa_type=BigInteger)
     waiting: int = Field(sa_type=BigInteger)
     problems: str
+    clock_off_s: float | None = None

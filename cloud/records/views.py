@@ -109,7 +109,8 @@ class InspectionView(RecordView):
         "person to look at; empty: it was not drawn"
     )
     score: float | None = Field(description="the head's, 0–1; null: not known")
-    at: float = Field(description="when it was inspected, UTC seconds")
+    at: float = Field(description="when it was inspected, by the device's clock, UTC seconds")
+    received_at: float = Field(description="when it came here, UTC seconds; lists go by it")
     escalated_bytes: int | None
     tail: TailView | None
     contradicted: bool = Field(
@@ -121,7 +122,7 @@ class InspectionView(RecordView):
 
 
 class InspectionPage(RecordView):
-    """Some inspections, newest first; pass `next` as `cursor` for those that follow."""
+    """Some inspections, the last that came first; pass `next` as `cursor` for those that follow."""
 
     inspections: list[InspectionView]
     next: str | None
@@ -143,10 +144,13 @@ class DeviceView(RecordView):
     inspected: int
     waiting: int
     problems: list[str]
+    clock_off_s: float | None = Field(
+        description="seconds by which its clock is ahead of the cloud's; null: not known yet"
+    )
 
 
 class Minute(RecordView):
-    """Inspections in one minute, by who decided what the line did."""
+    """Inspections that came in one minute, by who decided what the line did."""
 
     at: int = Field(description="the minute's start, UTC seconds")
     edge: int = 0

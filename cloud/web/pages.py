@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from cloud.records.queries import Records
 from cloud.web.access import SIGN_IN, Access
 from cloud.web.live import REFRESH_S, TEMPLATES, LiveFragments
+from cloud.web.routes import Name, Sequence
 from shared.contracts import InspectionKey
 from shared.plugins.pages import Page, PageContext
 from shared.web.forms import form_fields
@@ -49,7 +50,7 @@ def dashboard(
             return EventSourceResponse(changes(live, stopping))
 
         @routes.get("/inspections/{device}/{boot}/{sequence}")
-        def inspection(device: str, boot: str, sequence: int) -> Response:
+        def inspection(device: Name, boot: Name, sequence: Sequence) -> Response:
             found = records.inspection(InspectionKey(device, boot, sequence))
             if found is None:
                 return page("missing.html", 404, device=device, sequence=sequence)

@@ -12,7 +12,7 @@ from cloud.health.monitor import HealthCheck, ServiceHealth
 from cloud.health.running_promise import PromiseMonitor, RunningPromise
 from cloud.inference.defect_maps import heat_map
 from cloud.records.database import Database
-from cloud.records.queries import Filter, Records
+from cloud.records.queries import NO_NUL, Filter, Records
 from cloud.records.summary import summarise
 from cloud.records.views import (
     DeviceView,
@@ -29,7 +29,7 @@ from shared.inspection import LARGEST_NUMBER
 MAX_PAGE = 500
 MAX_MINUTES = 24 * 60
 
-Name = Annotated[str, Path(max_length=63)]
+Name = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
 Sequence = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 
 

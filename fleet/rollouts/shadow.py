@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -92,9 +93,12 @@ class DeviceShadow:
 
 
 def _heard(shadow: DeviceShadow, at: float, now: float, *, live: bool) -> DeviceShadow:
+    if not math.isfinite(at):
+        return replace(shadow, seen_at=now) if live else shadow
     if live:
         return replace(shadow, seen_at=now, skew_s=round(now - at, 1))
-    return replace(shadow, seen_at=max(shadow.seen_at, min(at, now)))
+    # A box in 2040 was not heard just now because what it last said is dated later than that.
+    return replace(shadow, seen_at=max(shadow.seen_at, min(at + (shadow.skew_s or 0.0), now)))
 
 
 class DeviceHealth(BaseModel):

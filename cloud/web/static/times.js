@@ -20,6 +20,7 @@
   function showTimes(root) {
     for (const element of root.querySelectorAll("time[data-form]")) {
       const at = new Date(element.dateTime);
+      if (Number.isNaN(at.getTime())) continue;
       const text = forms[element.dataset.form](at);
       if (element.textContent !== text) element.textContent = text;
       element.title = at.toLocaleString();

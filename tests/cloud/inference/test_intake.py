@@ -271,7 +271,6 @@ def malformed(bundle: Bundle) -> dict[str, tuple[str, bytes]]:
         "too large a batch": ("inspections", batch(1, *(row(n) for n in range(1, 102)))),
         "an unknown decision": ("inspections", batch(1, row(1), row(2, decision="maybe"))),
         "an unknown verdict": ("inspections", batch(1, row(1, verdict="maybe"))),
-        "a time that is no number": ("inspections", batch(1, row(1, inspected_at=float("nan")))),
         "a negative size": ("inspections", batch(1, row(1, frame_bytes=-1))),
         "a state with a body": ("state", wire.encode(wire.StateMessage("online", "b", 1.0), b"x")),
         "a state counted beyond 64 bits": (
@@ -329,6 +328,25 @@ def test_a_field_that_can_not_be_kept_costs_itself_and_never_the_part(plant: Pla
     assert first.model_dump()["fields"] == {"weight_g": 12.0, "hall": "north"}
     assert len(second.model_dump()["fields"]) == MAX_FIELDS
     assert third.model_dump(include={"lot", "fields"}) == {"lot": "L" * 64, "fields": {}}
+
+
+@pytest.mark.parametrize("at", [0.0, -1e9, 2.2e9, 1e15, 1e300, float("inf"), float("nan")])
+def test_whatever_a_boxs_clock_says_its_parts_states_and_verdicts_are_as_of_any_other(
+    plant: Plant, bundle: Bundle, at: float
+) -> None:
+    state = wire.StateMessage("online", "b1", at)
+    plant.device.publish(DEVICE.topic("state"), wire.encode(state), retain=True)
+    plant.report(batch(1, row(1, inspected_at=at)))
+    plant.escalate(escalation(bundle, 2, expires=at))
+    plant.work()
+    assert plant.receipts == [1]
+    assert len(plant.verdicts) == 1
+    (stored,) = plant.records.inspections(Filter(since=NOON, until=NOON + 1), limit=5).inspections
+    assert stored.received_at == NOON
+    (device,) = plant.records.devices()
+    assert device.seen_at == NOON
+    assert device.clock_off_s is not None
+    assert "its clock is" in device.problems[0]
 
 
 def test_a_score_that_is_no_number_is_stored_as_unknown(plant: Plant) -> None:

@@ -397,11 +397,11 @@ def test_pages_show_every_inspection_once_newest_first(
     with database.begin() as connection:
         connection.execute(text("DELETE FROM inspections"))
     # Few different times, so that pages break between inspections of one moment.
-    RecordStore(database).save([inspection(n, inspected_at=NOON + at) for n, at in rows])
+    RecordStore(database).save([inspection(n, received_at=NOON + at) for n, at in rows])
     seen, cursor = [], None
     while True:
         page = Records(database).inspections(Filter(), limit=limit, cursor=cursor)
-        seen += [(view.at, view.sequence) for view in page.inspections]
+        seen += [(view.received_at, view.sequence) for view in page.inspections]
         cursor = page.next
         if cursor is None:
             break
@@ -416,10 +416,10 @@ def test_a_cursor_of_another_is_refused(database: Database) -> None:
 def test_counts_are_by_minute_and_by_end(every_database: Database) -> None:
     RecordStore(every_database).save(
         [
-            inspection(1, inspected_at=NOON - 61),
-            inspection(2, inspected_at=NOON - 1),
-            inspection(3, inspected_at=NOON, decided_by="cloud", verdict="reject"),
-            inspection(4, inspected_at=NOON - 9999),
+            inspection(1, received_at=NOON - 61),
+            inspection(2, received_at=NOON - 1),
+            inspection(3, received_at=NOON, decided_by="cloud", verdict="reject"),
+            inspection(4, received_at=NOON - 9999),
         ]
     )
     counts = Records(every_database).counts(now=NOON + 30, minutes=3)

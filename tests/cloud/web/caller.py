@@ -46,6 +46,9 @@ class Caller:
     def put(self, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._call("PUT", path, **options))
 
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call(method, path, **options))
+
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(
