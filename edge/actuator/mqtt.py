@@ -15,9 +15,19 @@ from shared.settings import Settings
 from shared.transport.base import Transport
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 
+PATIENCE_S = 0.5
+"""A connection on which nothing is acknowledged for so long is given up: what waits in it would
+reach the ejector late, and say that it was in time."""
+IN_FLIGHT = 2
+"""Nobody can call back what the network has already: these are all that can come late."""
+
 
 class MqttActuatorSettings(Settings):
-    """Publish each verdict as JSON: {"part": 7, "verdict": "reject", "in_ms": 412}."""
+    """Publish each verdict as JSON: {"part": 7, "verdict": "reject", "in_ms": 412, "at": …}.
+
+    `in_ms` counts from when it was sent; `at` is the same moment in UTC seconds, for who has the
+    same clock and wants to know whether a message comes late.
+    """
 
     kind: Literal["mqtt"] = "mqtt"
     topic: str = Field(pattern=r"^[^+#\x00]+$", description="where the plant listens")
@@ -30,10 +40,16 @@ class MqttActuatorSettings(Settings):
         description="the line has a third way out, for parts that a person shall look at: they are "
         'published as "review"; false: as "reject", with "review": true',
     )
+    late_ms: int = Field(
+        default=200,
+        ge=0,
+        le=60_000,
+        description="a verdict is not told any more so many milliseconds after its part has passed",
+    )
 
 
 class MqttActuator:
-    """Tells verdicts to a topic. `in_ms`: until the part passes, since clocks differ."""
+    """Tells verdicts to a topic, or raises: it keeps none for later."""
 
     takes_review = True
 
@@ -48,13 +64,24 @@ class MqttActuator:
     def actuate(self, part: int, verdict: Verdict, *, at: float) -> None:
         if verdict == "pass" and not self._settings.passes:
             return
-        in_ms = round((at - self._clock.monotonic()) * 1000)
-        said: dict[str, int | str] = {"part": part, "verdict": verdict, "in_ms": in_ms}
+        left = at - self._clock.monotonic()
+        if left < -self._settings.late_ms / 1000:
+            raise ActuatorError(
+                f"part {part} has passed {-left:.1f} s ago, and is not told {verdict!r} any more",
+                fix="see why the box was late: its processor, its disk",
+            )
+        said: dict[str, int | float | str] = {
+            "part": part,
+            "verdict": verdict,
+            "in_ms": round(left * 1000),
+            "at": round(self._clock.utc() + left, 3),
+        }
         if verdict == "review" and not self._settings.review_bin:
             said |= {"verdict": FAIL_SAFE, "review": True}
         payload = json.dumps(said).encode()
         try:
-            self._transport.publish(self._settings.topic, payload)
+            expires_s = max(0.0, left) + self._settings.late_ms / 1000
+            self._transport.publish(self._settings.topic, payload, expires_s=expires_s)
         except TransportError as error:
             raise ActuatorError(
                 f"part {part} can't be told {verdict!r} on {self._settings.topic} "
@@ -68,7 +95,8 @@ class MqttActuator:
 
 def _open(settings: MqttActuatorSettings, clock: Clock) -> MqttActuator:
     # An empty client id lets the broker choose one: two boxes may share a plant's broker.
-    return MqttActuator(settings, MqttTransport(settings.broker, ""), clock)
+    transport = MqttTransport(settings.broker, "", patience_s=PATIENCE_S, in_flight=IN_FLIGHT)
+    return MqttActuator(settings, transport, clock)
 
 
 KIND = ActuatorKind("mqtt", MqttActuatorSettings, _open)

@@ -129,7 +129,9 @@ class Transport(Protocol):
     ) -> None:
         """Hand a message to the broker at QoS 1.
 
-        expires_s   the broker drops it undelivered after this many seconds
+        expires_s   the broker drops it undelivered after this many seconds, counted in whole
+                    ones, and it is not said again where the connection is lost before it is
+                    acknowledged; without, that is done for two seconds
         Raises TransportError where the broker is not connected or takes no message so large.
         """
 

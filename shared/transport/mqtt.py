@@ -89,6 +89,7 @@ class MqttTransport:
         context: ssl.SSLContext | None = None,
         session_s: int = 0,
         patience_s: float = math.inf,
+        in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         """loop: a ThreadLoop unless another is given, say one that many clients share.
 
@@ -96,9 +97,11 @@ class MqttTransport:
         session_s    how long the broker keeps what arrives for us after a connection is lost
         patience_s   a connection on which nothing is acknowledged for so long is given up, with
                      all that waits in it: for what is worth nothing later
+        in_flight    messages that are given to the network before the first is acknowledged
         """
         self._settings = settings
         self._session_s = session_s
+        self._in_flight = in_flight
         self._changing = False
         self._loop = loop or ThreadLoop()
         self._subscriptions: list[tuple[str, Handler]] = []
@@ -114,6 +117,7 @@ class MqttTransport:
         self._found = LinkProblems(time.monotonic)
         client = BrokerClient(client_id, connect_timeout_s=settings.connect_timeout_s)
         client.patience_s = patience_s
+        client.limit_in_flight(in_flight)
         client.on_socket_open = _disable_nagle
         client.on_connect = self._connected
         client.on_connect_fail = lambda _client, _data: self._not_connected()
@@ -201,6 +205,11 @@ class MqttTransport:
                 f"the broker at {self._settings.host}:{self._settings.port} is not connected",
                 fix="it is tried again until it answers; check that it runs",
             )
+        if self._client.unacknowledged_s > self._client.patience_s:
+            raise TransportError(
+                f"the broker has acknowledged nothing for {self._client.unacknowledged_s:.1f} s",
+                fix="check its load, and the network to it",
+            )
         require_size(payload)
         self._require_taken(topic, payload, properties, expires=expires_s is not None)
         info = self._client.send(
@@ -209,7 +218,8 @@ class MqttTransport:
             qos=self._quality,
             retain=retain and self._limits.retains,
             properties=_publish_properties(expires_s, properties),
-            lasts_s=STALE_S if expires_s is None else min(STALE_S, expires_s),
+            # What expires tells a time that would be wrong by then: it is never said again.
+            lasts_s=STALE_S if expires_s is None else 0.0,
         )
         if info.rc == paho.MQTT_ERR_QUEUE_SIZE:
             raise TransportError(
@@ -277,7 +287,7 @@ class MqttTransport:
                 client.will_set(client.will_topic, client.will_payload)
             return
         self._limits = BrokerLimits.of(props)
-        self._client.limit_in_flight(self._limits.in_flight)
+        self._client.limit_in_flight(min(self._in_flight, self._limits.in_flight))
         self._client.forget(larger_than=self._learned.refused - 1)
         with self._lock:
             self._asked.clear()
