@@ -5,25 +5,23 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import msgspec
-
-from edge.actuator.base import Actuator, told
+from edge.actuator.calls import Actuates
 from edge.camera.base import Camera, CameraEvent, MissedFrame
+from edge.camera.checks import checked
 from edge.inspection.control import ControlSample
-from edge.inspection.deadlines import Deadlines
 from edge.inspection.fields import FieldSources
 from edge.inspection.model import LiveModel, NobodyWatches, Observes
 from edge.inspection.open_part import OpenPart
+from edge.inspection.settlement import Settlement
 from edge.journal.journal import Journals
 from edge.journal.picture_ring import RingPolicy
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
-from shared.contracts import FAIL_SAFE, Control, Decider, Decision, Finding, Verdict
-from shared.errors import ActuatorError, SplitsightError
+from shared.contracts import Decision, Finding, Frame
+from shared.errors import CameraError, SplitsightError, said
 from shared.inspection import Inspection, storable_text, with_novelty
 from shared.log import get_logger
 from shared.wire import CloudVerdict
@@ -34,18 +32,16 @@ log = get_logger("agent")
 MAX_OPEN = 256
 MAX_SOURCE = 200
 NO_SCORE = 1.0
-_AT_THE_EDGE: dict[Decision, Verdict] = {
-    Decision.PASS: "pass",
-    Decision.REJECT: "reject",
-    Decision.REVIEW: "review",
-}
 
 
 class Agent:
     """Takes parts from the camera and sees to it that each gets one verdict by its deadline.
 
-    The loop does not wait for the disk: a verdict is actuated by the journal's thread once it
-    is on disk, and by the deadlines' thread where that comes too late.
+    The loop waits neither for the disk nor for the actuator. Whatever one part raises, in any
+    stage, costs that part alone: it gets the fail-safe verdict.
+
+    inspected   parts that were begun
+    inspecting  whether one is being looked at just now
     """
 
     def __init__(
@@ -55,7 +51,7 @@ class Agent:
         model: LiveModel,
         journal: Journals,
         uplink: Uplink,
-        actuator: Actuator,
+        actuations: Actuates,
         ring: RingPolicy,
         clock: Clock,
         health: BoxHealth,
@@ -75,7 +71,7 @@ class Agent:
         self._control = control or ControlSample(0)
         self._journal = journal
         self._uplink = uplink
-        self._actuator = actuator
+        self._settlement = Settlement(journal, actuations, clock, health)
         self._ring = ring
         self._clock = clock
         self._health = health
@@ -83,14 +79,14 @@ class Agent:
         self._sequences = itertools.count(1)
         self._inspecting = threading.Lock()
         self._swapped: Callable[[LiveModel], None] = lambda _model: None
-        self._actuating = threading.Lock()
-        self._missed: set[str] = set()
-        self.deadlines: Deadlines[OpenPart] = Deadlines(clock, self.expire, health.worker_died)
+        self._last_part = journal.last_part
+        self.deadlines = self._settlement.deadlines
         self.inspected = 0
+        self.inspecting = False
 
     def run(self) -> None:
         """Inspect until the camera ends or `stop` is called, then see every part off."""
-        for event in self._camera.frames(self._journal.last_part + 1, self._deadline_s):
+        for event in self._events():
             self.inspect(event)
             self.deadlines.wait_until_settled(self._deadline_s, at_most=MAX_OPEN)
         if not self.deadlines.wait_until_settled(self._deadline_s + 1.0):
@@ -99,6 +95,10 @@ class Agent:
     def stop(self) -> None:
         """Take no more parts. May be called from a signal handler."""
         self._camera.stop()
+
+    def overdue(self) -> int | None:
+        """The sequence of the part that has been open for longest after its deadline."""
+        return self._settlement.overdue()
 
     @property
     def model(self) -> LiveModel:
@@ -123,46 +123,59 @@ class Agent:
     def inspect(self, event: CameraEvent) -> None:
         """One part: look, record, and escalate where the head is not sure and a cloud is there."""
         with self._inspecting:
-            self._inspect(event)
+            self.inspecting = True
+            try:
+                self._inspect(event)
+            finally:
+                self.inspecting = False
 
     def _inspect(self, event: CameraEvent) -> None:
+        now = self._clock.monotonic()
+        event = checked(event, self._last_part + 1, now, self._deadline_s)
+        self._last_part = max(self._last_part, event.part)
         part = self._opened(event)
+        try:
+            self._judge(part, event)
+        except Exception as error:  # noqa: BLE001 - codecs, links and fields have their own
+            self._settlement.failed(part, error)
+            # What was recorded unjudged is the deadline's.
+            if not part.recorded:
+                self._settlement.record_unseen(part)
+        else:
+            self._health.well("inspection")
+
+    def _judge(self, part: OpenPart, event: CameraEvent) -> None:
         finding = self._look(event)
         if finding is None or isinstance(event, MissedFrame):
-            self._record_unseen(part)
+            self._settlement.record_unseen(part)
             return
         part.begun = self._fields.seen_on(event, part.begun)
         if finding.novelty > 1:
             part.begun = with_novelty(part.begun, finding.novelty)
-        drawn = bool(part.begun.control)
-        picture = self._ring.picture(event, Decision.REVIEW if drawn else finding.decision)
+        picture = self._kept(event, part, finding)
         frame_bytes = len(picture or event.encoded or b"")
-        self._record(part, finding, picture, frame_bytes)
-        if finding.decision is Decision.ESCALATE:
-            score = _recorded(finding.score)
+        score = _recorded(finding.score)
+        recorded = self._settlement.record(
+            part, finding.decision, picture, score=score, frame_bytes=frame_bytes
+        )
+        if recorded and finding.decision is Decision.ESCALATE:
             self._uplink.escalate(part, self._model, finding.symbols, score, frame_bytes)
 
     def answer(self, verdict: CloudVerdict) -> None:
-        """The cloud's verdict on an escalation: journaled, then actuated if still in time."""
-        sequence, answer = verdict.sequence, verdict.ruling
-        part = self.deadlines.open_part(sequence)
-        if part is None:
-            self._health.count("verdicts_late")
-            self._journal.answer(sequence, answer, verdict.score, None)
-        elif not part.escalated_bytes:
-            self._health.count("verdicts_unasked")
-        else:
-            did, control = _as_control(part, answer)
-            self._journal.answer(
-                sequence, did, verdict.score, lambda: self._conclude(sequence, did), control
-            )
+        """The cloud's verdict on an escalation. From any thread."""
+        self._settlement.answer(verdict)
 
-    def expire(self, part: OpenPart) -> None:
-        """The deadline came first, and has settled the part: divert it."""
-        self._health.count("deadlines_missed")
-        self._actuate(part, FAIL_SAFE)
-        age_ms = part.age_ms(self._clock.monotonic())
-        self._journal.fail_safe(self._inspection(part, FAIL_SAFE, "deadline", total_ms=age_ms))
+    def _events(self) -> Iterator[CameraEvent]:
+        """Raises SplitsightError where the camera gives up."""
+        try:
+            yield from self._camera.frames(self._journal.last_part + 1, self._deadline_s)
+        except SplitsightError:
+            raise
+        except Exception as error:
+            raise CameraError(
+                f"the camera gave up ({type(error).__name__}: {error})",
+                fix="see its package; the agent starts again, and opens it anew",
+            ) from error
 
     def _opened(self, event: CameraEvent) -> OpenPart:
         self.inspected += 1
@@ -185,102 +198,50 @@ class Agent:
             **self._fields.said_of(event),
         )
         part = OpenPart(begun, event.triggered, event.deadline)
-        self.deadlines.add(part.sequence, part.deadline, part)
+        self._settlement.open(part)
         return part
 
     def _look(self, event: CameraEvent) -> Finding | None:
+        episodes = self._health.episodes
         if isinstance(event, MissedFrame):
             self._health.count("pictures_missed")
-            if event.source not in self._missed:
-                self._missed.add(event.source)
-                log.warning("picture_missed", part=event.part, error=str(event.error))
+            told = {"part": event.part, "source": event.source, "error": str(event.error)}
+            episodes.met("picture", log.warning, "picture_missed", **told)
+            if event.uncounted:
+                self._health.count("parts_without_record", event.uncounted)
+                log.error("parts_without_record", count=event.uncounted, before=event.part)
             return None
-        self._missed.discard(event.source)
+        episodes.mended("picture", log.info, "pictures_come_again")
         begun = self._clock.monotonic()
         try:
             finding = self._model.inspector.look(event)
-        except SplitsightError as error:
+        except Exception as error:  # noqa: BLE001 - each backend has its own
             self._health.count("head_failures")
-            self._health.problem("head", str(error))
-            self._observer.failed()
+            self._health.problem("head", said(error))
+            self._watch(self._observer.failed)
             return None
         self._health.well("head")
-        self._observer.saw(event, finding, self._clock.monotonic() - begun)
+        seconds = self._clock.monotonic() - begun
+        self._watch(lambda: self._observer.saw(event, finding, seconds))
         return finding
 
-    def _record(
-        self, part: OpenPart, finding: Finding, picture: bytes | None, frame_bytes: int
-    ) -> None:
-        verdict, control = _AT_THE_EDGE.get(finding.decision), part.begun.control
-        if verdict is not None:
-            verdict, control = _as_control(part, verdict)
-        inspection = self._inspection(
-            part,
-            verdict,
-            "edge" if verdict else None,
-            decision=finding.decision,
-            score=_recorded(finding.score),
-            frame_bytes=frame_bytes,
-            control=control,
-        )
-        self._health.pace.add(inspection.edge_ms)
-        committed = (lambda: self._conclude(part.sequence, verdict)) if verdict else None
-        self._journal.record(inspection, picture, committed)
-
-    def _record_unseen(self, part: OpenPart) -> None:
-        """No score, and nobody to ask: fail-safe without waiting for the deadline."""
-        inspection = self._inspection(part, FAIL_SAFE, "deadline")
-        self._journal.record(inspection, None, lambda: self._conclude(part.sequence, FAIL_SAFE))
-
-    def _conclude(self, sequence: int, verdict: Verdict) -> None:
-        """A verdict is on disk: actuate it, unless the deadline was faster."""
-        part = self.deadlines.settle(sequence)
-        if part is None:
-            return
-        self._actuate(part, verdict)
-        age_ms = part.age_ms(self._clock.monotonic())
-        self._journal.settle(sequence, age_ms, part.escalated_bytes)
-
-    def _actuate(self, part: OpenPart, verdict: Verdict) -> None:
+    def _watch(self, observe: Callable[[], None]) -> None:
+        """Who watches the model may be in trouble: the part is not."""
         try:
-            # Verdicts come from the journal's thread and from the deadlines'.
-            with self._actuating:
-                self._actuator.actuate(part.part, told(self._actuator, verdict), at=part.deadline)
-        except ActuatorError as error:
-            self._actuator_failed(part, error)
-        except Exception as error:
-            # A plug-in's own exception must not end the thread that called it.
-            log.exception("actuator_crashed", part=part.part)
-            self._actuator_failed(part, error)
-        else:
-            self._health.well("actuator")
+            observe()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._health.count("looks_unobserved")
+            self._health.problem("observer", said(error))
 
-    def _actuator_failed(self, part: OpenPart, error: Exception) -> None:
-        self._health.count("actuator_failures")
-        self._health.problem("actuator", str(error))
-        log.warning("not_actuated", part=part.part, error=str(error))
-
-    def _inspection(
-        self,
-        part: OpenPart,
-        verdict: Verdict | None,
-        decided_by: Decider | None,
-        **found: Any,
-    ) -> Inspection:
-        """What has become of a part; `found`: fields of its inspection."""
-        return msgspec.structs.replace(
-            part.begun,
-            verdict=verdict,
-            decided_by=decided_by,
-            edge_ms=part.age_ms(self._clock.monotonic()),
-            escalated_bytes=part.escalated_bytes,
-            **found,
-        )
-
-
-def _as_control(part: OpenPart, verdict: Verdict) -> tuple[Verdict, Control]:
-    """What the line does with a part, and what it would have done where the part was drawn."""
-    return ("review", verdict) if part.begun.control else (verdict, "")
+    def _kept(self, frame: Frame, part: OpenPart, finding: Finding) -> bytes | None:
+        """The picture for the ring; one that can't be encoded costs itself alone."""
+        decision = Decision.REVIEW if part.begun.control else finding.decision
+        try:
+            return self._ring.picture(frame, decision)
+        except Exception as error:  # noqa: BLE001 - OpenCV has its own
+            self._health.count("pictures_not_kept")
+            self._health.problem("ring", said(error))
+            return None
 
 
 def _recorded(score: float) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from functools import partial
 from typing import Any, Literal
 
 import cv2
 
 from edge.actuator.base import ACTUATORS, Actuator
-from edge.camera.base import CAMERAS, Camera
+from edge.actuator.calls import END_S as ACTUATOR_END_S
+from edge.actuator.calls import ActuationQueue
+from edge.camera.base import CAMERAS, Camera, CameraState
 from edge.camera.freeze_detection import FrozenGuard
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
@@ -20,15 +24,21 @@ from edge.journal.journal import Journal
 from edge.journal.picture_ring import RingPolicy
 from edge.learning.participation import take_part
 from edge.link.presence import Snapshot
+from edge.monitoring.end import LEAVE_S, BoxEnd
 from edge.monitoring.health import BoxHealth
+from edge.monitoring.standstill import Standstill
+from edge.monitoring.watchdog import Watchdog, heart
 from edge.updates.service.assembly import Neighbours, Reopening, UpdateAssembly
+from edge.updates.service.updater import JOIN_S
 from edge.wiring import Around, wire
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock
+from shared.errors import AgentFailed
 from shared.log import get_logger
 from shared.settings import Settings
 from shared.transport.base import Transport
 from shared.transport.mqtt import MqttTransport
+from shared.worker import Worker
 
 log = get_logger("box")
 
@@ -37,6 +47,7 @@ STOPPED_DRAIN_S = 3.0
 ENDED_DRAIN_S = 10.0
 FLUSH_S = 5.0
 TICK_S = 0.02
+LOOK_S = 1.0
 
 
 class CameraBox:
@@ -54,19 +65,24 @@ class CameraBox:
         camera: Camera | None = None,
         actuator: Actuator | None = None,
         reopening: Reopening | None = None,
+        pulse: Watchdog | None = None,
+        look_s: float = LOOK_S,
     ) -> None:
         """transport, camera, actuator: instead of those that the settings name, for tests
         reopening: how the settings can change; None: not from afar
+        pulse: hears that parts get verdicts; None: this process's own systemd
+        look_s: between two looks at whether they do
         """
         # Pictures are small and the second core decodes: OpenCV's own threads only get in the way.
         cv2.setNumThreads(1)
-        self.health = BoxHealth()
+        self.health = BoxHealth(clock)
         self.clock = clock
         self.reopen: Literal["box", "process"] | None = None
         bay = self._open_bay(settings, reopening)
         model = bay.model if bay else open_model(settings, Bundle.open(settings.bundle))
         self.camera = camera or open_watched_camera(settings, clock)
         self.actuator = actuator or open_actuator(settings.actuator, clock)
+        self._actuations = ActuationQueue(self.actuator, clock, self.health)
         self.journal = open_journal(settings, self.health)
         address = settings.address
         self.transport = transport or open_transport(settings, clock, self.health)
@@ -77,7 +93,7 @@ class CameraBox:
                 transport=self.transport,
                 camera=self.camera,
                 journal=self.journal,
-                actuator=self.actuator,
+                actuations=self._actuations,
                 ring=RingPolicy(settings.journal.ring_keep),
                 clock=clock,
                 health=self.health,
@@ -93,30 +109,71 @@ class CameraBox:
         self.rounds = take_part(settings, self.transport, self.journal, clock, self.health)
         # After all that it may have to hold: it knows what the cloud wanted before the start.
         self.updater = bay.open(self._neighbours()) if bay else None
+        self._pulse = pulse or heart()
+        self._look_s = look_s
+        self._standstill = Standstill(self.agent)
+        self._inspection = Worker("inspection", self._inspect, on_death=self.health.worker_died)
+        self._end_s = settings.deadline_ms / 1000 + 1.0 + LEAVE_S
+        self._given_up: BaseException | None = None
         self._connected = threading.Event()
         self._stopped = threading.Event()
+        self._wake = threading.Event()
+        self.health.on_death(self._wake.set)
 
     def run(self) -> None:
-        """Inspect until the camera ends or `stop` is called. Returns when all is put away."""
+        """Inspect until the camera ends or `stop` is called. Returns when all is put away.
+
+        Parts are inspected on a thread of their own; this one sees to it that they are. Raises what
+        the camera raises, and AgentFailed where a thread that parts need has ended or stands still.
+        """
         self._start()
         try:
-            self.agent.run()
+            self._inspection.start()
+            self._look_after()
         except BaseException:
             self._stopped.set()
             raise
         finally:
-            self._end()
+            hanging = self._end()
+        if self._given_up is not None:
+            raise self._given_up
+        if self.health.dead is not None:
+            name, error = self.health.dead
+            raise AgentFailed(f"the thread {name} has ended ({type(error).__name__}: {error})")
+        if hanging:
+            raise AgentFailed(f"{', '.join(hanging)} did not end")
 
     def stop(self) -> None:
         """End soon and cleanly. May be called from a signal handler, and twice."""
         self._stopped.set()
         self._connected.set()
-        self.agent.stop()
+        self._wake.set()
+
+    def _inspect(self) -> None:
+        try:
+            self.agent.run()
+        except Exception as error:  # noqa: BLE001 - for who called `run`
+            self._given_up = error
+            self._stopped.set()
+        finally:
+            self._wake.set()
+
+    def _look_after(self) -> None:
+        """Until there is a reason to end. Raises AgentFailed where parts get no verdicts."""
+        while not self._wake.wait(self._look_s):
+            stands = self._standstill.look()
+            if not stands:
+                self._pulse.beat()
+                self.health.well("inspection stands")
+                continue
+            self.health.problem("inspection stands", stands)
+            if self._standstill.lasts:
+                raise AgentFailed(stands)
 
     def _start(self) -> None:
         self.journal.start()
         self.agent.deadlines.start()
-        self.actuator.start()
+        self._actuations.start()
         self.transport.on_connection(self._connection_changed)
         self.transport.start(self.presence.will)
         self._publisher.start()
@@ -129,22 +186,29 @@ class CameraBox:
             self._connected.wait(CONNECT_S)
         log.info("agent_started", boot=self.journal.boot, next_part=self.journal.last_part + 1)
 
-    def _end(self) -> None:
+    def _end(self) -> list[str]:
+        """Put everything away; what did not end in its time, or failed to."""
+        ends = BoxEnd()
+        if self._inspection.alive:
+            ends.end("camera", self.agent.stop)
+        if not self._inspection.stop(self._end_s):
+            ends.failed.append("inspection")
         if self.updater is not None:
-            self.updater.stop()
-        self.rounds.stop()
-        self._publisher.stop()
-        self.presence.stopping()
+            ends.end("updates", self.updater.stop, JOIN_S + LEAVE_S)
+        ends.end("rounds", self.rounds.stop)
+        ends.end("publisher", self._publisher.stop)
+        ends.end("presence", self.presence.stopping)
         self.journal.flush(FLUSH_S)
-        self.agent.deadlines.stop()
-        self._drain_outbox()
-        self.transport.stop(self.presence.will)
-        self.actuator.stop()
-        left = self.journal.waiting()
-        self.journal.close()
+        ends.end("deadlines", self.agent.deadlines.stop)
+        ends.end("outbox", self._drain_outbox, ENDED_DRAIN_S + LEAVE_S)
+        ends.end("transport", partial(self.transport.stop, self.presence.will))
+        ends.end("actuator", self._actuations.stop, ACTUATOR_END_S)
+        left = self._waiting()
+        ends.end("journal", self.journal.close, 2 * FLUSH_S)
         log.info(
             "agent_stopped", inspected=self.agent.inspected, unsent=left, counts=self.health.counts
         )
+        return ends.failed
 
     def _drain_outbox(self) -> None:
         if self.reopen is not None:
@@ -183,7 +247,7 @@ class CameraBox:
             boot=self.journal.boot,
             hold=self._hold,
             waiting=self.journal.waiting,
-            camera=lambda: self.camera.state.status,
+            camera=lambda: self._camera_state().status,
         )
 
     def _restart(self, what: Literal["box", "process"]) -> None:
@@ -202,11 +266,28 @@ class CameraBox:
 
     def _look(self) -> Snapshot:
         return Snapshot(
-            camera=self.camera.state.describe(self.clock.monotonic()),
+            camera=self._camera_state().describe(self.clock.monotonic()),
             inspected=self.agent.inspected,
-            waiting=self.journal.waiting(),
+            waiting=self._waiting(),
             problems=self.health.problems,
         )
+
+    def _camera_state(self) -> CameraState:
+        """Of a camera of another package, too, whose state may raise anything."""
+        try:
+            return self.camera.state
+        except Exception as error:  # noqa: BLE001 - as said
+            return CameraState(
+                "retrying", f"its state is not known: {type(error).__name__}: {error}"
+            )
+
+    def _waiting(self) -> int:
+        """Inspections that the cloud has not; -1 where the journal can't be read."""
+        try:
+            return self.journal.waiting()
+        except sqlite3.Error as error:
+            self.health.problem("journal", f"it can't be read: {error}")
+            return -1
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         if connected:

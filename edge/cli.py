@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -21,15 +23,20 @@ from edge.session import AgentSession
 from edge.updates.hosts.launcher import launched
 from shared import command_options as option
 from shared.bundles.bundle import Bundle
+from shared.calls import CallHangs, LimitedCalls
 from shared.clock import SystemClock
 from shared.console import print_json, print_table, print_text
-from shared.errors import SettingsError
+from shared.errors import CheckFailed, SettingsError
 from shared.format import date
 
 app = option.group("The agent in the camera box.")
 
 # Threads hand over after 0.5 ms instead of 5: inference must not wait for the journal's.
 SWITCH_S = 0.0005
+# Without systemd, which would not wait as long: says where every thread stands, and exits.
+STOP_S = 60.0
+# Of a plug-in that is asked whether it works.
+ANSWER_S = 30.0
 
 
 @app.command()
@@ -37,9 +44,18 @@ def run(config: option.Config) -> None:
     """Network: inspect parts until the camera ends, or until SIGTERM or Ctrl-C."""
     sys.setswitchinterval(SWITCH_S)
     session = AgentSession(config, SystemClock())
+
+    def stop(_number: int, _frame: object) -> None:
+        session.stop()
+        if sys.__stderr__ is not None:
+            faulthandler.dump_traceback_later(STOP_S, exit=True, file=sys.__stderr__)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: session.stop())
-    code = session.run()
+        signal.signal(number, stop)
+    try:
+        code = session.run()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     if code:
         raise typer.Exit(code)
 
@@ -59,13 +75,23 @@ def check(config: option.Config) -> None:
     settings = load_edge_settings(config)
     bundle = Bundle.open(settings.bundle)
     chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
-    open_actuator(settings.actuator, SystemClock())
-    open_camera(settings.camera, SystemClock()).probe()
+    _answers("actuator", lambda: open_actuator(settings.actuator, SystemClock()))
+    _answers("camera", lambda: open_camera(settings.camera, SystemClock()).probe())
     manifest = bundle.manifest
     print_text(
         f"{config} is good: {manifest.name} {manifest.version} on {chosen.runtime.name} "
         f"({chosen.reason}); the camera answers",
     )
+
+
+def _answers(what: str, question: Callable[[], object]) -> None:
+    """Raises CheckFailed where that takes too long, and what the question raises."""
+    try:
+        LimitedCalls(f"check-{what}", ANSWER_S)(question)
+    except CallHangs as error:
+        raise CheckFailed(
+            f"the {what} does not answer: {error}", fix=f"check the {what}, and its package"
+        ) from error
 
 
 @app.command()

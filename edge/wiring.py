@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.actuator.base import Actuator
+from edge.actuator.calls import Actuates
 from edge.agent import Agent
 from edge.camera.base import Camera
 from edge.inspection.control import ControlSample
@@ -44,7 +44,7 @@ class Around:
     transport: Transport
     camera: Camera
     journal: Keeps
-    actuator: Actuator
+    actuations: Actuates
     ring: RingPolicy
     clock: Clock
     health: BoxHealth
@@ -77,7 +77,7 @@ def wire(around: Around) -> Wired:
         model=model,
         journal=journal,
         uplink=uplink,
-        actuator=around.actuator,
+        actuations=around.actuations,
         ring=around.ring,
         clock=clock,
         health=health,

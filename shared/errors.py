@@ -26,6 +26,11 @@ class SplitsightError(Exception):
         return f"{self.message}; {self.fix}" if self.fix else self.message
 
 
+def said(error: BaseException) -> str:
+    """What a person reads of any error: one of ours speaks for itself, another's has a kind."""
+    return str(error) if isinstance(error, SplitsightError) else f"{type(error).__name__}: {error}"
+
+
 class SettingsError(SplitsightError):
     """A configuration or an option says something that can't be done."""
 
@@ -95,6 +100,18 @@ class JournalError(SplitsightError):
 
     exit_code = 35
     summary = "the journal can't be written"
+
+
+class AgentFailed(SplitsightError):
+    """A thread of the agent, without which parts get no verdicts, has ended or stands still."""
+
+    exit_code = 36
+    summary = "a thread of the agent has ended or stands still"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, fix="start it again, as systemd does; the log says what came first"
+        )
 
 
 class TransportError(SplitsightError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from shared.episodes import Episodes
 from shared.log import get_logger
 from shared.redaction import redact
 
@@ -35,7 +36,8 @@ class Worker:
         """step: returns the seconds until it is due again, None where all is done
 
         on_death   what its owner does when a step raises, and the thread ends with it
-        retry_s    instead, what a step raises is logged, and it is due again after these seconds
+        retry_s    instead, what a step raises is logged, where it lasts by count, and it is due
+                   again after these seconds
         unblock    ends what a step waits for by itself; called by `stop`, on its thread
         """
         self.name = name
@@ -45,6 +47,7 @@ class Worker:
         self._on_death = on_death
         self._retry_s = retry_s
         self._unblock = unblock
+        self._episodes = Episodes()
         self._due = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -96,9 +99,11 @@ class Worker:
             if self._retry_s is None:
                 raise
             self.failure = error
-            log.exception("step_failed", thread=self.name, next_try_s=self._retry_s)
+            told = {"thread": self.name, "next_try_s": self._retry_s}
+            self._episodes.met("step", log.error, "step_failed", exc_info=error, **told)
             return self._retry_s
         self.failure = None
+        self._episodes.mended("step", log.info, "step_succeeds_again", thread=self.name)
         return pause
 
 

@@ -27,8 +27,10 @@ class Actuator(Protocol):
     def actuate(self, part: int, verdict: Verdict, *, at: float) -> None:
         """Do to `part` what the verdict says, when it passes at monotonic second `at`.
 
-        Must return within milliseconds, since the next parts wait behind it. Raises ActuatorError
-        where the device did not take it; the caller has already recorded the verdict.
+        Must return within milliseconds, since the next parts wait behind it. Called by one thread
+        after the other; but a call that has not returned after a second counts as failed and is
+        left behind, and the next one may run beside it. Raises ActuatorError where the device did
+        not take it; the caller has already recorded the verdict.
         """
 
     def stop(self) -> None:

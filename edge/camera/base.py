@@ -21,7 +21,8 @@ CameraStatus = Literal["opening", "live", "frozen", "retrying", "ended"]
 class MissedFrame:
     """A part that came by without a usable picture: it still needs a verdict, the fail-safe one.
 
-    Fields as in `contracts.Frame`; `error` says what was wrong with the picture.
+    Fields as in `contracts.Frame`; `error` says what was wrong with the picture. `uncounted` parts
+    came by before it, with numbers of their own, of which there are too many for a record each.
     """
 
     part: int
@@ -30,6 +31,7 @@ class MissedFrame:
     source: str
     error: CameraError
     fields: Mapping[str, str | float] = field(default_factory=dict)
+    uncounted: int = 0
 
 
 CameraEvent = Frame | MissedFrame

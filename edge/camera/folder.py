@@ -16,7 +16,7 @@ from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
 from edge.camera.decoding import Colour, decode_picture
 from shared.clock import Clock
 from shared.contracts import Frame
-from shared.errors import CameraError
+from shared.errors import CameraError, said
 from shared.settings import Settings
 from shared.worker import Worker
 
@@ -120,6 +120,12 @@ class FolderCamera:
             return MissedFrame(part, triggered, triggered + deadline_s, path.name, missing)
         except CameraError as error:
             return MissedFrame(part, triggered, triggered + deadline_s, path.name, error)
+        except Exception as error:  # noqa: BLE001 - a decoder may raise anything of any file
+            damaged = CameraError(
+                f"{path.name} can't be decoded ({said(error)})",
+                fix="replace the file or take it off the list",
+            )
+            return MissedFrame(part, triggered, triggered + deadline_s, path.name, damaged)
         if not self._settings.rate:
             # Without a rate the part arrives when it is ready to be inspected.
             triggered = self._clock.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edge.camera.base import Camera, CameraEvent, CameraState, MissedFrame
+from edge.camera.checks import wrong_picture
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.log import get_logger
@@ -42,7 +43,9 @@ class FrozenGuard:
 
     def frames(self, first_part: int, deadline_s: float) -> Iterator[CameraEvent]:
         for event in self._camera.frames(first_part, deadline_s):
-            yield self._judged(event) if isinstance(event, Frame) else event
+            # What is no picture at all is for who inspects it to say.
+            usable = isinstance(event, Frame) and not wrong_picture(event.pixels)
+            yield self._judged(event) if isinstance(event, Frame) and usable else event
 
     def stop(self) -> None:
         self._camera.stop()

@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.camera.backlog import StreamBacklog
 from edge.camera.base import CameraState
 from shared.clock import Clock
-from shared.errors import CameraError
+from shared.errors import CameraError, said
 from shared.log import get_logger
 from shared.redaction import redact
 from shared.worker import Worker
@@ -18,6 +19,7 @@ from shared.worker import Worker
 log = get_logger("camera")
 
 BACKOFF_S = (0.5, 30.0)
+_CHECK = "check its cable and power; it is tried again until it answers"
 
 
 class Capture(Protocol):
@@ -43,13 +45,15 @@ class Grabbed(NamedTuple):
 
 
 class Grabber:
-    """Reads as fast as the camera delivers; older frames are dropped unseen."""
+    """Reads as fast as the camera delivers; older frames are dropped unseen, and so is what waited
+    in a buffer while the process stood still."""
 
     def __init__(self, factory: CaptureFactory, name: str, clock: Clock) -> None:
         self._factory = factory
         self._name = redact(name)
         self._clock = clock
         self._capture: Capture | None = None
+        self._backlog = StreamBacklog()
         self._backoff_s = BACKOFF_S[0]
         self._worker = Worker("camera", self._run, on_death=self._died)
         self.latest: Grabbed | None = None
@@ -67,15 +71,22 @@ class Grabber:
         try:
             if self._capture is None:
                 self._capture = self._factory()
+                self._backlog = StreamBacklog()
             self._take(self._capture)
         except CameraError as error:
             return self._lost(error)
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            return self._lost(CameraError(f"{self._name} failed ({said(error)})", fix=_CHECK))
         return 0.0
 
     def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+        """Never raises: what can't be closed is left behind."""
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            try:
+                capture.release()
+            except Exception as error:  # noqa: BLE001 - a driver may raise anything
+                log.warning("camera_not_closed", camera=self._name, error=said(error))
 
     def _run(self) -> None:
         try:
@@ -88,18 +99,22 @@ class Grabber:
         self.state = CameraState("ended", f"{type(error).__name__}: {error}")
 
     def _take(self, capture: Capture) -> None:
+        asked = self._clock.monotonic()
         ok, pixels = capture.read()
         if not ok or pixels is None:
             raise CameraError(
                 f"{self._name} delivers no more frames",
-                fix="check its cable and power; it is tried again until it answers",
+                fix=_CHECK,
             )
         if self.state.status != "live":
             log.info("camera_live", camera=self._name)
             self.state = CameraState("live")
             self._backoff_s = BACKOFF_S[0]
+        came = self._clock.monotonic()
+        if self._backlog.is_stale(asked, came):
+            return
         number = self.latest.number + 1 if self.latest else 1
-        self.latest = Grabbed(np.ascontiguousarray(pixels), self._clock.monotonic(), number)
+        self.latest = Grabbed(np.ascontiguousarray(pixels), came, number)
 
     def _lost(self, error: CameraError) -> float:
         self.close()

@@ -12,15 +12,18 @@ from pydantic import Field, SecretStr
 
 from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
 from edge.camera.grabber import Capture, CaptureFactory, Grabber
+from edge.camera.ticks import Missed, Ticks
 from shared.address import CameraAddress
 from shared.clock import Clock
 from shared.contracts import Frame
-from shared.errors import CameraError
+from shared.errors import CameraError, said
 from shared.redaction import redact
 from shared.settings import Settings
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 5000
+MOST_UNSEEN = 1000
+"""After one standstill so many parts get a record each; of those before only the count is kept."""
 
 
 class V4l2Settings(Settings):
@@ -56,6 +59,7 @@ class LiveCamera:
 
     Until the camera has delivered once, nothing is known to come by. From then on each trigger
     is a part: a camera that freezes or vanishes gives parts without a picture, until it is back.
+    So do triggers while the agent itself stood still, which keep their numbers.
     """
 
     def __init__(self, factory: CaptureFactory, name: str, every_s: float, clock: Clock) -> None:
@@ -81,23 +85,51 @@ class LiveCamera:
         return state
 
     def probe(self) -> None:
-        capture = self._factory()
-        ok, _ = capture.read()
-        capture.release()
+        try:
+            capture = self._factory()
+            ok, _ = capture.read()
+            capture.release()
+        except CameraError:
+            raise
+        except Exception as error:
+            raise CameraError(f"{self._name} failed ({said(error)})", fix=_CHECK) from error
         if not ok:
             raise CameraError(f"{self._name} opens but delivers no frame", fix=_CHECK)
 
     def frames(self, first_part: int, deadline_s: float) -> Iterator[CameraEvent]:
         self._grabber.start()
+        ticks = Ticks(self._clock.monotonic(), self._every_s)
         part = first_part
-        due = self._clock.monotonic() + self._every_s
-        while not self._stopped.wait(max(0.0, due - self._clock.monotonic())):
+        while not self._stopped.wait(max(0.0, ticks.due - self._clock.monotonic())):
+            missed = ticks.noticed(self._clock.monotonic())
+            if self._used and missed.ticks:
+                yield from self._unseen(missed, part, deadline_s)
+                part += missed.ticks
             event = self.trigger(part, deadline_s)
             if event is not None:
                 yield event
                 part += 1
-            due = max(due + self._every_s, self._clock.monotonic())
         self._ended = True
+
+    def _unseen(self, missed: Missed, part: int, deadline_s: float) -> Iterator[MissedFrame]:
+        """Parts that came by, from `part` on, while nobody could take their pictures."""
+        uncounted = max(0, missed.ticks - MOST_UNSEEN)
+        for number in range(uncounted, missed.ticks):
+            if self._stopped.is_set():
+                return
+            at = missed.first + number * self._every_s
+            error = CameraError(
+                f"part {part + number} came by while the agent stood still or was too slow for it",
+                fix="see what else runs on the box; what nobody saw gets the fail-safe verdict",
+            )
+            yield MissedFrame(
+                part + number,
+                at,
+                at + deadline_s,
+                self._name,
+                error,
+                uncounted=uncounted if number == uncounted else 0,
+            )
 
     def trigger(self, part: int, deadline_s: float) -> CameraEvent | None:
         """The newest frame as a part, once; None before the first frame ever."""

@@ -56,7 +56,8 @@ class Keeper:
         self._changed: Callable[[Credential], None] = lambda _credential: None
         self._connected: Callable[[], bool] = lambda: True
         self._retry_s = RETRY_S[0]
-        self._worker = Worker("identity", self.step, on_death=health.worker_died)
+        # A folder that can't be written, say: parts need no new certificate today.
+        self._worker = Worker("identity", self.step, on_death=health.worker_died, retry_s=REFUSED_S)
 
     def credential(self) -> Credential | None:
         """The certificate that can be shown now; None where there is none that is good.

@@ -11,6 +11,7 @@ from shared.clock import Clock
 from shared.worker import OnDeath, Worker
 
 P = TypeVar("P")
+STOP_S = 2.0
 
 
 class Deadlines(Generic[P]):
@@ -55,6 +56,12 @@ class Deadlines(Generic[P]):
         """The part where it is not settled yet; it stays open."""
         return self._open.get(key)
 
+    def overdue(self, now: float) -> int | None:
+        """The key of the open part whose deadline passed first, None where none has."""
+        with self._earlier:
+            self._forget_settled()
+            return self._heap[0][1] if self._heap and self._heap[0][0] <= now else None
+
     def expire(self, now: float) -> None:
         """Settle what is due at `now` and say so."""
         for part in self._take_due(now):
@@ -69,7 +76,7 @@ class Deadlines(Generic[P]):
         self._worker.start()
 
     def stop(self) -> None:
-        self._worker.stop()
+        self._worker.stop(STOP_S)
 
     def _take_due(self, now: float) -> list[P]:
         due = []

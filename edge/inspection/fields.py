@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from edge.camera.base import CameraEvent
 from edge.monitoring.health import BoxHealth
+from shared.calls import CallHangs, LimitedCalls
 from shared.contracts import Frame
+from shared.errors import said
 from shared.inspection import LINE_COLUMNS, Inspection, storable_fields, storable_text
 from shared.log import get_logger
 from shared.plugins.group import PluginGroup
 
 log = get_logger("fields")
+
+LIMIT_S = 0.25
 
 
 class InspectionField(Protocol):
@@ -32,9 +37,10 @@ class InspectionField(Protocol):
     def __call__(self, frame: Frame) -> str | float | None:
         """A text of at most `LONGEST_FIELD` characters or a finite number; None: not known.
 
-        Called once for each part that was seen, in the thread that inspects, before the verdict is
-        given: what it takes is missing from the deadline. What it raises, or gives that can't be
-        kept, costs this field of this part, and is a problem of the device until it goes well.
+        Called once for each part that was seen, by one thread after the other, before the verdict
+        is given: what it takes is missing from the deadline. What takes longer than LIMIT_S, is
+        raised, or can't be kept costs this field of this part, and is a problem of the device until
+        it goes well. A call that hangs is left behind, and the next one may run beside it.
         """
 
 
@@ -58,6 +64,7 @@ class FieldSources:
         self._health = health
         self._always = always or {}
         self._plugged = plugged or {}
+        self._calls = {name: LimitedCalls(f"field {name}", LIMIT_S) for name in self._plugged}
 
     @classmethod
     def installed(cls, health: BoxHealth, always: Mapping[str, str]) -> FieldSources:
@@ -91,9 +98,12 @@ class FieldSources:
 
     def _value(self, name: str, field: InspectionField, frame: Frame) -> str | float | None:
         try:
-            value = field(frame)
+            value = self._calls[name](partial(field, frame))
+        except CallHangs as error:
+            self._failed(name, f"its call hangs: {error}")
+            return None
         except Exception as error:  # noqa: BLE001 - a stranger's function may raise anything
-            self._failed(name, f"{type(error).__name__}: {error}")
+            self._failed(name, said(error))
             return None
         if value is not None and not storable_fields({name: value}):
             self._failed(name, f"{value!r:.80} can't be kept under this name")

@@ -14,12 +14,14 @@ class OpenPart:
     begun                its inspection while nothing has judged it
     triggered, deadline  seconds on the monotonic clock
     escalated_bytes      payload sent to the cloud, 0 until one was
+    recorded             whether the journal has taken it
     """
 
     begun: Inspection
     triggered: float
     deadline: float
     escalated_bytes: int = 0
+    recorded: bool = False
 
     @property
     def sequence(self) -> int:

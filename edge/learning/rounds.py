@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -28,11 +27,13 @@ from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Delivery, Transport
 from shared.wire import ParcelKind, RoundAsk, RoundMessage, RoundOver, RoundPiece, decode, encode
+from shared.worker import Worker
 
 log = get_logger("rounds")
 
 TICK_S = 0.1
 LATE_S = 60.0
+STOP_S = 2.0
 MOST_WAITING = 16
 ACCEPTS: frozenset[ParcelKind] = frozenset({"query", "order", "base"})
 
@@ -96,8 +97,14 @@ class Rounds:
             clock=clock,
             health=health,
         )
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        # Without this thread the device would never answer again.
+        self._worker = Worker(
+            "rounds",
+            self._work_on,
+            on_death=health.worker_died,
+            retry_s=TICK_S,
+            unblock=lambda: self._heard.put(None),
+        )
 
     def listen(self) -> None:
         for left in self._limits.folder.glob("*.order"):
@@ -112,15 +119,12 @@ class Rounds:
         self._admission.held = reason
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """End, and the learner with it. May be called without `start`."""
-        self._stopped.set()
-        self._heard.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        self._worker.stop(STOP_S)
+        self._desk.let_go()
 
     @property
     def is_idle(self) -> bool:
@@ -139,14 +143,9 @@ class Rounds:
                 self._hear(self._heard.get_nowait())
         self._tick()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.work(None if self.is_idle else TICK_S)
-            except Exception:
-                # Without this thread the device would never answer again.
-                log.exception("rounds_failed")
-        self._desk.let_go()
+    def _work_on(self) -> float:
+        self.work(None if self.is_idle else TICK_S)
+        return 0.0
 
     def _hear(self, heard: Delivery | LearnerAnswer | bool | None) -> None:  # noqa: FBT001 - of a queue
         match heard:

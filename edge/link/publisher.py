@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from edge.link.outbox import BATCH_S, Outbox
 from edge.link.presence import Presence
-from edge.monitoring.watchdog import Watchdog, heart
 from shared.worker import OnDeath, Worker
 
 
 class LinkPublisher:
     """Ticks the outbox and the presence until it is stopped; then they are the caller's again."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        presence: Presence,
-        on_death: OnDeath,
-        pulse: Watchdog | None = None,
-    ) -> None:
-        """pulse: shows that this thread runs; None: to the process's own systemd"""
-        self._pulse = pulse or heart()
+    def __init__(self, outbox: Outbox, presence: Presence, on_death: OnDeath) -> None:
         self._outbox = outbox
         self._presence = presence
         self._held = False
@@ -46,6 +37,5 @@ class LinkPublisher:
     def _carry(self) -> float:
         self._outbox.wake.wait(BATCH_S)
         self._outbox.wake.clear()
-        self._pulse.beat()
         self.tick()
         return 0.0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 
+from shared.clock import Clock
+from shared.episodes import Episodes
 from shared.log import get_logger
 from shared.redaction import redact
 
@@ -34,32 +37,46 @@ class Pace:
 
 
 class BoxHealth:
-    """Current problems by component, and counts by reason. Safe to share between threads."""
+    """Current problems by component, and counts by reason. Safe to share between threads.
 
-    def __init__(self) -> None:
+    episodes   for faults that parts meet one after the other: a line when they begin, not a part
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
+        self._dead: tuple[str, BaseException] | None = None
+        self._died: Callable[[], None] = lambda: None
+        self.episodes = Episodes(clock)
         self.pace = Pace()
 
     def problem(self, component: str, text: str) -> None:
         """A component is in trouble: logged when it starts, not each time it is met."""
         with self._lock:
-            known = component in self._problems
             self._problems[component] = redact(text)
-        if not known:
-            log.error("problem", about=component, error=text)
+        self.episodes.met(component, log.error, "problem", about=component, error=text)
 
     def well(self, component: str) -> None:
         """The component is well again."""
         with self._lock:
-            known = self._problems.pop(component, None)
-        if known is not None:
-            log.info("problem_solved", about=component)
+            self._problems.pop(component, None)
+        self.episodes.mended(component, log.info, "problem_solved", about=component)
 
     def worker_died(self, name: str, error: BaseException) -> None:
-        """An OnDeath: what the thread did is done no more until the agent starts again."""
+        """An OnDeath, for threads without which parts get no verdicts: the box has to end."""
+        self._dead = self._dead or (name, error)
         self.problem(f"thread {name}", f"it ended: {type(error).__name__}: {error}")
+        self._died()
+
+    @property
+    def dead(self) -> tuple[str, BaseException] | None:
+        """The first thread that has died, and of what."""
+        return self._dead
+
+    def on_death(self, handler: Callable[[], None]) -> None:
+        """Call `handler`, on the dying thread, when one has died."""
+        self._died = handler
 
     def payload_refused(self) -> None:
         self.count("payloads_refused")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from shared.openmp import yield_early
 from shared.redaction import KNOWN, redact
 
 GROUP = "splitsight.groups"
+LEAVE_S = 30.0
 OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
 
 
@@ -176,4 +178,8 @@ def _commands_below(
 def main() -> None:
     """The console script."""
     yield_early()
-    sys.exit(run(lambda: app(prog_name="splitsight", standalone_mode=False)))
+    code = run(lambda: app(prog_name="splitsight", standalone_mode=False))
+    if sys.__stderr__ is not None:
+        # A thread that hangs, a plug-in's say, must not keep the process.
+        faulthandler.dump_traceback_later(LEAVE_S, exit=True, file=sys.__stderr__)
+    sys.exit(code)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.actuator.base import Actuator, RecordingActuator
+from edge.actuator.calls import DirectActuations
 from edge.agent import Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
@@ -109,7 +110,7 @@ class Rig:
     ) -> None:
         self.folder = folder
         self.clock = ManualClock()
-        self.health = health or BoxHealth()
+        self.health = health or BoxHealth(self.clock)
         self.broker = MemoryBroker()
         self.transport: MemoryTransport = self.broker.transport()
         self.recorded = RecordingActuator()
@@ -126,7 +127,7 @@ class Rig:
             model=LiveModel.of(bundle, inspector or real_inspector(bundle), "onnx CPU"),
             journal=self.journal,
             uplink=self.uplink,
-            actuator=actuator or self.recorded,
+            actuations=DirectActuations(actuator or self.recorded, self.clock, self.health),
             ring=RingPolicy(keep),
             clock=self.clock,
             health=self.health,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 import structlog
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from edge.camera.base import CameraState, MissedFrame
 from edge.camera.grabber import BACKOFF_S, Capture, Grabber
 from edge.camera.live import (
+    MOST_UNSEEN,
     RTSP_KIND,
     V4L2_KIND,
     LiveCamera,
@@ -89,6 +91,46 @@ def test_a_vanished_camera_is_opened_again_with_growing_pauses() -> None:
     assert camera.state == CameraState("live")
 
 
+@pytest.mark.parametrize("error", [cv2.error("select() timeout"), OSError("gone"), KeyError(1)])
+def test_a_read_that_raises_costs_a_frame_and_the_camera_is_opened_again(error: Exception) -> None:
+    class Raising(FakeCapture):
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            if not self._first:
+                raise error
+            self._first = False
+            return super().read()
+
+        def release(self) -> None:
+            super().release()
+            raise error
+
+        _first = True
+
+    captures: list[FakeCapture] = [Raising([1]), FakeCapture([2])]
+    opened = iter(captures)
+    camera = LiveCamera(lambda: next(opened), "cam", 1.0, ManualClock())
+    grabber = camera._grabber
+    grabber.step()
+    assert isinstance(camera.trigger(1, 0.5), Frame)
+    assert grabber.step() == BACKOFF_S[0]
+    assert isinstance(camera.trigger(2, 0.5), MissedFrame)
+    assert captures[0].released
+    assert camera.state.status == "retrying"
+    assert type(error).__name__ in camera.state.error or str(error) in camera.state.error
+    grabber.step()
+    third = camera.trigger(3, 0.5)
+    assert isinstance(third, Frame)
+    assert third.pixels[0, 0] == 2
+
+
+def test_a_driver_that_raises_fails_its_probe_in_words() -> None:
+    def broken() -> Capture:
+        raise cv2.error("no memory")
+
+    with pytest.raises(CameraError, match=r"cam failed .*no memory"):
+        LiveCamera(broken, "cam", 1.0, ManualClock()).probe()
+
+
 def test_pauses_between_attempts_are_bounded() -> None:
     grabber = Grabber(FakePlug([]), "cam", ManualClock())
     assert max(grabber.step() for _ in range(30)) == BACKOFF_S[1]
@@ -116,6 +158,105 @@ def test_a_frozen_camera_shows_in_the_state() -> None:
     grabber.step()
     clock.advance(10)
     assert camera.state.describe(clock.monotonic()) == "retrying: cam is frozen for 10 s"
+
+
+class TickEvent(threading.Event):
+    """Waits take no time on the clock but their own, and the test looks on at each."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.advance(timeout or 0.0)
+        return self.is_set()
+
+
+def ticking(every_s: float = 0.1) -> tuple[LiveCamera, Grabber, ManualClock]:
+    clock = ManualClock()
+    camera = LiveCamera(FakePlug([[1] * 10_000]), "cam", every_s, clock)
+    camera._stopped = TickEvent(clock)
+    grabber = camera._grabber
+    grabber.start = lambda: None  # type: ignore[method-assign]
+    return camera, grabber, clock
+
+
+def test_triggers_while_the_agent_stood_still_keep_their_numbers_and_get_no_picture() -> None:
+    camera, grabber, clock = ticking()
+    began = clock.monotonic()
+    events = camera.frames(7, 0.5)
+    grabber.step()
+    assert isinstance(next(events), Frame)
+    clock.advance(4.03)
+    grabber.step()
+    grabber.step()
+    unseen = [next(events) for _ in range(39)]
+    assert all(isinstance(event, MissedFrame) for event in unseen)
+    assert [event.part for event in unseen] == list(range(8, 47))
+    triggers = [event.triggered - began for event in unseen]
+    assert triggers == pytest.approx([0.2 + n / 10 for n in range(39)])
+    assert all(event.deadline == pytest.approx(event.triggered + 0.5) for event in unseen)
+    assert all(event.uncounted == 0 for event in unseen if isinstance(event, MissedFrame))
+    # And from here on it is as steady as before.
+    following = next(events)
+    assert following.part == 47
+    assert isinstance(following, Frame)
+    assert clock.monotonic() - began == pytest.approx(4.13)
+
+
+def test_after_hours_the_newest_get_records_and_of_the_others_the_count_is_told() -> None:
+    camera, grabber, clock = ticking()
+    events = camera.frames(1, 0.5)
+    grabber.step()
+    next(events)
+    clock.advance(3600.0)
+    unseen = [next(events) for _ in range(MOST_UNSEEN)]
+    first, *others = (event for event in unseen if isinstance(event, MissedFrame))
+    assert (first.part, first.uncounted) == (2 + 34_999, 34_999)
+    assert [event.part for event in others] == list(range(35_002, 36_001))
+    assert not any(event.uncounted for event in others)
+
+
+def test_a_trigger_that_is_noticed_a_little_late_is_none_that_was_missed() -> None:
+    camera, grabber, clock = ticking()
+    events = camera.frames(1, 0.5)
+    grabber.step()
+    next(events)
+    for part in range(2, 20):
+        clock.advance(0.09)
+        grabber.step()
+        assert next(events).part == part
+
+
+def test_what_waited_in_a_buffer_while_the_process_stood_still_is_no_parts_picture() -> None:
+    clock = ManualClock()
+
+    class Buffered(FakeCapture):
+        """Every 40 ms a frame; what was not read meanwhile waits."""
+
+        def __init__(self) -> None:
+            super().__init__([])
+            self._due = clock.monotonic()
+
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            self._due += 0.04
+            clock.advance(max(0.005, self._due - clock.monotonic()))
+            late_ms = round((clock.monotonic() - self._due) * 1000)
+            return True, np.full((8, 8), min(255, late_ms), np.uint8)
+
+    grabber = Grabber(Buffered, "cam", clock)
+    for _ in range(50):
+        grabber.step()
+    clock.advance(2.0)
+    before = grabber.latest
+    shown = []
+    for _ in range(100):
+        grabber.step()
+        if grabber.latest is not before and grabber.latest is not None:
+            before = grabber.latest
+            shown.append(int(before.pixels[0, 0]))
+    assert len(shown) > 30
+    assert max(shown) <= 5
 
 
 def test_a_camera_that_is_not_there_fails_its_probe() -> None:

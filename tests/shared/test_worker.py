@@ -130,7 +130,8 @@ def test_a_step_that_is_tried_again_leaves_the_thread_alive() -> None:
         worker.start()
         steps.await_steps(3)
         worker.stop(PATIENCE_S)
-    assert [(entry["event"], entry["thread"]) for entry in logs] == [("step_failed", "w")]
+    told = [(entry["event"], entry["thread"]) for entry in logs]
+    assert told == [("step_failed", "w"), ("step_succeeds_again", "w")]
     assert worker.failure is None
     assert not dead.problems
 

@@ -24,6 +24,7 @@ from cloud.records.store import RecordStore
 from cloud.records.writer import RecordsWriter
 from cloud.web.app import Backstage, create_app
 from edge.actuator.base import RecordingActuator
+from edge.actuator.calls import DirectActuations
 from edge.camera.base import MissedFrame
 from edge.camera.scripted import ScriptedCamera
 from edge.inspection.fields import FieldSources
@@ -307,6 +308,9 @@ def load(frame: Frame) -> float:
     return float(frame.pixels.mean())
 
 
+STEP_S = 0.1
+
+
 class Box:
     """The pieces of a box of this version beside the old cloud, turned by hand.
 
@@ -336,7 +340,7 @@ class Box:
                 transport=transport,
                 camera=ScriptedCamera([]),
                 journal=self.journal,
-                actuator=self.actuator,
+                actuations=DirectActuations(self.actuator, self.clock, self.health),
                 ring=RingPolicy("all"),
                 clock=self.clock,
                 health=self.health,
@@ -382,8 +386,10 @@ class Box:
         self._agent.inspect(Frame(pixels, part, now, now + DEADLINE_S, name, b"picture"))
 
     def _pass_time(self, utc: float) -> None:
-        self.clock.advance(max(0.0, utc - self.clock.utc()))
-        self._agent.deadlines.expire(self.clock.monotonic())
+        # As the deadlines' thread does, which notices each at once.
+        while (left := utc - self.clock.utc()) > 0:
+            self.clock.advance(min(left, STEP_S))
+            self._agent.deadlines.expire(self.clock.monotonic())
         self.settle()
 
 

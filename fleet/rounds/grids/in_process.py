@@ -14,8 +14,10 @@ from flwr.clientapp import ClientApp
 
 from fleet.rounds.grids.base_grid import OwnGrid
 from shared.clock import Clock, SystemClock
+from shared.errors import said
 from shared.federation.protocol import FAILED, node_of
 from shared.log import get_logger
+from shared.worker import Worker
 
 log = get_logger("rounds")
 
@@ -82,26 +84,31 @@ class _Device:
         self._app = app
         self._context = Context(0, node, {}, RecordDict(), {})
         self._waiting: queue.SimpleQueue[tuple[Message, _Work]] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     def give(self, message: Message, work: _Work) -> None:
         self._waiting.put((message, work))
-        if self._thread is None:
-            # A daemon: a device that stalls for ever must not keep the process.
-            self._thread = threading.Thread(target=self._live, daemon=True)
-            self._thread.start()
+        if self._worker is None or not self._worker.alive:
+            # A device that stalls for ever does not keep the process.
+            self._worker = Worker(f"device-{self.node}", self._work_on, on_death=_device_ended)
+            self._worker.start()
 
     def answer(self, message: Message) -> Message:
         try:
             return self._app(message, self._context)
-        except Exception as error:  # noqa: BLE001 - as Flower's own nodes: it answers with it
-            log.warning("device_failed", error=f"{type(error).__name__}: {error}")
-            return Message(Error(FAILED, f"{type(error).__name__}: {error}"), reply_to=message)
+        except BaseException as error:  # noqa: BLE001 - as Flower's own nodes: it answers with it
+            log.warning("device_failed", error=said(error))
+            return Message(Error(FAILED, said(error)), reply_to=message)
 
-    def _live(self) -> None:
-        while True:
-            message, work = self._waiting.get()
-            work(self, message)
+    def _work_on(self) -> float:
+        message, work = self._waiting.get()
+        work(self, message)
+        return 0.0
+
+
+def _device_ended(name: str, error: BaseException) -> None:
+    """Its next message starts it again."""
+    log.error("device_ended", device=name, error=said(error))
 
 
 _Work = Callable[[_Device, Message], None]

@@ -38,6 +38,7 @@ from shared.wire import (
     decode,
     encode,
 )
+from shared.worker import Worker
 
 log = get_logger("rounds")
 
@@ -47,6 +48,7 @@ CONNECT_S = 10.0
 GRACE_S = 8.0
 FAREWELL_S = 0.3
 FORGET_S = 600.0
+STOP_S = 10.0
 DEFAULT_TIMEOUT_S = 3600.0
 ACCEPTS: frozenset[ParcelKind] = frozenset({"counts", "answer", "refusal"})
 
@@ -111,7 +113,14 @@ class MqttGrid(OwnGrid):
         self._heard: queue.SimpleQueue[Delivery | Message | bool | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._connected = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="grid", daemon=True)
+        # Without this thread no answer would ever come.
+        self._worker = Worker(
+            "grid",
+            self._work_on,
+            on_death=self._died,
+            retry_s=TICK_S,
+            unblock=lambda: self._heard.put(None),
+        )
         self._settled = False
 
     def open(self) -> MqttGrid:
@@ -119,7 +128,7 @@ class MqttGrid(OwnGrid):
         self._transport.subscribe(everyone("state"), self._heard.put)
         self._transport.subscribe(everyone("answer"), self._heard.put)
         self._transport.on_connection(self._connection_changed)
-        self._thread.start()
+        self._worker.start()
         self._transport.start()
         if not self._connected.wait(CONNECT_S):
             self.close()
@@ -132,10 +141,8 @@ class MqttGrid(OwnGrid):
         """Tell devices that no more orders follow, and disconnect. May be called twice."""
         if not self._stopped.is_set():
             self._stopped.set()
-            self._heard.put(None)
-            if self._thread.is_alive():
-                self._thread.join()
-            for peer in self._peers.values():
+            self._worker.stop(STOP_S)
+            for peer in list(self._peers.values()):
                 with contextlib.suppress(SplitsightError):
                     self._transport.publish(
                         peer.address.topic("round"), encode(RoundOver(self._session))
@@ -165,7 +172,9 @@ class MqttGrid(OwnGrid):
         """True also where nothing has changed: a device that was there may have labels now."""
         with self._shared.changed:
             before = dict(self._shared.nodes)
-            self._shared.changed.wait_for(lambda: self._shared.nodes != before, seconds)
+            self._shared.changed.wait_for(
+                lambda: self._stopped.is_set() or self._shared.nodes != before, seconds
+            )
         return not self._stopped.is_set()
 
     def _bring(self, message: Message) -> None:
@@ -187,7 +196,9 @@ class MqttGrid(OwnGrid):
         ids = list(self.push_messages(letters))
         replies = self._shared.replies
         with self._shared.changed:
-            self._shared.changed.wait_for(lambda: all(id_ in replies for id_ in ids), wait_s)
+            self._shared.changed.wait_for(
+                lambda: self._stopped.is_set() or all(id_ in replies for id_ in ids), wait_s
+            )
         return self.pull_messages(ids)
 
     def work(self, wait_s: float = 0.0) -> None:
@@ -201,13 +212,15 @@ class MqttGrid(OwnGrid):
         self._give_up_absent()
         self._forget()
 
-    def _live(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.work(TICK_S)
-            except Exception:
-                # Without this thread no answer would ever come.
-                log.exception("grid_failed")
+    def _work_on(self) -> float:
+        self.work(TICK_S)
+        return 0.0
+
+    def _died(self, _name: str, _error: BaseException) -> None:
+        """Whoever waits for an answer waits for nothing."""
+        self._stopped.set()
+        with self._shared.changed:
+            self._shared.changed.notify_all()
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         if connected:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.actuator.calls import DirectActuations
 from edge.camera.scripted import ScriptedCamera
 from edge.inspection.inspector import Looks
 from edge.inspection.model import LiveModel, Observes
@@ -78,7 +79,7 @@ class LightDevice:
                 transport=transport,
                 camera=ScriptedCamera([]),
                 journal=self.journal,
-                actuator=self.stopwatch,
+                actuations=DirectActuations(self.stopwatch, clock, self.health),
                 ring=RingPolicy("none"),
                 clock=clock,
                 health=self.health,

@@ -176,7 +176,7 @@ class Plant:
         self.transport = self.broker.transport()
         grid = MqttGrid(self.transport, base=self.base, clock=self.clock)
         # Its thread would race with the test, and nothing needs to settle in memory.
-        grid._thread.start = lambda: None  # type: ignore[method-assign]
+        grid._worker.start = lambda: None  # type: ignore[method-assign]
         grid._settled = True
         grid.open()
         grid.work()

@@ -242,6 +242,38 @@ def test_who_waits_for_devices_goes_on_when_one_comes_or_goes(plant: Plant) -> N
     assert not waiting.is_alive()
 
 
+def test_who_waits_for_answers_waits_no_longer_than_the_thread_that_brings_them(
+    plant: Plant,
+) -> None:
+    plant.devices["a"].idle = True
+    answers: list[list[Message]] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(list(plant.grid.send_and_receive([order("a")]))), daemon=True
+    )
+    asking.start()
+    plant.grid._died("grid", SystemExit())
+    asking.join(60)
+    assert answers == [[]]
+    assert not plant.grid.wait(600.0)
+
+
+def test_a_device_whose_app_leaves_answers_with_that_and_then_goes_on() -> None:
+    app, asked = ClientApp(), list[int]()
+
+    @app.train()
+    def train(message: Message, _context: Context) -> Message:
+        asked.append(len(asked))
+        if len(asked) == 1:
+            raise SystemExit("enough")
+        return Message(RecordDict(), reply_to=message)
+
+    grid = InProcessGrid({"a": app})
+    (first,) = grid.send_and_receive([order("a")])
+    (second,) = grid.send_and_receive([order("a")])
+    assert first.error.reason == "SystemExit: enough"
+    assert not second.has_error()
+
+
 def test_a_device_that_is_started_again_in_a_round_gets_its_order_again(plant: Plant) -> None:
     device = plant.devices["b"]
     device.idle = True

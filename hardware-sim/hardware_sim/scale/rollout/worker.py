@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,9 @@ from hardware_sim.scale.stopwatch import EscalationTally
 from hardware_sim.scale.worker import play
 from shared.bundles.bundle import Bundle
 from shared.clock import Clock
+from shared.errors import ProcessError
 from shared.transport.mqtt import BrokerSettings
+from shared.worker import DeadWorkers, OnDeath, Worker
 
 CARRY_EVERY_S = 0.25
 STEP_EVERY_S = 0.05
@@ -61,25 +62,25 @@ class BoxOutcome(msgspec.Struct, frozen=True):
 class UpdateStepper:
     """A thread that takes the updates of several boxes on, as each box's own thread would."""
 
-    def __init__(self, name: str, boxes: Sequence[SimulatedBox], clock: Clock) -> None:
+    def __init__(
+        self, name: str, boxes: Sequence[SimulatedBox], clock: Clock, on_death: OnDeath
+    ) -> None:
         self._boxes = boxes
         self._clock = clock
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._worker = Worker(name, self._step, on_death=on_death)
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join()
+        self._worker.stop()
 
-    def _run(self) -> None:
-        while not self._stopped.wait(STEP_EVERY_S):
-            for box in self._boxes:
-                if self._stopped.is_set():
-                    return
-                box.step(self._clock.monotonic())
+    def _step(self) -> float:
+        for box in self._boxes:
+            if self._worker.stopping.is_set():
+                break
+            box.step(self._clock.monotonic())
+        return STEP_EVERY_S
 
 
 class UpdatedBoxes:
@@ -109,7 +110,11 @@ class UpdatedBoxes:
             for n in range(0, len(numbers), BOXES_A_THREAD)
         ]
         self._boxes = [box for group in groups for box in group]
-        self._steppers = [UpdateStepper(f"updates-{n}", g, clock) for n, g in enumerate(groups)]
+        self._dead = DeadWorkers()
+        self._steppers = [
+            UpdateStepper(f"updates-{n}", group, clock, self._dead)
+            for n, group in enumerate(groups)
+        ]
 
     def start(self, now: float) -> None:
         phases = random.Random(self._orders.name)  # noqa: S311 - phases of a load
@@ -126,7 +131,7 @@ class UpdatedBoxes:
         self._ended = True
 
     def look(self, _now: float, signal: TrialSignal | None) -> bool:
-        return not self._ended and signal is None
+        return not self._ended and signal is None and not self._dead.problems
 
     def progress(self) -> WorkerProgress:
         return WorkerProgress(
@@ -136,6 +141,9 @@ class UpdatedBoxes:
         )
 
     def outcome(self) -> BoxOutcome:
+        """Raises ProcessError where boxes' updates stood still: the trial shows nothing then."""
+        if self._dead.problems:
+            raise ProcessError(" ".join(self._dead.problems), fix="see its log, and try again")
         for stepper in self._steppers:
             stepper.stop()
         return BoxOutcome([box.story for box in self._boxes], self._loop.reconnects)

@@ -1,0 +1,119 @@
+"""What a camera of another package may give without harm to any other part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.camera.base import MissedFrame
+from edge.camera.checks import checked
+from edge.camera.freeze_detection import FrozenGuard
+from edge.camera.scripted import ScriptedCamera
+from shared.bundles.bundle import Bundle
+from shared.contracts import Frame
+from shared.errors import CameraError
+from tests.bundles import GOOD, picture
+from tests.edge.rigs import Rig
+
+GREY = picture(GOOD)
+WRONG_PICTURES = {
+    "uint16": GREY.astype(np.uint16) << 4,
+    "float32": GREY.astype(np.float32) / 255,
+    "one channel as an axis": GREY[:, :, np.newaxis],
+    "four channels": np.zeros((8, 8, 4), np.uint8),
+    "empty": np.zeros((0, 8), np.uint8),
+    "a line": np.zeros(8, np.uint8),
+    "a list": [[1, 2], [3, 4]],
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("pixels", WRONG_PICTURES.values(), ids=WRONG_PICTURES.keys())
+def test_a_picture_that_is_none_costs_its_part_alone_and_is_told_by_shape(
+    rig: Rig, pixels: Any
+) -> None:
+    rig.inspect(replace(rig.frame(GOOD), pixels=pixels))
+    rig.inspect(rig.frame(GOOD))
+    rig.commit()
+    assert rig.recorded.verdicts == {1: "reject", 2: "pass"}
+    assert [row["decided_by"] for row in rig.rows] == ["deadline", "edge"]
+    assert rig.health.counts["pictures_missed"] == 1
+
+
+def test_the_reason_says_what_came_and_what_was_wanted(rig: Rig) -> None:
+    frame = replace(rig.frame(GOOD), pixels=np.zeros((48, 64), np.uint16))
+    missed = checked(frame, 9, 0.0, 0.5)
+    assert isinstance(missed, MissedFrame)
+    assert missed.part == 1
+    assert str(missed.error).startswith(
+        "the camera gave a picture of uint16, 48 × 64; wanted is uint8, height × width"
+    )
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"part": 0},
+        {"part": 2**63},
+        {"part": "7"},
+        {"part": True},
+        {"triggered": math.nan},
+        {"deadline": math.inf},
+        {"deadline": None},
+    ],
+    ids=str,
+)
+def test_numbers_that_can_not_be_kept_are_replaced_and_the_part_is_diverted(
+    rig: Rig, numbers: dict[str, Any]
+) -> None:
+    rig.inspect(rig.frame(GOOD))
+    rig.inspect(replace(rig.frame(GOOD), **numbers))
+    rig.commit()
+    assert rig.recorded.verdicts == {1: "pass", 2: "reject"}
+    assert [row["part"] for row in rig.rows] == [1, 2]
+
+
+@pytest.mark.parametrize("event", [None, "frame", 7, GREY])
+def test_what_is_no_event_is_a_part_without_a_picture(rig: Rig, event: Any) -> None:
+    rig.inspect(event)
+    rig.commit()
+    assert rig.recorded.verdicts == {1: "reject"}
+
+
+def test_numpys_own_numbers_are_as_good_as_pythons(rig: Rig) -> None:
+    frame = rig.frame(GOOD)
+    numbers: dict[str, Any] = {
+        "part": np.int64(5),
+        "triggered": np.float32(frame.triggered),
+        "deadline": np.float64(frame.deadline),
+        "source": Path("5.png"),
+        "fields": None,
+    }
+    rig.inspect(replace(frame, **numbers))
+    rig.commit()
+    assert rig.recorded.verdicts == {5: "pass"}
+    assert rig.rows[0]["part"] == 5
+
+
+def test_a_name_with_a_letter_that_is_none_is_kept_as_far_as_it_can_be(
+    rig: Rig, bundle: Bundle
+) -> None:
+    source = b"pi\xe8ce.png".decode(errors="surrogateescape")
+    rig.inspect(replace(rig.frame(GOOD), source=source))
+    rig.inspect(MissedFrame(2, 1000.0, 1000.5, source, CameraError("cut", fix="replace")))
+    rig.commit()
+    assert rig.recorded.verdicts == {1: "pass", 2: "reject"}
+    assert {row["source"] for row in rig.rows} == {"pi?ce.png"}
+
+
+def test_what_guards_against_a_frozen_camera_lets_such_things_by() -> None:
+    frame = Frame(GREY, 1, 1.0, 1.5)
+    no_picture: Any = None
+    events: list[Any] = [frame, replace(frame, pixels=no_picture), None, frame]
+    guard = FrozenGuard(ScriptedCamera(events), after=3)
+    assert len(list(guard.frames(1, 0.5))) == 4
