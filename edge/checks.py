@@ -6,17 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.actuator.base import ACTUATORS
+from edge.actuator.mqtt import MqttActuatorSettings
 from edge.benchmark import devices_of
 from edge.camera.base import CAMERAS
+from edge.configuration.settings import EdgeSettings
 from edge.identity.folder import IdentityFolder
 from edge.identity.settings import DeviceIdentitySettings
 from edge.inspection.fields import FIELDS
 from shared.clock import Clock, SystemClock
-from shared.commands.doctor import DoctorRow, plugin_row, plugin_rows, row
-from shared.errors import IdentityError
+from shared.commands.doctor import DoctorRow, broker_rows, plugin_row, plugin_rows, row
+from shared.errors import IdentityError, TransportError
 from shared.plugins.group import LoadedPlugin
 from shared.runtime.base import RUNTIMES, RuntimeFactory
 from shared.settings import read_settings, resolve_paths, validate
+from shared.transport.mqtt import BrokerSettings, tls_context
+from shared.transport.probe import BrokerProbe, probe, probe_tls
 
 EXTRA_OF = {"torch": "train"}
 
@@ -32,14 +36,60 @@ def checks() -> list[DoctorRow]:
 
 
 def config_checks(config: Path) -> list[DoctorRow]:
-    """Rows for what a box's configuration names: its certificate. None for other configurations."""
+    """Rows for what a box's configuration names: its certificate, and the brokers that it needs.
+
+    None for other configurations, nor for a broker that `doctor` itself looks at.
+    """
     _, values = read_settings(config)
-    section = values.get("identity") if isinstance(values, dict) else None
-    if section is None or not isinstance(values, dict):
+    if not isinstance(values, dict):
         return []
-    found = validate(section, DeviceIdentitySettings, f"{config.name}: identity")
-    settings = resolve_paths(found, config.resolve().parent)
-    return [_identity(settings, str(values.get("device", "")), SystemClock())]
+    folder, rows = config.resolve().parent, []
+    if values.get("identity") is not None:
+        identity = validate(values["identity"], DeviceIdentitySettings, f"{config.name}: identity")
+        broker = validate(values.get("broker") or {}, BrokerSettings, f"{config.name}: broker")
+        settings = resolve_paths(identity, folder)
+        rows.append(_identity(settings, str(values.get("device", "")), SystemClock()))
+        rows += _certified(resolve_paths(broker, folder), settings)
+    told = values.get("actuator")
+    if isinstance(told, dict) and told.get("kind") == "mqtt":
+        actuator = validate(told, MqttActuatorSettings, f"{config.name}: actuator")
+        rows += _ejector(resolve_paths(actuator, folder))
+    return rows
+
+
+def connection_checks(settings: EdgeSettings) -> list[DoctorRow]:
+    """Rows for each broker that a box needs, tried once, with what is wrong and what to do."""
+    broker, identity = settings.broker, settings.identity
+    rows = (
+        _certified(broker, identity)
+        if identity is not None
+        else broker_rows("broker", broker, lambda: probe(broker))
+    )
+    actuator = settings.actuator
+    ejector = _ejector(actuator) if isinstance(actuator, MqttActuatorSettings) else []
+    return [*rows, *ejector]
+
+
+def _certified(broker: BrokerSettings, identity: DeviceIdentitySettings) -> list[DoctorRow]:
+    """Of a box with an identity. Its session is left alone: the agent may be connected now."""
+
+    def trying() -> BrokerProbe:
+        context = tls_context(identity.tls.model_copy(update={"certificate": None}))
+        try:
+            held = IdentityFolder(identity.folder).credential()
+            if held is not None:
+                context.load_cert_chain(held.path)
+        except (IdentityError, OSError) as error:
+            raise TransportError(
+                f"this box's certificate can't be used ({error})", fix="see `identity` above"
+            ) from error
+        return probe_tls(broker, context)
+
+    return list(broker_rows("broker", broker, trying))
+
+
+def _ejector(actuator: MqttActuatorSettings) -> list[DoctorRow]:
+    return list(broker_rows("ejector", actuator.broker, lambda: probe(actuator.broker)))
 
 
 def _identity(settings: DeviceIdentitySettings, device: str, clock: Clock) -> DoctorRow:

@@ -14,6 +14,7 @@ import typer
 
 from edge.benchmark import bench as run_bench
 from edge.box import open_actuator, open_camera
+from edge.checks import connection_checks
 from edge.configuration.settings import load_edge_settings
 from edge.identity.est import EstClient
 from edge.identity.renewal import Keeper
@@ -71,7 +72,7 @@ def start(config: option.Config) -> None:
 
 @app.command()
 def check(config: option.Config) -> None:
-    """Local: read the configuration, open the bundle, run its golden inputs, probe the camera."""
+    """Network: read the configuration, open the bundle, try the camera and each broker."""
     settings = load_edge_settings(config)
     bundle = Bundle.open(settings.bundle)
     chosen = load_head(bundle, settings.runtime.name, settings.runtime.options)
@@ -82,6 +83,12 @@ def check(config: option.Config) -> None:
         f"{config} is good: {manifest.name} {manifest.version} on {chosen.runtime.name} "
         f"({chosen.reason}); the camera answers",
     )
+    for row in connection_checks(settings):
+        if row["ok"]:
+            print_text(f"{row['check']}: {row['found']}")
+        else:
+            # A box inspects without them too: what is not sure is diverted.
+            print_text(f"but {row['check']}: {row['found']}; {row['fix']}")
 
 
 def _answers(what: str, question: Callable[[], object]) -> None:

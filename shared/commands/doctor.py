@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
@@ -19,10 +17,12 @@ from shared import command_options as option
 from shared.console import out, print_json
 from shared.errors import SplitsightError
 from shared.format import date
+from shared.loopback import is_loopback
 from shared.plugins.group import LoadedPlugin, PluginGroup
 from shared.redaction import redact
 from shared.settings import read_settings, resolve_paths, validate
-from shared.transport.mqtt import BrokerSettings, tls_context
+from shared.transport.mqtt import BrokerSettings
+from shared.transport.probe import BrokerProbe, probe
 
 GROUP = "splitsight.checks"
 CONFIG_GROUP = "splitsight.config_checks"
@@ -141,51 +141,51 @@ def broker_checks(config: Path | None) -> Iterator[DoctorRow]:
         yield row("certificate", ok=False, found="no --config was given", wanted=valid, fix=fix)
         return
     broker = read_broker(config)
-    where = f"{broker.host}:{broker.port}"
+    if broker is None:
+        return
+    yield from broker_rows("broker", broker, lambda: probe(broker))
+
+
+def broker_rows(
+    what: str, broker: BrokerSettings, trying: Callable[[], BrokerProbe]
+) -> Iterator[DoctorRow]:
+    """What trying a broker shows: that it answers, what it lacks, how long its certificate lasts.
+
+    what   the check's name
+    """
+    answers, valid = "a broker that answers", "a certificate that is valid for 14 more days"
+    paper = "certificate" if what == "broker" else f"{what}'s certificate"
     try:
-        expires = probe(broker)
-    except (OSError, SplitsightError) as error:
-        fix = "check that it runs, the address, and the certificates"
-        yield row("broker", ok=False, found=f"{where}: {error}", wanted=answers, fix=fix)
+        found = trying()
+    except SplitsightError as error:
+        yield row(what, ok=False, found=error.message, wanted=answers, fix=error.fix)
         return
-    yield row("broker", ok=True, found=f"{where} answers", wanted=answers)
-    if expires is None:
-        loopback = broker.host in {"127.0.0.1", "::1", "localhost"}
-        found = "none: the connection is not encrypted"
-        yield row("certificate", ok=loopback, found=found, wanted=valid, fix="set broker.tls")
+    where = f"{broker.host}:{broker.port}"
+    lacking = found.limits.shortcomings if found.limits else {}
+    said = "; ".join([f"{where} answers", *lacking.values()])
+    fix = "set the broker up otherwise, or take another"
+    yield row(what, ok=not lacking, found=said, wanted=answers, fix=fix)
+    if found.expires is None:
+        said = "none: the connection is not encrypted"
+        safe = is_loopback(broker.host)
+        yield row(paper, ok=safe, found=said, wanted=valid, fix="set broker.tls")
         return
-    days = (expires - time.time()) / 86400
-    found = f"the broker's is valid for {days:.0f} more days"
-    yield row("certificate", ok=days > 14, found=found, wanted=valid, fix="renew it")
+    days = (found.expires - time.time()) / 86400
+    said = f"the broker's is valid for {days:.0f} more days"
+    yield row(paper, ok=days > 14, found=said, wanted=valid, fix="renew it")
 
 
-def read_broker(config: Path) -> BrokerSettings:
-    """The `broker` of any configuration of ours. Raises SettingsError."""
+def read_broker(config: Path) -> BrokerSettings | None:
+    """The `broker` of any configuration of ours. Raises SettingsError.
+
+    None for a box that has an identity: it knows its certificate itself, and checks with it.
+    """
     _, values = read_settings(config)
     values = values if isinstance(values, dict) else {}
-    written = values.get("broker")
-    section = dict(written) if isinstance(written, dict) else {}
-    identity = values.get("identity")
-    if isinstance(identity, dict) and "ca" in identity:
-        # The box's own certificate is not shown: only the broker's is looked at here.
-        section["tls"] = {"ca": identity["ca"]}
-    found = validate(section, BrokerSettings, f"{config.name}: broker")
+    if isinstance(values.get("identity"), dict):
+        return None
+    found = validate(values.get("broker") or {}, BrokerSettings, f"{config.name}: broker")
     return resolve_paths(found, config.resolve().parent)
-
-
-def probe(broker: BrokerSettings) -> float | None:
-    """Connect once; when the broker's certificate ends, UTC seconds, None without TLS.
-
-    Raises OSError (ssl.SSLError among them) where it does not answer or is not trusted.
-    """
-    address = (broker.host, broker.port)
-    with socket.create_connection(address, timeout=broker.connect_timeout_s) as plain:
-        if broker.tls is None:
-            return None
-        context = tls_context(broker.tls)
-        with context.wrap_socket(plain, server_hostname=broker.host) as secured:
-            certificate = secured.getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
 
 def plugged_in_checks(group: str, *of: Path) -> Iterator[DoctorRow]:

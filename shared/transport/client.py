@@ -127,6 +127,10 @@ class BrokerClient(paho.Client):
                 log.error("thread_does_not_end", thread=thread.name, waited_s=JOIN_S)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
+    def let_go(self) -> None:
+        """Close what is open, where no thread did it."""
+        self._reset_sockets()
+
     def loop_misc(self) -> MQTTErrorCode:
         """Once a second or more often: end what leads nowhere."""
         now = time.monotonic()

@@ -115,10 +115,9 @@ class MqttTransport:
         self._limits = BrokerLimits()
         self._learned = LearnedSize(time.monotonic)
         self._found = LinkProblems(time.monotonic)
-        client = BrokerClient(client_id, connect_timeout_s=settings.connect_timeout_s)
+        client = open_client(settings, client_id, context)
         client.patience_s = patience_s
         client.limit_in_flight(in_flight)
-        client.on_socket_open = _disable_nagle
         client.on_connect = self._connected
         client.on_connect_fail = lambda _client, _data: self._not_connected()
         client.on_disconnect = self._disconnected
@@ -126,13 +125,6 @@ class MqttTransport:
         client.on_message = self._arrived
         client.acknowledged = self._acknowledged
         client.unreadable = self._unreadable
-        if settings.username is not None:
-            secret = settings.password.get_secret_value() if settings.password else None
-            client.username_pw_set(settings.username, secret)
-        if context is None and settings.tls is not None:
-            context = tls_context(settings.tls)
-        if context is not None:
-            client.tls_set_context(context)
         self._client = client
 
     @property
@@ -422,6 +414,25 @@ def _without_share(topic_filter: str) -> str:
 
 def _disable_nagle(_client: paho.Client, _data: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def open_client(
+    settings: BrokerSettings, client_id: str, context: ssl.SSLContext | None
+) -> BrokerClient:
+    """A client that knows who it is, and has not connected. Raises TransportError as `tls_context`.
+
+    context   trust and identity, instead of those of settings.tls
+    """
+    client = BrokerClient(client_id, connect_timeout_s=settings.connect_timeout_s)
+    client.on_socket_open = _disable_nagle
+    if settings.username is not None:
+        secret = settings.password.get_secret_value() if settings.password else None
+        client.username_pw_set(settings.username, secret)
+    if context is None and settings.tls is not None:
+        context = tls_context(settings.tls)
+    if context is not None:
+        client.tls_set_context(context)
+    return client
 
 
 def tls_context(tls: TlsSettings) -> ssl.SSLContext:

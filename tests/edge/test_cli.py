@@ -15,6 +15,7 @@ from shared.bundles.bundle import Bundle
 from shared.errors import CameraError, SettingsError
 from tests.bundles import BAD, GOOD, picture
 from tests.edge.rigs import rows_in
+from tests.support.brokers import mosquitto
 
 pytestmark = pytest.mark.process
 
@@ -94,3 +95,26 @@ def test_run_ends_cleanly_on_sigterm_and_keeps_what_it_decided(config: Path) -> 
     assert {str(row["decided_by"]) for row in rows} == {"edge"}
     assert Counter(row["verdict"] for row in rows)["reject"] >= 1
     assert all(row["total_ms"] is not None for row in rows)
+
+
+def test_check_tries_the_broker_and_says_what_is_wrong(config: Path, tmp_path: Path) -> None:
+    away = splitsight("check", "--config", str(config))
+    assert "but broker: 127.0.0.1:1: nothing listens on port 1; start the broker" in away.stdout
+    assert away.returncode == 0
+    with mosquitto(tmp_path) as port:
+        text = config.read_text().replace("broker: {port: 1}", f"broker: {{port: {port}}}")
+        ejector = f"  kind: mqtt\n  topic: e\n  broker: {{host: plant..local, port: {port}}}\n"
+        config.write_text(text.replace("  kind: log\n", ejector))
+        there = splitsight("check", "--config", str(config))
+    assert f"broker: 127.0.0.1:{port} answers" in there.stdout
+    assert "but ejector: plant..local" in there.stdout
+    assert "is no name of a host; check broker.host" in there.stdout
+
+
+def test_doctor_says_why_a_broker_cannot_be_used(config: Path) -> None:
+    command = [sys.executable, "-m", "shared.commands", "doctor", "--config", str(config)]
+    told = [*command, "--format", "json"]
+    done = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    assert rows["broker"]["found"] == "127.0.0.1:1: nothing listens on port 1"
+    assert rows["broker"]["fix"] == "start the broker, or check broker.port"

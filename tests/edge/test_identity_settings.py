@@ -105,7 +105,7 @@ def give_certificate(folder: Path, device: str, days: float) -> None:
 
 
 def identity_row(path: Path) -> Any:
-    (found,) = config_checks(path)
+    found, *_ = config_checks(path)
     return found
 
 
