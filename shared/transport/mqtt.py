@@ -24,7 +24,7 @@ from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, re
 from shared.transport.client import MAX_IN_FLIGHT, STALE_S, BrokerClient
 from shared.transport.limit import BrokerLimits, LearnedSize
 from shared.transport.problems import LinkProblems
-from shared.transport.reasons import ClosedEarly, of_code, of_error
+from shared.transport.reasons import ClosedEarly, ClosedInHandshake, of_code, of_error
 
 log = get_logger("mqtt")
 
@@ -32,6 +32,7 @@ KEEPALIVE_S = 10
 FLAPS = 3
 MAX_ABOUT = 120
 # Reason codes of MQTT 5; from FAILURE on they are failures.
+_CLOSED = (ClosedEarly, ClosedInHandshake, ConnectionResetError, BrokenPipeError)
 FAILURE, TOO_LARGE, NO_RETAIN, NO_QUALITY = 0x80, 0x95, 0x9A, 0x9B
 
 
@@ -113,6 +114,7 @@ class MqttTransport:
         self._lock = threading.Lock()
         self._since = -math.inf
         self._limits = BrokerLimits()
+        self._distrust: ssl.SSLError | None = None
         self._learned = LearnedSize(time.monotonic)
         self._found = LinkProblems(time.monotonic)
         client = open_client(settings, client_id, context)
@@ -289,6 +291,7 @@ class MqttTransport:
             self._ready.set()
             self._renewed.set()
             watchers = list(self._watchers)
+        self._distrust = None
         self._found.solve("broker")
         self._found.agree(self._limits.shortcomings)
         log.info("broker_connected", **self._where)
@@ -307,6 +310,11 @@ class MqttTransport:
         if self._stopped:
             return
         failure, code = self._client.failure or ClosedEarly("closed"), self._client.goodbye
+        if isinstance(failure, ssl.SSLError):
+            self._distrust = failure
+        elif isinstance(failure, _CLOSED) and self._distrust is not None:
+            # The same again: its alert was lost, as happens where it closes while we speak.
+            failure = self._distrust
         reason = of_error(failure, self._settings.host, self._settings.port)
         event, text = "broker_unreachable", reason.text
         if code is not None:

@@ -14,7 +14,7 @@ from paho.mqtt import client as paho
 from shared.errors import TransportError
 from shared.transport.client import BrokerClient
 from shared.transport.limit import BrokerLimits
-from shared.transport.mqtt import KEEPALIVE_S, BrokerSettings, open_client
+from shared.transport.mqtt import KEEPALIVE_S, BrokerSettings, open_client, tls_context
 from shared.transport.reasons import ClosedEarly, Reason, of_code, of_error
 
 ALERT_S = 0.5
@@ -39,6 +39,12 @@ def probe(settings: BrokerSettings, context: ssl.SSLContext | None = None) -> Br
     context   trust and identity, instead of those of settings.tls
     Raises TransportError with the reason, and what to do about it.
     """
+    if context is None and settings.tls is not None:
+        context = tls_context(settings.tls)
+    expires = None
+    if context is not None:
+        # What is wrong with certificates is surely told here, and often lost once we speak.
+        expires = probe_tls(settings, context).expires
     client = open_client(settings, f"splitsight-check-{secrets.token_hex(6)}", context)
     answers: list[tuple[int, object]] = []
 
@@ -47,10 +53,8 @@ def probe(settings: BrokerSettings, context: ssl.SSLContext | None = None) -> Br
 
     client.on_connect = connected
     client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S)
-    expires = None
     try:
         client.reconnect()
-        expires = _expires(client.socket())
         while not answers and client.socket() is not None:
             client.loop(STEP_S)
     except OSError as error:
@@ -78,7 +82,7 @@ def probe_tls(settings: BrokerSettings, context: ssl.SSLContext) -> BrokerProbe:
             socket.create_connection(place, timeout=settings.connect_timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=settings.host) as secured,
         ):
-            expires = _expires(secured)
+            certificate = secured.getpeercert() or {}
             secured.settimeout(ALERT_S)
             # With TLS 1.3 a certificate is refused after the handshake. Silence means consent.
             with contextlib.suppress(TimeoutError):
@@ -86,14 +90,7 @@ def probe_tls(settings: BrokerSettings, context: ssl.SSLContext) -> BrokerProbe:
                     raise ClosedEarly("closed")
     except (OSError, UnicodeError) as error:
         raise _failed(of_error(error, *place), settings) from error
-    return BrokerProbe(None, expires)
-
-
-def _expires(sock: Any) -> float | None:
-    if not isinstance(sock, ssl.SSLSocket):
-        return None
-    certificate = sock.getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+    return BrokerProbe(None, float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))))
 
 
 def _why(client: BrokerClient, settings: BrokerSettings, error: OSError | None) -> Reason:

@@ -40,7 +40,8 @@ _VERIFY: dict[int, Reason] = {
     10: Reason("the broker's certificate has expired", _CERTIFICATE),
     23: Reason("the broker's certificate is revoked", "renew the broker's certificate"),
     **dict.fromkeys(
-        (2, 18, 19, 20, 21),
+        # 7: an authority of the same name, made anew.
+        (2, 7, 18, 19, 20, 21),
         Reason("the broker's certificate is of another authority than ours", _AUTHORITY),
     ),
 }
@@ -49,6 +50,7 @@ _ALERTS = {
     "CERTIFICATE_EXPIRED": "it takes this side's certificate for expired",
     "CERTIFICATE_REVOKED": "this side's certificate is revoked",
     "UNKNOWN_CA": "it does not know the authority of this side's certificate",
+    "DECRYPT_ERROR": "it does not know the authority of this side's certificate",
     "BAD_CERTIFICATE": "it can't read this side's certificate",
     "CERTIFICATE_UNKNOWN": "it refuses this side's certificate",
     "UNSUPPORTED_CERTIFICATE": "it refuses this kind of certificate",

@@ -154,6 +154,16 @@ def test_a_client_certificate_that_is_refused_is_told(tmp_path: Path, papers: Pa
 
 
 @pytest.mark.process
+def test_an_authority_that_was_made_anew_is_another(tmp_path: Path, papers: Papers) -> None:
+    anew = Papers(tmp_path)
+    with mosquitto(tmp_path, *secured(papers), "require_certificate true") as port:
+        said = told(at(port, tls={"ca": str(anew.path)}))
+        assert said == "the broker's certificate is of another authority than ours"
+        tls = {"ca": str(papers.path), "certificate": str(anew.certificate("box"))}
+        assert "authority of this side's certificate" in told(at(port, tls=tls))
+
+
+@pytest.mark.process
 def test_a_tls_handshake_that_nobody_answers_is_told(papers: Papers) -> None:
     with quiet() as port:
         said = told(at(port, connect_timeout_s=0.5, tls={"ca": str(papers.path)}))
