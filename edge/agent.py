@@ -40,6 +40,7 @@ class Agent:
     The loop waits neither for the disk nor for the actuator. Whatever one part raises, in any
     stage, costs that part alone: it gets the fail-safe verdict.
 
+    last_part   the highest number of a part so far
     inspected   parts that were begun
     inspecting  whether one is being looked at just now
     """
@@ -59,8 +60,10 @@ class Agent:
         observer: Observes | None = None,
         fields: FieldSources | None = None,
         control: ControlSample | None = None,
+        skipped: int = 0,
     ) -> None:
-        """observer: of what the model does, for who decides whether it may stay
+        """skipped: numbers of parts that may have been given out since the last that is journaled
+        observer: of what the model does, for who decides whether it may stay
         fields: of inspections, that the head does not make; None: there are none
         control: draws parts that a person looks at, whatever is made of them; None: none is
         """
@@ -79,7 +82,7 @@ class Agent:
         self._sequences = itertools.count(1)
         self._inspecting = threading.Lock()
         self._swapped: Callable[[LiveModel], None] = lambda _model: None
-        self._last_part = journal.last_part
+        self.last_part = journal.last_part + skipped
         self.deadlines = self._settlement.deadlines
         self.inspected = 0
         self.inspecting = False
@@ -131,8 +134,8 @@ class Agent:
 
     def _inspect(self, event: CameraEvent) -> None:
         now = self._clock.monotonic()
-        event = checked(event, self._last_part + 1, now, self._deadline_s)
-        self._last_part = max(self._last_part, event.part)
+        event = checked(event, self.last_part + 1, now, self._deadline_s)
+        self.last_part = max(self.last_part, event.part)
         part = self._opened(event)
         try:
             self._judge(part, event)
@@ -168,7 +171,7 @@ class Agent:
     def _events(self) -> Iterator[CameraEvent]:
         """Raises SplitsightError where the camera gives up."""
         try:
-            yield from self._camera.frames(self._journal.last_part + 1, self._deadline_s)
+            yield from self._camera.frames(self.last_part + 1, self._deadline_s)
         except SplitsightError:
             raise
         except Exception as error:

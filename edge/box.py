@@ -12,6 +12,7 @@ import cv2
 from edge.actuator.base import ACTUATORS, Actuator
 from edge.actuator.calls import END_S as ACTUATOR_END_S
 from edge.actuator.calls import ActuationQueue
+from edge.agent import MAX_OPEN
 from edge.camera.base import CAMERAS, Camera, CameraState
 from edge.camera.freeze_detection import FrozenGuard
 from edge.configuration.settings import EdgeSettings
@@ -102,6 +103,7 @@ class CameraBox:
                 observer=bay.watch if bay else None,
                 fields=FieldSources.installed(self.health, settings.product.model_dump()),
                 control=ControlSample(settings.control.share),
+                skipped=self._skipped(settings),
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
@@ -184,7 +186,7 @@ class CameraBox:
         if not isinstance(self.transport, CertifiedTransport) or self.transport.certified:
             # Without this the first escalations would miss a broker that is there.
             self._connected.wait(CONNECT_S)
-        log.info("agent_started", boot=self.journal.boot, next_part=self.journal.last_part + 1)
+        log.info("agent_started", boot=self.journal.boot, next_part=self.agent.last_part + 1)
 
     def _end(self) -> list[str]:
         """Put everything away; what did not end in its time, or failed to."""
@@ -223,6 +225,13 @@ class CameraBox:
             self.outbox.wake.wait(TICK_S)
             self.outbox.wake.clear()
             self.outbox.tick()
+
+    def _skipped(self, settings: EdgeSettings) -> int:
+        """Where an agent was killed, parts were open whose numbers no record has. What plays stored
+        pictures shows them again under the same ones; on a line they have passed.
+        """
+        replays = CAMERAS.of(settings.camera).replays
+        return MAX_OPEN + 1 if self.journal.unclean and not replays else 0
 
     def _open_bay(
         self, settings: EdgeSettings, reopening: Reopening | None

@@ -89,9 +89,9 @@ class Settlement:
         """The deadline came first, and has settled the part: divert it. Never raises."""
         try:
             self._health.count("deadlines_missed")
+            diverted = self._diverted(part)
             self._actuate(part, FAIL_SAFE)
-            age_ms = part.age_ms(self._clock.monotonic())
-            self._journal.fail_safe(self._inspection(part, FAIL_SAFE, "deadline", total_ms=age_ms))
+            self._journal.fail_safe(diverted)
         except Exception as error:  # noqa: BLE001 - the next parts have deadlines, too
             self.failed(part, error)
 
@@ -123,8 +123,16 @@ class Settlement:
         self._health.count("parts_without_record")
         self._health.problem("records", "the journal takes no more: parts are diverted unrecorded")
         if self.deadlines.settle(part.sequence) is not None:
+            self._diverted(part)
             self._actuate(part, FAIL_SAFE)
         return False
+
+    def _diverted(self, part: OpenPart) -> Inspection:
+        """What its inspection says once it is diverted; noted first, for it may be all that is."""
+        age_ms = part.age_ms(self._clock.monotonic())
+        inspection = self._inspection(part, FAIL_SAFE, "deadline", total_ms=age_ms)
+        self._journal.divert(inspection)
+        return inspection
 
     def _conclude(self, sequence: int, verdict: Verdict) -> None:
         """A verdict is on disk: actuate it, unless the deadline was faster."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from edge.journal.backlog import Write
+from edge.journal.diversions import Diversions
 from edge.journal.errors import explain, fault_of
 from edge.journal.file import JournalFile
 from edge.journal.group_commit import GroupCommit
@@ -19,7 +21,7 @@ from edge.journal.salvage_worker import SalvageWorker
 from edge.journal.store import JournalStore
 from edge.monitoring.health import BoxHealth
 from shared.contracts import Control, Verdict
-from shared.errors import JournalError
+from shared.errors import JournalError, said
 from shared.inspection import Inspection
 from shared.log import get_logger
 from shared.wire import LabelReceipt, PartLabel
@@ -54,18 +56,29 @@ class Journals(Protocol):
 
     def fail_safe(self, inspection: Inspection) -> None: ...
 
+    def divert(self, inspection: Inspection) -> None: ...
+
 
 class Journal:
     """Durable inspections of one device. Nothing here waits for the disk but `flush`.
 
     boot        random for this opening; names its inspections for ever
     last_part   the highest part that was ever journaled, 0 for none
+    unclean     whether the agent before this one was killed: then parts that were open, none of
+                which had a verdict, had numbers above `last_part`
     """
 
     def __init__(
-        self, file: JournalFile, last: Numbers, health: BoxHealth, lock: JournalLock
+        self,
+        file: JournalFile,
+        last: Numbers,
+        health: BoxHealth,
+        lock: JournalLock,
+        diversions: Diversions,
     ) -> None:
         self.file = file
+        self._diversions = diversions
+        self.unclean = diversions.unclean
         self._lock = lock
         self._health = health
         self.boot = secrets.token_hex(8)
@@ -100,12 +113,13 @@ class Journal:
             raise explain(error, path) from error
         try:
             file = JournalFile(path, Quota(Caps(max_bytes, ring_bytes, label_bytes), free), health)
-            last = _opened(file, health)
+            diversions = Diversions(path, health)
+            last = _opened(file, health, diversions)
             file.counter.cover(last)
         except BaseException:
             lock.release()
             raise
-        return cls(file, last, health, lock)
+        return cls(file, last, health, lock, diversions)
 
     def record(
         self, inspection: Inspection, picture: bytes | None, committed: Callable[[], None] | None
@@ -159,10 +173,19 @@ class Journal:
             )
         )
 
+    def divert(self, inspection: Inspection) -> None:
+        """Note that the deadline decides, before the actuator is told: for the case that the
+        process ends before `fail_safe` is on disk. Waits for no disk.
+        """
+        self._given(inspection)
+        self._diversions.note(inspection)
+
     def fail_safe(self, inspection: Inspection) -> None:
         """Write that the deadline decided, whatever was written before."""
         self._given(inspection)
-        self._counted(self.commits.submit(self._write_of(inspection, JournalStore.fail_safe, None)))
+        written = partial(self._diversions.journaled, inspection.sequence)
+        write = self._write_of(inspection, JournalStore.fail_safe, written)
+        self._counted(self.commits.submit(write))
 
     def unsent(self, limit: int) -> list[tuple[int, Inspection]]:
         """Decided inspections that the cloud has not acknowledged, oldest first, with their ids."""
@@ -201,6 +224,7 @@ class Journal:
         self.commits.submit(Write("labels", write, lambda: committed(became)))
 
     def start(self) -> None:
+        self._diversions.begin()
         self.commits.start()
         self.salvage.start()
 
@@ -211,6 +235,7 @@ class Journal:
         self.salvage.stop()
         self.commits.stop()
         self.file.close()
+        self._diversions.end()
         self._lock.release()
 
     def _id(self, sequence: int) -> int:
@@ -248,7 +273,7 @@ class Journal:
             self._health.problem("journal reader", str(said))
 
 
-def _opened(file: JournalFile, health: BoxHealth) -> Numbers:
+def _opened(file: JournalFile, health: BoxHealth, diversions: Diversions) -> Numbers:
     """The numbers to go on after. Raises JournalError."""
     try:
         file.open()
@@ -258,6 +283,11 @@ def _opened(file: JournalFile, health: BoxHealth) -> Numbers:
             raise
         # A line with a full disk is better off with boxes that divert and say why.
         health.problem("journal", str(error))
+    if file.store is not None:
+        try:
+            diversions.carry_into(file.store, (file.last or Numbers()).row)
+        except Exception as error:  # noqa: BLE001 - what one line is must not keep a box from its line
+            health.problem("diversions", f"what was diverted can't be journaled: {said(error)}")
     return file.last or Numbers()
 
 

@@ -53,6 +53,9 @@ class PartCounter:
 
     def cover(self, last: Numbers) -> None:
         """These have been given out. Writes seldom; where that fails the next call tries again."""
+        if last == Numbers():
+            # A box that was only switched on begins with its first part the next time, too.
+            return
         short = last.row + AHEAD // 2 > self.below.row or last.part + AHEAD // 2 > self.below.part
         if short:
             self._write(self.given, Numbers(*(_ahead(one) for one in (last.row, last.part))))

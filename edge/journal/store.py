@@ -170,6 +170,20 @@ class JournalStore:
                 self.connection.execute(_CARRY_LABELLED, cells)
                 self._labels.count()
 
+    def carry_diverted(self, found: Iterable[Inspection], after: int) -> None:
+        """What the deadline decided in an agent that was killed: it goes before whatever a row
+        says, and has one where there is none.
+
+        after   the highest id of a row
+        """
+        for one in found:
+            row = self.connection.execute(
+                "SELECT id FROM inspections WHERE boot = ? AND sequence = ?",
+                (one.boot, one.sequence),
+            ).fetchone()
+            after = after if row else after + 1
+            self.fail_safe(row[0] if row else after, one)
+
     def relieve(self) -> None:
         """The disk is full: bring in what waits beside the file, whose place can then be taken
         again, and halve the ring, so that verdicts find room."""

@@ -68,6 +68,9 @@ class MemoryJournal:
         if kept.total_ms is None:
             self._kept[sequence] = replace(kept, total_ms=total_ms, escalated_bytes=escalated_bytes)
 
+    def divert(self, inspection: Inspection) -> None:
+        """Nothing of it outlives the process anyway."""
+
     def fail_safe(self, inspection: Inspection) -> None:
         # What the head found before stays.
         kept = self._kept.get(inspection.sequence, inspection)
