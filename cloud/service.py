@@ -14,12 +14,15 @@ from cloud.broker.embedded import EmbeddedBroker
 from cloud.configuration.settings import CloudSettings
 from cloud.health.monitor import HealthMonitor
 from cloud.inference.counters import EventCounters
+from cloud.inference.guard import GuardedTransport
 from cloud.inference.handover import Handover
 from cloud.inference.intake import Intake
 from cloud.inference.probe import GroupProbe
 from cloud.inference.queue import WorkQueue
+from cloud.inference.quota import DeviceQuota
 from cloud.inference.registry import TailRegistry
 from cloud.inference.roster import RosteredTails, WorkerRoster
+from cloud.inference.sweep import RetainedSweep
 from cloud.inference.worker import TailWorker
 from cloud.labels.delivery import LabelDelivery
 from cloud.labels.store import StoredLabels
@@ -52,7 +55,11 @@ class CloudService:
         self._closing = ExitStack()
         self._database = Database(settings.database)
         name = f"cloud-{secrets.token_hex(6)}"
-        self._transport = MqttTransport(settings.broker, name)
+        self._mqtt = MqttTransport(settings.broker, name)
+        quota = DeviceQuota(
+            clock, messages_per_s=settings.quota.messages_per_s, names=settings.quota.devices
+        )
+        self._transport = GuardedTransport(self._mqtt, quota, clock)
         self._workers = WorkerStore(self._database)
         self._roster = WorkerRoster(
             store=self._workers,
@@ -63,6 +70,9 @@ class CloudService:
             clock=clock,
             on_death=self._dead,
         )
+        # A connection of its own: what is retained must not hold up what is fresh.
+        self._sweeper = MqttTransport(settings.broker, f"{name}-sweep")
+        self._sweep = RetainedSweep(self._sweeper, self._dead)
         self._probe = GroupProbe(self._transport, name, clock, self._dead)
         self._writer = RecordsWriter(
             RecordStore(self._database), self._dead, keep_maps=settings.keep_maps
@@ -108,7 +118,7 @@ class CloudService:
             counters=counters,
             dead=self._dead,
             roster=self._roster,
-            tell=[self._probe, self._intake.unserved, self._clock_guard],
+            tell=[quota, self._probe, self._intake.unserved, self._clock_guard],
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(
@@ -193,10 +203,14 @@ class CloudService:
             closing.callback(service.stop)
             service.start()
         self._transport.start()
-        if not self._transport.wait_until_connected(settings.broker.connect_timeout_s):
+        if not self._mqtt.wait_until_connected(settings.broker.connect_timeout_s):
             log.warning(
                 "broker_not_there_yet", host=settings.broker.host, port=settings.broker.port
             )
+        self._sweeper.start()
+        closing.callback(self._sweeper.stop)
+        self._sweep.start()
+        closing.callback(self._sweep.stop)
         self._probe.start()
         closing.callback(self._probe.stop)
         # Before people and rollouts ask what it serves.

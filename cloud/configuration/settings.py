@@ -70,6 +70,17 @@ class TailSettings(Settings):
     )
 
 
+class QuotaSettings(Settings):
+    """What a device may send; what is over it is not read, counted, and named in health."""
+
+    messages_per_s: float = Field(
+        200.0, ge=1, le=100_000, description="of one device, on average over ten seconds"
+    )
+    devices: int = Field(
+        20_000, ge=1, le=1_000_000, description="that are heard within an hour, at most"
+    )
+
+
 class ApiSettings(Settings):
     """Where the API and the dashboard listen."""
 
@@ -111,6 +122,7 @@ class CloudSettings(Settings):
     )
     runtime: TailRuntimeSettings = TailRuntimeSettings()
     tail: TailSettings = TailSettings()  # type: ignore[call-arg]
+    quota: QuotaSettings = QuotaSettings()  # type: ignore[call-arg]
     api: ApiSettings = ApiSettings()  # type: ignore[call-arg]
     keep_maps: int = Field(
         20_000,

@@ -13,6 +13,7 @@ from cloud.inference.handover import Handover
 from cloud.inference.probe import is_probe
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import Tails
+from cloud.inference.throttle import LogThrottle
 from cloud.inference.unserved import UnservedPairs
 from cloud.records.clocks import clock_off, shown_time
 from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row
@@ -82,6 +83,7 @@ class Intake:
         self._clock = clock
         self._handover = handover
         self._clocks = clocks
+        self._throttle = LogThrottle(clock)
         self._group = ""
         self._handed: dict[str, str] = {}
         self._changing = threading.Lock()
@@ -162,7 +164,13 @@ class Intake:
                 self._transport.publish(address.topic("receipt"), encode(receipt))
             except TransportError as error:
                 # The device sends the batch again, and the same rows change nothing.
-                log.warning("receipt_not_sent", device=address.device, reason=str(error))
+                if count := self._throttle.may_tell("receipt_not_sent"):
+                    log.warning(
+                        "receipt_not_sent",
+                        device=address.device,
+                        reason=str(error),
+                        receipts=count,
+                    )
 
         self._writer.add_batch(StorageBatch(records, stored))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from shared.topics import Address
 from shared.wire import Escalation
 
 log = get_logger("work")
+
+TELL_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,10 @@ class Job:
 class WorkQueue:
     """Jobs between the transport's thread and the tail's.
 
-    A job whose deadline has passed is kept, behind all that can still be in time. When
-    `capacity` jobs wait, the one with the earliest deadline makes room: it is the least likely
-    to be answered in time, and its device rejects the part by itself.
+    Devices take turns, each with its most urgent job first: one that sends much waits for itself.
+    A job whose deadline has passed is kept, behind all that can still be in time. When `capacity`
+    jobs wait, the device that has most of them makes room, with the one that is the least likely to
+    be answered in time: its device rejects the part by itself.
     """
 
     def __init__(self, clock: Clock, *, capacity: int, max_batch: int, max_wait_s: float) -> None:
@@ -52,6 +56,8 @@ class WorkQueue:
         self._last_arrival = float("-inf")
         self._gap = float("inf")
         self._closed = False
+        self._dropping = Counter[str]()
+        self._told = float("-inf")
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -92,6 +98,12 @@ class WorkQueue:
     def _take_batch(self) -> list[Job]:
         now = self._clock.monotonic()
         self._jobs.sort(key=lambda job: (job.deadline <= now, job.deadline))
+        turns = Counter[str]()
+        order = {}
+        for job in self._jobs:
+            order[id(job)] = (job.deadline <= now, turns[job.address.device])
+            turns[job.address.device] += 1
+        self._jobs.sort(key=lambda job: order[id(job)])
         if not self._jobs:
             return []
         pair = self._jobs[0].escalation.pair
@@ -101,13 +113,26 @@ class WorkQueue:
         return batch
 
     def _make_room(self) -> None:
-        victim = min(self._jobs, key=lambda job: job.deadline)
+        waiting = Counter(job.address.device for job in self._jobs)
+        most = max(waiting.values())
+        # Of several that have as many, who came last.
+        latest = reversed([job.address.device for job in self._jobs])
+        device = next(name for name in latest if waiting[name] == most)
+        now = self._clock.monotonic()
+        victim = min(
+            (job for job in self._jobs if job.address.device == device),
+            # One that is too late already costs nobody anything.
+            key=lambda job: (job.deadline > now, job.deadline),
+        )
         self._jobs.remove(victim)
         self.dropped += 1
-        log.warning(
-            "escalation_dropped",
-            device=victim.address.device,
-            part=victim.escalation.part,
-            waiting=self._capacity,
-            fix="the tail is too slow: start another worker, or raise tail.max_queue",
-        )
+        self._dropping[device] += 1
+        if now - self._told >= TELL_EVERY_S:
+            self._told = now
+            log.warning(
+                "escalations_dropped",
+                devices=dict(self._dropping.most_common(5)),
+                waiting=self._capacity,
+                fix="the tail is too slow: start another worker, or raise tail.max_queue",
+            )
+            self._dropping.clear()

@@ -14,6 +14,7 @@ from cloud.inference.defect_maps import map_png, seen_png
 from cloud.inference.handover import Handover
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import DefectKind, LoadedTail, TailFinding, Tails
+from cloud.inference.throttle import LogThrottle
 from cloud.records.tables import TailRecord
 from cloud.records.writer import RecordsWriter
 from shared.clock import Clock
@@ -63,6 +64,7 @@ class TailWorker:
         self._counters = counters
         self._clock = clock
         self._handover = handover
+        self._throttle = LogThrottle(clock)
         self._worker = Worker("tail", self._judge_next, on_death=on_death, unblock=queue.close)
 
     def start(self) -> None:
@@ -115,7 +117,9 @@ class TailWorker:
             return tail.codec.decode(job.body, job.escalation.coarseness)
         except CodecError as error:
             self._counters.add("malformed")
-            log.warning("malformed", topic=job.address.topic("escalation"), reason=str(error))
+            topic = job.address.topic("escalation")
+            if count := self._throttle.may_tell(topic):
+                log.warning("malformed", topic=topic, reason=str(error), messages=count)
             return None
 
     def _answer(self, judged: _Judged) -> float:
@@ -136,7 +140,13 @@ class TailWorker:
             )
         except TransportError as error:
             self._counters.add("unanswered")
-            log.warning("verdict_not_sent", device=job.address.device, reason=str(error))
+            if count := self._throttle.may_tell("verdict_not_sent"):
+                log.warning(
+                    "verdict_not_sent",
+                    device=job.address.device,
+                    reason=str(error),
+                    verdicts=count,
+                )
         else:
             self._counters.add("answered")
         now = self._clock.monotonic()

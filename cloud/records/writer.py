@@ -66,6 +66,7 @@ class RecordsWriter:
         self._changed = threading.Condition()
         self._worker = Worker("records", self._write, on_death=on_death, unblock=self._look_again)
         self._since_cleared = 0
+        self._letting_go = False
         self.healthy = True
         self.let_go = 0
 
@@ -81,7 +82,10 @@ class RecordsWriter:
         with self._changed:
             if len(self._waiting.batches) >= MAX_BATCHES:
                 self.let_go += 1
-                log.warning("inspections_let_go", waiting=MAX_BATCHES, reason="storing is too slow")
+                if not self._letting_go:
+                    slow = "storing is too slow: devices keep them and send them again"
+                    log.warning("inspections_let_go", waiting=MAX_BATCHES, reason=slow)
+                self._letting_go = True
                 return
             self._waiting.batches.append(batch)
             self._changed.notify()
@@ -105,6 +109,8 @@ class RecordsWriter:
         """Store all that waits in one commit; whether that worked."""
         with self._changed:
             taken, self._waiting = self._waiting, _Waiting()
+            if len(taken.batches) < MAX_BATCHES // 2:
+                self._letting_go = False
         if not taken:
             return True
         inspections = [row for batch in taken.batches for row in batch.inspections]

@@ -46,14 +46,22 @@ class Arrival(Generic[M]):
         )
 
 
+def _warn(delivery: Delivery, error: WireError) -> None:
+    log.warning("bad_message", topic=delivery.topic[:300], reason=str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A payload as it arrived. All who listen get the same one; for the transport's thread."""
+    """A payload as it arrived. All who listen get the same one; for the transport's thread.
+
+    report   tells people that it is not as agreed
+    """
 
     topic: str
     payload: bytes
     properties: Mapping[str, str] = field(default_factory=dict)
     retained: bool = False
+    report: Callable[[Delivery, WireError], None] = field(default=_warn, repr=False, compare=False)
     _read: dict[type[Message], Arrival[Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -70,7 +78,7 @@ class Delivery:
         """Warn that it is not as agreed: once, however many find it."""
         if error.message not in self._refused:
             self._refused.add(error.message)
-            log.warning("bad_message", topic=self.topic[:300], reason=str(error))
+            self.report(self, error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def test_the_schema_describes_every_setting() -> None:
         "tail",
         "api",
         "keep_maps",
+        "quota",
         *service_kinds(),
     }
 

@@ -7,16 +7,25 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from cloud.inference.queue import Job, WorkQueue
 from shared.clock import ManualClock
+from shared.topics import Address
 from shared.wire import Escalation
 from tests.cloud.makers import DEVICE
 
 LONG_S = 30.0
 
 
-def job(part: int, *, remaining: float = 1.0, arrived: float = 1000.0, pair: str = "a") -> Job:
+def job(
+    part: int,
+    *,
+    remaining: float = 1.0,
+    arrived: float = 1000.0,
+    pair: str = "a",
+    device: Address = DEVICE,
+) -> Job:
     escalation = Escalation(
         boot="b1",
         sequence=part,
@@ -27,7 +36,7 @@ def job(part: int, *, remaining: float = 1.0, arrived: float = 1000.0, pair: str
         expires=0.0,
         score=0.5,
     )
-    return Job(DEVICE, escalation, b"", arrived, arrived + remaining, {})
+    return Job(device, escalation, b"", arrived, arrived + remaining, {})
 
 
 def queue(
@@ -72,6 +81,45 @@ def test_when_full_the_earliest_deadline_makes_room() -> None:
         waiting.put(job(part, remaining=remaining))
     assert waiting.dropped == 1
     assert parts(waiting.take(0)) == [0, 2]
+
+
+SLOW, QUICK = Address("p", "l", "slow"), Address("p", "l", "quick")
+
+
+def test_a_device_with_long_deadlines_starves_no_line_with_short_ones() -> None:
+    clock = ManualClock()
+    waiting = queue(clock, capacity=50)
+    judged: list[int] = []
+    now = clock.monotonic()
+    for part in range(100):
+        for flood in range(20):
+            waiting.put(job(1000 + 20 * part + flood, arrived=now, remaining=60.0, device=SLOW))
+        waiting.put(job(part, arrived=now, remaining=0.2, device=QUICK))
+        if part % 4 == 3:
+            judged += parts(waiting.take(0))
+    while found := waiting.take(0):
+        judged += parts(found)
+    assert set(range(100)) <= set(judged)
+    assert waiting.dropped > 0
+
+
+def test_a_device_that_claims_short_deadlines_has_no_more_than_its_turn() -> None:
+    waiting = queue(batch=4)
+    for part in range(40):
+        waiting.put(job(part, remaining=0.1, device=QUICK))
+    waiting.put(job(100, remaining=5.0, device=SLOW))
+    assert 100 in parts(waiting.take(0))
+
+
+def test_drops_are_told_by_count_and_not_one_by_one() -> None:
+    clock = ManualClock()
+    waiting = queue(clock, capacity=2)
+    with capture_logs() as logs:
+        for part in range(500):
+            waiting.put(job(part, arrived=clock.monotonic()))
+        clock.advance(11)
+        waiting.put(job(500, arrived=clock.monotonic()))
+    assert [one["devices"] for one in logs] == [{"box-1": 1}, {"box-1": 498}]
 
 
 def test_a_lone_job_is_taken_at_once() -> None:
