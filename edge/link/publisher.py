@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.link.outbox import BATCH_S, Outbox
+from edge.link.outbox import Outbox
 from edge.link.presence import Presence
 from shared.worker import OnDeath, Worker
 
@@ -35,7 +35,7 @@ class LinkPublisher:
         self._worker.stop()
 
     def _carry(self) -> float:
-        self._outbox.wake.wait(BATCH_S)
+        self._outbox.wake.wait(self._outbox.due_s)
         self._outbox.wake.clear()
         self.tick()
         return 0.0

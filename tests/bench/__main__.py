@@ -12,6 +12,7 @@ from shared import log
 from shared.console import err, out, print_json, print_table
 from tests.bench import (
     agent,
+    catch_up,
     codec,
     escalations,
     federate,
@@ -37,6 +38,7 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
     "codec": codec.measure,
     "escalations": escalations.measure,
     "service": service.measure,
+    "catch-up": catch_up.measure,
     "line": line.measure,
     "quality": quality.measure,
     "novelty": novelty.measure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from edge.journal.journal import Journal
 from edge.journal.picture_ring import Keep, RingPolicy
 from edge.journal.quota import FreeSpace, free_space
 from edge.link.outbox import Outbox
+from edge.link.throttle import BatchThrottle
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
 from shared.bundles.bundle import Bundle
@@ -136,7 +138,12 @@ class Rig:
             control=control,
         )
         self.outbox = Outbox(
-            self.journal, self.transport, ADDRESS, clock=self.clock, health=self.health
+            self.journal,
+            self.transport,
+            ADDRESS,
+            clock=self.clock,
+            health=self.health,
+            throttle=BatchThrottle(self.clock, random.Random(1)),  # noqa: S311
         )
         self.uplink.listen(self.agent.answer)
         self.outbox.listen()

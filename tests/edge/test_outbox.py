@@ -1,20 +1,32 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from edge.link.outbox import BATCH_S, RESEND_S
+from edge.link.outbox import BATCH_S, EARLIER
+from edge.link.throttle import (
+    LEAST_ROWS,
+    MOST_ROWS,
+    RESEND_S,
+    SLOW_S,
+    SPREAD_S,
+    TRIES,
+    BatchThrottle,
+)
 from shared.bundles.bundle import Bundle
+from shared.clock import ManualClock
 from shared.contracts import VERDICTS, Decision
 from shared.inspection import Inspection
-from shared.wire import MAX_BATCH, Inspections, Receipt, decode, encode
+from shared.wire import Inspections, Receipt, decode, encode
 from tests.bundles import BAD, GOOD, UNSURE_BAD
 from tests.edge.rigs import ADDRESS, Rig
 from tests.system.deployed import OldInspections, read
 
 
-def batches(rig: Rig) -> list[Inspections]:
+def batches(rig: Rig, first: int = 0) -> list[Inspections]:
     topic = ADDRESS.topic("inspections")
-    sent = [d for d in rig.broker.published if d.topic == topic]
+    sent = [d for d in rig.broker.published if d.topic == topic][first:]
     return [decode(delivery.payload, Inspections)[0] for delivery in sent]
 
 
@@ -61,25 +73,113 @@ def test_a_batch_is_resent_under_its_number_until_the_receipt_comes(rig: Rig) ->
     rig.outbox.tick()
     rig.outbox.tick()
     assert len(batches(rig)) == 1
-    rig.clock.advance(RESEND_S)
+    rig.clock.advance(RESEND_S[0])
     rig.outbox.tick()
     first, second = batches(rig)
     assert first == second
     receipt(rig, first.batch)
-    rig.clock.advance(RESEND_S)
+    rig.clock.advance(RESEND_S[0])
     rig.outbox.tick()
     assert len(batches(rig)) == 2
     assert rig.outbox.is_empty
 
 
-def test_a_lost_connection_resends_at_once(rig: Rig) -> None:
+def test_a_lost_connection_resends_within_seconds(rig: Rig) -> None:
     decide(rig, 1)
     rig.outbox.tick()
     rig.transport.lose()
     rig.outbox.tick()
     rig.transport.restore()
+    rig.clock.advance(SPREAD_S)
     rig.outbox.tick()
     assert len(batches(rig)) == 2
+
+
+def test_boxes_that_lost_their_broker_come_back_each_in_a_moment_of_its_own() -> None:
+    clock = ManualClock()
+    waits = []
+    for box in range(1000):
+        throttle = BatchThrottle(clock, random.Random(box))  # noqa: S311
+        throttle.reconnected()
+        waits.append(throttle.wait_s)
+    most_in_a_second = max(
+        sum(begin <= wait < begin + 1 for wait in waits) for begin in range(int(SPREAD_S))
+    )
+    assert most_in_a_second < 1000 / SPREAD_S * 1.5
+
+
+def test_the_first_connection_waits_for_nobody(rig: Rig) -> None:
+    decide(rig, 1)
+    rig.outbox.tick()
+    assert len(batches(rig)) == 1
+
+
+def test_a_slow_cloud_gets_less_at_once_and_has_as_long_for_others() -> None:
+    clock = ManualClock()
+    throttle = BatchThrottle(clock)
+    for _ in range(10):
+        throttle.sent()
+        throttle.received(2 * SLOW_S)
+        assert throttle.wait_s == pytest.approx(2 * SLOW_S)
+    assert throttle.rows == LEAST_ROWS
+    for _ in range(10):
+        throttle.sent()
+        throttle.received(0.01)
+    assert throttle.rows == MOST_ROWS
+    assert throttle.wait_s < SLOW_S
+
+
+def test_a_cloud_that_is_away_is_asked_ever_more_seldom(rig: Rig) -> None:
+    decide(rig, 1)
+    for _ in range(720):
+        rig.outbox.tick()
+        rig.clock.advance(5)
+    assert len(batches(rig)) < 3600 / RESEND_S[0] / 2
+    receipt(rig, batches(rig)[-1].batch)
+    assert rig.outbox.is_empty
+
+
+def talk(rig: Rig, seconds: int, refused: set[int]) -> None:
+    """A cloud that answers no batch with one of these parts in it."""
+    heard = 0
+    for _ in range(seconds // 5):
+        rig.outbox.tick()
+        for batch in batches(rig, heard):
+            heard += 1
+            if not refused & {row.part for row in batch.rows}:
+                receipt(rig, batch.batch)
+        rig.clock.advance(5)
+
+
+@pytest.mark.parametrize("refused", [{7}, {1}, {3, 4, 5}])
+def test_inspections_that_the_cloud_never_confirms_do_not_hold_back_the_others(
+    rig: Rig, refused: set[int]
+) -> None:
+    decide(rig, 60)
+    talk(rig, 6000, refused)
+    assert {row.part for _, row in rig.journal.unsent(99)} == refused
+    assert rig.health.counts["inspections_not_taken"] == len(refused)
+    assert any("not taken" in problem for problem in rig.health.problems)
+
+
+def test_a_cloud_that_comes_back_after_hours_gets_everything(rig: Rig) -> None:
+    decide(rig, 250)
+    talk(rig, 7200, set(range(251)))
+    talk(rig, 200, set())
+    assert rig.outbox.is_empty
+    assert "inspections_not_taken" not in rig.health.counts
+
+
+def test_a_receipt_that_comes_late_counts(rig: Rig) -> None:
+    decide(rig, 10)
+    for _ in range(TRIES + 1):
+        rig.outbox.tick()
+        rig.clock.advance(RESEND_S[1])
+    first = batches(rig)[0]
+    assert batches(rig)[-1].batch != first.batch
+    receipt(rig, first.batch)
+    assert rig.outbox.is_empty or rig.journal.waiting() == 0
+    assert EARLIER > 1
 
 
 @pytest.mark.parametrize(("batch", "boot"), [(1, "0123456789abcdef"), (2, None), (0, None)])
@@ -94,17 +194,17 @@ def test_a_receipt_for_another_boot_or_batch_is_ignored(
 
 
 def test_a_full_batch_does_not_wait_and_only_one_is_under_way(rig: Rig) -> None:
-    decide(rig, MAX_BATCH + 5)
+    decide(rig, MOST_ROWS + 5)
     rig.outbox.tick()
     rig.outbox.tick()
     (first,) = batches(rig)
-    assert len(first.rows) == MAX_BATCH
+    assert len(first.rows) == MOST_ROWS
     receipt(rig, first.batch)
     rig.outbox.tick()
     assert len(batches(rig)) == 1
     rig.clock.advance(BATCH_S)
     rig.outbox.tick()
-    assert [len(batch.rows) for batch in batches(rig)] == [MAX_BATCH, 5]
+    assert [len(batch.rows) for batch in batches(rig)] == [MOST_ROWS, 5]
 
 
 def test_what_a_former_boot_left_is_sent_too(rig: Rig, bundle: Bundle) -> None:
@@ -118,7 +218,7 @@ def test_what_a_former_boot_left_is_sent_too(rig: Rig, bundle: Bundle) -> None:
 
 
 def test_rows_with_long_sources_are_sent_in_smaller_batches(rig: Rig) -> None:
-    for sequence in range(1, MAX_BATCH + 1):
+    for sequence in range(1, MOST_ROWS + 1):
         boot, decision, long = rig.journal.boot, Decision.PASS, "ä" * 1000
         inspection = Inspection(
             boot, sequence, sequence, decision, "pass", "edge", 0.1, 1.8e9, 1.0, 2.0, source=long
@@ -127,7 +227,7 @@ def test_rows_with_long_sources_are_sent_in_smaller_batches(rig: Rig) -> None:
     rig.commit()
     rig.outbox.tick()
     (batch,) = batches(rig)
-    assert 0 < len(batch.rows) < MAX_BATCH
+    assert 0 < len(batch.rows) < MOST_ROWS
 
 
 def test_a_malformed_receipt_is_ignored(rig: Rig) -> None:
