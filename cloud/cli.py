@@ -18,6 +18,9 @@ app = option.group(
         "leakage": "cloud.leakage.cli:leakage",
         "parity": "cloud.evaluation.cli:parity",
         "base": "cloud.training.cli:base",
+        "account": "cloud.accounts.cli:account",
+        "token": "cloud.accounts.cli:token",
+        "audit": "cloud.accounts.cli:audit",
     },
 )
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Self
 
+from cloud.accounts.access import HOUR_S, open_access
+from cloud.accounts.first_account import FirstAccount
 from cloud.broker.embedded import EmbeddedBroker
 from cloud.configuration.settings import CloudSettings
-from cloud.health.monitor import HealthMonitor
+from cloud.health.monitor import HealthMonitor, Telling
 from cloud.inference.counters import EventCounters
 from cloud.inference.guard import GuardedTransport
 from cloud.inference.handover import Handover
@@ -33,8 +35,10 @@ from cloud.records.workers import WorkerStore
 from cloud.records.writer import RecordsWriter
 from cloud.web.app import Backstage, create_app
 from cloud.web.http_server import HttpServer
+from cloud.web.http_tls import HttpTls, OpenHttp
 from shared.clock import Clock, SystemClock
 from shared.log import get_logger
+from shared.loopback import is_loopback
 from shared.plugins.services import Service, Surroundings, service_kinds
 from shared.transport.mqtt import MqttTransport
 from shared.worker import DeadWorkers
@@ -54,6 +58,8 @@ class CloudService:
         self._dead = DeadWorkers()
         self._closing = ExitStack()
         self._database = Database(settings.database)
+        tls = settings.api.tls
+        self._tls = HttpTls(tls.certificate, tls.key, clock) if tls else None
         name = f"cloud-{secrets.token_hex(6)}"
         self._mqtt = MqttTransport(settings.broker, name)
         quota = DeviceQuota(
@@ -119,6 +125,7 @@ class CloudService:
             dead=self._dead,
             roster=self._roster,
             tell=[quota, self._probe, self._intake.unserved, self._clock_guard],
+            warn=self._warnings(),
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(
@@ -129,6 +136,17 @@ class CloudService:
             self._stopping,
             self._dead,
         )
+        if token is not None:
+            log.warning("setting_deprecated", setting="api.token", works="in this release only")
+        self._access = open_access(
+            self._database,
+            clock,
+            token=token,
+            local=is_loopback(settings.api.host),
+            idle_s=settings.api.sessions.idle_h * HOUR_S,
+            absolute_s=settings.api.sessions.longest_h * HOUR_S,
+        )
+        self._first = FirstAccount(self._database, clock, settings.api.first_account)
         self._services = list(_plugged_in(settings, around))
         self._labels = LabelDelivery(
             StoredLabels(self._database), self._transport, clock, self._dead
@@ -145,6 +163,8 @@ class CloudService:
                 lambda: {
                     one.bundle.id: one.bundle.manifest.certificate for one in tails.snapshot()
                 },
+                self._access,
+                self._first,
             )
         )
         self.url = ""
@@ -172,11 +192,22 @@ class CloudService:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _warnings(self) -> list[Telling]:
+        if self._tls is not None:
+            return [self._tls]
+        return [OpenHttp(self._settings.api.host)] if self._settings.api.exposed else []
+
     def _start(self) -> None:
         settings, closing = self._settings, self._closing
         closing.callback(self._database.close)
         self._database.migrate()
-        server = HttpServer(self._app, settings.api.host, settings.api.port, self._dead)
+        server = HttpServer(
+            self._app,
+            settings.api.host,
+            settings.api.port,
+            self._dead,
+            self._tls.context if self._tls else None,
+        )
         closing.callback(server.stop)
         if settings.embedded_broker.enabled:
             broker = EmbeddedBroker(
@@ -219,7 +250,16 @@ class CloudService:
         closing.callback(self._roster.stop)
         server.start()
         self.url = server.url
+        if not self._access.accounts.any:
+            self._first.offer(_from_elsewhere(server.url))
         log.info("ready", address=server.url, broker_port=settings.broker.port)
+
+
+def _from_elsewhere(url: str) -> str:
+    """The address as others can write it: every address is none."""
+    for every in ("//0.0.0.0:", "//[::]:"):
+        url = url.replace(every, f"//{socket.gethostname()}:")
+    return url
 
 
 def _plugged_in(settings: CloudSettings, around: Surroundings) -> Iterator[Service]:

@@ -142,6 +142,34 @@ class RecordsError(SplitsightError):
     summary = "the cloud's database can't be used"
 
 
+class AccountError(SplitsightError):
+    """An account, a password, a token or a sign-in can't be what was asked."""
+
+    exit_code = 46
+    summary = "an account, a password or a token is refused"
+
+
+class AccessRefused(AccountError):
+    """Who calls may not do this."""
+
+    exit_code = 47
+    summary = "who calls may not do this"
+
+
+class TooManyGuesses(AccountError):
+    """So many wrong passwords or tokens came that this one is not looked at."""
+
+    exit_code = 48
+    summary = "too many wrong passwords or tokens came before"
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = max(1, round(wait_s))
+        super().__init__(
+            "too many wrong passwords or tokens came before",
+            fix=f"wait {self.wait_s} s and try again",
+        )
+
+
 class DataError(SplitsightError):
     """A data set can't be read as described."""
 

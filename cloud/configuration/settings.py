@@ -81,12 +81,45 @@ class QuotaSettings(Settings):
     )
 
 
+class HttpTlsSettings(Settings):
+    """What the API and the pages prove themselves with."""
+
+    certificate: Path = Field(description="PEM, with those between it and its authority")
+    key: Path = Field(description="its private key, PEM")
+
+
+class SessionSettings(Settings):
+    """How long somebody stays signed in."""
+
+    idle_h: float = Field(
+        default=4.0, gt=0, le=720, description="hours without a request, open pages counted in"
+    )
+    longest_h: float = Field(default=16.0, gt=0, le=720, description="hours in all")
+
+
 class ApiSettings(Settings):
     """Where the API and the dashboard listen."""
 
     host: str = "127.0.0.1"
     port: int = Field(8765, ge=0, le=65535, description="0 takes any free port")
-    token: SecretStr | None = Field(None, description="what a caller must know, 16 characters up")
+    tls: HttpTlsSettings | None = Field(
+        default=None, description="speak HTTPS with this certificate; none: plain HTTP"
+    )
+    plain: bool = Field(
+        False,
+        description="plain HTTP on an address that other machines reach: a proxy in front of it "
+        "speaks TLS",
+    )
+    sessions: SessionSettings = SessionSettings()
+    first_account: Path = Field(
+        Path("first-account-link"),
+        description="where the link that makes the first account is written, for the owner only",
+    )
+    token: SecretStr | None = Field(
+        None,
+        description="what a caller without an account must know, 16 characters up; deprecated: "
+        "`splitsight cloud token add` makes better ones",
+    )
 
     @model_validator(mode="after")
     def _protected(self) -> ApiSettings:
@@ -94,12 +127,17 @@ class ApiSettings(Settings):
             raise ValueError(
                 "token is shorter than 16 characters: `openssl rand -hex 16` makes one"
             )
-        if self.token is None and not is_loopback(self.host):
+        if self.exposed and self.token is None:
             raise ValueError(
-                f"{self.host} can be reached from other machines, so api.token must be set: "
-                "`openssl rand -hex 16` makes one"
+                f"{self.host} can be reached from other machines, and passwords would travel in "
+                "the open: set api.tls, or api.plain: true behind a proxy that speaks TLS"
             )
         return self
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others can read along, as far as is known."""
+        return self.tls is None and not self.plain and not is_loopback(self.host)
 
 
 class CloudSettings(Settings):

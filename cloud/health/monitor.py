@@ -57,10 +57,14 @@ class QueueHealth(BaseModel):
 
 
 class ServiceHealth(BaseModel):
-    """`counts` are of events since the start; `problems` are for people, empty when all is well."""
+    """`counts` are of events since the start; `problems` are for people, empty when all is well.
+
+    warnings   what somebody should do before it is one
+    """
 
     ok: bool
     problems: list[str]
+    warnings: list[str] = []
     broker: BrokerHealth
     database: DatabaseHealth
     tails: list[TailHealth]
@@ -97,8 +101,9 @@ class HealthMonitor:
         dead: DeadWorkers,
         roster: WorkerRoster,
         tell: Sequence[Telling] = (),
+        warn: Sequence[Telling] = (),
     ) -> None:
-        """tell: what else may have problems"""
+        """tell: what else may have problems; warn: whose problems stop nothing yet"""
         self._transport = transport
         self._broker_address = broker_address
         self._embedded = embedded
@@ -110,6 +115,7 @@ class HealthMonitor:
         self._dead = dead
         self._roster = roster
         self._tell = tell
+        self._warn = warn
 
     def __call__(self) -> ServiceHealth:
         broker = BrokerHealth(
@@ -145,6 +151,7 @@ class HealthMonitor:
         return ServiceHealth(
             ok=not problems,
             problems=problems,
+            warnings=[text for one in self._warn for text in one.problems],
             broker=broker,
             database=database,
             tails=[_tail_health(tail) for _, tail in sorted(dict(self._tails).items())],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, case, func, or_, select, update
@@ -29,6 +29,8 @@ _TIMES: tuple[tuple[Any, Any], ...] = (
     (TailRecord, col(TailRecord.received_at)),
     (DeviceRecord, col(DeviceRecord.seen_at)),
 )
+
+Written = Callable[[Connection, Mapping[str, Any] | None], None]
 
 
 class RecordStore:
@@ -68,13 +70,17 @@ class RecordStore:
                 restore_reviews(connection, keys)
                 settle(connection, keys)
 
-    def label(self, record: LabelRecord) -> None:
+    def label(
+        self, record: LabelRecord, written: Written = lambda _connection, _before: None
+    ) -> None:
         """Store an inspector's label; it replaces an earlier one, and settles a part that waited.
 
+        written   called within the transaction, with what the earlier one said
         Raises RecordsError; the same label again does what is not done yet.
         """
         row = record.model_dump()
         with self._database.begin() as connection:
+            written(connection, _label_before(connection, _key_of(row)))
             kind = insert_into(connection)(LabelRecord).values(row)
             # A box takes the later of two labels: one of a day when this clock was ahead stays it.
             known, said = col(LabelRecord.reviewed_at), kind.excluded.reviewed_at
@@ -129,6 +135,15 @@ class RecordStore:
 
 def _key_of(row: Mapping[str, Any]) -> InspectionKey:
     return InspectionKey(*(row[name] for name in InspectionKey._fields))
+
+
+def _label_before(connection: Connection, key: InspectionKey) -> Mapping[str, Any] | None:
+    label = LabelRecord
+    query = select(col(label.verdict), col(label.kind), col(label.inspector)).where(
+        *(col(getattr(label, name)) == value for name, value in key._asdict().items())
+    )
+    found = connection.execute(query).mappings().one_or_none()
+    return None if found is None else dict(found)
 
 
 def _insert_new(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -19,8 +21,18 @@ class HttpServer:
     port   0 takes any free one; `url` says which
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, on_death: OnDeath) -> None:
-        """Raises ProcessError where the port is taken."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        on_death: OnDeath,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Raises ProcessError where the port is taken.
+
+        tls   None: plain HTTP
+        """
         config = uvicorn.Config(
             app,
             # Fixed, or what is installed beside us (flwr brings some) would decide.
@@ -32,14 +44,16 @@ class HttpServer:
             server_header=False,
             timeout_graceful_shutdown=GOODBYE_S,
             lifespan="off",
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
+        self._scheme = "http" if tls is None else "https"
         self._worker = HttpWorker("http", config, bind(host, port, setting="api.port"), on_death)
         self.host, self.port = host, self._worker.port
 
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
 
     def start(self) -> None:
         """Returns when requests are answered. Raises ProcessError where that never comes."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Annotated, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import Connection
 
+from cloud.accounts.audit import AuditLog
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import RecordStore
@@ -17,6 +19,9 @@ from cloud.web.problems import Problem
 from cloud.web.routes import Name, Sequence, find
 from shared.clock import Clock
 from shared.contracts import InspectionKey, PlainVerdict
+from shared.web.access import Caller, caller_of
+from shared.web.audit import Facts
+from shared.web.roles import OWN_ENTRY, needs
 
 
 class GivenLabel(BaseModel):
@@ -26,7 +31,12 @@ class GivenLabel(BaseModel):
 
     verdict: PlainVerdict = Field(description="what the part should have been given")
     kind: str | None = Field(default=None, min_length=1, max_length=63, description="of defect")
-    inspector: str = Field(min_length=1, max_length=63, description="who looked")
+    inspector: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="who looked; counts only where the caller has no account",
+    )
 
     @model_validator(mode="after")
     def _good_parts_have_no_defect(self) -> Self:
@@ -36,16 +46,28 @@ class GivenLabel(BaseModel):
 
 
 def label_routes(
-    records: Records, database: Database, clock: Clock, labelled: Callable[[], None]
+    records: Records,
+    database: Database,
+    clock: Clock,
+    labelled: Callable[[], None],
+    audit: AuditLog,
 ) -> APIRouter:
     """Labelling under /api; `labelled` is called after each label."""
     routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
     store = RecordStore(database)
 
     @routes.put(
-        "/inspections/{device}/{boot}/{sequence}/review", responses={404: {"model": Problem}}
+        "/inspections/{device}/{boot}/{sequence}/review",
+        responses={404: {"model": Problem}},
+        dependencies=[needs("inspector", "label", OWN_ENTRY)],
     )
-    def review(device: Name, boot: Name, sequence: Sequence, label: GivenLabel) -> InspectionView:
+    def review(
+        device: Name,
+        boot: Name,
+        sequence: Sequence,
+        label: GivenLabel,
+        caller: Annotated[Caller, Depends(caller_of)],
+    ) -> InspectionView:
         """An inspector's label of the part; it replaces an earlier one.
 
         It settles a part that was given to review or that the deadline diverted. It travels on to
@@ -53,8 +75,14 @@ def label_routes(
         """
         key = InspectionKey(device, boot, sequence)
         find(records, key)
-        now = clock.utc()
-        store.label(LabelRecord(**key._asdict(), **label.model_dump(), reviewed_at=now))
+        said = {**label.model_dump(), "inspector": caller.signs(label.inspector, "inspector")}
+
+        def written(connection: Connection, before: Facts | None) -> None:
+            subject = f"{device}/{boot}/{sequence}"
+            entry = caller.did("label", subject, before, said, said["inspector"])
+            audit.append(connection, entry)
+
+        store.label(LabelRecord(**key._asdict(), **said, reviewed_at=clock.utc()), written)
         labelled()
         return find(records, key)
 

@@ -83,7 +83,8 @@ class LiveFragments:
         minutes = self._records.counts(now=now, minutes=MINUTES).minutes
         summary = summarise(self._database, since=minutes[0].at)
         devices = self._records.devices()
-        problems = self._health().problems
+        health = self._health()
+        problems = [*health.problems, *health.warnings]
         promises = self._promises()
         contradictions = [says for one in promises for says in one.contradictions]
         state = wording.site_state(devices, summary, problems, contradictions)

@@ -1,10 +1,10 @@
-"""The pages: live view, one inspection, sign-in; and the stream that keeps the first one live."""
+"""The pages: live view, one inspection; and the stream that keeps the first one live."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +12,18 @@ from fastapi import APIRouter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from cloud.records.queries import Records
-from cloud.web.access import SIGN_IN, Access
 from cloud.web.live import REFRESH_S, TEMPLATES, LiveFragments
 from cloud.web.routes import Name, Sequence
 from shared.contracts import InspectionKey
 from shared.plugins.pages import Page, PageContext
-from shared.web.forms import form_fields
+from shared.web.access import visit_of
 
 STATIC = Path(__file__).parent / "static"
+# How many times a stream looks at what is new before it asks whether its caller may still stay.
+LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,7 @@ class RecordsContext(PageContext):
     records: Records
 
 
-def dashboard(
-    live: LiveFragments, access: Access, stopping: threading.Event
-) -> Page[RecordsContext]:
+def dashboard(live: LiveFragments, stopping: threading.Event) -> Page[RecordsContext]:
     """Everything that people look at whatever is plugged in."""
 
     def routes_with(context: RecordsContext) -> APIRouter:
@@ -46,8 +45,8 @@ def dashboard(
             return page("overview.html", fragments=live.fragments())
 
         @routes.get("/events")
-        def events() -> Response:
-            return EventSourceResponse(changes(live, stopping))
+        def events(request: Request) -> Response:
+            return EventSourceResponse(changes(live, stopping, visit_of(request).stays))
 
         @routes.get("/inspections/{device}/{boot}/{sequence}")
         def inspection(device: Name, boot: Name, sequence: Sequence) -> Response:
@@ -56,38 +55,28 @@ def dashboard(
                 return page("missing.html", 404, device=device, sequence=sequence)
             return page("inspection.html", view=found)
 
-        @routes.get(SIGN_IN)
-        def sign_in_form(to: str = "/") -> Response:
-            return page("sign_in.html", to=local(to), wrong=False)
-
-        @routes.post(SIGN_IN)
-        async def sign_in(request: Request, to: str = "/") -> Response:
-            token = (await form_fields(request)).get("token", "").strip()
-            if not access.knows(token):
-                return page("sign_in.html", 401, to=local(to), wrong=True)
-            response = RedirectResponse(local(to), status_code=303)
-            access.sign_in(response, secure=request.url.scheme == "https")
-            return response
-
         return routes
 
     return Page("Live view", "/", TEMPLATES, routes_with)
 
 
 async def changes(
-    live: LiveFragments, stopping: threading.Event, *, pause_s: float = REFRESH_S
+    live: LiveFragments,
+    stopping: threading.Event,
+    stays: Callable[[], bool] = lambda: True,
+    *,
+    pause_s: float = REFRESH_S,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Each fragment once, then whenever it has changed, until the service stops."""
+    """Each fragment once, then whenever it has changed, until the service stops, or the caller's
+    session has ended."""
     sent: dict[str, str] = {}
+    looks = 0
     while not stopping.is_set():
+        looks += 1
+        if looks % LOOKS == 0 and not await run_in_threadpool(stays):
+            return
         for name, html in (await run_in_threadpool(live.fragments)).items():
             if sent.get(name) != html:
                 sent[name] = html
                 yield ServerSentEvent(html, event=name)
         await asyncio.sleep(pause_s)
-
-
-def local(path: str) -> str:
-    """The path, or `/` where it would lead to another site."""
-    leads_away = not path.startswith("/") or path.startswith(("//", "/\\"))
-    return "/" if leads_away else path

@@ -9,7 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from shared.errors import RecordsError, SettingsError, SplitsightError
+from shared.errors import (
+    AccessRefused,
+    RecordsError,
+    SettingsError,
+    SplitsightError,
+    TooManyGuesses,
+)
 
 
 class Problem(BaseModel):
@@ -38,6 +44,14 @@ def handle_problems(app: FastAPI) -> None:
     def settings(_request: Request, error: SettingsError) -> JSONResponse:
         return problem(422, error.message, error.fix)
 
+    @app.exception_handler(AccessRefused)
+    def not_allowed(_request: Request, error: AccessRefused) -> JSONResponse:
+        return problem(403, error.message, error.fix)
+
+    @app.exception_handler(TooManyGuesses)
+    def too_many(_request: Request, error: TooManyGuesses) -> JSONResponse:
+        return wait(error)
+
     @app.exception_handler(SplitsightError)
     def refused(_request: Request, error: SplitsightError) -> JSONResponse:
         """What a plugged-in service can't do as things are."""
@@ -60,3 +74,9 @@ def handle_problems(app: FastAPI) -> None:
 
 def problem(status: int, error: str, fix: str) -> JSONResponse:
     return JSONResponse(Problem(error=error, fix=fix).model_dump(), status_code=status)
+
+
+def wait(error: TooManyGuesses) -> JSONResponse:
+    answer = problem(429, error.message, error.fix)
+    answer.headers["retry-after"] = str(error.wait_s)
+    return answer

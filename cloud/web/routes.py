@@ -25,6 +25,7 @@ from cloud.web.problems import NotFound, Problem
 from shared.clock import Clock
 from shared.contracts import InspectionKey
 from shared.inspection import LARGEST_NUMBER
+from shared.web.roles import needs
 
 MAX_PAGE = 500
 MAX_MINUTES = 24 * 60
@@ -47,7 +48,9 @@ def api_routes(
     clock: Clock,
 ) -> APIRouter:
     """Everything under /api."""
-    routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
+    routes = APIRouter(
+        prefix="/api", responses={503: {"model": Problem}}, dependencies=[needs("viewer")]
+    )
 
     @routes.get("/inspections")
     def inspections(
@@ -109,7 +112,9 @@ def api_routes(
 
 def promise_routes(promises: PromiseMonitor) -> APIRouter:
     """Whether what is promised still holds."""
-    routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
+    routes = APIRouter(
+        prefix="/api", responses={503: {"model": Problem}}, dependencies=[needs("viewer")]
+    )
 
     @routes.get("/promise")
     def promise() -> list[RunningPromise]:

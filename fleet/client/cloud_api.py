@@ -11,7 +11,7 @@ import httpx
 from shared.errors import IdentityError, RolloutError, SplitsightError, TransportError
 
 TIMEOUT_S = 10.0
-REFUSALS = frozenset({403, 404, 409, 422})
+REFUSALS = frozenset({403, 404, 409, 422, 429})
 
 Rows = list[dict[str, object]]
 
@@ -88,9 +88,10 @@ class CloudApi:
 
     def _content(self, answer: httpx.Response) -> Any:
         if not answer.is_success:
-            token = answer.status_code in {401, 403}
-            log = "check the address and the cloud's log"
-            raise self._answered(answer, "give a token in SPLITSIGHT_TOKEN" if token else log)
+            if answer.status_code == 401:
+                make = "`splitsight cloud token add` on its machine makes one"
+                raise self._answered(answer, f"give a token in SPLITSIGHT_TOKEN; {make}")
+            raise self._answered(answer, "check the address and the cloud's log")
         try:
             return answer.json() if answer.content else {}
         except ValueError as error:

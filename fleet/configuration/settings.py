@@ -41,5 +41,12 @@ class FleetSettings(Settings):
         default=Path("fleet"),
         description="what `splitsight fleet init` made: authority, releases, database",
     )
+    approvals: int = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description="people that a rollout takes; 2: each begins with an approval, and not by whom "
+        "it was started",
+    )
     gateway: GatewaySettings = GatewaySettings()
     identity: FleetIdentitySettings = FleetIdentitySettings()

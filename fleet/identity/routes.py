@@ -12,6 +12,7 @@ from fleet.identity.claims import LONGEST_HOURS, Claim
 from fleet.identity.registrar import Registrar
 from fleet.identity.tables import MAX_REASON, Standing
 from shared.topics import NAME, Address
+from shared.web.roles import needs
 
 _NAME = f"^{NAME.pattern}$"
 Device = Annotated[str, Path(max_length=63)]
@@ -80,28 +81,38 @@ def identity_routes(registrar: Registrar, readmitted: Callable[[str], None]) -> 
     """Everything about identities. `readmitted` is told whom a person has let back in."""
     routes = APIRouter(prefix="/api/fleet")
 
-    @routes.get("/claims")
+    @routes.get("/claims", dependencies=[needs("engineer", "identity")])
     def claims() -> list[ClaimView]:
         """Every claim, newest first."""
         return [ClaimView.model_validate(c, from_attributes=True) for c in registrar.claims()]
 
-    @routes.post("/claims", status_code=201)
+    @routes.post(
+        "/claims", status_code=201, dependencies=[needs("engineer", "identity", "claim make")]
+    )
     def claim(wanted: ClaimWanted) -> ClaimMade:
         """A token that buys one device its certificate, once."""
         address = Address(wanted.site, wanted.line, wanted.device)
         return _made(registrar.claim(address, wanted.hours))
 
-    @routes.get("/identities")
+    @routes.get("/identities", dependencies=[needs("viewer")])
     def identities() -> list[IdentityView]:
         """Every device that has enrolled."""
         return [IdentityView.model_validate(d, from_attributes=True) for d in registrar.devices()]
 
-    @routes.post("/identities/{device}/revoke", status_code=204)
+    @routes.post(
+        "/identities/{device}/revoke",
+        status_code=204,
+        dependencies=[needs("engineer", "identity", "identity revoke")],
+    )
     def revoke(device: Device, why: RevocationReason) -> None:
         """Put a device out: within a minute it can neither send nor hear anything."""
         registrar.revoke(device, why.reason)
 
-    @routes.post("/identities/{device}/readmit", status_code=201)
+    @routes.post(
+        "/identities/{device}/readmit",
+        status_code=201,
+        dependencies=[needs("engineer", "identity", "identity readmit")],
+    )
     def readmit(device: Device, wanted: Hours) -> ClaimMade:
         """Let a held or revoked device enrol anew."""
         made = _made(registrar.readmit(device, wanted.hours))

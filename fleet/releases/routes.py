@@ -14,6 +14,7 @@ from fleet.releases.catalogue import Catalogue, described
 from fleet.releases.drafts import Drafts
 from fleet.releases.tails import Tails
 from shared.plugins.pages import Page, PageContext
+from shared.web.roles import needs
 
 PAGE = "/fleet/releases"
 SOON = timedelta(days=14)
@@ -21,7 +22,7 @@ SOON = timedelta(days=14)
 
 def release_routes(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> APIRouter:
     """Read only: what changes releases needs keys, which the cloud has not got."""
-    routes = APIRouter()
+    routes = APIRouter(dependencies=[needs("viewer")])
     store = drafts.store
 
     @routes.get("/api/fleet/releases")

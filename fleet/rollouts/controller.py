@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from fleet.rollouts import precedence, roster, store
 from fleet.rollouts import rollout as orders
-from fleet.rollouts.plan import RolloutPlan
+from fleet.rollouts.plan import RolloutPlan, with_approval
 from fleet.rollouts.rollout import Member, Rollout
 from fleet.rollouts.shadow import DeviceHealth, DeviceShadow, health_of
 from fleet.rollouts.shadows import DesiredState, Shadows, changed
@@ -20,11 +20,12 @@ from fleet.rollouts.step import Sighting, TargetRequest, step
 from fleet.rollouts.store import StoredRollout, Told
 from fleet.storage.database import FleetDatabase
 from shared.clock import Clock
-from shared.errors import RecordsError, RolloutError
+from shared.errors import AccessRefused, RecordsError, RolloutError
 from shared.log import get_logger
 from shared.plugins.services import ServedTails
 from shared.releases import ReleaseFacts
 from shared.topics import Address
+from shared.web.access import Caller
 from shared.worker import OnDeath, Worker
 
 log = get_logger("rollouts")
@@ -52,12 +53,15 @@ class RolloutController:
         clock: Clock,
         put_out: PutOut = dict,
         on_death: OnDeath,
+        people: int = 1,
     ) -> None:
+        """people: that a rollout takes; 2: whoever starts one can't let its rings begin"""
         self._database = database
         self.shadows = shadows
         self._releases = releases
         self._tails = tails
         self._clock = clock
+        self._people = people
         self._put_out_now = put_out
         self._put_out: Mapping[str, str] = {}
         self._put_out_at = float("-inf")
@@ -76,6 +80,8 @@ class RolloutController:
 
     def begin(self, target: str, plan: RolloutPlan, by: str) -> StoredRollout:
         """Start a rollout. Raises RolloutError or ReleaseError where it can't be."""
+        if self._people > 1:
+            plan = with_approval(plan)
         with self._lock:
             facts = self._releases(target)
             self._require_tails(facts)
@@ -106,10 +112,25 @@ class RolloutController:
         return self._change(id_, "rollout_paused", by, lambda r, _: orders.pause(r, by))
 
     def resume(self, id_: int, by: str) -> StoredRollout:
+        if self.find(id_).rollout.falls_short:
+            self._require_another(id_, by)
         return self._change(id_, "rollout_resumed", by, lambda r, now: orders.resume(r, by, now))
 
     def approve(self, id_: int, by: str) -> StoredRollout:
+        self._require_another(id_, by)
         return self._change(id_, "ring_approved", by, lambda r, now: orders.approve(r, by, now))
+
+    def signed(self, caller: Caller, said: str | None) -> str:
+        """Who wants something: the caller, or what is `said` where nobody can know.
+
+        Raises SettingsError where nobody says, AccessRefused where two people are wanted.
+        """
+        if self._people > 1 and not caller.proven:
+            raise AccessRefused(
+                "a rollout takes two people here, and nobody knows who this is",
+                fix="sign in, or send a token of your own",
+            )
+        return caller.signs(said, "by")
 
     def abort(self, id_: int, by: str, why: str = "") -> StoredRollout:
         """Of a rollout that has ended well, too, as long as no newer one has followed."""
@@ -175,6 +196,14 @@ class RolloutController:
             what = f"held: {why}" if why else "no longer held"
             wish = DesiredState(shadow.address, changed(shadow, held=why), what, by)
             self.shadows.save([wish])
+
+    def _require_another(self, id_: int, by: str) -> None:
+        started_by = self.find(id_).started_by
+        if self._people > 1 and by == started_by:
+            raise RolloutError(
+                f"{by} started rollout {id_}, and it takes two people here",
+                fix="ask somebody else to look at it",
+            )
 
     # ---- going on
 

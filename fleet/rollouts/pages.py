@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +19,9 @@ from fleet.rollouts.store import StoredRollout
 from fleet.rollouts.views import detail_of, view_of
 from shared.errors import RolloutError, SettingsError, SplitsightError
 from shared.plugins.pages import Page, PageContext
+from shared.web.access import Visit, visit_of
 from shared.web.forms import form_fields
+from shared.web.roles import OWN_ENTRY, needs
 
 STATIC = File(__file__).parent / "static"
 TEMPLATES = File(__file__).parent / "templates"
@@ -32,7 +33,10 @@ Name = Annotated[str, Path(max_length=63)]
 
 
 def fleet_page(conductor: RolloutController) -> Page[PageContext]:
-    return Page("Fleet", HOME, TEMPLATES, lambda around: FleetPages(conductor, around).routes())
+    def routes_with(context: PageContext) -> APIRouter:
+        return FleetPages(conductor, context).routes()
+
+    return Page("Fleet", HOME, TEMPLATES, routes_with, changes=None)
 
 
 class FleetPages:
@@ -51,7 +55,8 @@ class FleetPages:
         routes.get("/devices/{site}/{line}/{device}")(self.device)
         routes.get("/rollouts/{id_}")(self.rollout)
         routes.get("/rollouts/{id_}/part")(self.rollout_part)
-        routes.post("/rollouts/{id_}")(self.order)
+        orders = [needs("engineer", "rollout", OWN_ENTRY)]
+        routes.post("/rollouts/{id_}", dependencies=orders)(self.order)
         return routes
 
     def home(self) -> Response:
@@ -96,8 +101,7 @@ class FleetPages:
     async def order(self, request: Request, id_: Id) -> Response:
         fields = await form_fields(request)
         try:
-            _require_ours(request)
-            await run_in_threadpool(_obey, self._conductor, id_, fields)
+            await run_in_threadpool(_obey, self._conductor, id_, fields, visit_of(request))
         except SplitsightError as error:
             return await run_in_threadpool(self._home, 409, error.message, error.fix)
         return RedirectResponse(HOME, status_code=303)
@@ -122,29 +126,17 @@ class FleetPages:
         return {"devices": shown, "more": len(rows) - len(shown), "words": wording}
 
 
-def _obey(conductor: RolloutController, id_: int, fields: dict[str, str]) -> None:
+def _obey(conductor: RolloutController, id_: int, fields: dict[str, str], visit: Visit) -> None:
     orders: dict[str, Callable[[int, str], StoredRollout]] = {
         "pause": conductor.pause,
         "resume": conductor.resume,
         "approve": conductor.approve,
         "abort": conductor.abort,
     }
-    by, do = fields.get("by", "").strip()[:63], fields.get("do", "")
-    if not by or do not in orders:
-        raise RolloutError("the form says no name, or nothing to do", fix="fill in your name")
+    do = fields.get("do", "")
+    if do not in orders:
+        raise RolloutError("the form says nothing to do", fix="use the buttons on /fleet")
+    by = conductor.signed(visit.caller, fields.get("by", "")[:63])
+    visit.asked = visit.caller.did(f"rollout {do}", str(id_), said=by)
+    visit.trail.record(visit.asked)
     orders[do](id_, by)
-
-
-def _require_ours(request: Request) -> None:
-    """Raises RolloutError for a form on somebody else's page: where there is no token, there is
-    no cookie either that a browser would keep from it.
-    """
-    fetched_by = request.headers.get("sec-fetch-site")
-    if fetched_by is not None:
-        # Our pages send no referrer, and browsers then call the origin of their forms null.
-        foreign = fetched_by not in {"same-origin", "none"}
-    else:
-        origin = request.headers.get("origin", "")
-        foreign = bool(origin) and urlsplit(origin).netloc != request.headers.get("host", "")
-    if foreign:
-        raise RolloutError("the form came from another site", fix="use the buttons on /fleet")

@@ -117,6 +117,13 @@ class RolloutPlan(Settings):
         return self.patience_s + (DAY_S if self.window is not None else 0.0)
 
 
+def with_approval(plan: RolloutPlan) -> RolloutPlan:
+    """The plan whose first ring waits for a person, too."""
+    first, *others = plan.rings
+    asked = first.model_copy(update={"approval": True})
+    return plan.model_copy(update={"rings": (asked, *others)})
+
+
 def with_canary(plan: RolloutPlan, group: str) -> RolloutPlan:
     """The plan with these devices as its first ring."""
     first = plan.rings[0].model_copy(update={"devices": None, "share": None, "groups": (group,)})

@@ -23,7 +23,9 @@ LONGEST_VALUE = 1024
 class _Said(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: Who = Field(description="who wants it")
+    by: Who | None = Field(
+        default=None, description="who wants it; counts only where the caller has no account"
+    )
 
 
 class Start(_Said):

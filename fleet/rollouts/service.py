@@ -65,6 +65,7 @@ def open_rollouts(
         clock=around.clock,
         put_out=put_out,
         on_death=around.on_death,
+        people=settings.approvals,
     )
     return RolloutsService(conductor, around)
 

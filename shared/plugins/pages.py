@@ -15,6 +15,8 @@ from starlette.responses import HTMLResponse
 from shared.clock import Clock
 from shared.errors import SettingsError
 from shared.plugins.group import PluginGroup
+from shared.web.access import Role
+from shared.web.roles import needs
 
 PATH = re.compile(r"(/[a-z0-9][a-z0-9-]*)+")
 
@@ -46,20 +48,32 @@ class Page(Generic[C]):
     path        of the page
     templates   the folder that holds them; they extend `base.html`
     open        its routes, whose paths are put behind the page's own: "" is the page itself
+    role        who may look, at least; None: each route says so itself
+    changes     who may send its forms, at least; None: as above
     """
 
     title: str
     path: str
     templates: Path
     open: Callable[[C], APIRouter]
+    role: Role | None = "viewer"
+    changes: Role | None = "engineer"
 
     def routes(self, context: C) -> APIRouter:
         """All of it, behind its path."""
         routes = APIRouter()
         routes.include_router(
-            self.open(context), prefix=self.path.rstrip("/"), include_in_schema=False
+            self.open(context),
+            prefix=self.path.rstrip("/"),
+            include_in_schema=False,
+            dependencies=self._needs(),
         )
         return routes
+
+    def _needs(self) -> list[Any]:
+        looks = [needs(self.role)] if self.role else []
+        sends = [needs(self.changes, what=f"form of {self.path}", changing=True)]
+        return [*looks, *(sends if self.changes else [])]
 
     def require_free(self, taken: Iterable[str]) -> None:
         """Raises SettingsError for a path that can't be, or that others have."""

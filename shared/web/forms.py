@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
 
@@ -17,3 +17,17 @@ async def form_fields(request: Request) -> dict[str, str]:
         if len(body) > MAX_FORM:
             return {}
     return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
+
+
+def is_foreign(request: Request, *, unsaid: bool) -> bool:
+    """Whether another site's page had the browser send this.
+
+    unsaid   the answer where the request says nothing of it: programs don't, every browser does
+    """
+    fetched_by = request.headers.get("sec-fetch-site")
+    if fetched_by is not None:
+        return fetched_by not in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    if origin is None:
+        return unsaid
+    return urlsplit(origin).netloc != request.headers.get("host", "")

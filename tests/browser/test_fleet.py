@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 from starlette.staticfiles import StaticFiles
 
-from cloud.web.access import Access, AccessMiddleware
 from cloud.web.http_server import HttpServer
 from cloud.web.pages import STATIC
 from cloud.web.problems import handle_problems
 from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.plan import Ring, RolloutPlan
+from shared.web.access import FixedAccess
 from shared.worker import DeadWorkers
 from tests.cloud.web.caller import include
 from tests.fleet.rollouts.plant import NEW, Plant
@@ -54,7 +54,7 @@ def url(plant: Plant) -> Iterator[str]:
     handle_problems(app)
     include(app, fleet_page(plant.conductor), plant.clock)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(AccessMiddleware, access=Access(None))
+    app.add_middleware(FixedAccess)
     server = HttpServer(app, "127.0.0.1", 0, DeadWorkers())
     server.start()
     yield server.url

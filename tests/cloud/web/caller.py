@@ -6,18 +6,31 @@ import asyncio
 from typing import Any
 
 import httpx
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from cloud.accounts.access import Access, open_access
+from cloud.accounts.passwords import Passwords
+from cloud.records.database import Database
 from shared.clock import Clock
 from shared.plugins.pages import Page, PageContext
 from shared.plugins.services import Service
+from shared.web.access import current_caller
 from shared.web.html import environment
+
+# As the product's, at a cost that tests can pay.
+QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+def access_to(database: Database, clock: Clock, token: str | None = None, **more: Any) -> Access:
+    """What looks at callers, as in the cloud."""
+    return open_access(database, clock, token=token, **{"passwords": QUICK, **more})
 
 
 def include(app: FastAPI, page: Page[PageContext], clock: Clock) -> None:
     """Serve a page as the cloud does, with no other in the navigation."""
-    context = PageContext(clock, environment(page.templates, pages=[page]))
+    context = PageContext(clock, environment(page.templates, pages=[page], caller=current_caller))
     app.include_router(page.routes(context))
 
 
@@ -48,6 +61,12 @@ class Caller:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._call(method, path, **options))
+
+    def patch(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call("PATCH", path, **options))
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call("DELETE", path, **options))
 
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app=self._app)

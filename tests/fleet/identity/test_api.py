@@ -17,6 +17,7 @@ from shared.errors import IdentityError
 from shared.plugins.services import NoTails, Surroundings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker, MemoryTransport
+from shared.web.access import FixedAccess
 from shared.wire import StateMessage, encode
 from shared.worker import DeadWorkers
 from tests.cloud.web.caller import Caller, include_service
@@ -56,6 +57,7 @@ def desk(office: Office, clock: ManualClock) -> Iterator[Desk]:
     around.transport.start()
     app = FastAPI()
     handle_problems(app)
+    app.add_middleware(FixedAccess)
     include_service(app, part, around.clock)
     yield Desk(office, part, Caller(app, "http://cloud"), broker)
     part.stop()

@@ -24,6 +24,7 @@ from shared.plugins.services import Surroundings
 from shared.runtime.settings import RuntimeSettings
 from shared.topics import Address
 from shared.transport.memory import MemoryBroker
+from shared.web.access import FixedAccess
 from shared.wire import StateMessage, encode
 from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
@@ -63,6 +64,7 @@ def cloud(tmp_path: Path, yard: Yard) -> Iterator[Cloud]:
     settings = FleetSettings(folder=yard.folder)
     part = open_releases(settings, around, database, lambda: running)
     app = FastAPI()
+    app.add_middleware(FixedAccess)
     include_service(app, part, yard.clock)
     yield Cloud(
         yard, rack, own.manifest.pair, part, Caller(app, "http://127.0.0.1"), running=running
@@ -222,6 +224,7 @@ def test_a_cloud_without_releases_says_how_to_start(tmp_path: Path, yard: Yard) 
     part = open_releases(FleetSettings(folder=tmp_path / "empty"), around, database)
     part.start()
     app = FastAPI()
+    app.add_middleware(FixedAccess)
     include_service(app, part, yard.clock)
     caller = Caller(app, "http://127.0.0.1")
     assert caller.get("/api/fleet/releases").json() == {"releases": [], "roles": []}

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from shared.clock import ManualClock
 from shared.errors import SettingsError
 from shared.plugins.pages import Page, PageContext
+from shared.web.access import FixedAccess
 from shared.web.html import environment
 from tests.cloud.web.caller import Caller
 
@@ -34,6 +35,7 @@ def test_all_routes_of_a_page_lie_behind_its_path() -> None:
     page = page_at("/one", "", "/two", "/static/open")
     page.require_free(TAKEN)
     app.include_router(page.routes(PageContext(ManualClock(), environment())))
+    app.add_middleware(FixedAccess)
     caller = Caller(app, "http://cloud")
     assert caller.get("/one").text == caller.get("/one/two").text == "here"
     assert caller.get("/one/static/open").text == "here"
