@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test quick test-install test-image check format bench scenarios soak docs site outdated bundle screenshot system image-tools clean
+.PHONY: demo test quick test-install test-image check format bench scenarios fuzz soak docs site outdated bundle screenshot system image-tools clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
@@ -66,7 +66,13 @@ SCENARIOS := hardware-sim/hardware_sim/scenarios
 scenarios: $(VENV)/.dev system ## every shipped scenario, one after the other (about 12 minutes)
 	@for file in $(SCENARIOS)/*.yaml; do $(BIN)/splitsight sim run $$file || exit 1; done
 
-soak: $(VENV)/.dev system ## what takes longer: ten minutes without a network, a minute's watch, thousands of crash states
+SECONDS ?= 60
+fuzz: $(VENV)/.dev ## what reads foreign bytes, fuzzed for SECONDS each; KEEP=--keep keeps what is worth it
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(KEEP)
+
+soak: $(VENV)/.dev system ## what takes longer: an hour of kills, ten minutes without a network, thousands of crash states
+	$(BIN)/splitsight sim run $(SCENARIOS)/soak/chaos.yaml
+	SPLITSIGHT_DELIVERY=2 $(BIN)/python -m pytest -q tests/delivery
 	$(BIN)/splitsight sim run $(SCENARIOS)/soak/network-cut-10.yaml
 	SPLITSIGHT_CRASH_SAMPLES=400 $(BIN)/python -m pytest -q tests/hardware_sim/power/test_blocks_journal.py
 	SPLITSIGHT_WATCH_S=60 $(BIN)/python -m pytest -q tests/system/test_silence.py

@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from cloud.datasets.dataset import SPLITS, Split
-from shared.errors import DataError
+from cloud.datasets.pictures import decode
 
 THUMBNAIL = 32
 # Two photographs of one thing agree this well as thumbnails. On magnetic tile, whose parts are
@@ -24,9 +24,7 @@ def thumbnails(images: Sequence[Path]) -> NDArray[np.float32]:
     """Each picture as a grey thumbnail of zero mean and unit length, (n, THUMBNAIL²)."""
     rows = np.empty((len(images), THUMBNAIL * THUMBNAIL), np.float32)
     for row, path in zip(rows, images, strict=True):
-        picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if picture is None:
-            raise DataError(f"{path} is not a picture that can be read", fix="remove or replace it")
+        picture = decode(path, channels=1)
         small = cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
         flat = small.astype(np.float32).ravel()
         flat -= flat.mean()

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from cloud.datasets.dataset import Dataset
 from shared.console import track
 from shared.errors import DataError
+from shared.features.picture_file import loaded
 from shared.features.preprocessing import MAP_STRIDE, coarse_mask, prepare
+from shared.opener import Unopenable
 from shared.storage.files import replacing
 
 
@@ -69,15 +71,20 @@ def _identity(path: Path) -> str:
 def decode(path: Path, channels: int) -> NDArray[np.uint8]:
     """A picture as grey or BGR. Raises DataError where it can't be read."""
     mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    picture = cv2.imread(str(path), mode)
-    if picture is None:
-        raise DataError(f"{path} is not a picture that can be read", fix="remove or replace it")
-    return np.asarray(picture, np.uint8)
+    try:
+        return loaded(path, mode)
+    except Unopenable as error:
+        raise DataError(
+            f"{path} is not a picture that can be read ({error})", fix="remove or replace it"
+        ) from error
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """Which pixels are defective, bool (h, w). Raises DataError where it can't be read."""
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise DataError(f"{path} is not a mask that can be read", fix="remove or replace it")
+    try:
+        mask = loaded(path, cv2.IMREAD_GRAYSCALE)
+    except Unopenable as error:
+        raise DataError(
+            f"{path} is not a mask that can be read ({error})", fix="remove or replace it"
+        ) from error
     return np.asarray(mask > 127, np.bool_)

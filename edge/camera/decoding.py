@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import CameraError
-from shared.opener import Unopenable, require_picture
+from shared.features.picture_file import decoded
+from shared.opener import Unopenable
 
 Colour = Literal["as_is", "grey", "colour"]
 
@@ -32,13 +33,9 @@ def decode_picture(encoded: bytes, colour: Colour, name: str) -> NDArray[np.uint
         # OpenCV would fill the rest with grey, and grey looks like a good part.
         raise CameraError(f"{name} is cut off after {len(encoded)} B", fix=_REPLACE)
     try:
-        require_picture(encoded)
+        return decoded(encoded, _FLAGS[colour])
     except Unopenable as error:
         raise CameraError(f"{name} can't be read ({error})", fix=_REPLACE) from error
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), _FLAGS[colour])
-    if pixels is None:
-        raise CameraError(f"{name} is not a picture that OpenCV reads", fix=_REPLACE)
-    return np.asarray(pixels, np.uint8)
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from edge.learning.labelled_parts import GOOD, USES, LabelledPicture, use_of
 from shared.errors import DataError
+from shared.features.picture_file import loaded
+from shared.opener import Unopenable
 
 _GOOD_NAMES = frozenset({"", GOOD, "free", "ok", "normal", "none"})
 
@@ -109,7 +111,9 @@ def _file(root: Path, row: Mapping[str, str]) -> PictureFile:
 
 
 def _read(path: Path, mode: int) -> NDArray[np.uint8]:
-    pixels = cv2.imread(str(path), mode)
-    if pixels is None:
-        raise DataError(f"{path} is not a picture that can be read", fix="remove or replace it")
-    return np.asarray(pixels, np.uint8)
+    try:
+        return loaded(path, mode)
+    except Unopenable as error:
+        raise DataError(
+            f"{path} is not a picture that can be read ({error})", fix="remove or replace it"
+        ) from error

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from edge.journal.schema import FORMAT
 from edge.learning.labelled_parts import GOOD, LabelledPicture, use_of
 from shared.errors import DataError, JournalError
+from shared.features.picture_file import decoded
+from shared.opener import Unopenable
 
 BUSY_S = 5.0
 
@@ -59,12 +61,13 @@ class JournalParts:
                 ).fetchone()
         except sqlite3.Error as error:
             raise JournalError(f"a picture in {self._path} can't be read ({error})") from error
-        raw = np.frombuffer(row[0], np.uint8) if row else None
-        pixels = cv2.imdecode(raw, cv2.IMREAD_ANYCOLOR) if raw is not None and raw.size else None
-        if pixels is None:
+        try:
+            return decoded(row[0] if row else b"", cv2.IMREAD_ANYCOLOR)
+        except Unopenable as error:
             part = self._index[place].part
-            raise DataError(f"the picture of {part} is gone, or is none that can be read")
-        return np.asarray(pixels, np.uint8)
+            raise DataError(
+                f"the picture of {part} is gone, or is none that can be read ({error})"
+            ) from error
 
     def mask(self, place: int) -> NDArray[np.bool_] | None:  # noqa: ARG002 - LabelledParts
         """Inspectors draw none."""
