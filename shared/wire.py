@@ -130,7 +130,10 @@ class Receipt(Message, frozen=True, tag="receipt"):
 
 
 class StateMessage(Message, frozen=True, tag="state"):
-    """How a device is; retained, and its will says `offline`."""
+    """How a device is; retained, and its will says `offline`.
+
+    since   UTC seconds from which on each of `problems` holds, by its position
+    """
 
     state: DeviceState
     boot: str
@@ -141,6 +144,7 @@ class StateMessage(Message, frozen=True, tag="state"):
     inspected: Number = 0
     waiting: Number = 0
     problems: tuple[str, ...] = ()
+    since: tuple[float, ...] = ()
 
 
 class Desired(Message, frozen=True, tag="desired"):

@@ -63,13 +63,13 @@ class GuardedTransport:
             topic, payload, retain=retain, expires_s=expires_s, properties=properties
         )
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
         def guarded(delivery: Delivery) -> None:
             admitted = self._admit(delivery)
             if admitted is not None:
                 handler(admitted)
 
-        self._transport.subscribe(topic_filter, guarded)
+        self._transport.subscribe(topic_filter, guarded, own=own)
 
     def unsubscribe(self, topic_filter: str) -> None:
         self._transport.unsubscribe(topic_filter)

@@ -91,8 +91,8 @@ class CertifiedTransport:
             topic, payload, retain=retain, expires_s=expires_s, properties=properties
         )
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
-        self._inner.subscribe(topic_filter, handler)
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
+        self._inner.subscribe(topic_filter, handler, own=own)
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         self._inner.on_connection(handler)

@@ -12,7 +12,8 @@ from shared.contracts import DeviceState
 from shared.errors import TransportError
 from shared.log import get_logger
 from shared.topics import Address
-from shared.transport.base import Transport, Will
+from shared.transport.base import Arrival, Transport, Will, ignore, subscribe
+from shared.transport.problems import LinkProblems
 from shared.wire import StateMessage, encode
 
 log = get_logger("presence")
@@ -38,7 +39,10 @@ class Snapshot:
 
 
 class Presence:
-    """Publishes the state when it changed, every EVERY_S seconds at most."""
+    """Publishes the state when it changed, every EVERY_S seconds at most.
+
+    It reads its own topic too: who else writes there has the name of this box.
+    """
 
     def __init__(
         self,
@@ -61,12 +65,17 @@ class Presence:
         self._look = look
         self._shown: tuple[DeviceState, Snapshot] | None = None
         self._shown_at = float("-inf")
+        self._since: dict[str, float] = {}
+        self._found = LinkProblems(clock.monotonic)
+        self._connections = 0
 
     @property
     def will(self) -> Will:
         return Will(self._topic, self._payload("offline", Snapshot()))
 
     def listen(self) -> None:
+        topic = self._topic
+        subscribe(self._transport, topic, StateMessage, self._heard, cleared=ignore, own=False)
         self._transport.on_connection(self._connection_changed)
 
     def changed(self, bundle: str, runtime: str) -> None:
@@ -79,10 +88,17 @@ class Presence:
         now = self._clock.monotonic()
         if now - self._shown_at < EVERY_S and self._shown is not None:
             return
-        self._show("online", self._look().clipped())
+        self._show("online", self._now())
 
     def stopping(self) -> None:
-        self._show("stopping", self._look().clipped())
+        self._show("stopping", self._now())
+
+    def _now(self) -> Snapshot:
+        """How the agent and its link are; the link's troubles first, since they are few."""
+        seen = self._look()
+        link = {**self._transport.problems, **self._found.now}
+        found = tuple(f"{about}: {text}" for about, text in link.items())
+        return replace(seen, problems=found + seen.problems).clipped()
 
     def _show(self, state: DeviceState, snapshot: Snapshot) -> None:
         if self._shown == (state, snapshot) or not self._transport.connected:
@@ -95,13 +111,42 @@ class Presence:
         self._shown, self._shown_at = (state, snapshot), self._clock.monotonic()
 
     def _payload(self, state: DeviceState, snapshot: Snapshot) -> bytes:
+        now = self._clock.utc()
+        since = self._begun(snapshot, now)
         return encode(
             msgspec.structs.replace(
-                self._fixed, state=state, at=self._clock.utc(), **asdict(snapshot)
+                self._fixed, state=state, at=now, since=since, **asdict(snapshot)
             )
+        )
+
+    def _begun(self, snapshot: Snapshot, now: float) -> tuple[float, ...]:
+        """Since when each problem holds. Its text may change meanwhile; what it is about not."""
+        abouts = [text.partition(": ")[0] for text in snapshot.problems]
+        moment = self._clock.monotonic()
+        self._since = {about: self._since.get(about, moment) for about in abouts}
+        # Counted on the clock that never jumps: the other one may have been set since.
+        return tuple(now - (moment - self._since[about]) for about in abouts)
+
+    def _heard(self, arrival: Arrival[StateMessage]) -> None:
+        """What was kept at the first connection is our own, from before this start."""
+        said = arrival.message
+        earlier = arrival.retained and self._connections <= 1
+        if (
+            said.boot == self._fixed.boot
+            or earlier
+            or (not arrival.retained and said.state == "offline")
+        ):
+            return
+        where = arrival.address
+        self._found.meet(
+            "name",
+            f"another client uses the name {where.site}/{where.line}/{where.device}",
+            fix="give each box a `device` of its own",
         )
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         # The broker may have published the will meanwhile: say again that we are here.
-        if not connected:
+        if connected:
+            self._connections += 1
+        else:
             self._shown = None

@@ -143,8 +143,11 @@ class Transport(Protocol):
         Raises TransportError where the broker is not connected or takes no message so large.
         """
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
-        """Call `handler` for each message, now and after every reconnect."""
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
+        """Call `handler` for each message, now and after every reconnect.
+
+        own   for what we publish ourselves, too
+        """
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         """Call `handler(True)` after each connect, `handler(False)` after each loss."""
@@ -169,12 +172,14 @@ def subscribe(
     *,
     cleared: Callable[[Address], None] | None = None,
     refused: Callable[[], None] = lambda: None,
+    own: bool = True,
 ) -> None:
     """Call `handler` for each message of one kind, now and after every reconnect.
 
     handler   raises WireError for what is not as agreed, and the message has no other effect
     cleared   called where an empty payload clears what was retained; else that is not as agreed
     refused   called for what is not as agreed, which is logged as `bad_message`
+    own       what we publish ourselves comes back, too
     """
 
     def arrived(delivery: Delivery) -> None:
@@ -187,4 +192,4 @@ def subscribe(
             delivery.refuse(error)
             refused()
 
-    transport.subscribe(topic_filter, arrived)
+    transport.subscribe(topic_filter, arrived, own=own)

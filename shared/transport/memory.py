@@ -39,7 +39,9 @@ class MemoryBroker:
     def transport(self) -> MemoryTransport:
         return MemoryTransport(self)
 
-    def route(self, delivery: Delivery, *, retain: bool) -> None:
+    def route(
+        self, delivery: Delivery, *, retain: bool, sender: MemoryTransport | None = None
+    ) -> None:
         self.published.append(delivery)
         if retain and delivery.payload:
             self.retained[delivery.topic] = delivery
@@ -50,6 +52,8 @@ class MemoryBroker:
         for client in [c for c in self.clients if c.connected]:
             for topic_filter, handler in list(client.subscriptions):
                 group, plain = _shared(topic_filter)
+                if client is sender and topic_filter in client.others_only:
+                    continue
                 if matches(plain, delivery.topic):
                     (groups.setdefault(group, []) if group else direct).append(handler)
         direct += [members[next(self._turn) % len(members)] for members in groups.values()]
@@ -79,6 +83,7 @@ class MemoryTransport:
     will: Will | None = None
     connected: bool = False
     problems: dict[str, str] = field(default_factory=dict)
+    others_only: set[str] = field(default_factory=set)
     _watchers: list[ConnectionHandler] = field(default_factory=list)
 
     @property
@@ -110,9 +115,12 @@ class MemoryTransport:
         if not self.connected:
             raise TransportError("the broker is not connected", fix="wait for the next connect")
         require_size(payload, self.max_payload)
-        self.broker.route(Delivery(topic, payload, dict(properties or {})), retain=retain)
+        sent = Delivery(topic, payload, dict(properties or {}))
+        self.broker.route(sent, retain=retain, sender=self)
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
+        if not own:
+            self.others_only.add(topic_filter)
         self.subscriptions.append((topic_filter, handler))
         if self.connected:
             self._deliver_retained(topic_filter, handler)

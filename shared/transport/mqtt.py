@@ -15,6 +15,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import Field, SecretStr
 
 from shared.errors import TransportError
@@ -106,6 +107,7 @@ class MqttTransport:
         self._changing = False
         self._loop = loop or ThreadLoop()
         self._subscriptions: list[tuple[str, Handler]] = []
+        self._others_only: set[str] = set()
         self._asked: dict[int | None, str] = {}
         self._watchers: list[ConnectionHandler] = []
         self._ready = threading.Event()
@@ -221,8 +223,10 @@ class MqttTransport:
                 fix="the broker is too slow or stuck; check its load",
             )
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
         with self._lock:
+            if not own:
+                self._others_only.add(topic_filter)
             self._subscriptions.append((topic_filter, handler))
             self._listen(_without_share(topic_filter))
             if self.connected:
@@ -349,7 +353,8 @@ class MqttTransport:
         _tell(watchers, connected=False)
 
     def _ask(self, topic_filter: str) -> None:
-        _, number = self._client.subscribe(topic_filter, qos=self._quality)
+        options = SubscribeOptions(self._quality, noLocal=topic_filter in self._others_only)
+        _, number = self._client.subscribe(topic_filter, options=options)
         self._asked[number] = topic_filter
 
     def _subscribed(

@@ -108,8 +108,8 @@ class UpdateMessages:
     ) -> None:
         self._waiting.append((topic, payload, retain))
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
-        self._transport.subscribe(topic_filter, handler)
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
+        self._transport.subscribe(topic_filter, handler, own=own)
 
     def on_connection(self, handler: ConnectionHandler) -> None:
         self._transport.on_connection(handler)
