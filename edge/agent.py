@@ -162,7 +162,9 @@ class Agent:
             part, finding.decision, picture, score=score, frame_bytes=frame_bytes
         )
         if recorded and finding.decision is Decision.ESCALATE:
-            self._uplink.escalate(part, self._model, finding.symbols, score, frame_bytes)
+            symbols = finding.symbols
+            if not self._uplink.escalate(part, self._model, symbols, score, frame_bytes):
+                self._settlement.give_up(part)
 
     def answer(self, verdict: CloudVerdict) -> None:
         """The cloud's verdict on an escalation. From any thread."""

@@ -87,8 +87,16 @@ class Settlement:
 
     def expire(self, part: OpenPart) -> None:
         """The deadline came first, and has settled the part: divert it. Never raises."""
+        self._divert(part, "deadlines_missed")
+
+    def give_up(self, part: OpenPart) -> None:
+        """No answer would come in time: divert it now, instead of at its deadline."""
+        if self.deadlines.settle(part.sequence) is not None:
+            self._divert(part, "parts_given_up")
+
+    def _divert(self, part: OpenPart, counted_as: str) -> None:
         try:
-            self._health.count("deadlines_missed")
+            self._health.count(counted_as)
             diverted = self._diverted(part)
             self._actuate(part, FAIL_SAFE)
             self._journal.fail_safe(diverted)

@@ -84,7 +84,7 @@ class Rounds:
         self._health = health
         self._admission = Admission(limits, ready, free_memory or available_memory)
         self._bases = Bases(limits.folder / "bases")
-        self._parcels = Parcels(self._say, clock, ACCEPTS)
+        self._parcels = Parcels(self._say, clock, ACCEPTS, lambda: transport.max_payload)
         self._orders = _Orders()
         self._heard: queue.SimpleQueue[Delivery | LearnerAnswer | bool | None] = queue.SimpleQueue()
         self._desk = LearnerSupervisor(

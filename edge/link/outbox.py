@@ -21,6 +21,7 @@ from shared.wire import Inspections, Receipt, encode
 log = get_logger("outbox")
 
 BATCH_S = 0.2
+SILENCE_S = 30.0
 # Inspections that the cloud does not take, passed over until the agent starts again.
 MOST_PASSED_OVER = 1000
 STRIKES = 2
@@ -77,6 +78,7 @@ class Outbox:
         self._numbers = 0
         self._last_sent = float("-inf")
         self._lost = False
+        self._silent_since: float | None = None
         self._earlier: deque[_Batch] = deque(maxlen=EARLIER)
         self._suspect: int | None = None
         self._strikes: Counter[int] = Counter()
@@ -97,6 +99,10 @@ class Outbox:
         if batch is not None and self._is_hopeless(batch):
             self._divide(batch)
             batch = None
+        if batch is not None and len(batch.row_ids) > 1 and self._is_too_large(batch):
+            # The broker takes less than it did, or has told it only now.
+            with self._lock:
+                self._batch = batch = None
         if batch is None:
             batch = self._next_batch()
         if batch is not None and self._is_due(batch):
@@ -119,6 +125,9 @@ class Outbox:
 
     def _is_hopeless(self, batch: _Batch) -> bool:
         return self._throttle.exhausted and batch.sent_at is not None and self._is_due(batch)
+
+    def _is_too_large(self, batch: _Batch) -> bool:
+        return len(batch.payload) > self._transport.max_payload
 
     def _divide(self, batch: _Batch) -> None:
         """A cloud that is away confirms nothing, and one that can't take one inspection nothing
@@ -162,7 +171,11 @@ class Outbox:
                     continue
                 self._pass_over([rows[0][0]], error.message)
                 return None
-            return _Batch(self._numbers, [row_id for row_id, _ in rows], payload)
+            batch = _Batch(self._numbers, [row_id for row_id, _ in rows], payload)
+            if len(rows) > 1 and self._is_too_large(batch):
+                rows = rows[: len(rows) // 2]
+                continue
+            return batch
 
     def _pass_over(self, row_ids: list[int], why: str) -> None:
         """They stay in the journal, and the others go on."""
@@ -189,11 +202,21 @@ class Outbox:
         except TransportError as error:
             batch.sent_at = None
             log.debug("batch_unsent", error=str(error))
+            return
+        if self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since >= SILENCE_S:
+            self._health.problem(
+                "receipts",
+                f"the broker takes inspections, but no receipt has come for {SILENCE_S:.0f} s: "
+                "check that the cloud runs, and the broker's ACL",
+            )
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         with self._lock:
             if self._batch is not None and not connected:
                 self._batch.sent_at = None
+        self._silent_since = None
         if connected and self._lost:
             self._throttle.reconnected()
         self._lost = not connected
@@ -207,6 +230,8 @@ class Outbox:
         if batch is None:
             self._health.count("receipts_of_another_batch")
             return
+        self._silent_since = None
+        self._health.well("receipts")
         if batch.sent_at is not None:
             self._throttle.received(self._clock.monotonic() - batch.sent_at)
         self._journal.acknowledge(batch.row_ids, lambda: self._acknowledged(batch))

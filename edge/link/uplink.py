@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge.inspection.model import LiveModel
 from edge.inspection.open_part import OpenPart
+from edge.link.circuit import CircuitBreaker
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.errors import TransportError
@@ -19,6 +21,9 @@ from shared.transport.base import Arrival, Transport, subscribe
 from shared.wire import CloudVerdict, Escalation, encode
 
 log = get_logger("uplink")
+
+SILENCE_S = 30.0
+SILENT = 5
 
 # The box goes on without the cloud; its deadline decides.
 VerdictHandler = Callable[[CloudVerdict], None]
@@ -35,7 +40,12 @@ class Uplink:
         boot: str,
         clock: Clock,
         health: BoxHealth,
+        circuit: CircuitBreaker | None = None,
     ) -> None:
+        """circuit: whether the cloud is asked at all; None: one that is closed at first"""
+        self._circuit = circuit or CircuitBreaker(clock, random.Random())  # noqa: S311 - jitter
+        self._unanswered = 0
+        self._silent_since = clock.monotonic()
         self._transport = transport
         self._topic = address.topic("escalation")
         self._verdicts = address.topic("verdict")
@@ -64,21 +74,35 @@ class Uplink:
         symbols: NDArray[np.int8],
         score: float,
         frame_bytes: int,
-    ) -> None:
+    ) -> bool:
         """Send a part's features, as `model` made them.
 
-        Where that can't be done the deadline will decide.
+        Where that can't be done the deadline will decide. False: the cloud's answers come too
+        late at present, and the part need not wait for its own.
         """
         if self._held:
             self._unsent(self._held)
-            return
-        if not self._transport.connected:
+        elif not self._transport.connected:
             self._unsent("the broker is not connected")
-            return
-        remaining = part.deadline - self._clock.monotonic()
-        if remaining <= 0:
+        elif not self._circuit.admits():
+            self._health.count("escalations_spared")
+            self._tell_of_the_cloud()
+            return False
+        elif part.deadline <= self._clock.monotonic():
             self._health.count("escalations_too_late")
-            return
+        else:
+            self._send(part, model, symbols, score, frame_bytes)
+        return True
+
+    def _send(
+        self,
+        part: OpenPart,
+        model: LiveModel,
+        symbols: NDArray[np.int8],
+        score: float,
+        frame_bytes: int,
+    ) -> None:
+        remaining = part.deadline - self._clock.monotonic()
         body, coarseness = model.codec.encode_within(symbols, model.cap_bytes)
         header = Escalation(
             boot=self._boot,
@@ -95,6 +119,7 @@ class Uplink:
         payload = encode(header, body)
         # Set before publishing: the answer may be here before `publish` returns.
         part.escalated_bytes = len(payload)
+        self._circuit.asked(part.sequence, part.deadline)
         try:
             self._transport.publish(
                 self._topic,
@@ -104,8 +129,13 @@ class Uplink:
             )
         except TransportError as error:
             part.escalated_bytes = 0
+            self._circuit.unsent(part.sequence)
             self._unsent(error.message)
             return
+        if not self._unanswered:
+            self._silent_since = self._clock.monotonic()
+        self._unanswered += 1
+        self._tell_of_the_cloud()
         self._health.count("escalations_sent")
         if coarseness > 1:
             self._health.count("escalations_coarser")
@@ -116,7 +146,29 @@ class Uplink:
             self._cut_off = True
             log.warning("escalations_unsent", reason=reason, verdict="reject by the deadline")
 
+    def _tell_of_the_cloud(self) -> None:
+        """Whether it answers, and in time, by what has come: a broker grants what its ACL denies,
+        and takes what nobody reads.
+        """
+        silent_s = self._clock.monotonic() - self._silent_since
+        if self._unanswered >= SILENT and silent_s >= SILENCE_S:
+            text = (
+                f"the broker takes escalations, but no answer has come for {SILENCE_S:.0f} s: "
+                "check that the cloud runs, and the broker's ACL"
+            )
+        elif self._circuit.state == "closed":
+            self._health.well("cloud")
+            return
+        else:
+            text = "its answers come too late: most uncertain parts are diverted without asking"
+        self._health.problem("cloud", text)
+
+    def _heard(self) -> None:
+        self._unanswered = 0
+
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
+        self._circuit.reset()
+        self._heard()
         if connected:
             self._cut_off = False
 
@@ -125,6 +177,9 @@ class Uplink:
         if verdict.boot != self._boot:
             self._health.count("verdicts_of_another_boot")
             return
+        self._circuit.answered(verdict.sequence)
+        self._heard()
+        self._tell_of_the_cloud()
         if self._handler is not None:
             self._handler(verdict)
 

@@ -9,6 +9,7 @@ and then.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,13 +17,14 @@ from shared.clock import Clock
 from shared.errors import TransportError, WireError
 from shared.federation.chunks import STEP, Assembly, count_of, piece
 from shared.log import get_logger
-from shared.wire import ParcelKind, RoundAsk, RoundPiece
+from shared.wire import MAX_PAYLOAD, ParcelKind, RoundAsk, RoundPiece
 
 log = get_logger("parcels")
 
 WINDOW = 4
 AGAIN_S = (1.0, 8.0)
 MEBI = 1 << 20
+HEADER, LEAST_STEP = 1024, 1024
 SMALL = 128 * 1024
 MOST: dict[ParcelKind, int] = {
     "query": SMALL,
@@ -63,7 +65,17 @@ class _Leaving:
     parcel: Parcel
     sha256: str
     due: float
+    step: int
     wait: float = AGAIN_S[0]
+    wanted: bool = False
+
+
+@dataclass(slots=True)
+class _Held:
+    """`step`: bytes a piece, as the first one that went out had them."""
+
+    parcel: Parcel
+    step: int
 
 
 @dataclass(slots=True)
@@ -85,12 +97,20 @@ class Parcels:
     accepts   what may come in here; anything else is refused by name
     """
 
-    def __init__(self, say: Say, clock: Clock, accepts: frozenset[ParcelKind]) -> None:
+    def __init__(
+        self,
+        say: Say,
+        clock: Clock,
+        accepts: frozenset[ParcelKind],
+        most_bytes: Callable[[], int] = lambda: MAX_PAYLOAD,
+    ) -> None:
+        """most_bytes: of a message that can be said now"""
+        self._most_bytes = most_bytes
         self._say = say
         self._clock = clock
         self._accepts = accepts
         self._leaving: dict[str, _Leaving] = {}
-        self._held: dict[str, tuple[Parcel, str]] = {}
+        self._held: dict[str, _Held] = {}
         self._coming: dict[str, _Coming] = {}
         self._done: dict[str, str] = {}
         self.bytes_out = 0
@@ -104,13 +124,14 @@ class Parcels:
     def offer(self, parcel: Parcel) -> None:
         """Send it until the other side has it, or nobody wants it any more."""
         sha256 = hashlib.sha256(parcel.payload).hexdigest()
-        leaving = _Leaving(parcel, sha256, self._clock.monotonic() + AGAIN_S[0])
+        step = self._step()
+        leaving = _Leaving(parcel, sha256, self._clock.monotonic() + AGAIN_S[0], step)
         self._leaving[parcel.id] = leaving
-        self._send(parcel, sha256, 0)
+        self._send(parcel, sha256, 0, step)
 
     def hold(self, parcel: Parcel) -> None:
         """Send it when it is asked for; the id is its sha256."""
-        self._held[parcel.id] = (parcel, parcel.id)
+        self._held[parcel.id] = _Held(parcel, self._step())
 
     def want(self, id_: str, until: float) -> None:
         """Ask for what the other side holds."""
@@ -133,15 +154,19 @@ class Parcels:
             return message.refused
         if leaving is not None:
             leaving.due = self._clock.monotonic() + AGAIN_S[1]
-            parcel, sha256 = leaving.parcel, leaving.sha256
+            leaving.wanted = True
+            parcel, sha256, step = leaving.parcel, leaving.sha256, leaving.step
         elif held is not None:
-            parcel, sha256 = held
+            if message.parts == (0,):
+                # It knows nothing of it yet, nor how large its pieces are.
+                held.step = self._step()
+            parcel, sha256, step = held.parcel, held.parcel.id, held.step
         else:
             self._tell(RoundAsk(message.parcel, refused="it is not known here"))
             return ""
         for index in message.parts[:WINDOW]:
-            if 0 <= index < count_of(len(parcel.payload)):
-                self._send(parcel, sha256, index)
+            if 0 <= index < count_of(len(parcel.payload), step):
+                self._send(parcel, sha256, index, step)
         return ""
 
     def part(self, message: RoundPiece, body: bytes) -> Parcel | None:
@@ -190,7 +215,10 @@ class Parcels:
             elif now >= leaving.due:
                 leaving.wait = min(2 * leaving.wait, AGAIN_S[1])
                 leaving.due = now + leaving.wait
-                self._send(leaving.parcel, leaving.sha256, 0)
+                if not leaving.wanted:
+                    # The other side may have no piece: the broker may take none so large.
+                    leaving.step = min(leaving.step, self._step())
+                self._send(leaving.parcel, leaving.sha256, 0, leaving.step)
         for coming in list(self._coming.values()):
             if now >= coming.until:
                 del self._coming[coming.id]
@@ -249,13 +277,17 @@ class Parcels:
             del self._done[next(iter(self._done))]
         self._tell(RoundAsk(id_, refused=reason[:300]))
 
-    def _send(self, parcel: Parcel, sha256: str, index: int) -> None:
-        body = piece(parcel.payload, index)
+    def _step(self) -> int:
+        """Bytes a piece, so that it fits into a message with its header."""
+        return min(STEP, max(LEAST_STEP, self._most_bytes() - HEADER))
+
+    def _send(self, parcel: Parcel, sha256: str, index: int, step: int) -> None:
+        body = piece(parcel.payload, index, step)
         message = RoundPiece(
             parcel=parcel.id,
             what=parcel.what,
             index=index,
-            step=STEP,
+            step=step,
             size=len(parcel.payload),
             sha256=sha256,
             session=parcel.session,

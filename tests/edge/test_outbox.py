@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edge.link.outbox import BATCH_S, EARLIER
+from edge.link.outbox import BATCH_S, EARLIER, SILENCE_S
 from edge.link.throttle import (
     LEAST_ROWS,
     MOST_ROWS,
@@ -237,3 +237,47 @@ def test_a_malformed_receipt_is_ignored(rig: Rig) -> None:
     assert rig.health.counts["payloads_refused"] == 1
     receipt(rig, 1)
     assert rig.outbox.is_empty
+
+
+def test_batches_are_cut_to_what_the_broker_takes(rig: Rig) -> None:
+    rig.broker.max_payload = 4000
+    decide(rig, 40)
+    sent = 0
+    while rig.journal.waiting():
+        rig.outbox.tick()
+        (batch,) = batches(rig, sent)
+        sent += 1
+        receipt(rig, batch.batch)
+        rig.clock.advance(1.0)
+    assert sum(len(batch.rows) for batch in batches(rig)) == 40
+    topic = ADDRESS.topic("inspections")
+    assert all(len(d.payload) <= 4000 for d in rig.broker.published if d.topic == topic)
+
+
+def test_a_batch_under_way_is_cut_anew_where_the_broker_turns_out_to_take_less(rig: Rig) -> None:
+    decide(rig, 40)
+    rig.outbox.tick()
+    (first,) = batches(rig)
+    assert len(first.rows) == 40
+    rig.broker.max_payload = 4000
+    rig.clock.advance(BATCH_S)
+    rig.outbox.tick()
+    (_, second) = batches(rig)
+    assert 0 < len(second.rows) < 40
+    assert second.batch != first.batch
+
+
+def test_receipts_that_never_come_are_told_until_one_does(rig: Rig) -> None:
+    decide(rig, 3)
+    begun = rig.clock.monotonic()
+    while rig.clock.monotonic() - begun <= SILENCE_S + RESEND_S[0]:
+        assert not any("receipt" in text for text in rig.health.problems) or (
+            rig.clock.monotonic() - begun >= SILENCE_S
+        )
+        rig.outbox.tick()
+        rig.clock.advance(1.0)
+    (told,) = rig.health.problems
+    assert told.startswith("receipts: the broker takes inspections, but no receipt has come for")
+    assert "ACL" in told
+    receipt(rig, batches(rig)[-1].batch)
+    assert not rig.health.problems

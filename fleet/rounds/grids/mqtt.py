@@ -329,7 +329,8 @@ class MqttGrid(OwnGrid):
         def say(message: RoundPiece | RoundAsk, body: bytes = b"") -> None:
             self._transport.publish(topic, encode(message, body))
 
-        parcels = Parcels(say, self._clock, ACCEPTS)
+        transport = self._transport
+        parcels = Parcels(say, self._clock, ACCEPTS, lambda: transport.max_payload)
         if self._base:
             parcels.hold(Parcel(self._base_id, "base", self._base, float("inf")))
         return _Peer(address, node, parcels)

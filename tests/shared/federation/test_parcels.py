@@ -13,7 +13,7 @@ from shared.clock import ManualClock
 from shared.errors import TransportError, WireError
 from shared.federation.chunks import STEP, Assembly, count_of, piece
 from shared.federation.parcels import MOST, Parcel, Parcels, Say
-from shared.wire import RoundAsk, RoundPiece
+from shared.wire import RoundAsk, RoundPiece, encode
 
 Said = tuple[RoundPiece | RoundAsk, bytes]
 
@@ -62,11 +62,16 @@ class Channel:
         self.chance = random.Random(seed)  # noqa: S311 - a test's chance
         self.lost, self.twice = lost, twice
         self.down = False
+        self.most_bytes = 1 << 20
         self.on_the_way: list[tuple[Parcels, Said]] = []
         self.came: list[Parcel] = []
         self.most_pieces = 0
-        self.left: Parcels = Parcels(self._to("right"), self.clock, frozenset({"answer"}))
-        self.right: Parcels = Parcels(self._to("left"), self.clock, frozenset({"order", "base"}))
+        self.left: Parcels = Parcels(
+            self._to("right"), self.clock, frozenset({"answer"}), lambda: self.most_bytes
+        )
+        self.right: Parcels = Parcels(
+            self._to("left"), self.clock, frozenset({"order", "base"}), lambda: self.most_bytes
+        )
 
     def run(self, seconds: float) -> None:
         for _ in range(int(seconds * 10)):
@@ -92,6 +97,8 @@ class Channel:
         def say(message: RoundPiece | RoundAsk, body: bytes = b"") -> None:
             if self.down:
                 raise TransportError("the line is down")
+            if len(encode(message, body)) > self.most_bytes:
+                raise TransportError("the broker takes no message so large")
             for _ in range(1 + (self.chance.random() < self.twice)):
                 if self.chance.random() >= self.lost:
                     self.on_the_way.append((getattr(self, side), (message, body)))
@@ -113,6 +120,30 @@ def test_a_parcel_arrives_once_over_a_bad_line(seed: int, pieces: int, lost: flo
     assert (channel.came[0].session, channel.came[0].base) == ("s", "b")
     assert channel.left.is_idle
     assert channel.right.is_idle
+
+
+@pytest.mark.parametrize("most_bytes", [2500, 8000, 65_536, 1 << 20])
+def test_pieces_are_cut_to_what_the_broker_takes(most_bytes: int) -> None:
+    channel = Channel()
+    channel.most_bytes = most_bytes
+    payload = channel.chance.randbytes(100_000)
+    channel.left.offer(channel.parcel(payload))
+    channel.run(200)
+    assert [parcel.payload for parcel in channel.came] == [payload]
+
+
+def test_a_broker_that_turns_out_to_take_less_gets_smaller_pieces() -> None:
+    channel = Channel()
+    payload = channel.chance.randbytes(100_000)
+    channel.down = True
+    channel.left.offer(channel.parcel(payload))
+    name = hashlib.sha256(payload).hexdigest()
+    held = Parcel(name, "base", payload, float("inf"))
+    channel.left.hold(held)
+    channel.down, channel.most_bytes = False, 8000
+    channel.right.want(name, channel.clock.monotonic() + 600)
+    channel.run(200)
+    assert sorted(parcel.id for parcel in channel.came) == sorted([name, "p1"])
 
 
 def test_no_more_than_a_few_pieces_are_on_their_way() -> None:
