@@ -54,6 +54,12 @@ class KnownSecrets:
             longest_first = sorted(self._forms, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(_sought, longest_first)))
 
+    def forget(self) -> None:
+        """All of them; for tests, which share a process and not their secrets."""
+        with self._lock:
+            self._forms.clear()
+            self._pattern = None
+
     def scrub(self, text: str) -> str:
         """The text with `***` for each known secret."""
         pattern = self._pattern

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from shared.openmp import yield_early
+from shared.redaction import KNOWN
 from tests.support import quick
 
 yield_early()
@@ -40,6 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if group := config.getoption("group"):
         config.pluginmanager.register(quick.plugin(group), "group")
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_others() -> Iterator[None]:
+    """What one test typed as a password is an ordinary word to the next."""
+    yield
+    KNOWN.forget()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import binascii
 import json
 import ssl
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -16,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import pkcs7
 from urllib3 import exceptions as wrong
 
+from edge.identity.clock import check_times, earliest
 from edge.identity.folder import Credential
 from shared.clock import Clock
 from shared.errors import ClaimRefused, IdentityError, TransportError
@@ -46,6 +48,9 @@ class Certifies(Protocol):
     def check(self, shown: Credential) -> None:
         """Whether the fleet still takes this certificate."""
 
+    said_utc: float | None
+    """The fleet's UTC seconds in its last answer, a refusal too; None where it gave none."""
+
 
 class EstClient:
     """`Certifies` over HTTPS; only the fleet's own authority is believed."""
@@ -55,6 +60,7 @@ class EstClient:
         self._gateway = gateway
         self._ca = ca
         self._clock = clock
+        self.said_utc: float | None = None
         try:
             self._authority = x509.load_pem_x509_certificate(ca.read_bytes())
         except (OSError, ValueError) as error:
@@ -89,6 +95,7 @@ class EstClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
+        self.said_utc = None
         with self._pool(shown) as pool:
             try:
                 answer = pool.request(
@@ -101,6 +108,7 @@ class EstClient:
                 )
                 told = answer.read(MAX_ANSWER)
                 answer.release_conn()
+                self.said_utc = _time_of(answer.headers.get("date", ""))
             except wrong.HTTPError as error:
                 self._explain(error)
         if answer.status != 200:
@@ -116,6 +124,9 @@ class EstClient:
                 raise IdentityError(
                     f"{shown.path} can't be used ({error})", fix="enrol with a new claim"
                 ) from error
+        held = [shown.certificate] if shown is not None else []
+        known = earliest([self._authority, *held])
+        check_times(context, checked=self._clock.utc() >= known)
         limits = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
         return urllib3.PoolManager(ssl_context=context, timeout=limits, retries=False)
 
@@ -158,6 +169,14 @@ class EstClient:
                 fix="check that identity.gateway is the cloud's fleet.gateway",
             )
         return certificate
+
+
+def _time_of(date_header: str) -> float | None:
+    """UTC seconds of an HTTP date."""
+    try:
+        return parsedate_to_datetime(date_header).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _refuse(status: int, body: bytes, gateway: str) -> NoReturn:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 
+from edge.identity.clock import check_times, earliest
 from edge.identity.est import Certifies
 from edge.identity.folder import Credential, IdentityFolder
 from edge.identity.settings import DeviceIdentitySettings
@@ -21,6 +24,7 @@ RENEW_FROM, RENEW_TO = 0.5, 0.66
 LOOK_S = 60.0
 RETRY_S = (2.0, 300.0)
 REFUSED_S = 60.0
+RENEW_AGAIN_S, RENEW_AGAIN_SHARE = 12 * 3600.0, 0.1
 ABOUT = "identity"
 
 
@@ -56,6 +60,8 @@ class Keeper:
         self._changed: Callable[[Credential], None] = lambda _credential: None
         self._connected: Callable[[], bool] = lambda: True
         self._retry_s = RETRY_S[0]
+        self._renewed_at: float | None = None
+        self._context: ssl.SSLContext | None = None
         # A folder that can't be written, say: parts need no new certificate today.
         self._worker = Worker("identity", self.step, on_death=health.worker_died, retry_s=REFUSED_S)
 
@@ -78,8 +84,14 @@ class Keeper:
     def stop(self) -> None:
         self._worker.stop()
 
+    def guard(self, context: ssl.SSLContext) -> None:
+        """From now on its connections look at times only while this box's clock can be right."""
+        self._context = context
+        self._mind_clock()
+
     def step(self) -> float:
         """Do what is due; seconds until there may be something again. Never raises."""
+        self._mind_clock()
         try:
             gained = self.keep()
         except TransportError as error:
@@ -116,19 +128,16 @@ class Keeper:
                 fix=f"set device: {present.device}, or enrol with a claim for {self._device}",
             )
         if now < present.not_before:
-            raise IdentityError(
-                f"this box's clock says {date(now)}, its certificate begins on "
-                f"{date(present.not_before)}",
-                fix="set the clock and switch on time synchronisation",
-            )
+            return self._not_begun(present, now)
         if now >= present.not_after:
             raise IdentityError(
                 f"the certificate expired on {date(present.not_after)}, by a clock that says "
                 f"{date(now)}",
-                fix="run `splitsight fleet claim`, and write what it says into identity.claim",
+                fix="check the clock; if it is right, run `splitsight fleet claim`, and write "
+                "what it says into identity.claim",
             )
         if now >= renewal_due(present):
-            return self.renew(present)
+            return self._renew_once(present, now)
         if not self._connected():
             self._office.check(present)
         return None
@@ -137,8 +146,47 @@ class Keeper:
         """A new key and certificate in the place of the present ones, due or not."""
         certificate = self._office.renew(present, self._folder.request(self._device))
         adopted = self._folder.adopt(certificate)
+        self._renewed_at = self._clock.monotonic()
         log.info("certificate_renewed", serial=adopted.serial, until=date(adopted.not_after))
         return adopted
+
+    def _renew_once(self, present: Credential, now: float) -> Credential:
+        """Not what was renewed a moment ago: by a clock that is ahead it is always due."""
+        before = self._renewed_at
+        life = present.not_after - present.not_before
+        pause = min(RENEW_AGAIN_S, life * RENEW_AGAIN_SHARE)
+        if before is not None and self._clock.monotonic() - before < pause:
+            raise IdentityError(
+                f"this box's clock says {date(now)}, and by it the certificate that it has just "
+                "got is due already",
+                fix="set the clock and switch on time synchronisation",
+            )
+        return self.renew(present)
+
+    def _not_begun(self, present: Credential, now: float) -> Credential | None:
+        """The clock is behind, or the fleet's was ahead when it signed: its own word decides."""
+        with suppress(IdentityError, TransportError):
+            self._office.check(present)
+        fleet = self._office.said_utc
+        if fleet is not None and fleet < present.not_before:
+            return self._renew_once(present, now)
+        known = f", the fleet's {date(fleet)}" if fleet is not None else ""
+        raise IdentityError(
+            f"this box's clock says {date(now)}{known}, and its certificate begins on "
+            f"{date(present.not_before)}",
+            fix="set the clock and switch on time synchronisation; until then connections are "
+            "made without a look at when certificates end",
+        )
+
+    def _mind_clock(self) -> None:
+        if self._context is None:
+            return
+        try:
+            held = self._folder.credential()
+        except IdentityError:
+            held = None
+        known = earliest([held.certificate] if held is not None else [])
+        check_times(self._context, checked=self._clock.utc() >= known)
 
     def _enrol(self, token: str) -> Credential:
         certificate = self._office.enrol(token, self._folder.request(self._device))

@@ -127,5 +127,6 @@ def open_certified(
     keeper = Keeper(identity, address.device, office, clock, health)
     # The own certificate is loaded when it is there.
     context = tls_context(identity.tls.model_copy(update={"certificate": None}))
+    keeper.guard(context)
     inner = MqttTransport(broker, address.device, context=context, session_s=SESSION_S)
     return CertifiedTransport(inner, context, keeper)

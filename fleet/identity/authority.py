@@ -24,9 +24,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fleet.identity.certificates import (
     BACKDATED,
+    BACKDATED_SHARE,
+    FOUNDED,
     Revoked,
     certificate_builder,
     moment,
+    require_clock,
     revocation,
     server_names,
     usage,
@@ -41,6 +44,7 @@ LIFE = dt.timedelta(365 * 20)
 SERVER_LIFE = dt.timedelta(365 * 5)
 SERVER_RENEWED = dt.timedelta(days=60)
 LIST_DAYS = 30
+LIST_RENEWED = dt.timedelta(days=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +104,11 @@ class Authority:
                 f"{taken[0]} is there already, and every device trusts what belongs to it",
                 fix="use another --folder, or move the old one away and enrol every device again",
             )
+        require_clock(clock.utc())
         known = server_names(names)
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "splitsight fleet")])
-        now = moment(clock.utc())
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        certificate = (
-            certificate_builder(subject, subject, key.public_key(), now, LIFE)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage(signs=True), critical=True)
-            .add_extension(identifier, critical=False)
-            .sign(key, hashes.SHA256())
-        )
+        certificate = _own_certificate(subject, key, moment(clock.utc()) + LIFE)
         made = cls(files, certificate, key, clock)
         locked: KeySerializationEncryption = (
             BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
@@ -157,27 +154,61 @@ class Authority:
 
     def issue(self, request: DeviceRequest, days: float) -> x509.Certificate:
         """A certificate for one device, to show as a client."""
+        require_clock(self._clock.utc())
+        now, lasting = moment(self._clock.utc()), dt.timedelta(days=days)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, request.device)])
         uri = x509.UniformResourceIdentifier(f"urn:splitsight:device:{request.device}")
         return self._sign(
             subject,
             request.key,
-            dt.timedelta(days=days),
+            (now - min(BACKDATED, lasting / BACKDATED_SHARE), now + lasting),
             x509.SubjectAlternativeName([uri]),
             ExtendedKeyUsageOID.CLIENT_AUTH,
         )
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the list and the server's certificate hold now, by the clock as it is now."""
+        now = moment(self._clock.utc())
+        try:
+            listed = x509.load_pem_x509_crl(self.files.revoked.read_bytes())
+            shown = x509.load_pem_x509_certificate(self.files.server_certificate.read_bytes())
+        except (OSError, ValueError):
+            return False
+        until = listed.next_update_utc or now
+        return listed.last_update_utc <= now < until - LIST_RENEWED and not _ends_soon(shown, now)
+
+    def renew_own(self) -> bool:
+        """Let the authority's certificate begin earlier, where it begins in the future.
+
+        So it does where the clock was ahead when the fleet was made. Key and name stay, so that
+        what was signed with it stays good. Whether it was renewed. Raises IdentityError.
+        """
+        now = moment(self._clock.utc())
+        if self.certificate.not_valid_before_utc <= now or now < FOUNDED:
+            return False
+        ends = max(self.certificate.not_valid_after_utc, now + LIFE)
+        self.certificate = _own_certificate(self.certificate.subject, self._key, ends)
+        pem = self.certificate.public_bytes(Encoding.PEM)
+        try:
+            replace_file(self.files.certificate, pem, mode=PUBLIC)
+        except OSError as error:
+            raise _unwritable(error) from error
+        return True
+
     def renew_server(self) -> bool:
-        """Renew the server's certificate, for the same key and names, where it ends soon.
+        """Renew the server's certificate, for the same key and names, where it ends soon, or
+        begins in the future.
 
         Whether it was renewed; who shows it has to read it again. Raises IdentityError.
         """
         path = self.files.server_certificate
         try:
             present = x509.load_pem_x509_certificate(path.read_bytes())
-            left = present.not_valid_after_utc - moment(self._clock.utc())
             key = present.public_key()
-            if left > SERVER_RENEWED or not isinstance(key, ec.EllipticCurvePublicKey):
+            ends_soon = _ends_soon(present, moment(self._clock.utc()))
+            clock_is_set = self._clock.utc() >= FOUNDED.timestamp()
+            if not (ends_soon and clock_is_set and isinstance(key, ec.EllipticCurvePublicKey)):
                 return False
             names = present.extensions.get_extension_for_class(x509.SubjectAlternativeName)
             self._certify_server(key, names.value)
@@ -194,7 +225,8 @@ class Authority:
         """A certificate for gateway and broker. Raises OSError."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "splitsight cloud")])
         purpose = ExtendedKeyUsageOID.SERVER_AUTH
-        certificate = self._sign(subject, key, SERVER_LIFE, names, purpose)
+        lasting = FOUNDED, moment(self._clock.utc()) + SERVER_LIFE
+        certificate = self._sign(subject, key, lasting, names, purpose)
         pem = certificate.public_bytes(Encoding.PEM)
         replace_file(self.files.server_certificate, pem, mode=PUBLIC)
 
@@ -203,10 +235,14 @@ class Authority:
 
         denied   names whose open connections must end too
         """
-        before = self._listed()
-        number, updated = before or (0, dt.datetime.min.replace(tzinfo=dt.UTC))
-        # OpenSSL takes the list with the latest time, and times have whole seconds.
-        updated = max(moment(self._clock.utc()) - BACKDATED, updated + dt.timedelta(seconds=1))
+        number, before = self._listed() or (0, None)
+        now = moment(self._clock.utc())
+        updated = now - BACKDATED
+        if before is not None and updated <= before < now:
+            # OpenSSL takes the list with the latest time, and times have whole seconds. One from
+            # the future, made by a clock that was ahead, counts for nothing and is followed by
+            # one that holds now.
+            updated = before + dt.timedelta(seconds=1)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             x509.CertificateRevocationListBuilder()
@@ -237,14 +273,13 @@ class Authority:
         self,
         subject: x509.Name,
         key: ec.EllipticCurvePublicKey,
-        lasting: dt.timedelta,
+        lasting: tuple[dt.datetime, dt.datetime],
         names: x509.SubjectAlternativeName,
         purpose: x509.ObjectIdentifier,
     ) -> x509.Certificate:
-        now = moment(self._clock.utc())
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
-            certificate_builder(subject, self.certificate.subject, key, now, lasting)
+            certificate_builder(subject, self.certificate.subject, key, *lasting)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(usage(signs=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -253,6 +288,24 @@ class Authority:
             .add_extension(authority, critical=False)
             .sign(self._key, hashes.SHA256())
         )
+
+
+def _own_certificate(
+    subject: x509.Name, key: ec.EllipticCurvePrivateKey, ends: dt.datetime
+) -> x509.Certificate:
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return (
+        certificate_builder(subject, subject, key.public_key(), FOUNDED, ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage(signs=True), critical=True)
+        .add_extension(identifier, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _ends_soon(shown: x509.Certificate, now: dt.datetime) -> bool:
+    """Whether it is to be renewed: a certificate that begins later is none yet."""
+    return shown.not_valid_after_utc - now <= SERVER_RENEWED or shown.not_valid_before_utc > now
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey, locked: KeySerializationEncryption) -> bytes:

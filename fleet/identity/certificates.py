@@ -11,9 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import IdentityError
+from shared.format import date
 
-# A device's clock may be behind ours when it gets its certificate.
-BACKDATED = dt.timedelta(minutes=10)
+# A device's clock may be behind ours when it gets its certificate, and ours may have been ahead.
+BACKDATED = dt.timedelta(days=1)
+# Of a short life less: a device renews after half of it, counted from its beginning.
+BACKDATED_SHARE = 10
+# No clock that is right is before this, and the authority's and the server's certificates begin
+# here: a box that wakes with the day on which its system was built believes them.
+FOUNDED = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 class Revoked(NamedTuple):
@@ -28,8 +34,8 @@ def certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
-    now: dt.datetime,
-    lasting: dt.timedelta,
+    begins: dt.datetime,
+    ends: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -37,8 +43,8 @@ def certificate_builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + lasting)
+        .not_valid_before(begins)
+        .not_valid_after(ends)
     )
 
 
@@ -92,6 +98,15 @@ def usage(*, signs: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def require_clock(utc: float) -> None:
+    """Raises IdentityError for a time at which nothing should be signed."""
+    if utc < FOUNDED.timestamp():
+        raise IdentityError(
+            f"the cloud's clock says {date(utc)}, and what it signs would not be good",
+            fix="set the clock and switch on time synchronisation; it is tried again by itself",
+        )
 
 
 def moment(utc: float) -> dt.datetime:

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
+from fleet.identity.certificates import require_clock
 from fleet.identity.requests import DeviceRequest
 from fleet.identity.tables import ClaimRecord
 from shared.errors import ClaimRefused, SettingsError
+from shared.format import date
 from shared.topics import Address
 
 TOKEN_BYTES = 24
 LONGEST_HOURS = 24 * 90
+# By how much a claim may have been made in the future: a clock that is set while it lies there.
+AHEAD_S = 3600.0
 ANOTHER = "make another with `splitsight fleet claim`"
 
 
@@ -29,6 +33,7 @@ class Claim:
 
 def make_claim(session: Session, address: Address, hours: float, now: float) -> Claim:
     """A new claim. Raises SettingsError for a time that is no good."""
+    require_clock(now)
     if not 0 < hours <= LONGEST_HOURS:
         raise SettingsError(
             f"a claim for {hours:g} hours was wanted", fix=f"more than 0, {LONGEST_HOURS} at most"
@@ -63,6 +68,10 @@ def redeem(session: Session, token: str, request: DeviceRequest, now: float) -> 
     if claim is None:
         raise ClaimRefused(
             "the claim token is unknown", fix=f"check for typing errors, or {ANOTHER}"
+        )
+    if claim.made_at > now + AHEAD_S:
+        raise ClaimRefused(
+            f"the claim was made on {date(claim.made_at)}, by a clock that was ahead", fix=ANOTHER
         )
     if now >= claim.expires_at:
         hours = (now - claim.expires_at) / 3600

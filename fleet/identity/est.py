@@ -179,7 +179,13 @@ def _shown(request: Request) -> x509.Certificate:
             "no client certificate came",
             "show the device's certificate in TLS, or enrol with a claim",
         )
-    return x509.load_der_x509_certificate(der)
+    try:
+        return x509.load_der_x509_certificate(der)
+    except Exception as error:
+        # TLS took it, which reads less of it than this library does.
+        raise EnrolmentRefused(
+            HTTPStatus.FORBIDDEN, "the client certificate can't be read", "enrol with a new claim"
+        ) from error
 
 
 async def _request(request: Request) -> DeviceRequest:

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -50,13 +49,17 @@ def read_request(raw: bytes) -> DeviceRequest:
         request = x509.load_der_x509_csr(raw)
         key = request.public_key()
         proven = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+        device = _only_name(request)
+    except IdentityError:
+        raise
+    except Exception as error:
+        # Versions, curves, encodings of names: the library has a kind of exception for each.
         raise IdentityError("the body is not a PKCS#10 request in DER", fix=FIX) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise IdentityError("the request's key is not an EC key on P-256", fix=FIX)
     if not proven:
         raise IdentityError("the request is not signed with its own key", fix=FIX)
-    return DeviceRequest(_only_name(request), key)
+    return DeviceRequest(device, key)
 
 
 def _only_name(request: x509.CertificateSigningRequest) -> str:

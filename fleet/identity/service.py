@@ -9,12 +9,14 @@ from typing import Any
 
 from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
+from fleet.identity.certificates import FOUNDED
 from fleet.identity.copies import CopyWatch
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
 from fleet.identity.routes import identity_routes
 from fleet.storage.database import FleetDatabase
 from shared.errors import IdentityError, SplitsightError
+from shared.format import date
 from shared.log import get_logger
 from shared.plugins.pages import Page, PageContext
 from shared.plugins.services import Surroundings
@@ -26,6 +28,7 @@ from shared.worker import Worker
 log = get_logger("identity")
 
 REFRESH_S = 12 * 3600.0
+LOOK_S = 60.0
 TWO_PLACES = "it spoke from two places at once: its disk may have been copied"
 
 
@@ -37,6 +40,8 @@ class IdentityService:
         self.gateway = gateway
         self._around = around
         self._copies = CopyWatch()
+        self._refreshed = around.clock.monotonic()
+        self._reason = ""
         self._in_two_places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._keeper = Worker(
             "identity",
@@ -70,10 +75,24 @@ class IdentityService:
 
         The broker reads its certificate again whenever the list changes.
         """
-        if self.registrar.authority.renew_server():
+        authority, clock = self.registrar.authority, self._around.clock
+        if clock.utc() < FOUNDED.timestamp():
+            log.error(
+                "clock_not_set",
+                clock=date(clock.utc()),
+                fix="set it and switch on time synchronisation: until then no device connects",
+            )
+        if authority.renew_own():
+            log.warning(
+                "authority_began_in_the_future",
+                fix=f"give devices whose clock is right {authority.files.certificate} as "
+                "identity.ca, if they do not connect",
+            )
+        if authority.renew_server():
             self.gateway.reload()
             log.info("server_certificate_renewed")
         self.registrar.publish()
+        self._refreshed = clock.monotonic()
 
     def state(self, arrival: Arrival[StateMessage]) -> None:
         """A device's state: hold it where it shows that there are two of it."""
@@ -84,9 +103,9 @@ class IdentityService:
 
     def _keep(self) -> float:
         try:
-            device = self._in_two_places.get(timeout=REFRESH_S)
+            device = self._in_two_places.get(timeout=LOOK_S)
         except queue.Empty:
-            self._refresh()
+            self.look()
         else:
             if device is not None:
                 self._hold(device)
@@ -101,11 +120,19 @@ class IdentityService:
         except SplitsightError as error:
             log.warning("not_held", device=device, reason=str(error))
 
-    def _refresh(self) -> None:
+    def look(self) -> None:
+        """Refresh where that is due, or where a clock that was set made void what is shown."""
+        due = self._around.clock.monotonic() >= self._refreshed + REFRESH_S
+        if not due and self.registrar.authority.is_current:
+            return
         try:
             self.refresh()
         except SplitsightError as error:
-            log.warning("not_refreshed", reason=str(error))
+            if str(error) != self._reason:
+                log.warning("not_refreshed", reason=str(error))
+            self._reason = str(error)
+        else:
+            self._reason = ""
 
 
 def open_identity(

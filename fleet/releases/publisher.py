@@ -66,7 +66,8 @@ class Publisher:
         return ready
 
     def refresh(self) -> list[str]:
-        """Sign snapshot and timestamp again where half of their life is over; which were.
+        """Sign snapshot and timestamp again where half of their life is over, or where they are
+        good for longer than they should be: a clock that was ahead signed them. Which were.
 
         Raises ReleaseError where there is no repository, or its online keys are gone.
         """
@@ -75,12 +76,12 @@ class Publisher:
             snapshot = self.store.published(SNAPSHOT, Snapshot)
             stamp = self.store.published(TIMESTAMP, Timestamp)
             done = []
-            if self._half_over(SNAPSHOT, snapshot.signed.expires):
+            if self._due(SNAPSHOT, snapshot.signed.expires):
                 snapshot = successor(SNAPSHOT, snapshot, self._clock)
                 snapshot.sign(online[SNAPSHOT])
                 self.store.serve(SNAPSHOT, snapshot)
                 done.append(SNAPSHOT)
-            if done or self._half_over(TIMESTAMP, stamp.signed.expires):
+            if done or self._due(TIMESTAMP, stamp.signed.expires):
                 self._serve_timestamp(snapshot, online)
                 done.append(TIMESTAMP)
                 self.store.sweep()
@@ -167,9 +168,10 @@ class Publisher:
         stamp.sign(online[TIMESTAMP])
         self.store.serve(TIMESTAMP, stamp)
 
-    def _half_over(self, role: str, expires: datetime) -> bool:
+    def _due(self, role: str, expires: datetime) -> bool:
+        life = ROLES[role].life
         left = expires - datetime.fromtimestamp(self._clock.utc(), UTC)
-        return left <= ROLES[role].life / 2
+        return not life / 2 < left <= 1.5 * life
 
     def _nothing_ready(self) -> ReleaseError:
         if not self.store.exists:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
 from tuf.api.metadata import Targets
 
 from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
@@ -20,7 +22,7 @@ from edge.updates.trust.releases import (
     SignedRelease,
     Trusts,
 )
-from edge.updates.trust.time_floor import LowestTime
+from edge.updates.trust.time_floor import LowestTime, SignedTime, taken_back
 from edge.updates.trust.tuf_client import Trust
 from fleet.releases.keys import make_key
 from fleet.releases.release_builder import ReleaseNote
@@ -266,6 +268,59 @@ def test_a_clock_that_once_jumped_ahead_costs_no_more_than_a_timestamps_life(
     yard.age(1)
     device.clock.advance(DAY)
     device.trust().refresh()
+
+
+def test_a_year_that_device_and_cloud_both_had_wrong_heals(
+    device: Device, yard: Yard, mirror: Mirror, tmp_path: Path
+) -> None:
+    """As if both took the time from one server that was ahead."""
+    device.trust().refresh()
+    for clock in (device.clock, yard.clock):
+        clock.advance(50 * DAY)
+    yard.publisher.refresh()
+    device.trust().refresh()
+    assert LowestTime(device.folder).utc == device.clock.utc()
+    for clock in (device.clock, yard.clock):
+        clock.advance(-50 * DAY)
+    old = yard.copy(tmp_path / "signed by the clock that was ahead")
+    # Where nothing is signed anew, nothing is taken back.
+    floor = LowestTime(device.folder).utc
+    assert floor > device.clock.utc()
+    assert yard.publisher.refresh() == ["snapshot", "timestamp"]
+    device.trust().refresh()
+    assert LowestTime(device.folder).utc <= device.clock.utc()
+    assert device.trust().find(MODEL).facts.version == "1.0.0"
+    # And what was served before is older now.
+    mirror.answer = files_of(old)
+    with pytest.raises(ReleaseError, match="older releases"):
+        device.trust().refresh()
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 3 * DAY), st.booleans()), min_size=2, max_size=30),
+    st.data(),
+)
+def test_nothing_is_taken_back_of_a_repository_whose_clock_is_right(
+    steps: list[tuple[float, bool]], data: st.DataObject
+) -> None:
+    """Whatever of what it has signed somebody without keys shows, in whatever order."""
+    now, signed = 1_800_000_000.0, []
+    for version, (pause, short) in enumerate(steps, 1):
+        now += pause
+        signed.append(SignedTime(version, now + (DAY / 2 if short else DAY)))
+    kept, found = data.draw(st.sampled_from(signed)), data.draw(st.sampled_from(signed))
+    assert taken_back(kept, found) is None
+
+
+def test_what_is_taken_back_is_never_later_than_the_truth() -> None:
+    kept = SignedTime(7, 2_200_000_000.0)
+    truth = 1_800_000_000.0
+    certain = taken_back(kept, SignedTime(8, truth + DAY))
+    assert certain is not None
+    assert truth - 7 * DAY <= certain <= truth
+    assert taken_back(kept, SignedTime(7, truth + DAY)) is None
+    assert taken_back(kept, SignedTime(6, truth + DAY)) is None
+    assert taken_back(None, SignedTime(8, truth)) is None
 
 
 def test_a_device_that_was_off_for_a_year_comes_back(device: Device, yard: Yard) -> None:

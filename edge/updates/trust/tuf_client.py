@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge.updates.transfer.fetch import Fetcher, GatewayEndpoint, open_pool
 from edge.updates.trust.reasons import explain
 from edge.updates.trust.releases import Payload, SignedRelease, no_release, target_url
-from edge.updates.trust.time_floor import LowestTime
+from edge.updates.trust.time_floor import LowestTime, SignedTime, taken_back
 from shared.clock import Clock
 from shared.errors import ReleaseError, UpdateError
+from shared.format import date
 from shared.log import get_logger
 from shared.releases import ReleaseFacts
 from shared.storage.files import PUBLIC, replace_file
@@ -56,16 +57,35 @@ class Trust:
         self._fetcher = fetcher or Fetcher(open_pool(gateway))
         with self._explained():
             self._lowest = LowestTime(folder)
+            self._kept: SignedTime | None = None
             self._updater = self._open()
 
     def refresh(self) -> None:
-        now = self._now()
         with self._explained():
-            self._updater = self._open()
             try:
-                self._updater.refresh()
-            finally:
-                self._lowest.raise_to(min(now, self._updater.reach()))
+                self._refresh()
+            except ExpiredMetadataError:
+                if not self._heal():
+                    raise
+                self._refresh()
+
+    def _refresh(self) -> None:
+        now = self._now()
+        self._updater = self._open()
+        self._kept = self._updater.kept()
+        try:
+            self._updater.refresh()
+        finally:
+            self._lowest.raise_to(min(now, self._updater.reach()))
+
+    def _heal(self) -> bool:
+        """Whether the lowest time was wrong, by what the repository itself has signed since."""
+        certain = taken_back(self._kept, self._updater.newest())
+        if certain is None or certain >= self._lowest.utc:
+            return False
+        log.warning("lowest_time_taken_back", was=date(self._lowest.utc), certain=date(certain))
+        self._lowest.lower_to(certain)
+        return True
 
     def find(self, path: str) -> SignedRelease:
         target = self._target(path)
@@ -136,16 +156,26 @@ class _Updater(Updater):
 
     def reach(self) -> float:
         """UTC until when the newest timestamp that these keys have signed is good; 0 for none."""
-        if Timestamp.type in self._trusted_set:
-            return self._trusted_set.timestamp.expires.timestamp()
+        # Where the root has expired, no timestamp gets into the trusted set.
+        known = self.newest() or self.kept()
+        return known.expires if known else 0.0
+
+    def newest(self) -> SignedTime | None:
+        """The timestamp that was fetched, expired or not; None where none could be believed."""
+        if Timestamp.type not in self._trusted_set:
+            return None
+        found = self._trusted_set.timestamp
+        return SignedTime(found.version, found.expires.timestamp())
+
+    def kept(self) -> SignedTime | None:
+        """The timestamp that was believed last and lies in the folder, if these keys signed it."""
         try:
-            # Where the root has expired, no timestamp gets into the trusted set.
             kept = Metadata[Timestamp].from_bytes(self._load_local_metadata(Timestamp.type))
             root: Root = self._trusted_set.root
             root.verify_delegate(Timestamp.type, kept.signed_bytes, kept.signatures)
         except (OSError, RepositoryError):
-            return 0.0
-        return kept.signed.expires.timestamp()
+            return None
+        return SignedTime(kept.signed.version, kept.signed.expires.timestamp())
 
     def _persist_file(self, filename: str, data: bytes) -> None:
         replace_file(Path(filename), data, mode=PUBLIC)

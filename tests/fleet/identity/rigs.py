@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -19,7 +20,8 @@ from edge.identity.renewal import Keeper
 from edge.identity.settings import DeviceIdentitySettings
 from edge.monitoring.health import BoxHealth
 from fleet.configuration.settings import GatewaySettings
-from fleet.identity.authority import Authority
+from fleet.identity.authority import LIFE, Authority
+from fleet.identity.certificates import certificate_builder, moment
 from fleet.identity.device_gateway import DeviceGateway
 from fleet.identity.registrar import Registrar
 from fleet.identity.requests import DeviceRequest, read_request
@@ -105,6 +107,27 @@ def open_gateway(office: Office) -> Iterator[str]:
         gateway.stop()
 
 
+def begin_later(authority: Authority, days: float) -> None:
+    """As a fleet that was made, by an earlier release, while its clock was ahead."""
+    later = moment(authority._clock.utc()) + timedelta(days=days)
+    own, shown = authority.files.certificate, authority.files.server_certificate
+    for path in (own, shown):
+        present = x509.load_pem_x509_certificate(path.read_bytes())
+        builder = certificate_builder(
+            present.subject,
+            present.issuer,
+            present.public_key(),
+            later,
+            later + LIFE,  # type: ignore[arg-type]
+        )
+        for found in present.extensions:
+            builder = builder.add_extension(found.value, found.critical)
+        made = builder.sign(authority._key, hashes.SHA256())
+        path.write_bytes(made.public_bytes(Encoding.PEM))
+        if path == own:
+            authority.certificate = made
+
+
 class Counter:
     """The gateway without a network: `edge.identity.est.Certifies` over the registrar itself.
 
@@ -113,6 +136,8 @@ class Counter:
 
     def __init__(self, office: Office) -> None:
         self._registrar = office.registrar
+        self._clock = office.clock
+        self.said_utc: float | None = None
         self.away = False
         self.asked: list[str] = []
 
@@ -130,8 +155,10 @@ class Counter:
 
     def _note(self, what: str) -> None:
         self.asked.append(what)
+        self.said_utc = None
         if self.away:
             raise TransportError("the gateway can't be reached", fix="it is tried again")
+        self.said_utc = self._clock.utc()
 
 
 class Box:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
+from cryptography.x509 import CRLNumber
 from fastapi import FastAPI
 
 from cloud.web.problems import handle_problems
 from fleet.configuration.settings import FleetIdentitySettings, FleetSettings
-from fleet.identity.service import TWO_PLACES, IdentityService, open_identity
+from fleet.identity.service import LOOK_S, TWO_PLACES, IdentityService, open_identity
 from shared.clock import ManualClock
 from shared.errors import IdentityError
 from shared.plugins.services import NoTails, Surroundings
@@ -183,3 +185,33 @@ def test_a_passphrase_file_without_a_phrase_is_named(
     settings = FleetSettings(folder=office.folder, identity=identity)
     with pytest.raises(IdentityError, match="phrase"):
         open_identity(settings, surroundings(MemoryBroker(), clock), office.database)
+
+
+@pytest.mark.parametrize("years", [-50, 6, -1])
+def test_a_clock_that_is_set_while_the_cloud_runs_makes_the_list_anew_within_a_minute(
+    desk: Desk, clock: ManualClock, years: int
+) -> None:
+    for shift in (years, -years):
+        before = clock.monotonic()
+        clock.advance(shift * 365 * 86400)
+        clock._monotonic = before + LOOK_S  # a clock that is set moves no monotonic one
+        desk.part.look()
+        found, now = desk.office.crl, datetime.fromtimestamp(clock.utc(), UTC)
+        assert found.last_update_utc <= now < (found.next_update_utc or now)
+    number = desk.office.crl.extensions.get_extension_for_class(CRLNumber).value.crl_number
+    clock.advance(LOOK_S)
+    desk.part.look()
+    again = desk.office.crl.extensions.get_extension_for_class(CRLNumber).value.crl_number
+    assert again == number, "nothing is due"
+
+
+def test_a_cloud_whose_clock_was_never_set_starts_and_says_so(
+    office: Office, clock: ManualClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock.advance(-clock.utc())
+    part = IdentityService(
+        office.registrar, gateway_of(office), surroundings(MemoryBroker(), clock)
+    )
+    part.start()
+    part.stop()
+    assert "clock_not_set" in capsys.readouterr().out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ipaddress
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.identity.authority import Authority
-from fleet.identity.certificates import Revoked
+from fleet.identity.certificates import FOUNDED, Revoked, moment
 from fleet.identity.requests import MAX_REQUEST, read_request
 from shared.clock import ManualClock
 from shared.errors import IdentityError
 from shared.revocations import denied_names
-from tests.fleet.identity.rigs import BOX, asked, request_of
+from tests.fleet.identity.rigs import BOX, asked, begin_later, request_of
 
+REQUEST = request_of(BOX.device)
 NAMES = ["cloud.plant.example", "10.0.0.5", "fd00::5"]
 
 
@@ -202,3 +204,110 @@ def test_a_request_that_was_tampered_with_is_refused() -> None:
 def test_anything_else_is_no_request(raw: bytes) -> None:
     with pytest.raises(IdentityError):
         read_request(raw)
+
+
+# Clocks
+
+
+def shown(authority: Authority) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(authority.files.server_certificate.read_bytes())
+
+
+def test_nothing_that_is_signed_begins_now_or_later(
+    authority: Authority, clock: ManualClock
+) -> None:
+    now = moment(clock.utc())
+    day = timedelta(days=1)
+    assert authority.certificate.not_valid_before_utc == FOUNDED
+    assert shown(authority).not_valid_before_utc == FOUNDED
+    assert listed(authority).last_update_utc <= now - day
+    issued = authority.issue(asked("box-7"), days=90)
+    assert issued.not_valid_before_utc <= now - day
+    # A short one is renewed after half of its life, which must not be over when it begins.
+    brief = authority.issue(asked("box-7"), days=1)
+    assert now - timedelta(hours=3) < brief.not_valid_before_utc < now
+
+
+@pytest.mark.parametrize("years", [6, 60])
+def test_a_clock_that_was_ahead_for_one_start_heals_at_the_next(tmp_path: Path, years: int) -> None:
+    clock = ManualClock()
+    made = Authority.create(tmp_path / "fleet", NAMES, clock)
+    clock.advance(years * 365 * 86400)
+    made.renew_server()
+    made.publish([], [])
+    clock.advance(-years * 365 * 86400)
+    again = Authority.open(made.files.folder, clock)
+    assert not again.is_current
+    again.renew_own()
+    again.renew_server()
+    again.publish([], [])
+    assert again.is_current
+    now = moment(clock.utc())
+    assert listed(again).last_update_utc <= now < (listed(again).next_update_utc or now)
+    assert shown(again).not_valid_before_utc <= now < shown(again).not_valid_after_utc
+
+
+def test_what_an_earlier_release_made_in_the_future_is_made_anew(
+    authority: Authority, clock: ManualClock
+) -> None:
+    begin_later(authority, days=6 * 365)
+    key = authority.certificate.public_key()
+    issued = authority.issue(asked("box-7"), days=90)
+    opened = Authority.open(authority.files.folder, clock)
+    assert not opened.is_current
+    assert opened.renew_own()
+    assert opened.renew_server()
+    assert not opened.renew_own()
+    assert not opened.renew_server()
+    assert opened.is_current
+    assert opened.certificate.public_key() == key
+    assert opened.certificate.not_valid_before_utc == FOUNDED
+    issued.verify_directly_issued_by(opened.certificate)
+    shown(opened).verify_directly_issued_by(opened.certificate)
+    assert Authority.open(authority.files.folder, clock).certificate == opened.certificate
+
+
+@given(st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=8))
+def test_whatever_the_clock_said_before_the_list_holds_now(
+    tmp_path_factory: pytest.TempPathFactory, times: list[int]
+) -> None:
+    clock = ManualClock()
+    authority = Authority.create(tmp_path_factory.mktemp("fleet") / "new", NAMES, clock)
+    for time in times:
+        clock.advance(time - clock.utc())
+        authority.renew_own()
+        authority.renew_server()
+        authority.publish([Revoked(7, clock.utc(), held=False)], ["box"])
+        found, now = listed(authority), moment(clock.utc())
+        assert found.last_update_utc < now < (found.next_update_utc or now)
+        if clock.utc() >= FOUNDED.timestamp():
+            assert authority.is_current
+
+
+def test_a_clock_that_was_never_set_signs_nothing(tmp_path: Path, authority: Authority) -> None:
+    unset = ManualClock(utc=0.0)
+    with pytest.raises(IdentityError, match="clock says 1970-01-01"):
+        Authority.create(tmp_path / "other", NAMES, unset)
+    with pytest.raises(IdentityError, match="clock says 1970-01-01"):
+        Authority.open(authority.files.folder, unset).issue(asked("box-7"), days=90)
+
+
+# Requests
+
+
+def test_a_request_of_another_version_is_no_request() -> None:
+    raw = bytearray(request_of(BOX.device))
+    place = raw.index(b"\x02\x01\x00")
+    raw[place + 2] = 2
+    with pytest.raises(IdentityError, match="not a PKCS#10 request"):
+        read_request(bytes(raw))
+
+
+@given(st.data())
+def test_a_request_with_some_bytes_changed_is_no_request(data: st.DataObject) -> None:
+    raw = bytearray(REQUEST)
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    if bytes(raw) != REQUEST:
+        with pytest.raises(IdentityError):
+            read_request(bytes(raw))

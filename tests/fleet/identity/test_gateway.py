@@ -25,6 +25,7 @@ from tests.fleet.identity.rigs import (
     BOX,
     Box,
     Office,
+    begin_later,
     gateway_of,
     open_gateway,
     open_office,
@@ -180,14 +181,39 @@ def test_an_expired_certificate_is_refused_in_words(tmp_path: Path) -> None:
                 box.renew()
 
 
-@pytest.mark.parametrize("years", [-30, 30])
-def test_a_clock_that_is_years_off_is_named(tmp_path: Path, years: int) -> None:
-    """The fleet lives `years` away from this machine's clock, by which TLS goes."""
-    away = ManualClock(utc=SystemClock().utc() + years * 365 * 86400)
+def test_a_box_whose_clock_is_years_ahead_is_told(tmp_path: Path) -> None:
+    """The fleet lives six years before this machine's clock, by which TLS goes."""
+    away = ManualClock(utc=SystemClock().utc() - 6 * 365 * 86400)
     with open_office(tmp_path / "fleet", away) as office, open_gateway(office) as gateway:
         box = Box(tmp_path / "box", office, gateway, claim="any")
         with pytest.raises(IdentityError, match=r"this box's clock says .* set the clock"):
             box.enrol()
+
+
+def test_a_fleet_whose_clock_is_years_ahead_can_be_reached(tmp_path: Path) -> None:
+    ahead = ManualClock(utc=SystemClock().utc() + 6 * 365 * 86400)
+    with open_office(tmp_path / "fleet", ahead) as office, open_gateway(office) as gateway:
+        box = Box(tmp_path / "box", office, gateway, claim=office.registrar.claim(BOX, 1.0).token)
+        held = box.enrol()
+        assert held.not_before > SystemClock().utc()
+        # The fleet's clock is set right; the box gets a certificate that holds now.
+        ahead.advance(-6 * 365 * 86400)
+        renewed = box.keeper.keep()
+        assert renewed is not None
+        assert renewed.not_before < SystemClock().utc() < renewed.not_after
+
+
+def test_a_box_that_wakes_before_anything_began_reaches_its_fleet(tmp_path: Path) -> None:
+    """By this machine's clock, by which TLS goes, authority and gateway begin next year."""
+    clock = SystemClock()
+    with open_office(tmp_path / "fleet", clock) as office:
+        begin_later(office.authority, days=365)
+        with open_gateway(office) as gateway:
+            claim = office.registrar.claim(BOX, 1.0).token
+            box = Box(tmp_path / "box", office, gateway, claim=claim)
+            held = box.enrol()
+            box.client.check(held)
+            assert box.client.said_utc == pytest.approx(clock.utc(), abs=60)
 
 
 def test_a_gateway_of_another_fleet_is_not_believed(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edge.identity.clock import NO_CHECK_TIME
 from edge.identity.folder import NEXT_KEY, Credential, IdentityFolder
 from edge.identity.renewal import LOOK_S, REFUSED_S, RETRY_S, Keeper, renewal_due
 from edge.identity.settings import DeviceIdentitySettings
@@ -200,10 +202,56 @@ def test_a_box_that_is_cut_off_asks_why(enrolled: Rig) -> None:
 def test_a_clock_that_is_off_is_told_with_what_it_says(
     enrolled: Rig, shift_days: int, said: str
 ) -> None:
-    enrolled.clock.advance(shift_days * DAY_S)
+    keeper, _ = box_in(enrolled, shift_days)
     with pytest.raises(IdentityError, match=said):
-        enrolled.keeper.keep()
-    assert enrolled.counter.asked == ["enrol"]
+        keeper.keep()
+    assert "renew" not in enrolled.counter.asked
+
+
+def box_in(enrolled: Rig, shift_days: float) -> tuple[Keeper, ManualClock]:
+    """The same box with a clock of its own, so many days from the fleet's."""
+    clock = ManualClock(utc=enrolled.clock.utc() + shift_days * DAY_S)
+    return Keeper(enrolled.settings, BOX.device, enrolled.counter, clock, enrolled.health), clock
+
+
+def test_a_box_that_wakes_in_1970_says_what_the_fleet_s_clock_says(enrolled: Rig) -> None:
+    keeper, clock = box_in(enrolled, 0)
+    clock.advance(-clock.utc())
+    context = ssl.create_default_context()
+    keeper.guard(context)
+    assert context.verify_flags & NO_CHECK_TIME
+    assert keeper.step() == REFUSED_S
+    assert "clock says 1970-01-01 00:00 UTC, the fleet's 2027-01-15" in enrolled.health.problems[0]
+    assert keeper.credential() is not None
+    assert enrolled.counter.asked == ["enrol", "check"]
+    clock.advance(enrolled.clock.utc() - clock.utc())
+    assert keeper.step() == LOOK_S
+    assert not enrolled.health.problems
+    assert not context.verify_flags & NO_CHECK_TIME
+
+
+def test_a_certificate_that_a_clock_ahead_has_signed_is_replaced(rig: Rig) -> None:
+    rig.clock.advance(6 * 365 * DAY_S)
+    rig.claim_file.parent.mkdir()
+    rig.claim()
+    assert rig.keeper.step() == LOOK_S
+    rig.clock.advance(-6 * 365 * DAY_S)
+    assert rig.keeper.step() == LOOK_S
+    assert rig.held().not_before <= rig.clock.utc()
+    assert rig.counter.asked == ["enrol", "check", "renew"]
+    assert rig.office.registrar.identify(rig.held().certificate).identity.standing == "active"
+
+
+def test_a_box_whose_clock_is_ahead_does_not_renew_each_minute(enrolled: Rig) -> None:
+    keeper, clock = box_in(enrolled, 60)
+    assert keeper.step() == LOOK_S
+    for _ in range(5):
+        clock.advance(LOOK_S)
+        assert keeper.step() == REFUSED_S
+    assert "just got is due already" in enrolled.health.problems[0]
+    assert enrolled.counter.asked.count("renew") == 1
+    clock.advance(-60 * DAY_S)
+    assert keeper.step() == LOOK_S
 
 
 def test_a_box_that_was_renamed_says_so(enrolled: Rig) -> None:

@@ -289,3 +289,21 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+
+
+def test_a_claim_from_a_clock_that_was_ahead_buys_nothing(
+    office: Office, clock: ManualClock
+) -> None:
+    clock.advance(6 * 365 * 86400)
+    token = office.registrar.claim(BOX, 24.0).token
+    clock.advance(-6 * 365 * 86400)
+    with pytest.raises(ClaimRefused, match=r"made on 203\d-.*by a clock that was ahead"):
+        office.registrar.enrol(token, asked())
+
+
+def test_a_claim_survives_a_clock_that_is_set_by_minutes(
+    office: Office, clock: ManualClock
+) -> None:
+    token = office.registrar.claim(BOX, 24.0).token
+    clock.advance(-1800)
+    office.registrar.enrol(token, asked())
