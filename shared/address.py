@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, ClassVar, Self
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -14,7 +14,8 @@ from shared.redaction import DISTINCT, KNOWN, SECRET_NAME
 _AUTHORITY = re.compile(r"[/?#]")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d{1,5})?")
 _SHORT_NAMES = frozenset({"pass", "pw", "key"})
-_SIGNS = re.compile(r"[@/?#:]")
+_SIGNS = re.compile(r"[@/?#:\s]")
+_PAIRS = re.compile(r"[=&;_,]")
 
 
 class SecretAddress:
@@ -138,13 +139,15 @@ def _hidden(raw: str) -> list[str]:
     # Up to the last `@` of all: passwords hold slashes, and libraries cut at the first or last.
     before, at, _ = raw.partition("://")[2].rpartition("@")
     user, colon, password = before.partition(":")
-    hidden = [password, *_SIGNS.split(password)] if colon else [one for one in [user] if _odd(one)]
+    parts = [*_SIGNS.split(password), *_SIGNS.split(unquote(password))]
+    hidden = [password, *parts] if colon else [one for one in [user] if _odd(one)]
     if at and colon:
         hidden.append(before)
     path, _, query = rest.partition("?")
     pairs = parse_qsl(query.replace("#", "&"))
     hidden += [value for name, value in pairs if SECRET_NAME.search(name) or name in _SHORT_NAMES]
     segments = [one for one in re.split(r"[/#]", path) if _odd(one)]
+    hidden += [one for segment in segments for one in _PAIRS.split(segment) if _odd(one)]
     return [*hidden, *segments, rest.partition("#")[2], rest[1:] if segments or query else ""]
 
 
