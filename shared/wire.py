@@ -257,15 +257,16 @@ class RoundPiece(RoundMessage, frozen=True, tag="part"):
     remaining  seconds until nobody wants it any more
     """
 
-    parcel: str
+    parcel: Text
     what: ParcelKind
-    index: int
-    step: int
-    size: int
-    sha256: str
-    session: str = ""
-    about: str = ""
-    base: str = ""
+    index: Number
+    step: Number
+    size: Number
+    sha256: Text
+    session: Text = ""
+    about: Text = ""
+    base: Text = ""
+    # Infinite for what is held for ever, a base network.
     remaining: float = 0.0
 
 
@@ -273,15 +274,15 @@ class RoundAsk(RoundMessage, frozen=True, tag="ask"):
     """Which pieces of a parcel its receiver wants now; none: it has them all, or `refused` says
     why it wants none."""
 
-    parcel: str
-    parts: tuple[int, ...] = ()
+    parcel: Text
+    parts: tuple[Number, ...] = ()
     refused: str = ""
 
 
 class RoundOver(RoundMessage, frozen=True, tag="over"):
     """No more orders follow in this session: a device may let go of what it learns with."""
 
-    session: str
+    session: Text
 
 
 AnyMessage = (

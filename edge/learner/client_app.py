@@ -40,6 +40,7 @@ from edge.learner.trainable import SplitStudent, StudentMaker
 from shared.certification.ranking import auroc
 from shared.errors import SplitsightError, WireError
 from shared.federation.base_network import BaseNetwork
+from shared.federation.flower_arrays import unpacked
 from shared.federation.protocol import (
     ARRAYS,
     CHANGE,
@@ -72,6 +73,9 @@ from shared.federation.questions import (
 from shared.log import get_logger
 
 log = get_logger("learner")
+
+
+MOST_ROUNDS = 999_999
 
 
 def client_app(device: LearningDevice) -> ClientApp:
@@ -193,6 +197,15 @@ def _asked(content: RecordDict) -> Asked:
 
 
 def _unpack(content: RecordDict) -> tuple[TrainOrder, int, NDArray[np.float16]]:
-    config = content.config_records[CONFIG]
-    order = TrainOrder.decode(config[ORDER])
-    return order, int(str(config[ROUND])), content.array_records[ARRAYS][VALUES].numpy()
+    try:
+        config = content.config_records[CONFIG]
+        order, round_ = TrainOrder.decode(config[ORDER]), config[ROUND]
+        array = content.array_records[ARRAYS][VALUES]
+    except KeyError as error:
+        raise WireError(f"an order of a round holds no {error}") from error
+    if not isinstance(round_, int) or not 0 <= round_ <= MOST_ROUNDS:
+        raise WireError(f"an order is of round {round_!r}")
+    values = unpacked(array)
+    if values.dtype != np.float16:
+        raise WireError(f"an order's values are {values.dtype}, float16 was wanted")
+    return order, round_, values

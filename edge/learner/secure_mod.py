@@ -19,6 +19,7 @@ from edge.learner.secure_aggregation import SecureSession
 from shared import log
 from shared.errors import FederationError
 from shared.federation.fixed_point import Floats
+from shared.federation.flower_arrays import unpacked
 from shared.federation.protocol import EXAMPLES
 from shared.federation.secure_aggregation import (
     BODY,
@@ -134,7 +135,7 @@ def _flat(content: RecordDict) -> Floats:
     records = list(content.array_records.values())
     if len(records) != 1 or not isinstance(records[0], ArrayRecord):
         raise FederationError(f"{len(records)} records of arrays came, one was wanted")
-    parts = [array.ravel().astype(np.float32) for array in records[0].to_numpy_ndarrays()]
+    parts = [unpacked(array).ravel().astype(np.float32) for array in records[0].values()]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from shared.clock import Clock
@@ -265,7 +266,8 @@ class Parcels:
             self._tell(RoundAsk(coming.id, (0,)))
             return
         room = WINDOW - len(coming.asked)
-        wanted = [i for i in coming.assembly.lacking() if i not in coming.asked][: max(0, room)]
+        unasked = (i for i in coming.assembly.lacking() if i not in coming.asked)
+        wanted = list(islice(unasked, max(0, room)))
         if wanted:
             coming.asked.update(wanted)
             self._tell(RoundAsk(coming.id, tuple(wanted)))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WireError
+from shared.topics import NAME
 
 Sharing = Literal["shared", "local"]
 Vector = NDArray[np.float64]
@@ -266,12 +267,19 @@ class LabelCounts(msgspec.Struct, frozen=True):
         if not isinstance(raw, bytes) or len(raw) > MOST_COUNTS_BYTES:
             raise WireError("a device's answer carries no counts")
         try:
-            return msgspec.json.decode(raw, type=cls)
+            counts = msgspec.json.decode(raw, type=cls)
         except msgspec.MsgspecError as error:
             raise WireError(f"a device's counts can't be read ({error})") from error
+        if not NAME.fullmatch(counts.device):
+            raise WireError(f"a device's counts name it {counts.device[:64]!r}")
+        numbers = [*counts.good.values(), *counts.defective.values(), counts.held_out]
+        if not all(0 <= number <= MOST_PARTS for number in numbers):
+            raise WireError("a device's counts are no counts")
+        return counts
 
 
 MOST_COUNTS_BYTES = 65_536
+MOST_PARTS = 10_000_000
 
 
 def node_of(device: str) -> int:

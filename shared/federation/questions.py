@@ -13,7 +13,7 @@ import msgspec
 
 from shared.certification.gate import Gate
 from shared.errors import WireError
-from shared.federation.protocol import TrainOrder
+from shared.federation.protocol import MOST_PARTS, TrainOrder
 
 MEASURE = "evaluate.measure"
 QUESTION, VALUES_KEY, COMPARED, LIKE = "question", "values", "compared", "like"
@@ -132,6 +132,8 @@ class Comparison(msgspec.Struct, frozen=True):
             found = msgspec.json.decode(raw, type=cls)
         except msgspec.MsgspecError as error:
             raise WireError(f"a device's comparison can't be read ({error})") from error
+        if not all(0 <= n <= MOST_PARTS for n in (found.good, found.defective, found.pictures)):
+            raise WireError("a device's comparison counts what can't be")
         for one in (found.before, found.after):
             fits = 0 <= one.escapes <= found.defective and 0 <= one.overkill <= found.good
             known = one.auroc is None or 0 <= one.auroc <= 1

@@ -142,12 +142,16 @@ def answer_of(training: Message, request: TrainingRequest, update: Update) -> Me
     return Message(content, reply_to=training)
 
 
+MOST_REASON = 300
+
+
 def refusal_of(code: int, reason: str | None) -> str:
     """An error that a device answered with, for people."""
     known = REASONS.get(code)
     if known is None:
-        return (reason or f"error {code}").strip().splitlines()[-1]
-    return f"{known} ({reason})" if reason else known
+        said = (reason or "").strip().splitlines() or [f"error {code}"]
+        return said[-1][:MOST_REASON]
+    return f"{known} ({reason[:MOST_REASON]})" if reason else known
 
 
 def _update(reply: Message, request: TrainingRequest) -> Update:

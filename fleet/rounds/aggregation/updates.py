@@ -16,6 +16,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fleet.rounds.report.findings import Exclusion
 from shared.errors import FederationError
+from shared.federation.flower_arrays import unpacked
 from shared.federation.protocol import (
     ARRAYS,
     CHANGE,
@@ -30,6 +31,9 @@ from shared.federation.protocol import (
 )
 
 ENOUGH_FOR_A_MEDIAN = 3
+MOST_EXAMPLES = 1_000_000
+"""Pictures of one device in one round. A device that claims more would decide the mean alone."""
+MOST_LOSS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,15 @@ def read_update(content: RecordDict, layout: VectorLayout, round_: int) -> Updat
         raise FederationError(f"its update is of round {config.get(ROUND)!r}, not {round_}")
     numbers = content.metric_records.get(METRICS) or MetricRecord()
     examples, loss = numbers.get(EXAMPLES), numbers.get(LOSS, math.nan)
-    if not isinstance(examples, int) or examples < 1:
+    if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
         raise FederationError(f"its update claims to be learned from {examples} pictures")
-    if not isinstance(loss, int | float):
-        raise FederationError(f"its loss is no number: {loss}")
+    if LOSS in numbers and not _is_loss(loss):
+        raise FederationError(f"its loss is no number between 0 and {MOST_LOSS:g}: {loss}")
     return Update(_change(content, layout), examples, float(loss))
+
+
+def _is_loss(loss: object) -> bool:
+    return isinstance(loss, int | float) and 0 <= loss <= MOST_LOSS
 
 
 def within(
@@ -101,7 +109,7 @@ def within(
 def _change(content: RecordDict, layout: VectorLayout) -> Vector:
     arrays = content.array_records.get(ARRAYS) or ArrayRecord()
     if list(arrays) != [CHANGE]:
-        found = ", ".join(arrays) or "nothing"
+        found = ", ".join(arrays)[:80] or "nothing"
         raise FederationError(f"its update holds {found} instead of `{CHANGE}`")
     array = arrays[CHANGE]
     # What it says of itself first: nothing is unpacked that is of another size.
@@ -110,12 +118,7 @@ def _change(content: RecordDict, layout: VectorLayout) -> Vector:
             f"its update has {array.dtype} values in {tuple(array.shape)},"
             f" float16 in ({layout.size},) were wanted"
         )
-    try:
-        values = array.numpy()
-    except (ValueError, TypeError, EOFError) as error:
-        raise FederationError(f"its update can't be unpacked: {error}") from error
-    if values.dtype != np.float16 or values.shape != (layout.size,):
-        raise FederationError("its update is not of the size that it claims")
+    values = unpacked(array)
     if not np.isfinite(values).all():
         raise FederationError("its update holds values that are no numbers")
     return np.asarray(values, np.float64)

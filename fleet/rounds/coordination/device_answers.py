@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from fleet.rounds.aggregation.plain_aggregation import refusal_of
 from fleet.rounds.aggregation.secure_sum import SecureSum, SecureTerms
+from fleet.rounds.aggregation.updates import MOST_EXAMPLES
 from fleet.rounds.configuration.privacy import PrivacySettings
 from fleet.rounds.grids.messaging import GridMessaging
 from fleet.rounds.report.findings import Exclusion
 from shared.errors import FederationError, WireError
 from shared.federation.fixed_point import MODULUS
+from shared.federation.flower_arrays import unpacked
 from shared.federation.masking import FEWEST
 from shared.federation.protocol import ARRAYS, CHANGE, CONFIG, EXAMPLES, METRICS, Vector
 from shared.federation.questions import (
@@ -218,7 +220,7 @@ SEEN: dict[What, str] = {
 def _weight(content: RecordDict) -> int:
     metrics = content.metric_records.get(METRICS)
     weight = metrics.get(EXAMPLES) if metrics else None
-    if not isinstance(weight, int) or weight < 1:
+    if not isinstance(weight, int) or not 1 <= weight <= MOST_EXAMPLES:
         raise FederationError(f"its answer claims to stand for {weight} pictures")
     return weight
 
@@ -229,10 +231,7 @@ def _numbers(content: RecordDict, length: int) -> Vector:
     if array is None or tuple(array.shape) != (length,):
         found = tuple(array.shape) if array else "none"
         raise FederationError(f"its answer has {found} numbers, {length} were wanted")
-    try:
-        values = np.asarray(array.numpy(), np.float64)
-    except (ValueError, TypeError, EOFError) as error:
-        raise FederationError(f"its answer can't be unpacked: {error}") from error
+    values = np.asarray(unpacked(array), np.float64)
     if values.shape != (length,) or not np.isfinite(values).all():
         raise FederationError("its answer holds what is no number")
     return values

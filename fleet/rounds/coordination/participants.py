@@ -57,8 +57,9 @@ class Participants:
         self._names: dict[int, str] = {}
 
     def name(self, node: int) -> str:
-        """What a device calls itself; its number where it never answered."""
-        return self._names.get(node, f"node {node}")
+        """Of a device: as it is addressed, where the grid is ours, or as it calls itself; its
+        number where it never answered."""
+        return self._names.get(node) or self._addressed(node) or f"node {node}"
 
     def forget(self, nodes: Iterable[int]) -> None:
         """They missed a deadline: before they are asked to train again they must answer."""
@@ -127,6 +128,10 @@ class Participants:
         except (KeyError, WireError) as error:
             self._unfit[node] = f"its answer can't be read ({error})"
             return
+        addressed = self._addressed(node)
+        if addressed and counts.device != addressed:
+            self._unfit[node] = f"it answers in the name of {counts.device}"
+            return
         twin = next((n for n, c in self._known.items() if c.device == counts.device), node)
         if twin != node:
             self._unfit[node] = f"another device is called {counts.device} too"
@@ -134,6 +139,9 @@ class Participants:
         self._known[node] = counts
         self._names[node] = counts.device
         del self._unfit[node]
+
+    def _addressed(self, node: int) -> str:
+        return self._grid.name_of(node) if isinstance(self._grid, OwnGrid) else ""
 
     def _reason(self, node: int) -> str:
         """Why a device can't take part; empty where it can."""

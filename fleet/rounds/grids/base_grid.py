@@ -56,6 +56,11 @@ class OwnGrid(Grid):
         del seconds
         return False
 
+    def name_of(self, node: int) -> str:
+        """Of a device, by the way on which its messages come; empty where that tells nothing."""
+        del node
+        return ""
+
     @abstractmethod
     def _bring(self, message: Message) -> None:
         """Bring a stamped message on its way. Does not wait."""

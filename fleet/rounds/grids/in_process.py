@@ -39,10 +39,14 @@ class InProcessGrid(OwnGrid):
         self._places = threading.BoundedSemaphore(at_once or max(1, len(apps)))
         self._changed = threading.Condition()
         self._replies: dict[str, Message] = {}
+        self._names = {node_of(name): name for name in apps}
         self._devices = {node_of(name): _Device(node_of(name), app) for name, app in apps.items()}
 
     def get_node_ids(self) -> Iterable[int]:
         return sorted(self._devices)
+
+    def name_of(self, node: int) -> str:
+        return self._names.get(node, "")
 
     def _bring(self, message: Message) -> None:
         self._devices[message.metadata.dst_node_id].give(message, self._work)

@@ -177,6 +177,10 @@ class MqttGrid(OwnGrid):
             )
         return not self._stopped.is_set()
 
+    def name_of(self, node: int) -> str:
+        peer = self._peers.get(node)
+        return peer.address.device if peer is not None else ""
+
     def _bring(self, message: Message) -> None:
         self._heard.put(message)
 

@@ -78,7 +78,7 @@ def test_an_array_that_lies_about_its_size_is_refused() -> None:
     lying = Array("float16", (8,), "numpy.ndarray", Array(GOOD[:3]).data)
     content = answer()
     content[ARRAYS] = ArrayRecord({CHANGE: lying})
-    with pytest.raises(FederationError, match="not of the size that it claims"):
+    with pytest.raises(FederationError, match="not of the size and kind that they claim"):
         read_update(content, LAYOUT_, 4)
     content[ARRAYS] = ArrayRecord({CHANGE: Array("float16", (8,), "numpy.ndarray", b"pickle?")})
     with pytest.raises(FederationError, match="can't be unpacked"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -214,3 +215,20 @@ def test_an_unwanted_kind_and_a_giant_are_refused_by_name() -> None:
     assert "at most" in refusals[0] or "announced" in refusals[0]
     assert refusals[1] == "no answer is taken here"
     assert channel.right.is_idle
+
+
+@pytest.mark.parametrize("step", [1, 7, 700])
+def test_a_small_step_makes_no_list_of_millions(step: int) -> None:
+    with pytest.raises(WireError, match="announced"):
+        Assembly(48 << 20, step, "", most=48 << 20)
+
+
+def test_an_announcement_takes_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        assemblies = [Assembly(200 << 20, STEP, "", most=200 << 20) for _ in range(8)]
+        assert all(next(one.lacking()) == 0 for one in assemblies)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20
