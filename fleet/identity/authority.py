@@ -166,7 +166,6 @@ class Authority:
             ExtendedKeyUsageOID.CLIENT_AUTH,
         )
 
-    @property
     def is_current(self) -> bool:
         """Whether the list and the server's certificate hold now, by the clock as it is now."""
         now = moment(self._clock.utc())

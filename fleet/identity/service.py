@@ -123,7 +123,7 @@ class IdentityService:
     def look(self) -> None:
         """Refresh where that is due, or where a clock that was set made void what is shown."""
         due = self._around.clock.monotonic() >= self._refreshed + REFRESH_S
-        if not due and self.registrar.authority.is_current:
+        if not due and self.registrar.authority.is_current():
             return
         try:
             self.refresh()

@@ -72,13 +72,9 @@ def read_update(content: RecordDict, layout: VectorLayout, round_: int) -> Updat
     examples, loss = numbers.get(EXAMPLES), numbers.get(LOSS, math.nan)
     if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
         raise FederationError(f"its update claims to be learned from {examples} pictures")
-    if LOSS in numbers and not _is_loss(loss):
+    if not isinstance(loss, int | float) or (LOSS in numbers and not 0 <= loss <= MOST_LOSS):
         raise FederationError(f"its loss is no number between 0 and {MOST_LOSS:g}: {loss}")
     return Update(_change(content, layout), examples, float(loss))
-
-
-def _is_loss(loss: object) -> bool:
-    return isinstance(loss, int | float) and 0 <= loss <= MOST_LOSS
 
 
 def within(

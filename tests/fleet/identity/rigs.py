@@ -113,13 +113,9 @@ def begin_later(authority: Authority, days: float) -> None:
     own, shown = authority.files.certificate, authority.files.server_certificate
     for path in (own, shown):
         present = x509.load_pem_x509_certificate(path.read_bytes())
-        builder = certificate_builder(
-            present.subject,
-            present.issuer,
-            present.public_key(),
-            later,
-            later + LIFE,  # type: ignore[arg-type]
-        )
+        key = present.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        builder = certificate_builder(present.subject, present.issuer, key, later, later + LIFE)
         for found in present.extensions:
             builder = builder.add_extension(found.value, found.critical)
         made = builder.sign(authority._key, hashes.SHA256())

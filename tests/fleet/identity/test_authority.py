@@ -237,11 +237,11 @@ def test_a_clock_that_was_ahead_for_one_start_heals_at_the_next(tmp_path: Path, 
     made.publish([], [])
     clock.advance(-years * 365 * 86400)
     again = Authority.open(made.files.folder, clock)
-    assert not again.is_current
+    assert not again.is_current()
     again.renew_own()
     again.renew_server()
     again.publish([], [])
-    assert again.is_current
+    assert again.is_current()
     now = moment(clock.utc())
     assert listed(again).last_update_utc <= now < (listed(again).next_update_utc or now)
     assert shown(again).not_valid_before_utc <= now < shown(again).not_valid_after_utc
@@ -254,12 +254,12 @@ def test_what_an_earlier_release_made_in_the_future_is_made_anew(
     key = authority.certificate.public_key()
     issued = authority.issue(asked("box-7"), days=90)
     opened = Authority.open(authority.files.folder, clock)
-    assert not opened.is_current
+    assert not opened.is_current()
     assert opened.renew_own()
     assert opened.renew_server()
     assert not opened.renew_own()
     assert not opened.renew_server()
-    assert opened.is_current
+    assert opened.is_current()
     assert opened.certificate.public_key() == key
     assert opened.certificate.not_valid_before_utc == FOUNDED
     issued.verify_directly_issued_by(opened.certificate)
@@ -281,7 +281,7 @@ def test_whatever_the_clock_said_before_the_list_holds_now(
         found, now = listed(authority), moment(clock.utc())
         assert found.last_update_utc < now < (found.next_update_utc or now)
         if clock.utc() >= FOUNDED.timestamp():
-            assert authority.is_current
+            assert authority.is_current()
 
 
 def test_a_clock_that_was_never_set_signs_nothing(tmp_path: Path, authority: Authority) -> None:

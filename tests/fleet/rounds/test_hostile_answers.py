@@ -84,12 +84,14 @@ UNREADABLE = {
 }
 
 
-def answered(data: bytes, stype: str = "numpy.ndarray", **metrics: float) -> RecordDict:
+def answered(
+    data: bytes, stype: str = "numpy.ndarray", examples: int = 12, loss: float = 0.5
+) -> RecordDict:
     array = Array(dtype="float16", shape=(8,), stype=stype, data=data)
     return RecordDict(
         {
             ARRAYS: ArrayRecord({CHANGE: array}),
-            METRICS: MetricRecord({EXAMPLES: 12, LOSS: 0.5} | metrics),
+            METRICS: MetricRecord({EXAMPLES: examples, LOSS: loss}),
             CONFIG: ConfigRecord({LAYOUT: LAYOUT_.sha256, ROUND: 4}),
         }
     )
@@ -115,7 +117,7 @@ def test_numbers_packed_another_way_are_refused() -> None:
 
 @pytest.mark.parametrize("examples", [2**62, MOST_EXAMPLES + 1, 0, -1])
 def test_a_device_can_t_claim_to_outweigh_all_others(examples: int) -> None:
-    content = answered(Array(GOOD).data, **{EXAMPLES: examples})
+    content = answered(Array(GOOD).data, examples=examples)
     with pytest.raises(FederationError, match=f"learned from {examples} pictures"):
         read_update(content, LAYOUT_, 4)
 
@@ -123,7 +125,7 @@ def test_a_device_can_t_claim_to_outweigh_all_others(examples: int) -> None:
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), -1.0, 1e300])
 def test_a_loss_that_is_none_is_refused(loss: float) -> None:
     with pytest.raises(FederationError, match="its loss is no number"):
-        read_update(answered(Array(GOOD).data, **{LOSS: loss}), LAYOUT_, 4)
+        read_update(answered(Array(GOOD).data, loss=loss), LAYOUT_, 4)
 
 
 def test_a_reason_is_cut() -> None:
