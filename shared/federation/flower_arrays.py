@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-from flwr.app import Array
 from numpy.typing import NDArray
 
 from shared.errors import FederationError
@@ -12,10 +11,18 @@ from shared.opener import Unopenable
 from shared.storage.arrays import read_array
 
 SERIALISED = "numpy.ndarray"
-HEADER_BYTES = 10_240
 
 
-def unpacked(array: Array, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+class PackedArray(Protocol):
+    """`flwr.app.Array`: what it says of its numbers, and the bytes that they are packed in."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    stype: str
+    data: bytes
+
+
+def unpacked(array: PackedArray, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
     """The numbers of an array. Flower's own reading raises what numpy's parsers happen to raise,
     and believes a header that claims terabytes.
 
