@@ -35,6 +35,17 @@ class CloudApi:
         """With the token of this shell."""
         return cls(url, os.environ.get("SPLITSIGHT_TOKEN"))
 
+    def name(self) -> str | None:
+        """Whose token this is; None without one, and for one that is nobody's own.
+
+        Raises TransportError where the cloud does not know it.
+        """
+        if not self._headers:
+            return None
+        me = self._content(self._ask("GET", "me"))
+        own = isinstance(me, dict) and me.get("means") == "token"
+        return str(me["name"]) if own else None
+
     def devices(self) -> Rows:
         """Every device that the cloud has heard of."""
         return self._rows(self._content(self._ask("GET", "devices")))

@@ -77,7 +77,7 @@ class Surroundings:
 
     transport  connected to the broker; subscribe before `start` returns
     tails      the tails that run here
-    token      what callers of the API must know; None where everyone on this machine may call
+    token      of the configuration, with which callers may do everything; None: there is none
     stopping   set when the process ends
     on_death   of a service's thread: the cloud's health tells of it
     """
@@ -95,7 +95,7 @@ class Service(Protocol):
 
     @property
     def routers(self) -> Sequence[Any]:
-        """FastAPI routers, mounted behind the same token as everything else."""
+        """FastAPI routers; each route says whom it serves, by `shared.web.roles.needs`."""
 
     @property
     def pages(self) -> Sequence[Page[PageContext]]:

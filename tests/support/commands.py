@@ -20,9 +20,11 @@ class Ended:
     stderr: str
 
 
-def splitsight(*arguments: str | Path, path: Path | None = None) -> Ended:
-    """Run one command line; `path` is a folder of further packages."""
+def splitsight(*arguments: str | Path, path: Path | None = None, token: str = "") -> Ended:
+    """Run one command line; `path` is a folder of further packages, `token` the shell's."""
     environment = {**os.environ, "COLUMNS": "400", "NO_COLOR": "1"}
+    if token:
+        environment["SPLITSIGHT_TOKEN"] = token
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     done = subprocess.run(

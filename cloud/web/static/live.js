@@ -70,6 +70,12 @@
     link.classList.toggle("lost", !on);
   }
 
+  // A stream says nothing of why it ended: who is signed in no longer goes to sign in, and comes back.
+  async function leaveIfSignedOut() {
+    const answer = await fetch("/api/me", { cache: "no-store" }).catch(() => null);
+    if (answer && answer.status === 401) location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
+  }
+
   draw();
   new ResizeObserver(() => chart.setSize({ width: place.clientWidth, height: 220 })).observe(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
@@ -78,6 +84,9 @@
     window.showTimes(event.target);
   });
   document.body.addEventListener("htmx:sseOpen", () => alive(true));
-  document.body.addEventListener("htmx:sseError", () => alive(false));
+  document.body.addEventListener("htmx:sseError", () => {
+    alive(false);
+    leaveIfSignedOut();
+  });
   setInterval(() => window.showTimes(document), 1000);
 })();

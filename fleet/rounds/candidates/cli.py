@@ -101,7 +101,9 @@ def approve(
     """Local or cloud: let a candidate out: it becomes a release, with a key a published one.
 
     Devices run it beside the live head first. --rollout asks the cloud to start bringing it.
+    Where SPLITSIGHT_TOKEN holds a token, its owner is who wants it, whatever --by says.
     """
+    by = CloudApi.at(cloud).name() or by
     wanted = _wanted(plan, canary, key, cloud) if rollout else None
     if wanted is None and (plan or canary):
         raise FederationError("only a rollout has a plan or a canary", fix="give --rollout")

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from cloud.web.http_server import HttpServer
 from cloud.web.http_tls import HttpTls, OpenHttp
 from shared.clock import ManualClock
 from shared.errors import SettingsError
 from shared.worker import DeadWorkers
+from tests.cloud.accounts.pem import write_pair
 
 BEGIN = datetime(2027, 1, 1, tzinfo=UTC)
 Write = Callable[[int], None]
@@ -34,26 +32,7 @@ def write(tmp_path: Path) -> Write:
     """Puts a pair that is good for so many days in place."""
 
     def put(days: int) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{days} days")])
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(days)
-            .not_valid_before(BEGIN - timedelta(days=1))
-            .not_valid_after(BEGIN + timedelta(days=days))
-            .sign(key, hashes.SHA256())
-        )
-        (tmp_path / "key.pem").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        (tmp_path / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        write_pair(tmp_path, days=days, begin=BEGIN)
 
     return put
 

@@ -147,6 +147,7 @@ class Plant:
         self.tails = Tails("pair-1", "pair-2", "pair-3")
         self.releases = releases(*hardware)
         self.put_out: dict[str, str] = {}
+        self.people = 1
         self.devices = {
             f"box-{n}": Device(
                 self.broker, self.clock, Address("plant", f"line-{n % lines + 1}", f"box-{n}")
@@ -169,6 +170,7 @@ class Plant:
             clock=self.clock,
             put_out=self._put_out,
             on_death=DeadWorkers(),
+            people=self.people,
         )
         self.conductor.start()
         self.transport.start()

@@ -19,6 +19,7 @@ from fleet.rollouts.routes import device_routes, rollout_routes
 from fleet.storage.database import FleetDatabase
 from fleet.storage.tables import FleetTable
 from shared.errors import RolloutError, SettingsError
+from shared.web.access import Caller as Identity
 from tests.cloud.web.caller import Caller, access_to, include
 from tests.fleet.rollouts.plant import NEW, Plant
 from tests.support.databases import place_migrated
@@ -245,6 +246,109 @@ def test_nobody_without_the_token_sees_or_changes_anything(plant: Plant) -> None
     assert client.post("/fleet/rollouts/1", data={"do": "abort"}).status_code == 401
     headers = {"authorization": f"Bearer {TOKEN}"}
     assert client.get("/api/fleet/health", headers=headers).status_code == 200
+
+
+# ---- who wants it, where people are known
+
+
+SECRET = "correct horse battery staple"  # noqa: S105 - of these tests
+ROOT = Identity("root", "admin", means="command")
+
+
+class Team:
+    """People with accounts, each with a token for rollouts."""
+
+    def __init__(self, plant: Plant, *, people: int) -> None:
+        plant.people = people
+        plant.open()
+        records = Database(f"sqlite:///{place_migrated(Database, plant.folder / 'records.db')}")
+        self.access = access_to(records, plant.clock)
+        app = FastAPI()
+        handle_problems(app)
+        app.include_router(rollout_routes(plant.conductor))
+        include(app, fleet_page(plant.conductor), plant.clock)
+        app.add_middleware(AccessMiddleware, access=self.access)
+        self.caller = Caller(app, "http://plant.example")
+        self._headers: dict[str, dict[str, str]] = {}
+        for name, role in (("ada", "engineer"), ("bob", "engineer"), ("vic", "viewer")):
+            self.access.accounts.add(name, role, SECRET, ROOT)  # type: ignore[arg-type]
+            token = self.access.tokens.add(name, "a test", ["read", "rollout"], ROOT)
+            self._headers[name] = {"authorization": f"Bearer {token}"}
+
+    def post(self, who: str, path: str, **body: Any) -> httpx.Response:
+        return self.caller.post(
+            f"/api/fleet/rollouts{path}",
+            json={"by": "somebody", **body},
+            headers=self._headers[who],
+        )
+
+    def form(self, who: str, do: str) -> httpx.Response:
+        body = {"by": "somebody", "do": do}
+        return self.caller.post("/fleet/rollouts/1", data=body, headers=self._headers[who])
+
+    def audited(self) -> list[tuple[str, str, str]]:
+        found = [(one.who, one.what, one.subject) for one in self.access.audit.newest(99)]
+        return [one for one in reversed(found) if one[1].startswith("rollout")]
+
+
+def test_who_started_and_approved_is_whose_token_it_was_and_nobody_the_body_names(
+    plant: Plant,
+) -> None:
+    team = Team(plant, people=1)
+    assert team.post("vic", "", target=NEW).status_code == 403
+    assert team.post("ada", "", target=NEW, plan=GATED).json()["started_by"] == "ada"
+    plant.rounds(3)
+    assert team.form("bob", "pause").status_code == 303
+    assert plant.conductor.find(1).rollout.reason == "paused by bob"
+    assert team.post("ada", "/1/resume").status_code == 200
+    approved = team.post("bob", "/1/approve").json()
+    assert [ring["approved_by"] for ring in approved["rings"]] == ["", "bob"]
+    assert team.form("bob", "approve").status_code == 409
+    assert team.audited() == [
+        ("ada", "rollout start", "/api/fleet/rollouts"),
+        ("bob", "rollout pause", "1"),
+        ("ada", "rollout resume", "1"),
+        ("bob", "rollout approve", "1"),
+        ("bob", "rollout approve", "1"),
+        ("bob", "rollout approve refused", "1"),
+    ]
+
+
+def test_where_two_people_are_wanted_who_started_a_rollout_can_not_let_it_begin(
+    plant: Plant,
+) -> None:
+    team = Team(plant, people=2)
+    begun = team.post("ada", "", target=NEW)
+    assert (begun.json()["state"], begun.json()["touched"]) == ("gated", 0.0)
+    refused = team.post("ada", "/1/approve")
+    assert refused.status_code == 409
+    assert "ada started rollout 1, and it takes two people here" in refused.json()["error"]
+    assert "two people" in team.form("ada", "approve").text
+    assert team.post("bob", "/1/approve").json()["state"] == "running"
+
+
+def test_where_two_people_are_wanted_nobody_goes_past_a_failing_ring_alone(plant: Plant) -> None:
+    team = Team(plant, people=2)
+    plan = {"rings": [{"name": "all", "share": 1.0, "errors": 100.0}]}
+    team.post("ada", "", target=NEW, plan=plan)
+    team.post("bob", "/1/approve")
+    for device in plant.devices.values():
+        device.obeys = False
+        device.failed = {NEW: "it is too slow"}
+        device.report()
+    plant.rounds(3)
+    assert plant.conductor.find(1).rollout.falls_short
+    team.post("ada", "/1/pause")
+    assert "two people" in team.post("ada", "/1/resume").json()["error"]
+
+
+def test_two_people_can_not_be_told_apart_where_nobody_is_known(plant: Plant) -> None:
+    plant.people = 2
+    plant.open()
+    client = Caller(app_of(plant), "http://127.0.0.1")
+    refused = start(client)
+    assert refused.status_code == 403
+    assert "nobody knows who this is" in refused.json()["error"]
 
 
 # ---- the commands' way there

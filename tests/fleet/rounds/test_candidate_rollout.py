@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from cloud.records.database import Database
+from cloud.web.app import Backstage, create_app
 from cloud.web.http_server import HttpServer
 from fleet.releases.creation import found_repository
 from fleet.releases.store import ReleaseStore
@@ -17,11 +19,15 @@ from fleet.rounds.candidates.candidate_store import RECORD, CandidateStore
 from fleet.rounds.report.findings import CandidateRecord
 from shared.clock import SystemClock
 from shared.loopback import free_port
+from shared.web.access import Caller
 from shared.worker import DeadWorkers
 from tests.bundles import make_bundle
+from tests.cloud.web.caller import access_to
+from tests.cloud.web.test_api import healthy
 from tests.fleet.rollouts.plant import Plant
 from tests.fleet.rollouts.test_routes import app_of
 from tests.support.commands import splitsight
+from tests.support.databases import place_migrated
 
 pytestmark = pytest.mark.process
 
@@ -39,9 +45,9 @@ class FleetFolder:
         record = CandidateRecord(NAME, "candidate", "bundle", "2026-01-01T00:00:00Z", "0123")
         (self.store.folder(NAME) / RECORD).write_bytes(msgspec.json.encode(record))
 
-    def approve(self, *words: str | Path) -> Any:
+    def approve(self, *words: str | Path, token: str = "") -> Any:
         told = ("approve", NAME, "--by", "A. Rossi", "--folder", self.fleet)
-        return splitsight("fleet", "candidate", *told, *words)
+        return splitsight("fleet", "candidate", *told, *words, token=token)
 
     @property
     def status(self) -> str:
@@ -101,3 +107,24 @@ def test_a_release_that_does_not_get_on_its_way_stays_published_and_says_how_to_
     assert "models/tiny/1.0.0.zip is published, but not on its way" in said
     assert "splitsight fleet rollout start models/tiny/1.0.0.zip" in said
     assert home.status == "approved"
+
+
+def test_who_approves_is_whose_token_it_is_and_not_who_they_say(
+    home: FleetFolder, tmp_path: Path
+) -> None:
+    records = Database(f"sqlite:///{place_migrated(Database, tmp_path / 'records.db')}")
+    access = access_to(records, SystemClock())
+    root = Caller("root", "admin", means="command")
+    access.accounts.add("ada", "engineer", "correct horse battery staple", root)
+    token = access.tokens.add("ada", "a test", ["read"], root)
+    server = HttpServer(
+        create_app(Backstage(records, healthy, access=access)), "127.0.0.1", 0, DeadWorkers()
+    )
+    server.start()
+    stranger = home.approve("--cloud", server.url, token="sst_of_nobody")  # noqa: S106
+    assert ("answered 401" in stranger.stderr, home.status) == (True, "candidate")
+    known = home.approve("--cloud", server.url, token=token)
+    server.stop()
+    records.close()
+    assert known.code == 0, known.stderr
+    assert home.store.get(NAME).by == "ada"
