@@ -45,6 +45,9 @@ from shared.worker import DeadWorkers
 
 log = get_logger("cloud")
 
+# For what is under way when the service stops: a database that is silent is not waited for longer.
+STOP_S = 5.0
+
 
 class CloudService:
     """Broker, intake, tails, records, API and what is plugged in, in one process."""
@@ -184,6 +187,7 @@ class CloudService:
     def stop(self) -> None:
         """Answer and store what is under way, then end. May be called twice."""
         self._stopping.set()
+        self._database.hurry(STOP_S)
         self._closing.close()
 
     def __enter__(self) -> Self:

@@ -16,6 +16,9 @@ from cloud.records.writer import RecordsWriter
 from shared.transport.base import Transport
 from shared.worker import DeadWorkers
 
+# A commit takes milliseconds, one of a busy PostgreSQL a second.
+STALLED_S = 5.0
+
 
 class BrokerHealth(BaseModel):
     connected: bool
@@ -24,9 +27,12 @@ class BrokerHealth(BaseModel):
 
 
 class DatabaseHealth(BaseModel):
-    """`waiting` results are not stored yet; `let_go` batches will be sent again."""
+    """`waiting` results are not stored yet, and none has been for `unstored_s`; `let_go` batches
+    will be sent again; `refused` results can't be stored at all."""
 
     answers: bool
+    unstored_s: float = 0.0
+    refused: int = 0
     url: str
     waiting: int
     let_go: int
@@ -123,8 +129,13 @@ class HealthMonitor:
             address=self._broker_address,
             embedded=self._embedded,
         )
+        unstored_s = self._writer.unstored_s
+        stalled = unstored_s > STALLED_S
         database = DatabaseHealth(
-            answers=self._writer.healthy and self._database.answers(),
+            # One more that asks would wait too.
+            answers=self._writer.healthy and not stalled and self._database.answers(),
+            unstored_s=round(unstored_s, 1),
+            refused=self._writer.refused,
             url=self._database.url,
             waiting=self._writer.waiting,
             let_go=self._writer.let_go,
@@ -139,7 +150,13 @@ class HealthMonitor:
             )
         # Without a broker nothing else of it matters; what ended the connection does.
         problems += [f"The broker, {about}: {text}." for about, text in known.items()]
-        if not database.answers:
+        if stalled:
+            problems.append(
+                f"Records have not been stored for {unstored_s:.0f} s, since the database "
+                f"{database.url} can't be used or does not answer: devices keep their inspections "
+                "and send them again."
+            )
+        elif not database.answers:
             problems.append(
                 f"The database {database.url} can't be used: devices keep their inspections and "
                 "send them again."

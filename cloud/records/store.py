@@ -30,6 +30,9 @@ _TIMES: tuple[tuple[Any, Any], ...] = (
     (DeviceRecord, col(DeviceRecord.seen_at)),
 )
 
+# Writes are short: where one is not answered by then, its connection is as good as gone.
+WRITE_S = 8.0
+
 Written = Callable[[Connection, Mapping[str, Any] | None], None]
 
 
@@ -50,7 +53,7 @@ class RecordStore:
         A device's state replaces its last one. Then labels that came earlier settle what waited
         for them. Raises RecordsError; the same call again does what is not done yet.
         """
-        with self._database.begin() as connection:
+        with self._database.begin(within_s=WRITE_S) as connection:
             _insert_new(connection, INSPECTIONS, inspections)
             _insert_new(connection, TailRecord, [tail.model_dump() for tail in tails])
             for device in devices:
@@ -66,7 +69,7 @@ class RecordStore:
         """In a transaction of its own: of a label and an inspection that come at the same time,
         one sees the other."""
         if keys:
-            with self._database.begin() as connection:
+            with self._database.begin(within_s=WRITE_S) as connection:
                 restore_reviews(connection, keys)
                 settle(connection, keys)
 
@@ -79,7 +82,7 @@ class RecordStore:
         Raises RecordsError; the same label again does what is not done yet.
         """
         row = record.model_dump()
-        with self._database.begin() as connection:
+        with self._database.begin(within_s=WRITE_S) as connection:
             written(connection, _label_before(connection, _key_of(row)))
             kind = insert_into(connection)(LabelRecord).values(row)
             # A box takes the later of two labels: one of a day when this clock was ahead stays it.
@@ -97,7 +100,7 @@ class RecordStore:
         """Date what claims to have come later than now, or before anybody could send it, to now: it
         came while this machine's clock was wrong. How many rows that were. Raises RecordsError."""
         healed = 0
-        with self._database.begin() as connection:
+        with self._database.begin(within_s=WRITE_S) as connection:
             for table, came in _TIMES:
                 wrong = or_(came > now + AHEAD_S, came < EARLIEST)
                 healed += connection.execute(
@@ -108,7 +111,7 @@ class RecordStore:
     def count_ahead(self, now: float) -> int:
         """How many inspections claim to have come later than now. Raises RecordsError."""
         ahead = INSPECTIONS.c.received_at > now + AHEAD_S
-        with self._database.begin() as connection:
+        with self._database.begin(within_s=WRITE_S) as connection:
             count: int = connection.execute(
                 select(func.count()).select_from(INSPECTIONS).where(ahead)
             ).scalar_one()
@@ -125,7 +128,7 @@ class RecordStore:
             .limit(1)
             .scalar_subquery()
         )
-        with self._database.begin() as connection:
+        with self._database.begin(within_s=WRITE_S) as connection:
             connection.execute(
                 update(TailRecord)
                 .where(kept, col(TailRecord.received_at) <= newest_dropped)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cloud.records.tables import DeviceRecord, InspectionRow, TailRecord
+from shared.clock import Clock, SystemClock
 from shared.errors import RecordsError
 from shared.log import get_logger
+from shared.storage.database import UnstorableRecord
 from shared.worker import OnDeath, Worker
 
 log = get_logger("records")
@@ -18,6 +20,7 @@ log = get_logger("records")
 MAX_BATCHES = 256
 MAX_TAILS = 5000
 RETRY_S = 1.0
+STOP_S = 10.0
 CLEAR_EVERY = 500
 
 
@@ -59,8 +62,18 @@ class RecordsWriter:
     them again; tail results and states are kept, the newest MAX_TAILS, and tried again.
     """
 
-    def __init__(self, store: Storing, on_death: OnDeath, *, keep_maps: int) -> None:
+    def __init__(
+        self,
+        store: Storing,
+        on_death: OnDeath,
+        *,
+        keep_maps: int,
+        clock: Clock | None = None,
+    ) -> None:
         self._store = store
+        self._clock = clock or SystemClock()
+        self._since: float | None = None
+        self._taken = 0
         self._keep_maps = keep_maps
         self._waiting = _Waiting()
         self._changed = threading.Condition()
@@ -69,14 +82,17 @@ class RecordsWriter:
         self._letting_go = False
         self.healthy = True
         self.let_go = 0
+        self.refused = 0
 
     def start(self) -> None:
         self._worker.start()
 
     def stop(self) -> None:
-        """Store what waits, then end."""
-        self._worker.stop()
-        self.write_pending()
+        """Store what waits, then end; for STOP_S at most where the database does not answer."""
+        if self._worker.stop(STOP_S):
+            self.write_pending()
+        if self.waiting:
+            log.error("results_unwritten", count=self.waiting)
 
     def add_batch(self, batch: StorageBatch) -> None:
         with self._changed:
@@ -88,27 +104,34 @@ class RecordsWriter:
                 self._letting_go = True
                 return
             self._waiting.batches.append(batch)
-            self._changed.notify()
+            self._added()
 
     def add_tails(self, tails: Sequence[TailRecord]) -> None:
         with self._changed:
             self._waiting.tails.extend(tails)
-            self._changed.notify()
+            self._added()
 
     def add_device(self, device: DeviceRecord) -> None:
         with self._changed:
             self._waiting.devices[device.site, device.line, device.device] = device
-            self._changed.notify()
+            self._added()
 
     @property
     def waiting(self) -> int:
         """Tail results and batches that are not stored yet."""
-        return len(self._waiting.batches) + len(self._waiting.tails)
+        return len(self._waiting.batches) + len(self._waiting.tails) + self._taken
+
+    @property
+    def unstored_s(self) -> float:
+        """Seconds for which nothing has been stored though something waits, 0 for none."""
+        since = self._since
+        return 0.0 if since is None else max(0.0, self._clock.monotonic() - since)
 
     def write_pending(self) -> bool:
         """Store all that waits in one commit; whether that worked."""
         with self._changed:
             taken, self._waiting = self._waiting, _Waiting()
+            self._taken = len(taken.batches) + len(taken.tails)
             if len(taken.batches) < MAX_BATCHES // 2:
                 self._letting_go = False
         if not taken:
@@ -116,16 +139,47 @@ class RecordsWriter:
         inspections = [row for batch in taken.batches for row in batch.inspections]
         try:
             self._store.save(inspections, list(taken.tails), list(taken.devices.values()))
+        except UnstorableRecord:
+            return self._write_one_by_one(taken)
         except RecordsError as error:
             self._put_back(taken, error)
             return False
+        self._stored(taken)
+        return True
+
+    def _write_one_by_one(self, taken: _Waiting) -> bool:
+        """What can't be stored must not keep the others from it."""
+        alone = [
+            *(_Waiting(batches=[batch]) for batch in taken.batches),
+            *(_Waiting(tails=deque([tail])) for tail in taken.tails),
+            *(_Waiting(devices={key: device}) for key, device in taken.devices.items()),
+        ]
+        for done, one in enumerate(alone):
+            rows = [row for batch in one.batches for row in batch.inspections]
+            try:
+                self._store.save(rows, list(one.tails), list(one.devices.values()))
+            except UnstorableRecord as error:
+                if not self.refused:
+                    log.warning("record_refused", reason=error.message, fix=error.fix)
+                self.refused += 1
+            except RecordsError as error:
+                self._put_back(_joined(alone[done:]), error)
+                return False
+            else:
+                self._stored(one)
+        self._stored(_Waiting())
+        return True
+
+    def _stored(self, taken: _Waiting) -> None:
         if not self.healthy:
             log.info("records_back")
         self.healthy = True
+        with self._changed:
+            self._taken = 0
+            self._since = self._clock.monotonic() if self._waiting else None
         for batch in taken.batches:
             batch.stored()
         self._clear_maps(len(taken.tails))
-        return True
 
     def _put_back(self, taken: _Waiting, error: RecordsError) -> None:
         if self.healthy:
@@ -133,6 +187,7 @@ class RecordsWriter:
         self.healthy = False
         self.let_go += len(taken.batches)
         with self._changed:
+            self._taken = 0
             newer = self._waiting
             self._waiting.tails = deque([*taken.tails, *newer.tails], maxlen=MAX_TAILS)
             self._waiting.devices = {**taken.devices, **newer.devices}
@@ -153,6 +208,19 @@ class RecordsWriter:
             self._changed.wait_for(lambda: self._waiting or stopping.is_set())
         return 0.0 if self.write_pending() else RETRY_S
 
+    def _added(self) -> None:
+        if self._since is None:
+            self._since = self._clock.monotonic()
+        self._changed.notify()
+
     def _look_again(self) -> None:
         with self._changed:
             self._changed.notify()
+
+
+def _joined(several: Sequence[_Waiting]) -> _Waiting:
+    return _Waiting(
+        [batch for one in several for batch in one.batches],
+        deque((tail for one in several for tail in one.tails), maxlen=MAX_TAILS),
+        {key: device for one in several for key, device in one.devices.items()},
+    )
