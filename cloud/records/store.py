@@ -100,7 +100,7 @@ class RecordStore:
         """Date what claims to have come later than now, or before anybody could send it, to now: it
         came while this machine's clock was wrong. How many rows that were. Raises RecordsError."""
         healed = 0
-        with self._database.begin(within_s=WRITE_S) as connection:
+        with self._database.begin() as connection:
             for table, came in _TIMES:
                 wrong = or_(came > now + AHEAD_S, came < EARLIEST)
                 healed += connection.execute(
@@ -111,7 +111,7 @@ class RecordStore:
     def count_ahead(self, now: float) -> int:
         """How many inspections claim to have come later than now. Raises RecordsError."""
         ahead = INSPECTIONS.c.received_at > now + AHEAD_S
-        with self._database.begin(within_s=WRITE_S) as connection:
+        with self._database.begin() as connection:
             count: int = connection.execute(
                 select(func.count()).select_from(INSPECTIONS).where(ahead)
             ).scalar_one()
@@ -128,7 +128,7 @@ class RecordStore:
             .limit(1)
             .scalar_subquery()
         )
-        with self._database.begin(within_s=WRITE_S) as connection:
+        with self._database.begin() as connection:
             connection.execute(
                 update(TailRecord)
                 .where(kept, col(TailRecord.received_at) <= newest_dropped)

@@ -133,10 +133,10 @@ def test_records_that_are_not_stored_are_told_and_stored_when_the_database_is_he
     proxy.apply(SILENT)
     writer.start()
     writer.add_tails([tail(2)])
-    assert wait_until(lambda: writer.unstored_s > 2, 10)
+    wait_until(lambda: writer.unstored_s > 2, "what waits is told")
     assert writer.waiting == 1
     proxy.apply(Conditions())
-    assert wait_until(lambda: writer.unstored_s == 0, 60)
+    wait_until(lambda: writer.unstored_s == 0, "it is stored")
     assert (writer.waiting, writer.healthy) == (0, True)
     writer.add_batch(StorageBatch([inspection(3)], stored.set))
     assert stored.wait(20)
