@@ -14,6 +14,7 @@ from edge.actuator.calls import END_S as ACTUATOR_END_S
 from edge.actuator.calls import ActuationQueue
 from edge.agent import MAX_OPEN
 from edge.camera.base import CAMERAS, Camera, CameraState
+from edge.camera.blank_detection import BlankGuard
 from edge.camera.freeze_detection import FrozenGuard
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
@@ -353,10 +354,11 @@ def open_camera(settings: Settings, clock: Clock) -> Camera:
 
 
 def open_watched_camera(settings: EdgeSettings, clock: Clock) -> Camera:
-    """The same, guarded against a picture that stands still where the camera is a real one."""
+    """The same, guarded against pictures that stand still or show nothing, where it is real."""
     camera = open_camera(settings.camera, clock)
     watched = settings.frozen_after > 0 and not CAMERAS.of(settings.camera).replays
-    return FrozenGuard(camera, settings.frozen_after) if watched else camera
+    after = settings.frozen_after
+    return FrozenGuard(BlankGuard(camera, after), after) if watched else camera
 
 
 def open_actuator(settings: Settings, clock: Clock) -> Actuator:

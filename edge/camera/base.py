@@ -14,7 +14,7 @@ from shared.redaction import redact
 from shared.settings import Settings
 
 S = TypeVar("S", bound=Settings)
-CameraStatus = Literal["opening", "live", "frozen", "retrying", "ended"]
+CameraStatus = Literal["opening", "live", "frozen", "blank", "retrying", "ended"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,9 @@ class EdgeSettings(Settings):
         default=2,
         ge=0,
         le=1000,
-        description="parts in a row that may have the very same picture; those after them count "
-        "as not seen; 0: any number; a replayed folder may repeat itself anyhow",
+        description="parts in a row that may have the very same picture, or one on which "
+        "nothing can be seen where that is unusual; those after them count as not seen; 0: any "
+        "number; a replayed folder may repeat itself anyhow",
     )
     actuator: Settings
     runtime: RuntimeSettings = RuntimeSettings()

@@ -21,6 +21,8 @@ log = get_logger("presence")
 EVERY_S = 2.0
 MAX_PROBLEMS = 8
 MAX_TEXT = 300
+# Words of `edge.camera.base.CameraStatus`.
+TROUBLED = ("frozen", "blank", "retrying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Presence:
         """How the agent and its link are; the link's troubles first, since they are few."""
         seen = self._look()
         link = {**self._transport.problems, **self._found.now}
+        if seen.camera.startswith(TROUBLED):
+            link["camera"] = seen.camera
         found = tuple(f"{about}: {text}" for about, text in link.items())
         return replace(seen, problems=found + seen.problems).clipped()
 

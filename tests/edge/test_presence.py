@@ -136,6 +136,17 @@ def test_the_links_problems_are_shown_with_the_boxs_own(device: Device) -> None:
     )
 
 
+def test_a_camera_in_trouble_is_a_problem_with_its_beginning(device: Device) -> None:
+    for text in ("blank: the picture is dark since part 7", "retrying in 3 s: no stream"):
+        device.snapshot = Snapshot(camera=text)
+        device.tick()
+        assert device.retained().problems == (f"camera: {text}",)
+    assert device.retained().since == pytest.approx((device.clock.utc() - EVERY_S,))
+    device.snapshot = Snapshot(camera="live")
+    device.tick()
+    assert not device.retained().problems
+
+
 def test_another_client_of_this_name_is_told(device: Device) -> None:
     device.tick()
     assert not device.retained().problems
