@@ -343,6 +343,7 @@ def open_journal(settings: EdgeSettings, health: BoxHealth) -> Journal:
         max_bytes=journal.max_bytes,
         ring_bytes=journal.ring_bytes,
         label_bytes=journal.label_bytes,
+        max_age_s=journal.max_days * 86400,
         health=health,
     )
 

@@ -46,6 +46,11 @@ class JournalSettings(Settings):
     max_bytes: int = Field(
         default=256 * MIB, ge=MIB, description="for inspections, sent or waiting"
     )
+    max_days: float = Field(
+        default=90,
+        gt=0,
+        description="of running, for which an inspection waits for the cloud; then it is dropped",
+    )
     ring_bytes: int = Field(
         default=512 * MIB, ge=0, description="for pictures; the oldest go first"
     )

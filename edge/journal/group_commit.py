@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from edge.journal.backlog import MOST_PARTS, MOST_WRITES, Backlog, Write
 from edge.journal.errors import fault_of
 from edge.journal.file import JournalFile
 from edge.journal.part_counter import Numbers
-from edge.journal.store import MOST_WAL_BYTES, JournalStore
+from edge.journal.store import MOST_WAL_BYTES, EvictionReason, JournalStore
 from edge.monitoring.health import BoxHealth
 from shared.errors import JournalError
 from shared.log import get_logger
@@ -23,6 +23,11 @@ RETRY_S = (0.02, 1.0)
 GATHER_S = 0.005
 CLOSE_S = 5.0
 LOW_BYTES = 64 << 20
+_EVICTED_FOR: dict[EvictionReason, str] = {
+    "max_bytes": "journal.max_bytes is reached",
+    "disk": "the disk is nearly full: free space on it",
+    "age": "they have waited for longer than journal.max_days",
+}
 
 
 class GroupCommit:
@@ -173,18 +178,19 @@ class GroupCommit:
             log.error("write_refused", write=write.name, error=f"{kind}: {error}")
         self._done(1)
 
-    def _committed(self, store: JournalStore, count: int, evicted: int) -> None:
+    def _committed(
+        self, store: JournalStore, count: int, evicted: Mapping[EvictionReason, int]
+    ) -> None:
         self._retry_s = RETRY_S[0]
         self._health.well("journal")
         if self._given is not None:
             self._file.counter.cover(self._given)
-        if evicted:
-            self._health.count("unsent_evicted", evicted)
-            self._health.count(f"unsent_evicted_{store.evicts_for}", evicted)
-            why = "journal.max_bytes is reached"
-            if store.evicts_for == "disk":
-                why = "the disk is nearly full: free space on it"
-            self._health.problem("outbox", f"{evicted} unsent inspections were dropped: {why}")
+        for reason, number in evicted.items():
+            if number:
+                self._health.count("unsent_evicted", number)
+                self._health.count(f"unsent_evicted_{reason}", number)
+                text = f"{number} unsent inspections were dropped: {_EVICTED_FOR[reason]}"
+                self._health.problem("outbox", text)
         self._tell_room(store)
         for write in self._taken[:count]:
             if write.done is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from edge.journal.reader import Reader
 from edge.journal.salvage_worker import SalvageWorker
 from edge.journal.store import JournalStore
 from edge.monitoring.health import BoxHealth
+from shared.clock import Clock, SystemClock
 from shared.contracts import Control, Verdict
 from shared.errors import JournalError, said
 from shared.inspection import Inspection
@@ -98,10 +100,13 @@ class Journal:
         health: BoxHealth,
         label_bytes: int = 0,
         free: FreeSpace = free_space,
+        max_age_s: float = math.inf,
+        clock: Clock | None = None,
     ) -> Journal:
         """Open the file and decide what a crash left open. A damaged one is put aside.
 
-        free   bytes that are free on the disk of a folder
+        free        bytes that are free on the disk of a folder
+        max_age_s   seconds of running for which an inspection waits for the cloud
         Where the file can't be opened now, say since the disk is full, it is tried again while
         parts get the fail-safe verdict. Raises JournalError where it is another agent's or
         version's, or nothing says which part numbers were given out.
@@ -112,7 +117,13 @@ class Journal:
         except OSError as error:
             raise explain(error, path) from error
         try:
-            file = JournalFile(path, Quota(Caps(max_bytes, ring_bytes, label_bytes), free), health)
+            quota = Quota(
+                Caps(max_bytes, ring_bytes, label_bytes),
+                free,
+                max_age_s=max_age_s,
+                monotonic=(clock or SystemClock()).monotonic,
+            )
+            file = JournalFile(path, quota, health)
             diversions = Diversions(path, health)
             last = _opened(file, health, diversions)
             file.counter.cover(last)

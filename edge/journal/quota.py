@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 LEAST_BYTES = 1 << 20
+MARKS = 100
 
 FreeSpace = Callable[[Path], int]
 """Bytes that are free on the disk of a folder. Raises OSError."""
@@ -32,9 +36,37 @@ class Quota:
     Inspections come before pictures: these get what those have not taken.
     """
 
-    def __init__(self, configured: Caps, free: FreeSpace = free_space) -> None:
+    def __init__(
+        self,
+        configured: Caps,
+        free: FreeSpace = free_space,
+        *,
+        max_age_s: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """max_age_s: for which an inspection waits for the cloud while the agent runs
+
+        monotonic   seconds on a clock that never jumps
+        """
         self.configured = configured
         self._free = free
+        self._max_age_s = max_age_s
+        self._monotonic = monotonic
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def too_old(self, newest: int) -> int:
+        """The highest id that was given out so long ago that it need wait no longer, 0 for none.
+
+        newest   the highest id now
+        Counts the time that the agent has run since: the box's clock may jump by decades.
+        """
+        now = self._monotonic()
+        if not self._marks or now - self._marks[-1][0] >= self._max_age_s / MARKS:
+            self._marks.append((now, newest))
+        past = [mark for mark in self._marks if now - mark[0] > self._max_age_s]
+        for _ in past[:-1]:
+            self._marks.popleft()
+        return past[-1][1] if past else 0
 
     def free(self, path: Path) -> int | None:
         """Bytes that are free beside a journal; None where the disk does not say."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,7 @@ _FAIL_SAFE = (
 )
 _EVICT = "DELETE FROM inspections WHERE id IN (SELECT id FROM inspections WHERE "
 _EVICT_SENT = _EVICT + "acknowledged = 1 ORDER BY id LIMIT ?)"
+_EVICT_OLD = "DELETE FROM inspections WHERE id <= ? AND acknowledged = 0 AND total_ms IS NOT NULL"
 _EVICT_UNSENT = _EVICT + "total_ms IS NOT NULL ORDER BY id LIMIT ?)"
 
 
@@ -53,7 +55,7 @@ _CARRY, _CARRY_LABELLED = (
     for table, columns in (("inspections", ROW), ("labelled", LABELLED))
 )
 
-EvictionReason = Literal["max_bytes", "disk"]
+EvictionReason = Literal["max_bytes", "disk", "age"]
 
 
 class JournalStore:
@@ -69,7 +71,7 @@ class JournalStore:
         self._inode = _inode(path)
         self._commits = 0
         self._ring_bytes = 0
-        self._evicted_unsent = 0
+        self._evicted: Counter[EvictionReason] = Counter()
         self.wal_bytes = 0
         self._labels = LabelStore(self.connection, self.caps.labels)
         self._count_ring()
@@ -77,21 +79,18 @@ class JournalStore:
         self._reserve.keep()
 
     @property
-    def evicts_for(self) -> EvictionReason:
-        """What the bound on inspections comes from now."""
-        return "disk" if self.caps.rows < self._quota.configured.rows else "max_bytes"
-
-    @property
     def gone(self) -> bool:
         """Whether the name does not lead to this file any more: what is written would be lost."""
         return _inode(self.path) != self._inode
 
-    def commit(self, work: Iterable[Callable[[JournalStore], None]]) -> int:
+    def commit(
+        self, work: Iterable[Callable[[JournalStore], None]]
+    ) -> Mapping[EvictionReason, int]:
         """Do it all, or nothing of it. Raises sqlite3.Error, and what a write raises.
 
-        Returns how many unsent inspections had to go to keep within the bounds.
+        Returns how many unsent inspections had to go to keep within the bounds, by reason.
         """
-        self._evicted_unsent = 0
+        self._evicted = Counter()
         try:
             with transaction(self.connection):
                 for write in work:
@@ -103,7 +102,7 @@ class JournalStore:
             self._recount()
             raise
         self._bound_wal()
-        return self._evicted_unsent
+        return self._evicted
 
     def record(self, row_id: int, inspection: Inspection) -> None:
         self.connection.execute(_RECORD, (row_id, *values(inspection)))
@@ -248,6 +247,8 @@ class JournalStore:
         self._bring_in_in_time()
         self._reserve.keep()
         self._evict_pictures(self.caps.ring)
+        if too_old := self._quota.too_old(newest or 0):
+            self._evicted["age"] += self.connection.execute(_EVICT_OLD, (too_old,)).rowcount
         most = self.caps.rows // size
         if most_rows > most:
             self._bound_rows(most)
@@ -258,7 +259,9 @@ class JournalStore:
         excess = count - most + most // 16 if count > most else 0
         excess -= self.connection.execute(_EVICT_SENT, (excess,)).rowcount
         if excess:
-            self._evicted_unsent += self.connection.execute(_EVICT_UNSENT, (excess,)).rowcount
+            small = self.caps.rows < self._quota.configured.rows
+            unsent = self.connection.execute(_EVICT_UNSENT, (excess,)).rowcount
+            self._evicted["disk" if small else "max_bytes"] += unsent
 
     def _bring_in_in_time(self) -> None:
         """What waits beside the file must not take the room that the file needs to grow."""

@@ -14,10 +14,12 @@ import fcntl
 import hashlib
 import re
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
@@ -28,6 +30,9 @@ from shared.storage.files import PUBLIC, replace_file, replacing, sync_folder
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 _VERSIONED = re.compile(r"(\d+)\.([a-z]+)\.json")
+# A release with its patches takes seconds. Unsigned lists expire, so it must not wait for ever.
+CHANGE_S = 120.0
+LOOK_S = 0.05
 KEPT_VERSIONS = 10
 """Of a role but root: devices in the middle of a refresh still ask for the last one."""
 
@@ -67,12 +72,22 @@ class ReleaseStore:
             raise _missing(self.metadata)
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """One writer at a time: a command, or the cloud that signs again."""
+    def changing(self, wait_s: float = CHANGE_S) -> Iterator[None]:
+        """One writer at a time: a command, or the cloud that signs again.
+
+        Raises ReleaseError where another one does not end within `wait_s`.
+        """
         if not self._lock.parent.is_dir():
             raise _missing(self.metadata)
         with self._lock.open("ab") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            give_up, pause = time.monotonic() + wait_s, threading.Event()
+            while not _locked(stream):
+                if time.monotonic() > give_up:
+                    raise ReleaseError(
+                        f"another program has been changing {self.metadata} for {wait_s:.0f} s",
+                        fix="see what `splitsight fleet release` does there, and end it",
+                    )
+                pause.wait(LOOK_S)
             yield
 
     def versions(self, role: str) -> list[int]:
@@ -180,3 +195,11 @@ def _missing(folder: Path) -> ReleaseError:
     return ReleaseError(
         f"{folder} holds no releases", fix="start with `splitsight fleet release init`"
     )
+
+
+def _locked(stream: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

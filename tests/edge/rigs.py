@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
-from shared.clock import ManualClock
+from shared.clock import Clock, ManualClock
 from shared.contracts import Decision, Finding, Frame, PlainVerdict, Verdict
 from shared.runtime.base import open_runtime
 from shared.topics import Address
@@ -48,6 +49,8 @@ def open_journal(
     label_bytes: int = 0,
     health: BoxHealth | None = None,
     free: FreeSpace = free_space,
+    max_age_s: float = math.inf,
+    clock: Clock | None = None,
 ) -> Journal:
     return Journal.open(
         folder / "journal.db",
@@ -56,6 +59,8 @@ def open_journal(
         label_bytes=label_bytes,
         health=health or BoxHealth(),
         free=free,
+        max_age_s=max_age_s,
+        clock=clock,
     )
 
 

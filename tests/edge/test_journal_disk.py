@@ -19,6 +19,7 @@ from edge.journal.quota import wal_of
 from edge.journal.schema import WAL_BYTES
 from edge.journal.store import BOUND_EVERY, MOST_WAL_BYTES
 from edge.monitoring.health import BoxHealth
+from shared.clock import ManualClock
 from shared.errors import JournalError
 from tests.bundles import GOOD
 from tests.edge.full_disk import PARTS
@@ -26,6 +27,7 @@ from tests.edge.rigs import Rig, commit, open_journal, rows_in
 from tests.edge.test_journal import decided
 
 MIB = 1 << 20
+DAY = 86400.0
 
 
 class Disk:
@@ -78,6 +80,20 @@ def test_where_inspections_go_for_want_of_room_the_disk_is_blamed(tmp_path: Path
     assert "outbox" in health.problems[1]
     assert "the disk is nearly full" in health.problems[1]
     assert "max_bytes" not in "".join(health.problems)
+
+
+def test_inspections_that_wait_for_too_long_go_and_are_counted_as_such(tmp_path: Path) -> None:
+    clock, health = ManualClock(), BoxHealth()
+    journal = open_journal(tmp_path, health=health, max_age_s=10 * DAY, clock=clock)
+    for sequence in range(1, 12 * BOUND_EVERY + 1):
+        journal.record(decided(journal, sequence), None, None)
+        journal.settle(sequence, 5.0, 0)
+        commit(journal)
+        clock.advance(DAY / BOUND_EVERY)
+    first = int(str(rows_in(tmp_path)[0]["sequence"]))
+    assert 0 < health.counts["unsent_evicted_age"] == first - 1 <= 2 * BOUND_EVERY
+    assert "journal.max_days" in health.problems[0]
+    journal.close()
 
 
 def test_a_disk_that_can_not_be_asked_bounds_nothing(tmp_path: Path) -> None:

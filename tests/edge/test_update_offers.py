@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -108,6 +109,17 @@ def test_what_is_not_there_is_an_answer_and_a_host_that_is_away_is_none(
     mirror.close()
     with pytest.raises(Unreachable):
         source.read(f"{mirror.url}/file", 0, 10)
+
+
+def test_a_host_that_drips_is_left_after_a_while_and_what_came_is_kept(mirror: Mirror) -> None:
+    mirror.answer = lambda _path: (BODY[at : at + 1] for at in range(len(BODY)))
+    ticks = itertools.count(step=25)
+    source = HttpSource(
+        open_pool(GatewayEndpoint(mirror.url)), monotonic=lambda: float(next(ticks))
+    )
+    came = source.read(f"{mirror.url}/file", 0, 4000)
+    assert 0 < len(came) < 4000
+    assert came == BODY[: len(came)]
 
 
 def test_what_was_read_before_a_break_is_kept(mirror: Mirror, source: HttpSource) -> None:

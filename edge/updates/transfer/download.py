@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from edge.updates.base import Unreachable
+from edge.updates.transfer.fetch import CHUNK, TOTAL_S
 from shared.errors import UpdateError
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -17,8 +20,20 @@ GONE = (404, 410)
 class HttpSource:
     """`Source` over HTTP. What comes is not believed here: its sha256 is checked on the disk."""
 
-    def __init__(self, pool: urllib3.PoolManager) -> None:
+    def __init__(
+        self,
+        pool: urllib3.PoolManager,
+        *,
+        total_s: float = TOTAL_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """total_s: for one piece; what has come by then is kept
+
+        monotonic   seconds on a clock that never jumps
+        """
         self._pool = pool
+        self._total_s = total_s
+        self._monotonic = monotonic
 
     def read(self, url: str, offset: int, length: int) -> bytes:
         headers = {
@@ -54,11 +69,14 @@ class HttpSource:
 
     def _content(self, url: str, answer: urllib3.BaseHTTPResponse, length: int) -> bytes:
         pieces: list[bytes] = []
-        left = length
+        left, until = length, self._monotonic() + self._total_s
         try:
-            while left and (piece := answer.read(left, decode_content=False)):
+            # `read` would wait for all of it, and a byte now and then runs into no limit of one.
+            while left > 0 and (piece := answer.read1(min(left, CHUNK), decode_content=False)):
                 pieces.append(piece)
                 left -= len(piece)
+                if self._monotonic() > until:
+                    break
         except HTTPError as error:
             if not pieces:
                 raise Unreachable(f"{url} broke off ({error})", fix=_LATER) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,22 @@ def yard(tmp_path: Path) -> Yard:
 def standing(yard: Yard, role: str) -> tuple[int | None, int, int]:
     row = next(row for row in yard.drafts.standing() if row.role == role)
     return row.waiting, row.signed, row.threshold
+
+
+# One writer at a time
+
+
+def test_who_waits_for_another_writer_gives_up_and_says_why(yard: Yard) -> None:
+    with yard.store.changing():
+        begun = time.monotonic()
+        with (
+            pytest.raises(ReleaseError, match="another program has been changing"),
+            yard.store.changing(0.2),
+        ):
+            pass
+        assert time.monotonic() - begun < 10
+    with yard.store.changing(0.2):
+        pass
 
 
 # Keys
