@@ -87,6 +87,28 @@ site: $(VENV)/.dev ## the documentation for a browser, in build/site; a broken l
 outdated: $(VENV)/.dev ## what has a newer version, and what holds it back
 	@$(BIN)/python -m tests.support.outdated
 
+# What an installation brings, with the hash of every file that pip may take for it.
+hashes: $(VENV)/.release ## requirements/*.txt anew, from pyproject.toml and constraints.txt
+	@for set in "edge:--extra edge" "cloud:--extra cloud --extra fleet"; do \
+		$(BIN)/uv pip compile pyproject.toml $${set#*:} --constraint constraints.txt --universal \
+			--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+			--output-file requirements/$${set%%:*}.txt || exit 1; done
+
+sbom: $(VENV)/.release ## build/sbom/*.cdx.json: the bill of materials of a release (CycloneDX)
+	@mkdir -p build/sbom
+	@for name in edge cloud; do $(BIN)/python -W ignore -m cyclonedx_py requirements \
+		requirements/$$name.txt --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o build/sbom/$$name.cdx.json || exit 1; done
+
+# --strict: a package that the registry does not know is no package without a known hole.
+audit: $(VENV)/.release ## which pinned packages have known holes; needs a registry that answers
+	@for name in edge cloud; do $(BIN)/pip-audit --strict --require-hashes --disable-pip \
+		--requirement requirements/$$name.txt || exit 1; done
+
+$(VENV)/.release: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) cyclonedx-bom pip-audit uv
+	@touch $@
+
 bundle: $(VENV)/.dev ## train the shipped bundle again (about 40 minutes on 2 cores)
 	$(BIN)/splitsight cloud train --data elpv --out bundles/elpv --run runs/elpv --name elpv --release-version 1.2.0 \
 		--epochs 18 --tail-epochs 2 --bottleneck-epochs 6 --bit-weight 0.005 --resume

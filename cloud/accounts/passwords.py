@@ -10,7 +10,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from shared.errors import AccountError
 
 SHORTEST, LONGEST = 12, 256
-# Each takes 64 MiB and some 50 ms: who sends many at once shall not take the machine's memory.
+# Each takes 64 MiB and a quarter of a second: who sends many at once shall not take the machine.
 AT_ONCE = 2
 PATIENCE_S = 5.0
 

@@ -76,6 +76,6 @@ def test_each_block_says_what_it_is_and_each_command_who_runs_it(page: Path) -> 
 
 def test_only_extras_that_there_are_are_named_and_each_has_a_page() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    offered = project["optional-dependencies"].keys() - {"dev", "site"}
+    offered = project["optional-dependencies"].keys() - {"dev", "site", "release"}
     named = {extra for page in pages() for block in blocks(page) for extra in block.extras}
     assert named == offered
