@@ -37,8 +37,9 @@ from cloud.web.app import Backstage, create_app
 from cloud.web.http_server import HttpServer
 from cloud.web.http_tls import HttpTls, OpenHttp
 from shared.clock import Clock, SystemClock
+from shared.descriptors import raise_limit
 from shared.log import get_logger
-from shared.loopback import is_loopback
+from shared.loopback import is_loopback, shown
 from shared.plugins.services import Service, Surroundings, service_kinds
 from shared.transport.mqtt import MqttTransport
 from shared.worker import DeadWorkers
@@ -61,6 +62,7 @@ class CloudService:
         self._dead = DeadWorkers()
         self._closing = ExitStack()
         self._database = Database(settings.database)
+        self._broker = _embedded(settings)
         tls = settings.api.tls
         self._tls = HttpTls(tls.certificate, tls.key, clock) if tls else None
         name = f"cloud-{secrets.token_hex(6)}"
@@ -118,7 +120,7 @@ class CloudService:
         tails.on_change(self._intake.take_handed)
         health = HealthMonitor(
             transport=self._transport,
-            broker_address=f"{settings.broker.host}:{settings.broker.port}",
+            broker_address=shown(settings.broker.host, settings.broker.port),
             embedded=settings.embedded_broker.enabled,
             database=self._database,
             writer=self._writer,
@@ -127,7 +129,13 @@ class CloudService:
             counters=counters,
             dead=self._dead,
             roster=self._roster,
-            tell=[quota, self._probe, self._intake.unserved, self._clock_guard],
+            tell=[
+                *([self._broker] if self._broker else []),
+                quota,
+                self._probe,
+                self._intake.unserved,
+                self._clock_guard,
+            ],
             warn=self._warnings(),
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
@@ -203,6 +211,7 @@ class CloudService:
 
     def _start(self) -> None:
         settings, closing = self._settings, self._closing
+        raise_limit()
         closing.callback(self._database.close)
         self._database.migrate()
         server = HttpServer(
@@ -213,15 +222,9 @@ class CloudService:
             self._tls.context if self._tls else None,
         )
         closing.callback(server.stop)
-        if settings.embedded_broker.enabled:
-            broker = EmbeddedBroker(
-                settings.embedded_broker.kind,
-                settings.broker.host,
-                settings.broker.port,
-                settings.embedded_broker.secure,
-            )
-            closing.callback(broker.stop)
-            broker.start()
+        if self._broker is not None:
+            closing.callback(self._broker.stop)
+            self._broker.start()
         self._clock_guard.start()
         closing.callback(self._clock_guard.stop)
         self._writer.start()
@@ -257,6 +260,11 @@ class CloudService:
         if not self._access.accounts.any:
             self._first.offer(_from_elsewhere(server.url))
         log.info("ready", address=server.url, broker_port=settings.broker.port)
+
+
+def _embedded(settings: CloudSettings) -> EmbeddedBroker | None:
+    own, broker = settings.embedded_broker, settings.broker
+    return EmbeddedBroker(own.kind, broker.host, broker.port, own.secure) if own.enabled else None
 
 
 def _from_elsewhere(url: str) -> str:

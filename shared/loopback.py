@@ -19,6 +19,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def shown(host: str, port: int) -> str:
+    """`host:port` as URLs and people write it: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def bind(host: str, port: int, *, setting: str) -> socket.socket:
     """A listening-ready TCP socket; port 0 takes any free one.
 

@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 from typing import Self
 
+from cloud.broker.probe import ask
 from cloud.broker.programs import choose_program
 from cloud.broker.tls_listener import SecureListener
 from cloud.configuration.settings import BrokerKind, SecureListenerSettings
 from shared import parent_guard
 from shared.errors import ProcessError, SettingsError, SplitsightError
 from shared.log import get_logger
-from shared.loopback import is_loopback, require_free
+from shared.loopback import is_loopback, require_free, shown
 from shared.worker import Worker
 
 log = get_logger("broker")
@@ -26,6 +27,10 @@ READY_TIMEOUT_S = 10.0
 POLL_S = 0.02
 RESTART_PAUSE_S = 0.2
 STOP_TIMEOUT_S = 5.0
+PROBE_EVERY_S = 5.0
+PROBE_TIMEOUT_S = 3.0
+# A machine may stand still for a moment itself.
+SILENT_TIMES = 2
 
 
 class EmbeddedBroker:
@@ -41,6 +46,8 @@ class EmbeddedBroker:
         host: str = "127.0.0.1",
         port: int = 1883,
         secure: SecureListenerSettings | None = None,
+        *,
+        probe_every_s: float = PROBE_EVERY_S,
     ) -> None:
         """secure: a second listener, which other machines may reach with a certificate."""
         if not is_loopback(host):
@@ -51,6 +58,11 @@ class EmbeddedBroker:
             )
         self.host, self.port = host, port
         self._kind = kind
+        self._probe_every_s = probe_every_s
+        self._probed_at = 0.0
+        self._silent = 0
+        self._refuses = False
+        self._stood_still = 0
         self._secure = SecureListener(secure) if secure else None
         self._child: subprocess.Popen[bytes] | None = None
         self._answered = threading.Event()
@@ -58,6 +70,19 @@ class EmbeddedBroker:
         self._keeper = Worker(
             "broker", self._keep, on_death=self._died, unblock=self._ask_child_to_end
         )
+
+    @property
+    def problems(self) -> list[str]:
+        """For people."""
+        found = []
+        if self._refuses:
+            found.append(
+                "The embedded broker refuses new connections: too many are open. See who connects, "
+                "or run a broker of its own."
+            )
+        if self._silent:
+            found.append("The embedded broker does not answer; it is restarted if it goes on so.")
+        return found
 
     @property
     def pid(self) -> int | None:
@@ -128,6 +153,7 @@ class EmbeddedBroker:
                     break
                 except subprocess.TimeoutExpired:
                     self._enforce()
+                    self._probe()
         if self._keeper.stopping.is_set():
             self._end()
             return False
@@ -139,6 +165,27 @@ class EmbeddedBroker:
             return
         self._child.send_signal(signal.SIGHUP)
         self._secure.end_sessions(self.host, self.port)
+
+    def _probe(self) -> None:
+        """End a child that lives and does not serve: it is started again as one that died."""
+        now = time.monotonic()
+        if self._child is None or now - self._probed_at < self._probe_every_s:
+            return
+        answer = ask(self.host, self.port, PROBE_TIMEOUT_S)
+        self._probed_at = time.monotonic()
+        if answer == "refuses" and not self._refuses:
+            log.warning("broker_refuses", host=self.host, port=self.port)
+        self._refuses = answer == "refuses"
+        self._silent = self._silent + 1 if answer == "silent" else 0
+        if self._silent < SILENT_TIMES:
+            return
+        self._silent = 0
+        self._stood_still += 1
+        log.error(
+            "broker_stands_still", pid=self.pid, times=self._stood_still, fix="it is restarted"
+        )
+        # One that stands still does not hear a polite word.
+        self._child.kill()
 
     def _start_once(self, folder: Path) -> None:
         program = choose_program(self._kind)
@@ -162,8 +209,9 @@ class EmbeddedBroker:
             if self.pid is None or time.monotonic() > give_up:
                 self._end()
                 said = complaint.read_text(errors="replace").strip()[-300:] or "nothing"
+                where = shown(self.host, self.port)
                 raise ProcessError(
-                    f"{name} did not start to listen on {self.host}:{self.port}; it said: {said}",
+                    f"{name} did not start to listen on {where}; it said: {said}",
                     fix="choose the other kind in embedded_broker.kind, or another broker.port",
                 )
             try:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from cloud.broker.tls_listener import SecureListener
 from shared.errors import ProcessError, SettingsError
+from shared.loopback import shown
 
 MAX_PAYLOAD = 1 << 20
 # Debian installs daemons where an ordinary user's PATH does not look.
@@ -41,7 +42,7 @@ max_segment_count = 8
 
 [v5.1]
 name = "v5"
-listen = "{host}:{port}"
+listen = "{listen}"
 next_connection_delay_ms = 1
 
 [v5.1.connections]
@@ -116,7 +117,7 @@ class IotCore:
         if self.found() is None:
             raise ProcessError("iotcore is not installed", fix="pip install 'splitsight[cloud]'")
         config = folder / "iotcore.toml"
-        config.write_text(IOTCORE.format(host=host, port=port, max_payload=MAX_PAYLOAD))
+        config.write_text(IOTCORE.format(listen=shown(host, port), max_payload=MAX_PAYLOAD))
         return [sys.executable, "-P", "-m", "cloud.broker.iotcore_process", str(config)]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cloud.configuration.settings import SecureListenerSettings
+from shared.descriptors import open_files
 from shared.errors import SettingsError
 from shared.log import get_logger
 from shared.loopback import require_free
@@ -23,6 +24,7 @@ log = get_logger("broker")
 TAKEOVER_S = 5.0
 LISTENER = """\
 listener {port} {host}
+max_connections {most}
 allow_anonymous false
 cafile {ca}
 certfile {certificate}
@@ -33,7 +35,14 @@ use_identity_as_username true
 use_username_as_clientid true
 acl_file {acl}
 """
+# Open files that strangers never get: the cloud's own connection, the log, what Mosquitto opens.
+RESERVED = 128
 OWN_TOPICS = f"pattern readwrite {PREFIX}/+/+/%u/#\n"
+
+
+def most_connections() -> int:
+    """How many may be open there at a time: each takes an open file, as the cloud's own does."""
+    return max(16, open_files() - RESERVED)
 
 
 class SecureListener:
@@ -77,6 +86,7 @@ class SecureListener:
             key=settings.key,
             crl=settings.crl,
             acl=self._acl,
+            most=most_connections(),
         )
 
     def changed(self) -> bool:

@@ -7,8 +7,8 @@ import ssl
 import uvicorn
 from starlette.types import ASGIApp
 
-from shared.http_worker import HttpWorker
-from shared.loopback import bind
+from shared.loopback import bind, shown
+from shared.web.http_worker import HttpWorker
 from shared.worker import OnDeath
 
 # Live pages let go within a second; a caller that doesn't is cut off.
@@ -52,8 +52,7 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self._scheme}://{host}:{self.port}"
+        return f"{self._scheme}://{shown(self.host, self.port)}"
 
     def start(self) -> None:
         """Returns when requests are answered. Raises ProcessError where that never comes."""

@@ -24,9 +24,9 @@ from fleet.identity.est import est_routes, problem
 from fleet.identity.registrar import Registrar
 from shared.clock import Clock
 from shared.errors import IdentityError
-from shared.http_worker import HttpWorker
 from shared.log import get_logger
 from shared.loopback import bind
+from shared.web.http_worker import HttpWorker
 from shared.worker import OnDeath
 
 log = get_logger("gateway")

@@ -17,7 +17,7 @@ from shared import command_options as option
 from shared.console import out, print_json
 from shared.errors import SplitsightError
 from shared.format import date
-from shared.loopback import is_loopback
+from shared.loopback import is_loopback, shown
 from shared.plugins.group import LoadedPlugin, PluginGroup
 from shared.redaction import redact
 from shared.settings import read_settings, resolve_paths, validate
@@ -160,7 +160,7 @@ def broker_rows(
     except SplitsightError as error:
         yield row(what, ok=False, found=error.message, wanted=answers, fix=error.fix)
         return
-    where = f"{broker.host}:{broker.port}"
+    where = shown(broker.host, broker.port)
     lacking = found.limits.shortcomings if found.limits else {}
     said = "; ".join([f"{where} answers", *lacking.values()])
     fix = "set the broker up otherwise, or take another"

@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr
 
 from shared.errors import TransportError
 from shared.log import get_logger
+from shared.loopback import shown
 from shared.settings import Settings
 from shared.transport.base import ConnectionHandler, Delivery, Handler, Will, require_size
 from shared.transport.client import MAX_IN_FLIGHT, STALE_S, BrokerClient
@@ -198,7 +199,7 @@ class MqttTransport:
     ) -> None:
         if not self.connected:
             raise TransportError(
-                f"the broker at {self._settings.host}:{self._settings.port} is not connected",
+                f"the broker at {shown(self._settings.host, self._settings.port)} is not connected",
                 fix="it is tried again until it answers; check that it runs",
             )
         if self._client.unacknowledged_s > self._client.patience_s:

@@ -12,6 +12,7 @@ from typing import Any
 from paho.mqtt import client as paho
 
 from shared.errors import TransportError
+from shared.loopback import shown
 from shared.transport.client import BrokerClient
 from shared.transport.limit import BrokerLimits
 from shared.transport.mqtt import KEEPALIVE_S, BrokerSettings, open_client, tls_context
@@ -99,4 +100,5 @@ def _why(client: BrokerClient, settings: BrokerSettings, error: OSError | None) 
 
 
 def _failed(reason: Reason, settings: BrokerSettings) -> TransportError:
-    return TransportError(f"{settings.host}:{settings.port}: {reason.text}", fix=reason.fix)
+    where = shown(settings.host, settings.port)
+    return TransportError(f"{where}: {reason.text}", fix=reason.fix)

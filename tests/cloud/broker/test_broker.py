@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import psutil
 import pytest
 
 from cloud.broker.embedded import EmbeddedBroker
+from cloud.broker.probe import ask
 from cloud.configuration.settings import BrokerKind
 from cloud.inference.intake import of_escalations, of_inspections
 from shared.errors import ProcessError, SettingsError
@@ -195,3 +198,48 @@ def test_the_broker_ends_with_a_killed_parent(kind: BrokerKind) -> None:
         owner.kill()
     psutil.wait_procs([child], timeout=PATIENCE_S)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broker_that_lives_and_does_not_serve_is_started_again(kind: BrokerKind) -> None:
+    with EmbeddedBroker(kind, port=free_port(), probe_every_s=0.1) as broker:
+        transport = connect(broker, "device")
+        first = broker.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        wait_until(lambda: broker.pid not in {None, first}, "another one runs")
+        wait_until(lambda: ask(broker.host, broker.port, 3.0) == "serves", "it serves")
+        wait_until(lambda: transport.connected, "the device is back")
+        wait_until(lambda: broker.problems == [], "nothing is wrong any more")
+        transport.stop()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broker_serves_on_the_loopback_of_ipv6(kind: BrokerKind) -> None:
+    port = free_port()
+    with EmbeddedBroker(kind, host="::1", port=port):
+        settings = BrokerSettings.model_validate({"host": "::1", "port": port})
+        transport = MqttTransport(settings, "device")
+        transport.start()
+        assert transport.wait_until_connected(PATIENCE_S)
+        transport.stop()
+
+
+def close_next(listening: socket.socket) -> None:
+    accepted, _ = listening.accept()
+    accepted.close()
+
+
+def test_what_closes_the_connection_refuses_and_what_says_nothing_is_silent() -> None:
+    with bind("127.0.0.1", 0, setting="x") as listening:
+        listening.listen()
+        port = listening.getsockname()[1]
+        assert ask("127.0.0.1", port, 0.05) == "silent"
+        with ThreadPoolExecutor(1) as pool:
+            # The first is the one that was silent.
+            for _ in range(2):
+                pool.submit(close_next, listening)
+            assert ask("127.0.0.1", port, 5.0) == "refuses"
+    assert ask("127.0.0.1", port, 1.0) == "silent"

@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cloud.broker.embedded import EmbeddedBroker
 from cloud.broker.programs import Mosquitto
+from cloud.broker.tls_listener import SecureListener
 from cloud.configuration.settings import SecureListenerSettings
 from fleet.identity.authority import Authority
 from fleet.identity.requests import read_request
 from shared.clock import SystemClock
+from shared.descriptors import open_files
 from shared.errors import ProcessError, SettingsError, TransportError
 from shared.loopback import bind, free_port
 from shared.topics import Address
@@ -319,3 +321,8 @@ def test_a_taken_secure_port_is_said_at_once(plant: Plant) -> None:
         secure = plant.secure.model_copy(update={"port": taken.getsockname()[1]})
         with pytest.raises(ProcessError, match=r"taken.*embedded_broker\.secure"):
             EmbeddedBroker("mosquitto", port=free_port(), secure=secure).start()
+
+
+def test_strangers_never_get_the_open_files_that_the_cloud_needs(plant: Plant) -> None:
+    told = SecureListener(plant.secure).configured(plant.folder)
+    assert f"\nmax_connections {max(16, open_files() - 128)}\n" in told

@@ -9,6 +9,7 @@ import time
 import uvicorn
 
 from shared.errors import ProcessError
+from shared.web.http_admission import AdmittingLoop, RequestLimits, protocol_with
 from shared.worker import OnDeath, Worker
 
 READY_TIMEOUT_S = 10.0
@@ -19,8 +20,16 @@ class HttpWorker:
     """Serves on one socket, which is bound and will be closed."""
 
     def __init__(
-        self, name: str, config: uvicorn.Config, sock: socket.socket, on_death: OnDeath
+        self,
+        name: str,
+        config: uvicorn.Config,
+        sock: socket.socket,
+        on_death: OnDeath,
+        limits: RequestLimits | None = None,
     ) -> None:
+        """limits: of connections that ask nothing; the config's own protocol and loop give way"""
+        config.http = protocol_with(limits or RequestLimits())
+        config.loop = f"{AdmittingLoop.__module__}:{AdmittingLoop.__name__}"
         self._server = uvicorn.Server(config)
         self._socket = sock
         self._worker = Worker(name, lambda: self._server.run(sockets=[sock]), on_death=on_death)
