@@ -28,6 +28,11 @@ def read_manifest(path: Path, *, seed: int = 0) -> Dataset:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error})", fix="save it as UTF-8") from error
+    if "\0" in text:
+        raise DataError(
+            f"{path.name}:{text[: text.index(chr(0))].count(chr(10)) + 1}: there is a NUL byte",
+            fix="save it as UTF-8 text again; the file is damaged, or in UTF-16",
+        )
     with io.StringIO(text, newline="") as stream:
         reader = csv.DictReader(stream, skipinitialspace=True, restval="")
         columns = set(reader.fieldnames or ())

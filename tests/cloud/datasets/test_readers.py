@@ -134,6 +134,12 @@ def test_a_manifest_in_another_encoding_is_told(six: Path) -> None:
         read(str(six / "parts.csv"))
 
 
+def test_a_damaged_manifest_is_told_with_its_line(six: Path) -> None:
+    (six / "parts.csv").write_bytes(b"image,defect\n0.png,good\n1\0.png,crack\n")
+    with pytest.raises(DataError, match=r"parts\.csv:3: there is a NUL byte"):
+        read(str(six / "parts.csv"))
+
+
 def test_a_truncated_picture_is_named(six: Path) -> None:
     (six / "3.png").write_bytes((six / "3.png").read_bytes()[:20])
     with pytest.raises(DataError, match=r"3\.png is not a picture"):
