@@ -27,6 +27,7 @@ class Rules:
     once              an inspection that is stored again changes nothing
     late_is_kept      an answer behind the deadline is a correction and moves no ejector
     journaled_first   what the head decided is on disk before it is actuated
+    noted_first       what the deadline decides is noted in a file before it is actuated
     numbers_reserved  a part's number is never given again
     resent            a batch without a receipt is sent again
     """
@@ -38,6 +39,7 @@ class Rules:
     once: bool = True
     late_is_kept: bool = True
     journaled_first: bool = True
+    noted_first: bool = True
     numbers_reserved: bool = True
     resent: bool = True
 
@@ -60,6 +62,7 @@ class Part(NamedTuple):
 
     memory   "", "open" or "settled": what the box that runs now knows of it
     disk     "", "open", or who decided
+    noted    the file of what deadlines decided has it
     told     who decided what the actuator was told, in order
     """
 
@@ -69,6 +72,7 @@ class Part(NamedTuple):
     pair: Pair = "old"
     memory: str = ""
     disk: str = ""
+    noted: bool = False
     settled: bool = False
     acknowledged: bool = False
     told: tuple[str, ...] = ()
@@ -303,7 +307,8 @@ class Delivery:
         return _with_part(state, index, told)
 
     def _expired(self, state: State, index: int) -> State:
-        after = self._told(state, index, "deadline")
+        noted = state.parts[index]._replace(noted=self.rules.noted_first)
+        after = self._told(_with_part(state, index, noted), index, "deadline")
         return after._replace(writes=(*after.writes, ("fail-safe", index)))
 
     def _to_box(self, state: State, message: Message) -> State:
@@ -349,8 +354,10 @@ class Delivery:
 
     def _started(self, state: State) -> State:
         parts = tuple(
-            part._replace(disk="deadline" if part.disk == "open" else part.disk, settled=True)
-            if part.disk
+            part._replace(
+                disk="deadline" if part.noted or part.disk == "open" else part.disk, settled=True
+            )
+            if part.disk or part.noted
             else part
             for part in state.parts
         )
@@ -433,6 +440,8 @@ class Delivery:
             stored = (part.boot, part.number, index) in state.rows
             if part.disk and not stored:
                 return f"part {index} was journaled, and is lost"
+            if part.told and not stored:
+                return f"part {index} was actuated, and no record has it"
         return ""
 
     def _nothing_else(self, state: State) -> bool:

@@ -60,6 +60,7 @@ BROKEN: list[tuple[str, Delivery, str]] = [
     ("once", Delivery(parts=1, faults=together("doubled")), "counted twice"),
     ("late_is_kept", Delivery(), "actuated twice, by deadline and cloud"),
     ("journaled_first", Delivery(), "actuated by the edge, and no record has it"),
+    ("noted_first", Delivery(parts=1, faults=together("box_dies")), "actuated, and no record has"),
     ("numbers_reserved", Delivery(faults=together("box_dies")), "two parts have one number"),
     ("resent", Delivery(parts=1, faults=together("lost")), "was journaled, and is lost"),
 ]
