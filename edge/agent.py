@@ -60,10 +60,8 @@ class Agent:
         observer: Observes | None = None,
         fields: FieldSources | None = None,
         control: ControlSample | None = None,
-        skipped: int = 0,
     ) -> None:
-        """skipped: numbers of parts that may have been given out since the last that is journaled
-        observer: of what the model does, for who decides whether it may stay
+        """observer: of what the model does, for who decides whether it may stay
         fields: of inspections, that the head does not make; None: there are none
         control: draws parts that a person looks at, whatever is made of them; None: none is
         """
@@ -82,7 +80,7 @@ class Agent:
         self._sequences = itertools.count(1)
         self._inspecting = threading.Lock()
         self._swapped: Callable[[LiveModel], None] = lambda _model: None
-        self.last_part = journal.last_part + skipped
+        self.last_part = journal.last_part
         self.deadlines = self._settlement.deadlines
         self.inspected = 0
         self.inspecting = False

@@ -86,6 +86,10 @@ class CameraBox:
         self.actuator = actuator or open_actuator(settings.actuator, clock)
         self._actuations = ActuationQueue(self.actuator, clock, self.health)
         self.journal = open_journal(settings, self.health)
+        if self.journal.unclean and not CAMERAS.of(settings.camera).replays:
+            # Parts were open whose numbers no record has. What plays stored pictures shows them
+            # again under the same ones; on a line they have passed.
+            self.journal.skip(MAX_OPEN + 1)
         address = settings.address
         self.transport = transport or open_transport(settings, clock, self.health)
         wired = wire(
@@ -104,7 +108,6 @@ class CameraBox:
                 observer=bay.watch if bay else None,
                 fields=FieldSources.installed(self.health, settings.product.model_dump()),
                 control=ControlSample(settings.control.share),
-                skipped=self._skipped(settings),
             )
         )
         self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
@@ -226,13 +229,6 @@ class CameraBox:
             self.outbox.wake.wait(TICK_S)
             self.outbox.wake.clear()
             self.outbox.tick()
-
-    def _skipped(self, settings: EdgeSettings) -> int:
-        """Where an agent was killed, parts were open whose numbers no record has. What plays stored
-        pictures shows them again under the same ones; on a line they have passed.
-        """
-        replays = CAMERAS.of(settings.camera).replays
-        return MAX_OPEN + 1 if self.journal.unclean and not replays else 0
 
     def _open_bay(
         self, settings: EdgeSettings, reopening: Reopening | None

@@ -37,7 +37,6 @@ class Around:
     observer     of what the model does, where it may be replaced
     fields       of inspections, that the head does not make
     control      draws parts that a person looks at, whatever is made of them
-    skipped      numbers of parts after the last one that the journal has, which are not used
     """
 
     address: Address
@@ -54,7 +53,6 @@ class Around:
     observer: Observes | None = None
     fields: FieldSources | None = None
     control: ControlSample | None = None
-    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,6 @@ def wire(around: Around) -> Wired:
         observer=around.observer,
         fields=around.fields,
         control=around.control,
-        skipped=around.skipped,
     )
     uplink.listen(agent.answer)
     outbox = Outbox(journal, transport, address, clock=clock, health=health)

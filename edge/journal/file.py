@@ -74,10 +74,10 @@ class JournalFile:
         if self.store is None:
             return self.counter.below if self.counter.below.row else None
         held = self.store.last()
-        if held.row:
-            return held | self.counter.given
-        # A new file, where there may have been another.
-        return self._known if self._known.row else self.counter.below
+        if not held.row:
+            # A new file, where there may have been another.
+            held = self._known if self._known.row else self.counter.below
+        return held | self.counter.given
 
     @property
     def writable(self) -> JournalStore:

@@ -65,7 +65,7 @@ class Journal:
     """Durable inspections of one device. Nothing here waits for the disk but `flush`.
 
     boot        random for this opening; names its inspections for ever
-    last_part   the highest part that was ever journaled, 0 for none
+    last_part   the highest part that was ever journaled or skipped, 0 for none
     unclean     whether the agent before this one was killed: then parts that were open, none of
                 which had a verdict, had numbers above `last_part`
     """
@@ -233,6 +233,15 @@ class Journal:
                 became.append(LabelReceipt(row.boot, row.sequence, row.labelled_at, kept))
 
         self.commits.submit(Write("labels", write, lambda: committed(became)))
+
+    def skip(self, parts: int) -> None:
+        """Go on so many parts later: an agent that was killed may have given these numbers out.
+
+        For good: this one may be killed too, before a part of its own is on disk.
+        """
+        if parts:
+            self.last_part += parts
+            self.file.counter.keep(Numbers(part=self.last_part))
 
     def start(self) -> None:
         self._diversions.begin()

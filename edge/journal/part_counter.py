@@ -30,7 +30,7 @@ class Numbers:
 class PartCounter:
     """Two pairs of numbers that survive the journal.
 
-    given    the highest when a journal was last put aside, as far as it was known
+    given    the highest when a journal was last put aside or numbers were skipped
     below    none as high has been given out yet; written ahead, so that it costs no part a write
     """
 
@@ -61,7 +61,7 @@ class PartCounter:
             self._write(self.given, Numbers(*(_ahead(one) for one in (last.row, last.part))))
 
     def keep(self, last: Numbers) -> None:
-        """The journal that knew these was put aside."""
+        """These were given out, and no journal may say so."""
         self._write(self.given | last, self.below)
 
     def _write(self, given: Numbers, below: Numbers) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.actuator.base import Actuator, RecordingActuator
 from edge.actuator.calls import DirectActuations
-from edge.agent import Agent
+from edge.agent import MAX_OPEN, Agent
 from edge.camera.base import CameraEvent
 from edge.camera.scripted import ScriptedCamera
 from edge.inspection.control import ControlSample
@@ -114,14 +114,17 @@ class Rig:
         fields: FieldSources | None = None,
         health: BoxHealth | None = None,
         control: ControlSample | None = None,
+        broker: MemoryBroker | None = None,
+        clock: ManualClock | None = None,
     ) -> None:
         self.folder = folder
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.health = health or BoxHealth(self.clock)
-        self.broker = MemoryBroker()
+        self.broker = broker or MemoryBroker()
         self.transport: MemoryTransport = self.broker.transport()
         self.recorded = RecordingActuator()
         self.journal = open_journal(folder, health=self.health)
+        self.journal.skip(MAX_OPEN + 1 if self.journal.unclean else 0)
         self.uplink = Uplink(
             self.transport,
             ADDRESS,

@@ -157,10 +157,23 @@ def test_after_a_kill_a_line_goes_on_above_every_number_that_was_given_out(
     live = {"kind": "rtsp", "url": "rtsp://127.0.0.1:1/x"}
     replayed = {"kind": "folder", "path": tmp_path}
     for camera_settings, first in ((live, MAX_OPEN + 2), (replayed, 1)):
-        (tmp_path / "journal.db.diverted").touch()
+        folder = tmp_path / str(camera_settings["kind"])
+        folder.mkdir()
+        (folder / "journal.db.diverted").touch()
         camera = ScriptedCamera([])
-        settings = settings_for(tmp_path, bundle, camera=camera_settings)
+        settings = settings_for(folder, bundle, camera=camera_settings)
         CameraBox(
             settings, SystemClock(), transport=MemoryBroker().transport(), camera=camera
         ).run()
         assert camera.first_part == first
+
+
+def test_numbers_that_were_skipped_are_skipped_for_good(tmp_path: Path) -> None:
+    """An agent that is killed before its first part is on disk must not lead the next one back."""
+    journal = open_journal(tmp_path)
+    journal.skip(257)
+    assert journal.last_part == 257
+    journal.close()
+    again = open_journal(tmp_path)
+    assert again.last_part == 257
+    again.close()
