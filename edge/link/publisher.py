@@ -6,6 +6,9 @@ from edge.link.outbox import Outbox
 from edge.link.presence import Presence
 from shared.worker import OnDeath, Worker
 
+# What fails each time is logged each time.
+RETRY_S = 1.0
+
 
 class LinkPublisher:
     """Ticks the outbox and the presence until it is stopped; then they are the caller's again."""
@@ -16,7 +19,7 @@ class LinkPublisher:
         self._held = False
         # What is not sent now is sent later; without this thread it never would be.
         self._worker = Worker(
-            "publisher", self._carry, on_death=on_death, retry_s=0.0, unblock=outbox.wake.set
+            "publisher", self._carry, on_death=on_death, retry_s=RETRY_S, unblock=outbox.wake.set
         )
 
     def hold(self, held: bool) -> None:  # noqa: FBT001 - as it is said

@@ -7,24 +7,33 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
 
+from cloud.configuration.settings import CloudSettings
 from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
 from cloud.records.writer import RecordsWriter, StorageBatch
+from cloud.service import STOP_S, CloudService
 from hardware_sim.network.conditions import Conditions
 from hardware_sim.network.proxy import NetworkProxy
+from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock
 from shared.errors import RecordsError
+from shared.loopback import free_port
 from shared.storage.database import UnstorableRecord
+from shared.topics import Address
+from shared.transport.mqtt import MqttTransport
+from shared.wire import StateMessage, encode
 from shared.worker import DeadWorkers
 from tests.cloud.conftest import Cluster
-from tests.cloud.makers import inspection, tail
+from tests.cloud.makers import NOON, inspection, tail
 from tests.support.waiting import wait_until
 
 ANSWER_S = 1.5
+TOKEN = "0123456789abcdef"  # noqa: S105 - of this test alone
 SILENT = Conditions.both(swallow=True)
 
 
@@ -120,6 +129,41 @@ def test_a_service_that_stops_waits_for_no_silent_database(
     assert ended.wait(10)
     with pytest.raises(RecordsError), database.begin():
         pass
+
+
+@pytest.mark.process
+def test_a_cloud_with_a_silent_database_says_so_and_stops(
+    far: tuple[Database, NetworkProxy], bundle: Bundle, tmp_path: Path
+) -> None:
+    database, proxy = far
+    settings = CloudSettings.model_validate(
+        {
+            "bundles": [bundle.path],
+            "database": database.engine.url.render_as_string(hide_password=False),
+            "broker": {"port": free_port()},
+            "api": {"port": 0, "token": TOKEN, "first_account": tmp_path / "link"},
+            "runtime": {"name": "onnx"},
+        }
+    )
+    service = CloudService(settings).start()
+    box = MqttTransport(settings.broker, "box")
+    try:
+        box.start()
+        assert box.wait_until_connected(10)
+        proxy.apply(SILENT)
+        state = StateMessage("online", "b1", NOON)
+        box.publish(Address("plant", "line", "box").topic("state"), encode(state))
+
+        def told() -> str:
+            who = {"Authorization": f"Bearer {TOKEN}"}
+            found = httpx.get(f"{service.url}/api/health", headers=who, timeout=30)
+            return " ".join(found.json()["problems"])
+
+        wait_until(lambda: "Records have not been stored for" in told(), "it is told")
+    finally:
+        box.stop()
+        took = timed(service.stop)
+    assert took < STOP_S + 25
 
 
 @pytest.mark.process
