@@ -120,7 +120,7 @@ class Shift:
         plan.write_text(yaml.safe_dump(ROLLOUT.model_dump(mode="json")))
         began = time.monotonic()
         said = splitsight(
-            *("fleet", "candidate", "approve", findings.name, "--by", "A. Rossi"),
+            *("fleet", "candidate", "approve", findings.name, "--by", "A. Rossi", "--why", "trial"),
             *("--folder", str(self._home.folder), "--key", str(self._home.keys / "models.pem")),
             *("--rollout", "--plan", str(plan), "--cloud", self._plant.cloud.url),
             *("--format", "json"),

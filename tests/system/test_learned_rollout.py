@@ -109,7 +109,7 @@ def test_a_candidate_approved_with_a_rollout_is_live_on_every_box(
             within_s=PATIENCE_S,
         )
         said = splitsight(
-            *("fleet", "candidate", "approve", findings.name, "--by", "A. Rossi"),
+            *("fleet", "candidate", "approve", findings.name, "--by", "A. Rossi", "--why", "trial"),
             *("--folder", home.folder, "--key", home.keys / "models.pem", "--rollout"),
             *("--plan", plan, "--cloud", plant.cloud.url, "--format", "json"),
         )

@@ -10,26 +10,50 @@ from fleet.releases.store import ReleaseStore
 from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.configuration.settings import ReleaseSettings
 from fleet.rounds.report.findings import CandidateRecord
+from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.errors import FederationError
+from shared.log import get_logger
 from shared.releases import ANY_HARDWARE, ReleaseFacts
+
+log = get_logger("rounds")
 
 POLICY = "policy: certified"
 
 
-def approve(store: CandidateStore, name: str, by: str, drafts: Drafts) -> ReleaseFacts:
-    """Add a candidate's bundle to the draft, and write down who wanted it.
+def approve(
+    store: CandidateStore, name: str, by: str, drafts: Drafts, why: str = ""
+) -> ReleaseFacts:
+    """Add a candidate's bundle to the draft, and write down who wanted it, and why.
 
+    why   a person's reason, without which nothing goes out that lacks certificate or measurement
     Raises FederationError where it may not go out or nobody said so, ReleaseError where the
     repository does not take it.
     """
-    store.waiting(name, "approve")
+    record = store.waiting(name, "approve")
     if not by.strip():
         raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
     bundle = store.bundle(name)
+    if lacking(record, bundle) and not why.strip():
+        raise FederationError(
+            f"{name} {' and '.join(lacking(record, bundle))}",
+            fix=f"`splitsight cloud leakage --bundle {bundle.path} --data DATA` measures what its "
+            "features give away; rounds with more parts held out end in a certificate; or say "
+            "with --why why it goes out without, which is kept with your name",
+        )
     facts = Adding(drafts).add_model(bundle.path, ReleaseNote((ANY_HARDWARE,), by.strip()))
-    store.decide(name, "approved", by)
+    store.decide(name, "approved", by, why)
     return facts
+
+
+def lacking(record: CandidateRecord, bundle: Bundle) -> list[str]:
+    """What a candidate can't show, so that a person must say why it goes out all the same."""
+    found = []
+    if not record.certified:
+        found.append("has no certificate")
+    if bundle.manifest.leakage is None:
+        found.append("was never measured for what its features give away")
+    return found
 
 
 def by_policy(record: CandidateRecord, release: ReleaseSettings) -> str:
@@ -40,8 +64,11 @@ def by_policy(record: CandidateRecord, release: ReleaseSettings) -> str:
     sure = record.certified and not record.doubt
     if release.policy != "certified" or record.status != "candidate" or not sure:
         return ""
-    drafts = drafts_of(release.candidates.parent)
-    return approve(CandidateStore(release.candidates), record.name, POLICY, drafts).path
+    store = CandidateStore(release.candidates)
+    if missing := lacking(record, store.bundle(record.name)):
+        log.info("policy_leaves_it_to_a_person", candidate=record.name, lacks=missing)
+        return ""
+    return approve(store, record.name, POLICY, drafts_of(release.candidates.parent)).path
 
 
 def drafts_of(folder: Path) -> Drafts:

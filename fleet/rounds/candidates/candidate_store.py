@@ -92,11 +92,11 @@ class CandidateStore:
             raise FederationError(f"{name} was {record.status} by {record.by} at {record.at}")
         return record
 
-    def decide(self, name: str, status: CandidateStatus, by: str) -> CandidateRecord:
-        """Write down who decided what. Raises FederationError without a name."""
+    def decide(self, name: str, status: CandidateStatus, by: str, why: str = "") -> CandidateRecord:
+        """Write down who decided what, and why. Raises FederationError without a name."""
         if not by.strip():
             raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
-        changes = {"status": status, "by": by.strip(), "at": iso()}
+        changes = {"status": status, "by": by.strip(), "at": iso(), "why": why.strip()}
         record = msgspec.structs.replace(self.get(name), **changes)
         self._keep(record)
         return record

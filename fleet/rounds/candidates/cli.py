@@ -91,6 +91,9 @@ def approve(
     folder: option.Folder,
     cloud: option.Cloud,
     key: option.Keys = None,
+    why: Annotated[
+        str, typer.Option("--why", help="Why it goes out without certificate or measurement.")
+    ] = "",
     rollout: Annotated[
         bool, typer.Option("--rollout", help="Start bringing it to devices, ring by ring.")
     ] = False,
@@ -111,7 +114,7 @@ def approve(
     from fleet.rounds.candidates.approval import drafts_of  # noqa: PLC0415
 
     drafts = drafts_of(folder)
-    facts = approve_candidate(_store(folder), name, by, drafts)
+    facts = approve_candidate(_store(folder), name, by, drafts, why)
     if key:
         _publish(drafts, key)
     started = _start(facts, by, cloud, wanted) if wanted else None

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
@@ -15,7 +16,14 @@ from fleet.rounds.configuration.accountant import Accountant
 from fleet.rounds.configuration.deprecations import privacy_names
 from shared.errors import FederationError, SettingsError
 from shared.federation.masking import FEWEST
+from shared.federation.protocol import Scope
+from shared.log import get_logger
 from shared.settings import Settings
+
+log = get_logger("rounds")
+
+MOST_NOISE = 1.0
+"""Of a whole run, in sizes of the values: beyond it networks came apart, see docs/benchmarks.md."""
 
 
 class PrivacySettings(Settings):
@@ -98,6 +106,39 @@ def check_strategy(settings: PrivacySettings, strategy: str, *, compares: bool) 
             f"no ε is known for `{strategy}`: one device can move its result by more than a mean's",
             fix="choose fedavg, fedprox or fedadam, or set `privacy.noise: 0`",
         )
+
+
+def private_scope(scope: Scope) -> Scope:
+    """What is shared where noise is added: no normalisation, which each device keeps to itself.
+
+    A running variance that noise makes negative is no variance, and the network is none any more.
+    Without noise it must not leave a device either: its statistics are those of its pictures.
+    """
+    if scope.normalisation == "shared":
+        log.info("normalisation_stays_on_devices", why="noise would destroy it")
+    return msgspec.structs.replace(scope, normalisation="local")
+
+
+def check_noise(
+    settings: PrivacySettings, values: NDArray[np.floating], devices: int, rounds: int
+) -> None:
+    """Raises FederationError where the noise of a whole run would drown what is shared.
+
+    values   that are shared, before the first round
+    """
+    if not settings.private or not len(values):
+        return
+    noise = settings.noise * settings.clip / devices * math.sqrt(rounds)
+    size = float(np.sqrt(np.mean(np.square(values))))
+    if noise <= MOST_NOISE * size:
+        return
+    # Room for what is rounded where it is shown.
+    most = 0.7 * settings.clip * MOST_NOISE * size / noise
+    raise FederationError(
+        f"{rounds} rounds with {devices} devices put noise of {noise:.2g} on each of {len(values)} "
+        f"values, which are of the size {size:.2g}: nothing would be left of them",
+        fix=f"set `privacy.clip: {most:.1g}`, plan fewer rounds, or wait for more devices",
+    )
 
 
 def what_is_seen(settings: PrivacySettings, devices: int) -> ServerView:

@@ -19,7 +19,7 @@ from fleet.rounds.aggregation.plain_aggregation import (
     pack,
 )
 from fleet.rounds.aggregation.private_aggregation import PrivateAggregation
-from fleet.rounds.configuration.privacy import check_strategy
+from fleet.rounds.configuration.privacy import check_noise, check_strategy, private_scope
 from fleet.rounds.configuration.settings import RoundSettings
 from fleet.rounds.coordination.device_answers import DeviceAnswers
 from fleet.rounds.coordination.journal import RunJournal, RunProgress, Terms
@@ -92,7 +92,8 @@ class Coordinator:
             check_strategy(
                 settings.privacy, settings.strategy.kind, compares=self._strategy.kind.compares
             )
-        self._scope = self._strategy.kind.scope(settings.scope.as_scope())
+        scope = self._strategy.kind.scope(settings.scope.as_scope())
+        self._scope = private_scope(scope) if settings.privacy.private else scope
         self.layout = VectorLayout.of(base.arrays, self._scope.travelling(base.arrays))
         self._journal = RunJournal(settings.folder)
         self.progress = self._resume()
@@ -210,6 +211,8 @@ class Coordinator:
         )
 
     def _train(self, number: int, chosen: RoundParticipants) -> CollectedUpdates:
+        privacy, rounds = self._settings.privacy, self._plan.rounds
+        check_noise(privacy, self._values_at_first(), len(chosen.nodes), rounds)
         arrays = self.layout.named(self.progress.values)
         trainings: Sequence[Message] = list(
             self._strategy.flower.configure_train(
@@ -230,6 +233,9 @@ class Coordinator:
                 self._settings.deadline_s,
             )
         )
+
+    def _values_at_first(self) -> Vector:
+        return self.layout.flat(self._base.arrays)
 
     def _mix(self, number: int, answers: Sequence[Message]) -> None:
         arrays, _ = self._strategy.flower.aggregate_train(number, answers)

@@ -204,6 +204,7 @@ class CandidateRecord(msgspec.Struct, frozen=True):
     bundle   its folder or file beside this record; empty where none could be made
     doubt    why no policy may approve it, only a person; empty where a policy may
     by, at   who approved or rejected it, and when (UTC)
+    why      the reason that was given, where one was needed
     """
 
     name: str
@@ -216,6 +217,7 @@ class CandidateRecord(msgspec.Struct, frozen=True):
     doubt: str = ""
     by: str = ""
     at: str = ""
+    why: str = ""
 
 
 def now() -> str:

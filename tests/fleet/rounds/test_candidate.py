@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 
 from fleet.releases.creation import found_repository
 from fleet.releases.store import ReleaseStore
-from fleet.rounds.candidates.approval import POLICY, by_policy
+from fleet.rounds.candidates.approval import POLICY, approve, by_policy, drafts_of, lacking
 from fleet.rounds.candidates.candidate import next_version
 from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.candidates.model_files import check_base
@@ -33,7 +33,7 @@ from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from fleet.rounds.grids.in_process import InProcessGrid
 from fleet.rounds.report.findings import RunFindings
 from fleet.rounds.run import run_rounds
-from shared.bundles.bundle import Bundle
+from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.manifest import HEAD, TAIL, TRAINED, TUNED
 from shared.bundles.parity import check_head
 from shared.clock import SystemClock
@@ -370,7 +370,7 @@ def test_approval_makes_a_release_and_says_what_comes_next(home: FleetFolder) ->
     assert "north" in shown
     assert "edge and cloud together: at most 90 % of defective parts pass" in shown
     assert "look at this first: edge and cloud together reject" in shown
-    ended = home.run("approve", home.name, "--by", "A. Rossi")
+    ended = home.run("approve", home.name, "--by", "A. Rossi", "--why", "a trial")
     assert ended.code == 0, ended.stderr
     assert "models/blots/1.4.1.zip" in ended.stdout
     assert "splitsight fleet rollout start models/blots/1.4.1.zip" in ended.stdout
@@ -383,7 +383,10 @@ def test_approval_makes_a_release_and_says_what_comes_next(home: FleetFolder) ->
 @pytest.mark.process
 def test_a_key_publishes_at_once(home: FleetFolder) -> None:
     key = home.stick / "models.pem"
-    ended = home.run("approve", home.name, "--by", "A. Rossi", "--key", key, "--format", "json")
+    ended = home.run(
+        "approve", home.name, "--by", "A. Rossi", "--key", key, "--why", "a trial",
+        "--format", "json",
+    )  # fmt: skip
     assert ended.code == 0, ended.stderr
     assert json.loads(ended.stdout) == {
         "release": "models/blots/1.4.1.zip", "published": True, "rollout": None,
@@ -408,8 +411,45 @@ def test_a_policy_approves_what_is_certified_and_nothing_else(ran: Ran, home: Fl
     doubtful = msgspec.structs.replace(record, doubt="more good parts are rejected")
     assert by_policy(doubtful, certified) == ""
     assert store.get(home.name).status == "candidate"
+    assert by_policy(record, certified) == "", "nobody knows what its features give away"
+    measured(store.bundle(home.name))
     assert by_policy(record, certified) == "models/blots/1.4.1.zip"
     assert (store.get(home.name).status, store.get(home.name).by) == ("approved", POLICY)
+
+
+def measured(bundle: Bundle) -> None:
+    """As `splitsight cloud leakage` leaves a bundle."""
+    nothing = {"coarseness": 1, "bytes_p50": 1.0, "psnr": 12.0, "ssim": 0.1, "accuracy": 0.5}
+    found = {
+        "pair": bundle.manifest.pair, "measured": "2026-11-30", "data": "blots",
+        "data_hash": "0" * 64, "trained": 8, "tested": 4, "epochs": 1, "accuracy": 0.9,
+        "nothing": nothing, "rates": [nothing],
+    }  # fmt: skip
+    amend_bundle(bundle, {"leakage": found})
+
+
+def test_without_measurement_or_certificate_a_person_says_why(home: FleetFolder) -> None:
+    store, drafts = CandidateStore(home.fleet / "candidates"), drafts_of(home.fleet)
+    with pytest.raises(FederationError, match=r"never measured .*cloud leakage .*--why"):
+        approve(store, home.name, "A. Rossi", drafts)
+    assert store.get(home.name).status == "candidate"
+    approve(store, home.name, "A. Rossi", drafts, "the line stands still without it")
+    record = store.get(home.name)
+    assert (record.status, record.why) == ("approved", "the line stands still without it")
+
+
+def test_what_is_certified_and_measured_needs_a_name_alone(home: FleetFolder) -> None:
+    store = CandidateStore(home.fleet / "candidates")
+    bundle = store.bundle(home.name)
+    assert lacking(store.get(home.name), bundle) == [
+        "was never measured for what its features give away"
+    ]
+    measured(bundle)
+    assert lacking(store.get(home.name), store.bundle(home.name)) == []
+    bare = msgspec.structs.replace(store.get(home.name), certified=False)
+    assert lacking(bare, store.bundle(home.name)) == ["has no certificate"]
+    approve(store, home.name, "A. Rossi", drafts_of(home.fleet))
+    assert store.get(home.name).why == ""
 
 
 @pytest.mark.process

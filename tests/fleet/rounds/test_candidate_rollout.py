@@ -46,7 +46,7 @@ class FleetFolder:
         (self.store.folder(NAME) / RECORD).write_bytes(msgspec.json.encode(record))
 
     def approve(self, *words: str | Path, token: str = "") -> Any:
-        told = ("approve", NAME, "--by", "A. Rossi", "--folder", self.fleet)
+        told = ("approve", NAME, "--by", "A. Rossi", "--why", "a trial", "--folder", self.fleet)
         return splitsight("fleet", "candidate", *told, *words, token=token)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,19 +12,22 @@ from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.serde import message_from_proto
 from flwr.proto.message_pb2 import Message as Proto
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
 from edge.learner.secure_mod import add_secure_steps, secure_mod
 from fleet.rounds.configuration.accountant import BudgetSpent
-from fleet.rounds.configuration.privacy import PrivacySettings
+from fleet.rounds.configuration.privacy import PrivacySettings, check_noise
 from fleet.rounds.configuration.settings import RoundSettings, ScopeSettings
 from fleet.rounds.coordination.coordinator import Coordinator, RunPlan
 from shared.errors import FederationError, SettingsError
 from shared.federation.base_network import BaseNetwork
 from shared.federation.fixed_point import FixedPoint, unpack
-from shared.federation.protocol import ARRAYS, CHANGE, Vector, node_of
+from shared.federation.protocol import ARRAYS, CHANGE, Vector, is_statistic, node_of
 from shared.federation.secure_aggregation import BODY, DEAL, MASK, RECORD, UNMASK, Masked, read
+from tests.bench.noise import after as trained_with_noise
 from tests.fleet.rounds.lossy import LossyGrid
 from tests.fleet.rounds.strategies import OURS
 from tests.fleet.rounds.tiny import TINY_VALUES, tiny_apps, tiny_base
@@ -209,7 +213,7 @@ def test_a_strategy_that_compares_updates_is_refused_with_masks_and_with_noise(
 def test_a_run_with_noise_reports_epsilon_and_ends_before_its_budget(
     runs: Runs, *, secure: bool
 ) -> None:
-    privacy = PrivacySettings(secure_aggregation=secure, noise=4.0, clip=0.5, budget=2.2)
+    privacy = PrivacySettings(secure_aggregation=secure, noise=4.0, clip=0.03, budget=2.2)
     assert privacy.accountant is not None
     coordinator = runs.coordinator(LossyGrid(runs.apps()), privacy, rounds=9)
     with pytest.raises(BudgetSpent, match=r"above the budget of 2\.2"):
@@ -222,13 +226,60 @@ def test_a_run_with_noise_reports_epsilon_and_ends_before_its_budget(
 
 
 def test_noise_is_of_the_size_that_the_accountant_counts(runs: Runs) -> None:
-    calm = PrivacySettings(noise=1e-9, clip=0.5)
-    loud = PrivacySettings(noise=3.0, clip=0.5)
+    calm = PrivacySettings(noise=1e-9, clip=0.1)
+    loud = PrivacySettings(noise=3.0, clip=0.1)
     without, with_ = (
         runs.coordinator(LossyGrid(runs.apps()), privacy).run().values for privacy in (calm, loud)
     )
     deviation = float(np.std(with_ - without))
-    assert deviation == pytest.approx(3.0 * 0.5 / DEVICES, rel=0.25)
+    assert deviation == pytest.approx(3.0 * 0.1 / DEVICES, rel=0.25)
+
+
+GUIDE = PrivacySettings(noise=3.0, clip=0.05, budget=8.0)
+"""As in docs/guides/privacy.md."""
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_noise_falls_on_no_statistic_and_none_leaves_a_device(runs: Runs, *, secure: bool) -> None:
+    privacy = GUIDE.model_copy(update={"secure_aggregation": secure})
+    coordinator = runs.coordinator(LossyGrid(runs.apps()), privacy, rounds=3)
+    assert not [name for name in coordinator.layout.shapes if is_statistic(name)]
+    assert coordinator.order(1).scope.normalisation == "local"
+    progress = coordinator.run()
+    assert [record.outcome for record in progress.history] == ["finished"] * 3
+    network = {**coordinator._base.arrays, **coordinator.layout.named(progress.values)}
+    variances = [array for name, array in network.items() if name.endswith("running_var")]
+    assert variances
+    assert all(float(array.min()) > 0 for array in variances)
+
+
+def test_the_guide_s_values_give_a_network_that_still_works(tmp_path: Path) -> None:
+    before, after = trained_with_noise(10, GUIDE, seed=1)
+    assert after > max(0.85, before)
+
+
+def test_noise_that_would_leave_nothing_is_refused_with_the_clip_that_does(runs: Runs) -> None:
+    loud = PrivacySettings(noise=4.0, clip=0.5, budget=8.0)
+    coordinator = runs.coordinator(LossyGrid(runs.apps()), loud, rounds=9)
+    before = coordinator.progress.values.copy()
+    with pytest.raises(FederationError, match=r"noise of 1\.2 on each of \d+ values"):
+        coordinator.run()
+    assert np.array_equal(coordinator.progress.values, before)
+
+
+@given(
+    noise=st.floats(0.1, 50), clip=st.floats(1e-4, 10), devices=st.integers(1, 1000),
+    rounds=st.integers(1, 500),
+)  # fmt: skip
+def test_the_clip_that_is_named_is_one_that_is_taken(
+    noise: float, clip: float, devices: int, rounds: int
+) -> None:
+    values = np.full(10, 0.1)
+    try:
+        check_noise(PrivacySettings(noise=noise, clip=clip), values, devices, rounds)
+    except FederationError as error:
+        named = float(re.findall(r"privacy\.clip: ([\d.e-]+)", error.fix)[0])
+        check_noise(PrivacySettings(noise=noise, clip=named), values, devices, rounds)
 
 
 def spoilt(
