@@ -76,8 +76,7 @@ class BrokerClient(paho.Client):
     def reconnect(self) -> MQTTErrorCode:
         """As paho's, but whatever goes wrong is an OSError, since anything else ends its thread."""
         self.failure = self.goodbye = None
-        if not self.keeps:
-            self.forget()
+        self.forget()
         self._begun_at = time.monotonic()
         try:
             return super().reconnect()
@@ -194,13 +193,13 @@ class BrokerClient(paho.Client):
         """As the broker wants it. paho's own setter refuses while there is a connection."""
         self._max_inflight_messages = min(count, MAX_IN_FLIGHT)
 
-    def forget(self, larger_than: float = math.inf, *, all_: bool = False) -> None:
+    def forget(self, larger_than: float = math.inf) -> None:
         """Drop what is too old to be said again, or too large."""
         now = time.monotonic()
         with self._out_message_mutex:
             for mid, message in list(self._out_messages.items()):
-                over = now > self._born.get(mid, (now, now))[1]
-                if all_ or over or len(message.payload) > larger_than:
+                over = not self.keeps and now > self._born.get(mid, (now, now))[1]
+                if over or len(message.payload) > larger_than:
                     del self._out_messages[mid]
                     message.info.rc = MQTTErrorCode.MQTT_ERR_CONN_LOST
                     message.info._set_as_published()  # noqa: SLF001

@@ -79,6 +79,17 @@ def test_what_is_not_acknowledged_is_kept_only_while_it_is_good(
     assert client.largest_unacknowledged == (1 if kept else 0)
 
 
+def test_a_connection_that_is_changed_on_purpose_keeps_what_is_under_way() -> None:
+    client = BrokerClient("box", connect_timeout_s=1.0)
+    info = client.send("e", b"x", qos=1, retain=False, properties=None, lasts_s=0.0)
+    client.keeps = True
+    client.forget()
+    assert info.mid in client._out_messages
+    client.keeps = False
+    client.forget()
+    assert info.mid not in client._out_messages
+
+
 def test_what_was_refused_as_too_large_is_not_tried_again() -> None:
     client = BrokerClient("box", connect_timeout_s=1.0)
     for size in (10, 9000):
