@@ -219,7 +219,8 @@ class CloudService:
             settings.api.host,
             settings.api.port,
             self._dead,
-            self._tls.context if self._tls else None,
+            tls=self._tls.context if self._tls else None,
+            proxies=settings.api.proxies,
         )
         closing.callback(server.stop)
         if self._broker is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr, create_model, model_validator
+from pydantic import Field, SecretStr, create_model, field_validator, model_validator
 
 from shared.address import DatabaseAddress
 from shared.errors import SettingsError
@@ -105,10 +106,10 @@ class ApiSettings(Settings):
     tls: HttpTlsSettings | None = Field(
         default=None, description="speak HTTPS with this certificate; none: plain HTTP"
     )
-    plain: bool = Field(
-        False,
-        description="plain HTTP on an address that other machines reach: a proxy in front of it "
-        "speaks TLS",
+    proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"),
+        description="addresses and networks of proxies in front of it, which speak TLS: what they "
+        "say of who calls is believed",
     )
     sessions: SessionSettings = SessionSettings()
     first_account: Path = Field(
@@ -130,14 +131,26 @@ class ApiSettings(Settings):
         if self.exposed and self.token is None:
             raise ValueError(
                 f"{self.host} can be reached from other machines, and passwords would travel in "
-                "the open: set api.tls, or api.plain: true behind a proxy that speaks TLS"
+                "the open: set api.tls, or in api.proxies where a proxy that speaks TLS is"
             )
         return self
 
     @property
     def exposed(self) -> bool:
         """Whether others can read along, as far as is known."""
-        return self.tls is None and not self.plain and not is_loopback(self.host)
+        networks = [ipaddress.ip_network(one, strict=False) for one in self.proxies]
+        proxied = any(not one.is_loopback for one in networks)
+        return self.tls is None and not proxied and not is_loopback(self.host)
+
+    @field_validator("proxies")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for one in proxies:
+            try:
+                ipaddress.ip_network(one, strict=False)
+            except ValueError as error:
+                raise ValueError(f"{one!r} is no address and no network: {error}") from error
+        return proxies
 
 
 class CloudSettings(Settings):

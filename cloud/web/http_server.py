@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from cloud.web.proxy import ProxiedApp
 from shared.loopback import bind, shown
 from shared.web.http_worker import HttpWorker
 from shared.worker import OnDeath
@@ -27,14 +29,19 @@ class HttpServer:
         host: str,
         port: int,
         on_death: OnDeath,
+        *,
         tls: ssl.SSLContext | None = None,
+        proxies: Sequence[str] = (),
     ) -> None:
         """Raises ProcessError where the port is taken.
 
-        tls   None: plain HTTP
+        tls       None: plain HTTP
+        proxies   as in ProxiedApp
         """
         config = uvicorn.Config(
-            app,
+            ProxiedApp(app, proxies),
+            # Ours knows the host as well, and follows no variable of the environment.
+            proxy_headers=False,
             # Fixed, or what is installed beside us (flwr brings some) would decide.
             loop="asyncio",
             http="h11",

@@ -97,4 +97,4 @@ class OpenHttp:
 
     def __init__(self, host: str) -> None:
         told = f"HTTP on {host} is not encrypted: passwords and tokens can be read on the way."
-        self.problems = [f"{told} Set api.tls, or api.plain behind a proxy that speaks TLS."]
+        self.problems = [f"{told} Set api.tls, or put a proxy that speaks TLS into api.proxies."]

@@ -32,7 +32,9 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("bundles: []", "cloud.yaml:1: bundles"),
-        ("bundles: [a]\napi: {host: 0.0.0.0}", "set api.tls, or api.plain: true"),
+        ("bundles: [a]\napi: {host: 0.0.0.0}", "set api.tls, or in api.proxies"),
+        ("bundles: [a]\napi: {proxies: [nginx]}", "is no address"),
+        ("bundles: [a]\napi: {host: 0.0.0.0, proxies: [127.0.0.1]}", "in the open"),
         ("bundles: [a]\napi: {host: plant.example}", "passwords would travel in the open"),
         ("bundles: [a]\napi: {token: short}", "16 characters"),
         ("bundles: [a]\nbroker: {host: 10.0.0.1}", "open to everyone"),
@@ -54,6 +56,12 @@ def test_the_secure_listener_may_be_reached_from_elsewhere(tmp_path: Path) -> No
     secure = load_cloud_settings(written(tmp_path, text)).embedded_broker.secure
     assert secure is not None
     assert (secure.ca, secure.crl) == (tmp_path / "ca.pem", Path("/etc/crl.pem"))
+
+
+@pytest.mark.parametrize("more", ["tls: {certificate: a, key: b}", "proxies: [10.0.0.0/24]"])
+def test_another_host_is_fine_with_tls_or_behind_a_proxy(tmp_path: Path, more: str) -> None:
+    settings = load_cloud_settings(written(tmp_path, f"bundles: [a]\napi: {{host: '::', {more}}}"))
+    assert not settings.api.exposed
 
 
 def test_another_host_is_fine_with_a_token(tmp_path: Path) -> None:

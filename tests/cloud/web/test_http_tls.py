@@ -70,7 +70,7 @@ def test_a_renewed_certificate_is_served_without_a_restart_and_half_of_one_is_no
 ) -> None:
     write(10)
     tls = opened(tmp_path, clock)
-    server = HttpServer(answer, "127.0.0.1", 0, DeadWorkers(), tls.context)
+    server = HttpServer(answer, "127.0.0.1", 0, DeadWorkers(), tls=tls.context)
     server.start()
     try:
         assert server.url.startswith("https://")
