@@ -80,6 +80,11 @@ class JournalFile:
         return held | self.counter.given
 
     @property
+    def is_new(self) -> bool:
+        """Whether it has no inspections yet."""
+        return self.store is not None and not self.store.last().row
+
+    @property
     def writable(self) -> JournalStore:
         """Raises JournalError while there is none."""
         if self.store is None:

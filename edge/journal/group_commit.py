@@ -69,6 +69,11 @@ class GroupCommit:
         """These are the highest numbers now, whether their rows are written or not."""
         self._given = numbers if self._given is None else self._given | numbers
 
+    def remember(self) -> None:
+        """No more numbers are given out."""
+        if self._given is not None:
+            self._file.counter.end(self._given)
+
     def damaged(self, error: BaseException) -> None:
         """Somebody who read the file found it so. From any thread."""
         with self._backlog.changed:

@@ -254,6 +254,7 @@ class Journal:
     def close(self) -> None:
         self.salvage.stop()
         self.commits.stop()
+        self.commits.remember()
         self.file.close()
         self._diversions.end()
         self._lock.release()
@@ -303,12 +304,20 @@ def _opened(file: JournalFile, health: BoxHealth, diversions: Diversions) -> Num
             raise
         # A line with a full disk is better off with boxes that divert and say why.
         health.problem("journal", str(error))
+    # Before a new file has rows of its own: it would believe these.
+    last = file.last or Numbers()
     if file.store is not None:
+        if last.row and file.is_new and not file.unread:
+            log.warning(
+                "journal_was_gone",
+                numbers_go_on_after=last.part,
+                fix=f"delete {file.counter.name} too where they shall begin anew",
+            )
         try:
-            diversions.carry_into(file.store, (file.last or Numbers()).row)
+            diversions.carry_into(file.store, last.row)
         except Exception as error:  # noqa: BLE001 - what one line is must not keep a box from its line
             health.problem("diversions", f"what was diverted can't be journaled: {said(error)}")
-    return file.last or Numbers()
+    return last | (file.last or Numbers())
 
 
 def _keeping(row_id: int, picture: bytes) -> Callable[[JournalStore], None]:

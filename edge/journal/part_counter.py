@@ -34,8 +34,10 @@ class PartCounter:
     below    none as high has been given out yet; written ahead, so that it costs no part a write
     """
 
-    def __init__(self, record: Twin) -> None:
+    def __init__(self, record: Twin, name: str) -> None:
+        """name: of the record, for people"""
         self._record = record
+        self.name = name
         self.given, self.below = Numbers(), Numbers()
         try:
             copy = record.read()
@@ -49,7 +51,8 @@ class PartCounter:
     @classmethod
     def beside(cls, journal: Path) -> PartCounter:
         """The one of a journal's file."""
-        return cls(Twin(FilePair(journal.parent, journal.name + ".numbers")))
+        name = journal.name + ".numbers"
+        return cls(Twin(FilePair(journal.parent, name)), f"{name}.*")
 
     def cover(self, last: Numbers) -> None:
         """These have been given out. Writes seldom; where that fails the next call tries again."""
@@ -59,6 +62,10 @@ class PartCounter:
         short = last.row + AHEAD // 2 > self.below.row or last.part + AHEAD // 2 > self.below.part
         if short:
             self._write(self.given, Numbers(*(_ahead(one) for one in (last.row, last.part))))
+
+    def end(self, last: Numbers) -> None:
+        """None above these are given out before the next `cover`."""
+        self._write(self.given, self.given | last)
 
     def keep(self, last: Numbers) -> None:
         """These were given out, and no journal may say so."""

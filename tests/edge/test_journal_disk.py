@@ -15,6 +15,7 @@ import pytest
 
 from edge.journal.backlog import MOST_PARTS, MOST_PICTURE_BYTES, MOST_WRITES
 from edge.journal.errors import explain, fault_of
+from edge.journal.journal import Journal
 from edge.journal.quota import wal_of
 from edge.journal.schema import WAL_BYTES
 from edge.journal.store import BOUND_EVERY, MOST_WAL_BYTES
@@ -40,11 +41,17 @@ class Disk:
         return self.free
 
 
+def hurry(journal: Journal) -> None:
+    """Thousands of commits, none of which need survive a power cut."""
+    journal.file.writable.connection.execute("PRAGMA synchronous = OFF")
+
+
 def inspect(folder: Path, disk: Disk, counts: list[tuple[int, int]]) -> BoxHealth:
     """So many parts while so much is free, one after the other."""
     health = BoxHealth()
     disk.free = counts[0][1]
     journal = open_journal(folder, max_bytes=8 * MIB, ring_bytes=8 * MIB, health=health, free=disk)
+    hurry(journal)
     sequence = 0
     for count, free in counts:
         disk.free = free
@@ -85,6 +92,7 @@ def test_where_inspections_go_for_want_of_room_the_disk_is_blamed(tmp_path: Path
 def test_inspections_that_wait_for_too_long_go_and_are_counted_as_such(tmp_path: Path) -> None:
     clock, health = ManualClock(), BoxHealth()
     journal = open_journal(tmp_path, health=health, max_age_s=10 * DAY, clock=clock)
+    hurry(journal)
     for sequence in range(1, 12 * BOUND_EVERY + 1):
         journal.record(decided(journal, sequence), None, None)
         journal.settle(sequence, 5.0, 0)
@@ -138,7 +146,7 @@ def test_a_journal_that_can_not_be_opened_is_tried_again_while_the_line_runs(
     path.mkdir()  # nobody can open that
     health = BoxHealth()
     journal = open_journal(folder, health=health)
-    assert journal.last_part > 1
+    assert journal.last_part == 1
     (problem,) = health.problems
     assert "can't be reached" in problem
     assert journal.record(decided(journal, 1), None, None)
@@ -160,12 +168,13 @@ def test_a_first_start_without_a_disk_is_refused_since_no_number_is_known(tmp_pa
 def test_an_unwritable_disk_never_holds_up_the_line(rig: Rig) -> None:
     pages = rig.journal.file.writable.connection.execute("PRAGMA page_count").fetchone()[0]
     rig.journal.file.writable.connection.execute(f"PRAGMA max_page_count = {pages}")
+    for sequence in range(1, MOST_PARTS + 1):
+        assert rig.journal.record(decided(rig.journal, sequence), None, None)
     begun = time.monotonic()
-    for sequence in range(1, MOST_PARTS + 21):
-        taken = rig.journal.record(decided(rig.journal, sequence), None, None)
-        assert taken == (sequence <= MOST_PARTS)
-    # A second each was what the twenty last ones waited.
-    assert time.monotonic() - begun < 15
+    for sequence in range(MOST_PARTS + 1, MOST_PARTS + 21):
+        assert not rig.journal.record(decided(rig.journal, sequence), None, None)
+    # They waited for a second each.
+    assert time.monotonic() - begun < 10
     assert rig.health.counts["journal_backlog_full"] == 20
 
 
