@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -12,13 +13,17 @@ from pydantic import Field, SecretStr
 
 from edge.camera.base import CameraEvent, CameraKind, CameraState, MissedFrame
 from edge.camera.grabber import Capture, CaptureFactory, Grabber
+from edge.camera.stream import CheckedStream
 from edge.camera.ticks import Missed, Ticks
 from shared.address import CameraAddress
 from shared.clock import Clock
 from shared.contracts import Frame
 from shared.errors import CameraError, said
+from shared.log import get_logger
 from shared.redaction import redact
 from shared.settings import Settings
+
+log = get_logger("camera")
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 5000
@@ -101,6 +106,10 @@ class LiveCamera:
         ticks = Ticks(self._clock.monotonic(), self._every_s)
         part = first_part
         while not self._stopped.wait(max(0.0, ticks.due - self._clock.monotonic())):
+            if self._grabber.died is not None:
+                raise CameraError(
+                    f"{self._name} is read no more ({said(self._grabber.died)})", fix=_AGAIN
+                )
             missed = ticks.noticed(self._clock.monotonic())
             if self._used and missed.ticks:
                 yield from self._unseen(missed, part, deadline_s)
@@ -136,9 +145,10 @@ class LiveCamera:
         latest = self._grabber.latest
         if latest is None:
             return None
-        if latest.number == self._used:
+        damage = self._grabber.damage
+        if damage is not None or latest.number == self._used:
             now = self._clock.monotonic()
-            error = CameraError(
+            error = damage or CameraError(
                 f"{self._name} gave no new frame for part {part}",
                 fix="see the camera's state; parts get the fail-safe verdict until it is back",
             )
@@ -176,6 +186,25 @@ def _open_rtsp(settings: RtspSettings, clock: Clock) -> LiveCamera:
         READ_TIMEOUT_MS,
     ]
 
+    if find_spec("av") is not None:
+        return LiveCamera(
+            lambda: CheckedStream(
+                address.get_secret_value(),
+                str(address),
+                OPEN_TIMEOUT_MS / 1000,
+                READ_TIMEOUT_MS / 1000,
+            ),
+            str(address),
+            settings.every_ms / 1000,
+            clock,
+        )
+    log.warning(
+        "stream_unchecked",
+        camera=str(address),
+        reason="pictures that lost data on the way can't be told from whole ones",
+        fix="pip install 'splitsight[edge]'",
+    )
+
     def factory() -> Capture:
         capture = cv2.VideoCapture(address.get_secret_value(), cv2.CAP_FFMPEG, options)
         return _opened(capture, str(address))
@@ -202,6 +231,7 @@ def _opened(capture: Any, name: str) -> Capture:
     return opened
 
 
+_AGAIN = "the agent starts again, and opens it anew"
 _CHECK = "check that it is connected and powered, its address, user and password"
 
 V4L2_KIND = CameraKind("v4l2", V4l2Settings, _open_v4l2)
