@@ -38,6 +38,7 @@ from shared.features.codec import LADDER, FeatureCodec, tables_from_symbols
 from shared.federation import protocol, questions, secure_aggregation
 from shared.federation.flower_private import message_from_bytes
 from tests.bundles import make_bundle, picture
+from tests.fuzz.http_calls import HttpCalls
 from tests.fuzz.signed_metadata import SignedMetadata
 
 Fuzzed = Callable[[bytes], None]
@@ -316,5 +317,6 @@ TARGETS: Mapping[str, Target] = {
     "pictures": Target(_pictures, _picture_seeds),
     "rounds": Target(_rounds, _round_seeds),
     "releases": Target(SignedMetadata, lambda folder: SignedMetadata(folder).seeds()),
+    "http": Target(HttpCalls, lambda folder: HttpCalls(folder).seeds()),
     "requests": Target(_requests, _request_seeds),
 }
