@@ -138,7 +138,7 @@ class BrokerClient(paho.Client):
                 heard = self._in_packet["command"] != 0
                 self.failure = NoBroker("no packet") if heard else NoAnswer("no CONNACK")
                 return self._give_up()
-        elif self.unacknowledged_s > self.patience_s and self._sock is not None:
+        elif self.unheard and self._sock is not None:
             self.failure = TimeoutError("no acknowledgement in time")
             self.abort()
             return self._give_up()
@@ -188,6 +188,11 @@ class BrokerClient(paho.Client):
             oldest = next(iter(self._out_messages), None)
             now = time.monotonic()
             return 0.0 if oldest is None else now - self._born.get(oldest, (now, now))[0]
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nothing was acknowledged for longer than its patience lasts."""
+        return not math.isinf(self.patience_s) and self.unacknowledged_s > self.patience_s
 
     def limit_in_flight(self, count: int) -> None:
         """As the broker wants it. paho's own setter refuses while there is a connection."""

@@ -33,6 +33,9 @@ log = get_logger("mqtt")
 KEEPALIVE_S = 10
 FLAPS = 3
 MAX_ABOUT = 120
+MAX_DENIED = 1000
+# More than a topic and properties of ours take.
+SURELY = 4096
 # Reason codes of MQTT 5; from FAILURE on they are failures.
 _CLOSED = (ClosedEarly, ClosedInHandshake, ConnectionResetError, BrokenPipeError)
 FAILURE, TOO_LARGE, NO_RETAIN, NO_QUALITY = 0x80, 0x95, 0x9A, 0x9B
@@ -109,6 +112,7 @@ class MqttTransport:
         self._loop = loop or ThreadLoop()
         self._subscriptions: list[tuple[str, Handler]] = []
         self._others_only: set[str] = set()
+        self._denied: set[str] = set()
         self._asked: dict[int | None, str] = {}
         self._watchers: list[ConnectionHandler] = []
         self._ready = threading.Event()
@@ -202,13 +206,14 @@ class MqttTransport:
                 f"the broker at {shown(self._settings.host, self._settings.port)} is not connected",
                 fix="it is tried again until it answers; check that it runs",
             )
-        if self._client.unacknowledged_s > self._client.patience_s:
+        if self._client.unheard:
             raise TransportError(
                 f"the broker has acknowledged nothing for {self._client.unacknowledged_s:.1f} s",
                 fix="check its load, and the network to it",
             )
         require_size(payload)
-        self._require_taken(topic, payload, properties, expires=expires_s is not None)
+        if len(payload) + SURELY > self.max_payload:
+            self._require_taken(topic, payload, properties, expires=expires_s is not None)
         info = self._client.send(
             topic,
             payload,
@@ -372,12 +377,15 @@ class MqttTransport:
             self._found.meet(about, text, fix=reason.fix, lasts_s=math.inf)
 
     def _acknowledged(self, topic: str, size: int, code: int) -> None:
-        about = f"topic {topic}"[:MAX_ABOUT]
         if code < FAILURE:
             self._learned.taken(size)
-            self._found.solve(about)
+            if topic in self._denied:
+                self._denied.discard(topic)
+                self._found.solve(f"topic {topic}"[:MAX_ABOUT])
             return
-        reason = of_code(code)
+        about, reason = f"topic {topic}"[:MAX_ABOUT], of_code(code)
+        if len(self._denied) < MAX_DENIED:
+            self._denied.add(topic)
         if code == TOO_LARGE:
             self._learned.refuse(size)
         self._found.meet(about, f"the broker refuses a message: {reason.text}", fix=reason.fix)
