@@ -87,6 +87,10 @@ class Telling(Protocol):
         """One sentence each, for people."""
 
 
+STOPPING = ("broker flaps", "broker shares", "broker wildcards", "subscription", "topic")
+"""What of the link's problems means that devices get no answers. The others may come of what one
+device sends, and no device may make the cloud look ill."""
+
 HealthCheck = Callable[[], ServiceHealth]
 
 
@@ -148,8 +152,8 @@ class HealthMonitor:
                 f"The broker at {broker.address} is not connected{f' ({why})' if why else ''}: "
                 "devices decide by themselves."
             )
-        # Without a broker nothing else of it matters; what ended the connection does.
-        problems += [f"The broker, {about}: {text}." for about, text in known.items()]
+        said = {about: f"The broker, {about}: {text}." for about, text in known.items()}
+        problems += [text for about, text in said.items() if about.startswith(STOPPING)]
         if stalled:
             problems.append(
                 f"Records have not been stored for {unstored_s:.0f} s, since the database "
@@ -168,7 +172,10 @@ class HealthMonitor:
         return ServiceHealth(
             ok=not problems,
             problems=problems,
-            warnings=[text for one in self._warn for text in one.problems],
+            warnings=[
+                *(text for about, text in said.items() if not about.startswith(STOPPING)),
+                *(text for one in self._warn for text in one.problems),
+            ],
             broker=broker,
             database=database,
             tails=[_tail_health(tail) for _, tail in sorted(dict(self._tails).items())],
