@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from asyncio import BaseTransport
-from functools import partial
+from asyncio import Transport
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet.configuration.settings import GatewaySettings
 from fleet.identity.admission import RefusalLimiter
@@ -26,6 +23,7 @@ from shared.clock import Clock
 from shared.errors import IdentityError
 from shared.log import get_logger
 from shared.loopback import bind
+from shared.web.http_admission import GuardedProtocol, RequestLimits
 from shared.web.http_worker import HttpWorker
 from shared.worker import OnDeath
 
@@ -71,8 +69,11 @@ class DeviceGateway:
         settings = self._settings
         context = self._context = gateway_context(self._files)
         sock = bind(settings.host, settings.port, setting="fleet.gateway")
-        config = _config(self._app, context, settings.patience_s)
-        self._worker = HttpWorker("gateway", config, sock, self._on_death)
+        limits = RequestLimits(head_s=settings.patience_s)
+        config = _config(self._app, context)
+        self._worker = HttpWorker(
+            "gateway", config, sock, self._on_death, limits=limits, protocol=PeerProtocol
+        )
         self._worker.start()
         log.info("gateway_open", host=settings.host, port=self.port)
 
@@ -87,27 +88,14 @@ class DeviceGateway:
             self._worker.stop()
 
 
-class PeerProtocol(H11Protocol):
-    """Puts the client's certificate, DER or None, into the request's state.
+class PeerProtocol(GuardedProtocol):
+    """Puts the client's certificate, DER or None, into the request's state."""
 
-    Hangs up on who connects and then says nothing whole for `patience_s`.
-    """
-
-    def __init__(self, *args: Any, patience_s: float, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._patience_s = patience_s
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
         secured = transport.get_extra_info("ssl_object")
         shown = secured.getpeercert(binary_form=True) if secured is not None else None
         self.app_state = {**self.app_state, "peer_certificate": shown}
-        self.loop.call_later(self._patience_s, self._hang_up)
-
-    def _hang_up(self) -> None:
-        asked: object = self.cycle
-        if asked is None:
-            self.transport.close()
 
 
 def gateway_app(registrar: Registrar, repository: Path, clock: Clock) -> Starlette:
@@ -141,11 +129,9 @@ def _show_server(context: ssl.SSLContext, files: AuthorityFiles) -> None:
         ) from error
 
 
-def _config(app: Starlette, context: ssl.SSLContext, patience_s: float) -> uvicorn.Config:
+def _config(app: Starlette, context: ssl.SSLContext) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        loop="asyncio",
-        http=partial(PeerProtocol, patience_s=patience_s),  # type: ignore[arg-type]
         ws="none",
         ssl_context_factory=lambda _config, _default: context,
         log_config=None,

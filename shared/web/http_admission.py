@@ -112,9 +112,11 @@ class GuardedProtocol(H11Protocol):
         self.admission.forget(self)
 
 
-def protocol_with(limits: RequestLimits) -> type[GuardedProtocol]:
-    """For `uvicorn.Config(http=...)`, of one server."""
-    return type("AdmittedProtocol", (GuardedProtocol,), {"admission": HttpAdmission(limits)})
+def protocol_with(
+    limits: RequestLimits, kind: type[GuardedProtocol] = GuardedProtocol
+) -> type[GuardedProtocol]:
+    """For `uvicorn.Config(http=...)`, of one server; `kind` adds something of its own."""
+    return type("AdmittedProtocol", (kind,), {"admission": HttpAdmission(limits)})
 
 
 class AdmittingLoop(asyncio.SelectorEventLoop):

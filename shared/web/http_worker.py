@@ -9,7 +9,12 @@ import time
 import uvicorn
 
 from shared.errors import ProcessError
-from shared.web.http_admission import AdmittingLoop, RequestLimits, protocol_with
+from shared.web.http_admission import (
+    AdmittingLoop,
+    GuardedProtocol,
+    RequestLimits,
+    protocol_with,
+)
 from shared.worker import OnDeath, Worker
 
 READY_TIMEOUT_S = 10.0
@@ -25,10 +30,15 @@ class HttpWorker:
         config: uvicorn.Config,
         sock: socket.socket,
         on_death: OnDeath,
+        *,
         limits: RequestLimits | None = None,
+        protocol: type[GuardedProtocol] = GuardedProtocol,
     ) -> None:
-        """limits: of connections that ask nothing; the config's own protocol and loop give way"""
-        config.http = protocol_with(limits or RequestLimits())
+        """limits: of connections that ask nothing
+
+        protocol   of a connection; that and the loop of the config itself give way
+        """
+        config.http = protocol_with(limits or RequestLimits(), protocol)
         config.loop = f"{AdmittingLoop.__module__}:{AdmittingLoop.__name__}"
         self._server = uvicorn.Server(config)
         self._socket = sock

@@ -32,7 +32,7 @@ async def app(scope: dict[str, object], receive: Callable, send: Callable) -> No
 def serving(limits: RequestLimits) -> Iterator[int]:
     config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, lifespan="off")
     dead = DeadWorkers()
-    worker = HttpWorker("http", config, bind("127.0.0.1", 0, setting="x"), dead, limits)
+    worker = HttpWorker("http", config, bind("127.0.0.1", 0, setting="x"), dead, limits=limits)
     worker.start()
     yield worker.port
     worker.stop()
