@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge.actuator.base import ACTUATORS
@@ -13,9 +14,18 @@ from edge.configuration.settings import EdgeSettings
 from edge.identity.folder import IdentityFolder
 from edge.identity.settings import DeviceIdentitySettings
 from edge.inspection.fields import FIELDS
+from shared.calls import LimitedCalls
 from shared.clock import Clock, SystemClock
-from shared.commands.doctor import DoctorRow, broker_rows, plugin_row, plugin_rows, row
-from shared.errors import IdentityError, TransportError
+from shared.commands.doctor import (
+    ANSWER_S,
+    DoctorRow,
+    broker_rows,
+    loaded_in_time,
+    plugin_row,
+    plugin_rows,
+    row,
+)
+from shared.errors import IdentityError, TransportError, said
 from shared.plugins.group import LoadedPlugin
 from shared.runtime.base import RUNTIMES, RuntimeFactory
 from shared.settings import read_settings, resolve_paths, validate
@@ -28,7 +38,7 @@ EXTRA_OF = {"torch": "train"}
 def checks() -> list[DoctorRow]:
     """Rows {check, ok, found, wanted, fix}: each runtime with its devices, each plug-in."""
     return [
-        *(_runtime(loaded) for loaded in RUNTIMES.load_all()),
+        *(_runtime(loaded) for loaded in loaded_in_time(RUNTIMES)),
         *plugin_rows(CAMERAS),
         *plugin_rows(ACTUATORS),
         *plugin_rows(FIELDS),
@@ -115,8 +125,8 @@ def _runtime(loaded: LoadedPlugin[RuntimeFactory]) -> DoctorRow:
         extra = EXTRA_OF.get(loaded.name, "edge")
         return plugin_row("runtime", loaded, f"pip install 'splitsight[{extra}]', or use another")
     try:
-        devices = devices_of(loaded.kind)
+        devices = LimitedCalls("doctor", ANSWER_S)(partial(devices_of, loaded.kind))
     except Exception as error:  # noqa: BLE001 - a driver may raise anything
-        failed = replace(loaded, kind=None, error=f"{type(error).__name__}: {error}")
+        failed = replace(loaded, kind=None, error=said(error))
         return plugin_row("runtime", failed, "check the driver of its device")
     return plugin_row("runtime", loaded, found=", ".join(devices) or "loads")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, TypeVar
 
 import typer
 from rich.markup import escape
 
 from shared import command_options as option
+from shared.calls import CallHangs, LimitedCalls
 from shared.console import out, print_json
-from shared.errors import SplitsightError
+from shared.errors import SplitsightError, said
 from shared.format import date
 from shared.loopback import is_loopback, shown
 from shared.plugins.group import LoadedPlugin, PluginGroup
@@ -24,7 +26,10 @@ from shared.settings import read_settings, resolve_paths, validate
 from shared.transport.mqtt import BrokerSettings
 from shared.transport.probe import BrokerProbe, probe
 
+K = TypeVar("K")
 GROUP = "splitsight.checks"
+ANSWER_S = 30.0
+"""A driver may be slow to find out what it drives; a plug-in that needs longer hangs."""
 CONFIG_GROUP = "splitsight.config_checks"
 PLUGIN_GROUPS = "splitsight.plugin_groups"
 SYNCED = Path("/run/systemd/timesync/synchronized")
@@ -46,9 +51,21 @@ def row(check: str, *, ok: bool, found: str, wanted: str, fix: str = "") -> Doct
     return {"check": check, "ok": ok, "found": found, "wanted": wanted, "fix": "" if ok else fix}
 
 
+def loaded_in_time(group: PluginGroup[K], limit_s: float = ANSWER_S) -> list[LoadedPlugin[K]]:
+    """Every plug-in of a group, by name; one whose module hangs does not hold up the others."""
+    return [_loaded(group, name, limit_s) for name in group.names()]
+
+
+def _loaded(group: PluginGroup[K], name: str, limit_s: float) -> LoadedPlugin[K]:
+    try:
+        return LimitedCalls("doctor", limit_s)(partial(group.load, name))
+    except CallHangs as error:
+        return LoadedPlugin(name, None, f"loading it hangs: {error}")
+
+
 def plugin_rows(group: PluginGroup[Any]) -> list[DoctorRow]:
     """A row for each plug-in of a group: that it can be used, or why not."""
-    return [plugin_row(group.noun, loaded) for loaded in group.load_all()]
+    return [plugin_row(group.noun, loaded) for loaded in loaded_in_time(group)]
 
 
 def group_rows(noun: str, found: Sequence[LoadedPlugin[Any]]) -> Iterator[DoctorRow]:
@@ -67,7 +84,7 @@ def plugin_checks() -> Iterator[DoctorRow]:
         except ImportError:
             continue
         if not group.needs or find_spec(group.needs):
-            yield from group_rows(group.noun, group.load_all())
+            yield from group_rows(group.noun, loaded_in_time(group))
 
 
 def plugin_row(
@@ -194,11 +211,11 @@ def plugged_in_checks(group: str, *of: Path) -> Iterator[DoctorRow]:
         try:
             checks: Callable[..., list[DoctorRow]] = entry.load()
             yield from checks(*of)
-        except (ImportError, SplitsightError) as error:
+        except Exception as error:  # noqa: BLE001 - one that fails hides none of the others
             yield row(
                 entry.name,
                 ok=False,
-                found=f"can't be checked: {error}",
+                found=f"can't be checked: {said(error)}",
                 wanted="installed",
                 fix=f"pip install 'splitsight[{entry.name}]'",
             )
