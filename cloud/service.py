@@ -221,6 +221,7 @@ class CloudService:
             self._dead,
             tls=self._tls.context if self._tls else None,
             proxies=settings.api.proxies,
+            root_path=settings.api.root_path,
         )
         closing.callback(server.stop)
         if self._broker is not None:

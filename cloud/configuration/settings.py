@@ -111,6 +111,11 @@ class ApiSettings(Settings):
         description="addresses and networks of proxies in front of it, which speak TLS: what they "
         "say of who calls is believed",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="the path below which a reverse proxy serves this, such as /splitsight",
+    )
     sessions: SessionSettings = SessionSettings()
     first_account: Path = Field(
         Path("first-account-link"),

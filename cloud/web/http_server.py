@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from cloud.web.prefix import PrefixedApp
 from cloud.web.proxy import ProxiedApp
 from shared.loopback import bind, shown
 from shared.web.http_worker import HttpWorker
@@ -32,14 +33,15 @@ class HttpServer:
         *,
         tls: ssl.SSLContext | None = None,
         proxies: Sequence[str] = (),
+        root_path: str = "",
     ) -> None:
         """Raises ProcessError where the port is taken.
 
         tls       None: plain HTTP
-        proxies   as in ProxiedApp
+        proxies, root_path   as in ProxiedApp and PrefixedApp
         """
         config = uvicorn.Config(
-            ProxiedApp(app, proxies),
+            ProxiedApp(PrefixedApp(app, root_path), proxies),
             # Ours knows the host as well, and follows no variable of the environment.
             proxy_headers=False,
             # Fixed, or what is installed beside us (flwr brings some) would decide.

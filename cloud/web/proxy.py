@@ -26,8 +26,15 @@ class ProxiedApp:
         self._app = cast("ASGIApp", known)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._is_proxy(scope):
-            headers = MutableHeaders(raw=list(scope["headers"]))
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = MutableHeaders(raw=list(scope["headers"]))
+        if not self._is_proxy(scope):
+            # Below which path we are served, nobody else may say: see `cloud.web.prefix`.
+            del headers["x-forwarded-prefix"]
+            scope = {**scope, "headers": headers.raw}
+        else:
             # Of several proxies the first, which the caller has called.
             host = headers.get("x-forwarded-host", "").partition(",")[0].strip()
             if HOST.fullmatch(host):

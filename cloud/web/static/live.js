@@ -2,6 +2,8 @@
 "use strict";
 
 (() => {
+  // Where a reverse proxy serves us, below a path of its own or not.
+  const root = new URL(document.currentScript.src).pathname.replace(/\/static\/live\.js$/, "");
   const place = document.getElementById("chart");
   const data = document.getElementById("chart-data");
   const link = document.getElementById("link");
@@ -72,8 +74,8 @@
 
   // A stream says nothing of why it ended: who is signed in no longer goes to sign in, and comes back.
   async function leaveIfSignedOut() {
-    const answer = await fetch("/api/me", { cache: "no-store" }).catch(() => null);
-    if (answer && answer.status === 401) location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
+    const answer = await fetch(`${root}/api/me`, { cache: "no-store" }).catch(() => null);
+    if (answer && answer.status === 401) location.assign(`${root}/sign-in?to=${encodeURIComponent(location.pathname.slice(root.length) + location.search)}`);
   }
 
   draw();
