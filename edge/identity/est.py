@@ -25,9 +25,11 @@ from shared.format import date
 
 PREFIX = "/.well-known/est"
 STANDING = "/.well-known/splitsight/standing"
+REVOKED = "/.well-known/splitsight/revoked"
 CONNECT_S = 5.0
 READ_S = 15.0
 MAX_ANSWER = 64 * 1024
+MOST_REVOKED = 8 << 20
 # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 TIME_ERRORS = frozenset({9, 10})
 
@@ -47,6 +49,9 @@ class Certifies(Protocol):
 
     def check(self, shown: Credential) -> None:
         """Whether the fleet still takes this certificate."""
+
+    def revoked(self) -> bytes:
+        """The fleet's list of revoked certificates, PEM."""
 
     said_utc: float | None
     """The fleet's UTC seconds in its last answer, a refusal too; None where it gave none."""
@@ -79,6 +84,9 @@ class EstClient:
     def check(self, shown: Credential) -> None:
         self._ask("GET", STANDING, shown)
 
+    def revoked(self) -> bytes:
+        return self._ask("GET", REVOKED, None, most=MOST_REVOKED)
+
     def _post(
         self, path: str, request: bytes, headers: Mapping[str, str], shown: Credential | None
     ) -> x509.Certificate:
@@ -94,6 +102,8 @@ class EstClient:
         shown: Credential | None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        most: int = MAX_ANSWER,
     ) -> bytes:
         self.said_utc = None
         with self._pool(shown) as pool:
@@ -106,7 +116,7 @@ class EstClient:
                     preload_content=False,
                     redirect=False,
                 )
-                told = answer.read(MAX_ANSWER)
+                told = answer.read(most)
                 answer.release_conn()
                 self.said_utc = _time_of(answer.headers.get("date", ""))
             except wrong.HTTPError as error:

@@ -29,6 +29,7 @@ from shared.storage.files import replace_file
 
 NEXT_KEY = "next.key"
 CLAIMED = "claimed"
+REVOKED = "revoked.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,20 @@ class IdentityFolder:
         # Until here a power cut leaves both: `_next_key` sees that this one is in use.
         (self._folder / NEXT_KEY).unlink(missing_ok=True)
         return Credential(self.path, certificate)
+
+    def keep_revoked(self, listed: bytes) -> None:
+        """The fleet's list of revoked certificates, as its gateway serves it."""
+        self._write(self._folder / REVOKED, listed)
+
+    def revoked(self, authority: x509.Certificate) -> x509.CertificateRevocationList | None:
+        """The list; None where there is none that this authority has signed."""
+        try:
+            found = x509.load_pem_x509_crl((self._folder / REVOKED).read_bytes())
+        except (OSError, ValueError):
+            return None
+        key = authority.public_key()
+        known = isinstance(key, ec.EllipticCurvePublicKey) and found.is_signature_valid(key)
+        return found if known else None
 
     def has_used(self, token: str) -> bool:
         """Whether this claim token has bought a certificate here."""

@@ -24,6 +24,7 @@ RENEW_FROM, RENEW_TO = 0.5, 0.66
 LOOK_S = 60.0
 RETRY_S = (2.0, 300.0)
 REFUSED_S = 60.0
+LEARN_S = 3600.0
 RENEW_AGAIN_S, RENEW_AGAIN_SHARE = 12 * 3600.0, 0.1
 ABOUT = "identity"
 
@@ -61,6 +62,7 @@ class Keeper:
         self._connected: Callable[[], bool] = lambda: True
         self._retry_s = RETRY_S[0]
         self._renewed_at: float | None = None
+        self._learned_at: float | None = None
         self._context: ssl.SSLContext | None = None
         # A folder that can't be written, say: parts need no new certificate today.
         self._worker = Worker("identity", self.step, on_death=health.worker_died, retry_s=REFUSED_S)
@@ -140,6 +142,7 @@ class Keeper:
             return self._renew_once(present, now)
         if not self._connected():
             self._office.check(present)
+        self._learn_revoked()
         return None
 
     def renew(self, present: Credential) -> Credential:
@@ -177,6 +180,16 @@ class Keeper:
             fix="set the clock and switch on time synchronisation; until then connections are "
             "made without a look at when certificates end",
         )
+
+    def _learn_revoked(self) -> None:
+        """Who is out, for rounds in which devices look at each other's certificates."""
+        now = self._clock.monotonic()
+        if self._learned_at is not None and now - self._learned_at < LEARN_S:
+            return
+        # A gateway of an earlier release serves none.
+        with suppress(IdentityError, TransportError):
+            self._folder.keep_revoked(self._office.revoked())
+        self._learned_at = now
 
     def _mind_clock(self) -> None:
         if self._context is None:

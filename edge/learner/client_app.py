@@ -35,7 +35,8 @@ from edge.learner.device import InMemory, LearningDevice, LearningRefused
 from edge.learner.folder import read_domains
 from edge.learner.local_state import LocalState
 from edge.learner.measurement import Asked, answer, compare
-from edge.learner.secure_mod import add_secure_steps, secure_mod
+from edge.learner.secure_aggregation import KeyProofs
+from edge.learner.secure_mod import add_secure_steps, secured
 from edge.learner.trainable import SplitStudent, StudentMaker
 from shared.certification.ranking import auroc
 from shared.errors import SplitsightError, WireError
@@ -78,8 +79,12 @@ log = get_logger("learner")
 MOST_ROUNDS = 999_999
 
 
-def client_app(device: LearningDevice) -> ClientApp:
-    """A ClientApp for one device."""
+def client_app(device: LearningDevice, proofs: KeyProofs | None = None) -> ClientApp:
+    """A ClientApp for one device.
+
+    proofs   of whose keys are in secure sums; None for devices without a certificate
+    """
+    secure_mod = secured(proofs)
     app = ClientApp()
 
     @app.query()
@@ -87,7 +92,7 @@ def client_app(device: LearningDevice) -> ClientApp:
         counts = ConfigRecord({COUNTS: device.counts().encode()})
         return Message(RecordDict({CONFIG: counts}), reply_to=message)
 
-    add_secure_steps(app)
+    add_secure_steps(app, proofs)
 
     @app.train(mods=[secure_mod])
     def train(message: Message, _context: Context) -> Message:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -42,6 +43,16 @@ from shared.federation.secure_aggregation import (
 from shared.federation.shamir import Entropy, split
 
 _AGAIN = "start another round"
+
+
+class KeyProofs(Protocol):
+    """Signs this device's keys, and checks whose those of others are. Raises FederationError."""
+
+    def signed(self, session: bytes, node: int, advert: Advert) -> Advert:
+        """The same keys with a proof that they are this node's."""
+
+    def check(self, session: bytes, node: int, advert: Advert) -> None:
+        """Whether these are the keys of the device of this node."""
 
 
 class Stage(StrEnum):
@@ -104,11 +115,20 @@ def advertise(
 
 
 def deal(
-    session: SecureSession, roster: Roster, entropy: Entropy = secrets.token_bytes
+    session: SecureSession,
+    roster: Roster,
+    entropy: Entropy = secrets.token_bytes,
+    proofs: KeyProofs | None = None,
 ) -> tuple[SecureSession, Deal]:
-    """Share both secrets among the neighbours and this device itself."""
+    """Share both secrets among the neighbours and this device itself.
+
+    proofs   tells whose keys the server has handed over; None: it is believed
+    """
     _expect(session, Stage.KEYS)
     mine = _neighbours(session, roster)
+    if proofs is not None:
+        for one in mine:
+            proofs.check(session.session, one, roster.adverts[one])
     places = {one: place for place, one in enumerate(sorted(roster.devices), start=1)}
     holders = {places[one]: one for one in (*mine, session.me)}
     enough = threshold(len(holders))

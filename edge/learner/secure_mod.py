@@ -15,7 +15,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from edge.learner import secure_aggregation as secure
-from edge.learner.secure_aggregation import SecureSession
+from edge.learner.secure_aggregation import KeyProofs, SecureSession
 from shared import log
 from shared.errors import FederationError
 from shared.federation.fixed_point import Floats
@@ -39,35 +39,55 @@ from shared.federation.secure_aggregation import (
 )
 
 if TYPE_CHECKING:
-    from flwr.clientapp.typing import ClientAppCallable
+    from flwr.clientapp.typing import ClientAppCallable, Mod
 
 LOG = log.get_logger(__name__)
 Step = Callable[[bytes, SecureSession], tuple[SecureSession | None, msgspec.Struct]]
 
 
-def secure_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Attach it to the training: `@app.train(mods=[secure_mod])`, the outermost of its mods."""
-    content = message.content
-    if RECORD not in content:
-        return call_next(message, context)
-    context.state.pop(RECORD, None)
-    try:
-        invitation, sent = read(_body(content), Invitation), _flat(content)
-        message.content = RecordDict({k: v for k, v in content.items() if k != RECORD})
-        reply = call_next(message, context)
-        if reply.has_error():
-            return reply
-        me = message.metadata.dst_node_id
-        session, advert = _kept(me, invitation, sent, reply.content)
-    except FederationError as error:
-        return _refusal(error, message)
-    context.state[RECORD] = ConfigRecord({BODY: written(session)})
-    return Message(_content(advert), reply_to=message)
+def secured(proofs: KeyProofs | None) -> Mod:
+    """Attach it to the training: `@app.train(mods=[secured(proofs)])`, the outermost of its mods.
+
+    proofs   signs keys and checks others'; None: this device has no certificate, its keys are
+             unsigned, and the coordinator is believed
+    """
+
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        content = message.content
+        if RECORD not in content:
+            return call_next(message, context)
+        context.state.pop(RECORD, None)
+        try:
+            invitation, sent = read(_body(content), Invitation), _flat(content)
+            message.content = RecordDict({k: v for k, v in content.items() if k != RECORD})
+            reply = call_next(message, context)
+            if reply.has_error():
+                return reply
+            me = message.metadata.dst_node_id
+            session, advert = _kept(me, invitation, sent, reply.content)
+            if proofs is not None:
+                advert = proofs.signed(invitation.session, me, advert)
+            else:
+                LOG.info("keys_unsigned", why="no certificate: the coordinator is believed")
+        except FederationError as error:
+            return _refusal(error, message)
+        context.state[RECORD] = ConfigRecord({BODY: written(session)})
+        return Message(_content(advert), reply_to=message)
+
+    return mod
 
 
-def add_secure_steps(app: ClientApp) -> None:
+secure_mod = secured(None)
+"""For devices without a certificate: simulations, and nodes of Flower's own engine."""
+
+
+def add_secure_steps(app: ClientApp, proofs: KeyProofs | None = None) -> None:
     """Let `app` answer what follows an invitation."""
-    for name, step in ((DEAL, _deal), (MASK, _mask), (UNMASK, _unmask)):
+
+    def deal(body: bytes, session: SecureSession) -> tuple[SecureSession | None, msgspec.Struct]:
+        return secure.deal(session, read(body, Roster), proofs=proofs)
+
+    for name, step in ((DEAL, deal), (MASK, _mask), (UNMASK, _unmask)):
         app.train(name.partition(".")[2])(_answering(step))
 
 
@@ -104,10 +124,6 @@ def _session(state: object) -> SecureSession:
     if not isinstance(state, ConfigRecord):
         raise FederationError("no update is kept here", fix="start another round")
     return read(state[BODY], SecureSession)
-
-
-def _deal(body: bytes, session: SecureSession) -> tuple[SecureSession | None, msgspec.Struct]:
-    return secure.deal(session, read(body, Roster))
 
 
 def _mask(body: bytes, session: SecureSession) -> tuple[SecureSession | None, msgspec.Struct]:

@@ -11,6 +11,7 @@ import msgspec
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
+from edge.identity.key_proofs import CertifiedKeys
 from edge.learner.client_app import client_app
 from edge.learner.device import LearningDevice
 from edge.learner.local_state import LocalState
@@ -18,6 +19,7 @@ from edge.learner.trainable import SplitStudent, StudentMaker
 from edge.learning.journal_parts import JournalParts
 from edge.learning.learner_process import Task, TaskDone
 from shared import log
+from shared.clock import SystemClock
 from shared.errors import SplitsightError
 from shared.federation.base_network import BaseNetwork
 from shared.federation.flower_private import message_from_bytes, message_to_bytes
@@ -76,13 +78,21 @@ def main(maker: StudentMaker = SplitStudent) -> None:
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--state", type=Path, required=True, help="what stays on this device")
+    parser.add_argument("--identity", type=Path, help="the folder of its certificate")
+    parser.add_argument("--ca", type=Path, help="the fleet's authority")
     options = parser.parse_args()
     log.configure()
     parts = JournalParts(options.journal, options.device)
     state = LocalState(options.state)
+    proofs = (
+        CertifiedKeys(options.identity, options.ca, SystemClock())
+        if options.identity and options.ca
+        else None
+    )
 
     def make_app(base: Path) -> ClientApp:
-        return client_app(LearningDevice(parts, BaseNetwork.read(base), state, maker=maker))
+        device = LearningDevice(parts, BaseNetwork.read(base), state, maker=maker)
+        return client_app(device, proofs)
 
     served = Served(make_app, parts.refresh, node_of(options.device))
     serve(socket.socket(fileno=options.fd), served)

@@ -171,9 +171,16 @@ def require_learner() -> None:
             raise MissingExtra("learn", ImportError(name=name))
 
 
-def learner_command(journal: Path, device: str, state: Path) -> list[str]:
-    """The learner of this installation."""
+def learner_command(
+    journal: Path, device: str, state: Path, *, identity: Path | None = None, ca: Path | None = None
+) -> list[str]:
+    """The learner of this installation.
+
+    identity, ca   the folder of the device's certificate, and the fleet's authority
+    """
     options = ["--journal", str(journal), "--device", device, "--state", str(state)]
+    if identity is not None and ca is not None:
+        options += ["--identity", str(identity), "--ca", str(ca)]
     return [sys.executable, "-m", "edge.learner", *options]
 
 

@@ -31,7 +31,14 @@ def take_part(
     domain = learning.domain or settings.line
     LabelReceiver(journal, transport, address, domain=domain, health=health).listen()
     path = settings.journal.path
-    command = learner_command(path, settings.device, learning.folder / "state")
+    held = settings.identity
+    command = learner_command(
+        path,
+        settings.device,
+        learning.folder / "state",
+        identity=held.folder if held is not None else None,
+        ca=held.ca if held is not None else None,
+    )
 
     def count(base: str) -> LabelCounts:
         return counts_of(JournalParts(path, settings.device), base)

@@ -31,6 +31,7 @@ log = get_logger("gateway")
 
 PREFIX = "/.well-known/est"
 STANDING = "/.well-known/splitsight/standing"
+REVOKED = "/.well-known/splitsight/revoked"
 # Base64, with its line ends.
 MAX_BODY = MAX_REQUEST * 2
 BODY_TIMEOUT_S = 10.0
@@ -87,6 +88,15 @@ def est_routes(registrar: Registrar, turnstile: RefusalLimiter) -> list[Route]:
             }
         )
 
+    async def revoked(_request: Request) -> Response:
+        try:
+            listed = await run_in_threadpool(registrar.authority.files.revoked.read_bytes)
+        except OSError as error:
+            raise EnrolmentRefused(
+                HTTPStatus.SERVICE_UNAVAILABLE, "the list can't be read", "try again", BUSY_S
+            ) from error
+        return Response(listed, media_type="application/x-pem-file")
+
     def at(path: str, endpoint: Endpoint, method: str) -> Route:
         return Route(path, _guarded(endpoint, turnstile), methods=[method])
 
@@ -95,6 +105,7 @@ def est_routes(registrar: Registrar, turnstile: RefusalLimiter) -> list[Route]:
         at(f"{PREFIX}/simpleenroll", enrol, "POST"),
         at(f"{PREFIX}/simplereenroll", renew, "POST"),
         at(STANDING, standing, "GET"),
+        at(REVOKED, revoked, "GET"),
     ]
 
 

@@ -61,12 +61,31 @@ class Invitation(msgspec.Struct, frozen=True):
         return np.concatenate([values, np.array(metrics, np.float32)]).astype(np.float32)
 
 
+class KeyProof(msgspec.Struct, frozen=True):
+    """Whose keys an advert holds: the device's certificate (DER), and a signature with its key."""
+
+    certificate: bytes
+    signature: bytes
+
+
 class Advert(msgspec.Struct, frozen=True):
-    """Device → server: two X25519 keys of this session, and what its own seed can be checked by."""
+    """Device → server: two X25519 keys of this session, and what its own seed can be checked by.
+
+    proof   for the other devices, so that the server can't put keys of its own in their place;
+            None from devices without a certificate, and from earlier releases
+    """
 
     mask_key: bytes
     seal_key: bytes
     seed_check: bytes
+    proof: KeyProof | None = None
+
+    def signed_bytes(self, session: bytes, node: int) -> bytes:
+        """What a proof signs: these keys, for this node, in this session alone."""
+        parts = (session, node.to_bytes(8, signed=True), self.mask_key, self.seal_key)
+        return b"splitsight keys 1" + b"".join(
+            len(part).to_bytes(4) + part for part in (*parts, self.seed_check)
+        )
 
 
 class Roster(msgspec.Struct, frozen=True):

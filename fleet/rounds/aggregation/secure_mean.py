@@ -82,6 +82,11 @@ class SecureRound:
             if not _sound(advert):
                 self._set_aside(one, "sent keys that are none")
                 del self._adverts[one]
+        for one in self._unsigned():
+            self._set_aside(
+                one, "nobody has signed its keys: it has no certificate, or runs an earlier release"
+            )
+            del self._adverts[one]
         for one in self._shared_keys():
             self._set_aside(one, "sent a key that another device has sent too")
             del self._adverts[one]
@@ -205,6 +210,11 @@ class SecureRound:
         around = set(self._around[one])
         short = all(len(parcel) <= PARCEL_BYTES for parcel in deal.parcels.values())
         return short and set(deal.parcels) == around and set(deal.checks) == {one, *around}
+
+    def _unsigned(self) -> list[int]:
+        """Whom devices that sign would refuse, and with that the whole sum."""
+        unsigned = [one for one, advert in self._adverts.items() if advert.proof is None]
+        return unsigned if len(unsigned) < len(self._adverts) else []
 
     def _shared_keys(self) -> list[int]:
         seen: dict[bytes, int] = {}

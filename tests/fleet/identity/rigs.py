@@ -149,6 +149,9 @@ class Counter:
         self._note("check")
         self._registrar.identify(shown.certificate)
 
+    def revoked(self) -> bytes:
+        return self._registrar.authority.files.revoked.read_bytes()
+
     def _note(self, what: str) -> None:
         self.asked.append(what)
         self.said_utc = None

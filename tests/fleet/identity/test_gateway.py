@@ -243,6 +243,13 @@ def test_a_revoked_box_reads_why(
         box.client.check(held)
 
 
+def test_the_list_of_revoked_certificates_is_served(
+    real_office: Office, gateway: str, tmp_path: Path
+) -> None:
+    box = Box(tmp_path / "box", real_office, gateway, claim="any")
+    assert box.client.revoked() == real_office.authority.files.revoked.read_bytes()
+
+
 def test_a_used_claim_is_refused_to_a_second_box(
     real_office: Office, gateway: str, token: str, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from edge.monitoring.health import BoxHealth
 from fleet.identity.requests import read_request
 from shared.clock import ManualClock
 from shared.errors import ClaimRefused, IdentityError, TransportError
+from shared.topics import Address
 from tests.fleet.identity.rigs import BOX, DAYS, Counter, Office, asked
 
 DAY_S = 86400.0
@@ -318,3 +319,18 @@ def test_transport_errors_pass_through_keep(rig: Rig) -> None:
     rig.counter.away = True
     with pytest.raises(TransportError):
         rig.keeper.keep()
+
+
+def test_a_box_learns_who_is_out_each_hour(enrolled: Rig) -> None:
+    enrolled.keeper.step()
+    authority = enrolled.office.authority.certificate
+    listed = enrolled.files.revoked(authority)
+    assert listed is not None
+    assert not list(listed)
+    enrolled.office.enrolled(Address("plant", "line", "box-9"))
+    enrolled.office.registrar.revoke("box-9", "stolen")
+    enrolled.clock.advance(3600)
+    enrolled.keeper.step()
+    listed = enrolled.files.revoked(authority)
+    assert listed is not None
+    assert len(list(listed)) == 1
