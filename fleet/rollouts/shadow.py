@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -93,8 +92,6 @@ class DeviceShadow:
 
 
 def _heard(shadow: DeviceShadow, at: float, now: float, *, live: bool) -> DeviceShadow:
-    if not math.isfinite(at):
-        return replace(shadow, seen_at=now) if live else shadow
     if live:
         return replace(shadow, seen_at=now, skew_s=round(now - at, 1))
     # A box in 2040 was not heard just now because what it last said is dated later than that.

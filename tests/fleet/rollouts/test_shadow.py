@@ -201,3 +201,12 @@ def test_a_history_keeps_only_the_newest_changes(tmp_path: Path) -> None:
     assert len(told) == 200
     assert told[0].what == "settings: deadline_ms=229"
     assert told[0].serial == 230
+
+
+def test_what_a_box_in_2040_once_said_does_not_count_as_heard_just_now() -> None:
+    ahead = 4e8
+    known = DeviceShadow(Address("p", "l", "b")).heard_state(
+        state("online", NOW + ahead), NOW, live=True
+    )
+    kept = known.heard_state(state("online", NOW + ahead + 5), NOW + 1000, live=False)
+    assert kept.seen_at == NOW + 5
