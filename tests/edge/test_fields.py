@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +249,29 @@ ENTRY_POINTS = """
 brightness = line_extras:brightness
 weight = line_extras:weight
 """
+
+
+def test_a_field_whose_call_hangs_is_missing_and_the_part_is_judged(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    let_go, health = threading.Event(), BoxHealth()
+
+    def hangs(_frame: Frame) -> float:
+        let_go.wait(60)
+        return 1.0
+
+    plugged: dict[str, Any] = {"hangs": hangs, "well": lambda _frame: 2.0}
+    rig = Rig(tmp_path, bundle, fields=FieldSources(health, {}, plugged), health=health)
+    for _ in range(6):
+        rig.show(GOOD)
+    rig.commit()
+    assert set(rig.recorded.verdicts.values()) == {"pass"}
+    assert [row["fields"] for row in rig.rows] == ['{"well":2.0}'] * 6
+    assert health.counts["fields_failed"] == 6
+    (problem,) = health.problems
+    assert problem.startswith("field hangs: its call hangs: ")
+    let_go.set()
+    rig.close()
 
 
 @pytest.mark.process

@@ -56,6 +56,16 @@ def test_a_limit_counts_the_parts_of_earlier_starts_too(folder: Path) -> None:
     assert parts(events) == [(6, "0.png"), (7, "1.png")]
 
 
+def test_a_name_that_no_file_can_have_costs_its_own_part(folder: Path) -> None:
+    listed = folder / "parts.txt"
+    listed.write_text("0.png\nodd\0name.png\n1.png\n")
+    first, odd, last = play(listed)
+    assert isinstance(first, Frame)
+    assert isinstance(odd, MissedFrame)
+    assert "can't be decoded (ValueError: embedded null byte)" in odd.error.message
+    assert isinstance(last, Frame)
+
+
 def test_parts_are_numbered_from_where_the_user_says(folder: Path) -> None:
     assert parts(play(folder, start_part=100, limit=2)) == [(100, "0.png"), (101, "1.png")]
 
