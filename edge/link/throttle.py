@@ -8,9 +8,9 @@ import random
 from shared.clock import Clock
 
 # A cloud that takes in a hundred rows at once answers no escalation meanwhile.
-LEAST_ROWS, MOST_ROWS = 20, 50
+LEAST_ROWS, MOST_ROWS = 20, 32
 SLOW_S = 0.25
-PAUSE_S = (0.12, 2.0)
+PAUSE_S = (0.1, 2.0)
 SPREAD_S = 5.0
 RESEND_S = (5.0, 40.0)
 TRIES = 3

@@ -47,12 +47,13 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
         outbox = Outbox(journal, device.transport, device.address, clock=clock, health=health)
         outbox.listen()
         publisher = _publisher(device, outbox, clock)
-        before = len(device.sent)
         begun = time.perf_counter()
         publisher.start()
         beside = _escalate(device, encoded, lambda _sent: journal.waiting() == 0)
         took = time.perf_counter() - begun
         publisher.stop()
+        # Before and after: what else the machine does changes within a minute.
+        alone = np.concatenate([alone, _escalate(device, encoded, lambda sent: sent >= ALONE)])
         rate = WAITING / took
         p99 = [float(np.percentile(times, 99)) for times in (alone, beside)]
         rows.append(
@@ -63,7 +64,6 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
                 "wanted_s": 30,
                 "times_real_time": rate / PARTS_PER_S,
                 "wanted_times": 20,
-                "escalations_beside": len(device.sent) - before,
                 "answered_beside": len(beside),
                 "p99_ms_alone": p99[0],
                 "p99_ms_beside": p99[1],
