@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, case, func, or_, select, update
@@ -56,8 +57,9 @@ class RecordStore:
         with self._database.begin(within_s=WRITE_S) as connection:
             _insert_new(connection, INSPECTIONS, inspections)
             _insert_new(connection, TailRecord, [tail.model_dump() for tail in tails])
-            for device in devices:
-                _replace_state(connection, device)
+            if devices:
+                rows = [device.model_dump() for device in devices]
+                connection.execute(_state_replaced(connection.dialect.name), rows)
         self._settle(
             [
                 *(_key_of(row) for row in inspections if may_wait(row)),
@@ -156,27 +158,36 @@ def _insert_new(
         return
     # One order for every worker, so that two that store the same rows can't block each other.
     ordered = sorted(rows, key=lambda row: (row["device"], row["boot"], row["sequence"]))
-    statement: Insert = insert_into(connection)(table).on_conflict_do_nothing()
-    connection.execute(statement, ordered)
+    connection.execute(_new_inserted(connection.dialect.name, table), ordered)
 
 
 def insert_into(connection: Connection) -> Any:
     """The dialect's own insert, which can say what happens to rows that are there."""
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return _insert(connection.dialect.name)
 
 
-def _replace_state(connection: Connection, record: DeviceRecord) -> None:
-    row = record.model_dump()
-    statement = insert_into(connection)(DeviceRecord).values(row)
-    off = func.coalesce(statement.excluded.clock_off_s, col(DeviceRecord.clock_off_s))
+def _insert(dialect: str) -> Any:
+    return postgresql.insert if dialect == "postgresql" else sqlite.insert
+
+
+# A statement is made once: with a thousand devices, making it anew cost more than running it.
+
+
+@cache
+def _new_inserted(dialect: str, table: Table | type[SQLModel]) -> Insert:
+    statement: Insert = _insert(dialect)(table).on_conflict_do_nothing()
+    return statement
+
+
+@cache
+def _state_replaced(dialect: str) -> Insert:
+    statement = _insert(dialect)(DeviceRecord)
+    came = statement.excluded
+    values = {name: came[name] for name in DeviceRecord.model_fields}
+    values["clock_off_s"] = func.coalesce(came.clock_off_s, col(DeviceRecord.clock_off_s))
     # The will of an earlier boot may arrive after the next boot's first state.
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["site", "line", "device"],
-            set_={**row, "clock_off_s": off},
-            where=or_(
-                col(DeviceRecord.boot) == statement.excluded.boot,
-                statement.excluded.state != "offline",
-            ),
-        )
+    own = or_(col(DeviceRecord.boot) == came.boot, came.state != "offline")
+    replaced: Insert = statement.on_conflict_do_update(
+        index_elements=["site", "line", "device"], set_=values, where=own
     )
+    return replaced

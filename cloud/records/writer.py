@@ -20,6 +20,7 @@ log = get_logger("records")
 MAX_BATCHES = 256
 MAX_TAILS = 5000
 RETRY_S = 1.0
+GATHER_S = 0.02
 STOP_S = 10.0
 CLEAR_EVERY = 500
 
@@ -206,6 +207,8 @@ class RecordsWriter:
         stopping = self._worker.stopping
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or stopping.is_set())
+        # One commit for what comes within it: nobody waits for a receipt that closely.
+        stopping.wait(GATHER_S)
         return 0.0 if self.write_pending() else RETRY_S
 
     def _added(self) -> None:
