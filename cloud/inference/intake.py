@@ -16,7 +16,7 @@ from cloud.inference.tail import Tails
 from cloud.inference.throttle import LogThrottle
 from cloud.inference.unserved import UnservedPairs
 from cloud.records.clocks import clock_off, shown_time
-from cloud.records.tables import DeviceRecord, InspectionRow, inspection_row
+from cloud.records.tables import InspectionRow, inspection_row
 from cloud.records.writer import RecordsWriter, StorageBatch
 from shared.clock import Clock
 from shared.errors import TransportError, WireError
@@ -189,22 +189,22 @@ class Intake:
         if off is not None:
             self._clocks(address.device, off)
         self._writer.add_device(
-            DeviceRecord(
+            {
                 **asdict(address),
-                state=message.state,
-                boot=storable_text(message.boot, 64),
-                at=shown_time(message.at, now),
-                seen_at=now,
-                clock_off_s=off,
-                bundle=storable_text(message.bundle, 128),
-                runtime=storable_text(message.runtime, 128),
-                camera=storable_text(message.camera, 256),
-                inspected=message.inspected,
-                waiting=message.waiting,
-                problems="\n".join(
+                "state": message.state,
+                "boot": storable_text(message.boot, 64),
+                "at": shown_time(message.at, now),
+                "seen_at": now,
+                "clock_off_s": off,
+                "bundle": storable_text(message.bundle, 128),
+                "runtime": storable_text(message.runtime, 128),
+                "camera": storable_text(message.camera, 256),
+                "inspected": message.inspected,
+                "waiting": message.waiting,
+                "problems": "\n".join(
                     storable_text(problem, LONGEST_TEXT) for problem in message.problems
                 ),
-            )
+            }
         )
 
     def _escalation_or_probe(self, arrival: Arrival[Message]) -> None:

@@ -15,7 +15,7 @@ from cloud.inference.handover import Handover
 from cloud.inference.queue import Job, WorkQueue
 from cloud.inference.tail import DefectKind, LoadedTail, TailFinding, Tails
 from cloud.inference.throttle import LogThrottle
-from cloud.records.tables import TailRecord
+from cloud.records.tables import TailRow
 from cloud.records.writer import RecordsWriter
 from shared.clock import Clock
 from shared.contracts import Verdict, plain_verdict
@@ -154,27 +154,27 @@ class TailWorker:
             self._counters.add("answered_late")
         return now
 
-    def _record(self, judged: _Judged, answered: float, batch: int) -> TailRecord:
+    def _record(self, judged: _Judged, answered: float, batch: int) -> TailRow:
         job, kind = judged.job, judged.kind
-        return TailRecord(
-            device=job.address.device,
-            boot=job.escalation.boot,
-            sequence=job.escalation.sequence,
-            site=job.address.site,
-            line=job.address.line,
-            part=job.escalation.part,
-            pair=job.escalation.pair,
-            score=None if math.isnan(judged.score) else judged.score,
-            verdict=judged.verdict,
-            kind=kind.name if kind else None,
-            kind_probability=kind.probability if kind else None,
-            coarseness=job.escalation.coarseness,
-            cloud_ms=(answered - job.arrived) * 1000,
-            batch=batch,
-            map_png=map_png(judged.defect_map),
-            seen_png=seen_png(judged.seen),
-            received_at=self._clock.utc(),
-        )
+        return {
+            "device": job.address.device,
+            "boot": job.escalation.boot,
+            "sequence": job.escalation.sequence,
+            "site": job.address.site,
+            "line": job.address.line,
+            "part": job.escalation.part,
+            "pair": job.escalation.pair,
+            "score": None if math.isnan(judged.score) else judged.score,
+            "verdict": judged.verdict,
+            "kind": kind.name if kind else None,
+            "kind_probability": kind.probability if kind else None,
+            "coarseness": job.escalation.coarseness,
+            "cloud_ms": (answered - job.arrived) * 1000,
+            "batch": batch,
+            "map_png": map_png(judged.defect_map),
+            "seen_png": seen_png(judged.seen),
+            "received_at": self._clock.utc(),
+        }
 
     def _judge_next(self) -> float:
         try:

@@ -38,38 +38,16 @@ def may_wait(inspection: Mapping[str, Any]) -> bool:
 
 def restore_reviews(connection: Connection, keys: Iterable[InspectionKey]) -> None:
     """A device that knows no review diverted these parts as told, and reported rejects."""
-    verdict, decided_by = _OLD
-    reviewed = exists().where(*_same_key(TailRecord), col(TailRecord.verdict) == "review")
-    restored = (
-        update(INSPECTIONS)
-        .where(*_ONE, ROW.verdict == verdict, ROW.decided_by == decided_by, reviewed)
-        .values(verdict="review")
-    )
-    _each(connection, restored, keys)
+    _each(connection, _RESTORED, keys)
     # No edge rejects what its gate escalates: an agent that was taken back sends what a newer one
     # gave to review in the words that it knows.
-    verdict, decided_by = _BY_EDGE
-    taken_back = update(INSPECTIONS).where(
-        *_ONE, ROW.verdict == verdict, ROW.decided_by == decided_by, ROW.decision == "escalate"
-    )
-    _each(connection, taken_back.values(verdict="review"), keys)
+    _each(connection, _TAKEN_BACK, keys)
 
 
 def settle(connection: Connection, keys: Iterable[InspectionKey]) -> None:
     """Inspections that wait for a person and have a label get its verdict, as has one that an
     earlier label settled. What had gone as edge or cloud said stays as it is."""
-    said = select(col(LabelRecord.verdict)).where(*_same_key(LabelRecord))
-    settled = (
-        update(INSPECTIONS)
-        .where(*_ONE, or_(WAITS_FOR_PERSON, ROW.line_verdict.is_not(None)), said.exists())
-        .values(
-            verdict=said.scalar_subquery(),
-            decided_by="inspector",
-            line_verdict=LINE_VERDICT,
-            line_decided_by=LINE_DECIDED_BY,
-        )
-    )
-    _each(connection, settled, keys)
+    _each(connection, _SETTLED, keys)
 
 
 def _same_key(table: type[TailRecord | LabelRecord]) -> list[ColumnElement[bool]]:
@@ -87,3 +65,37 @@ def _each(connection: Connection, statement: Update, keys: Iterable[InspectionKe
 _ONE = [ROW[name] == bindparam(f"of_{name}") for name in InspectionKey._fields]
 _OLD = ("reject", "cloud")
 _BY_EDGE = ("reject", "edge")
+
+
+# Made once: each batch of inspections runs all three.
+
+
+def _restored() -> Update:
+    verdict, decided_by = _OLD
+    reviewed = exists().where(*_same_key(TailRecord), col(TailRecord.verdict) == "review")
+    diverted = (ROW.verdict == verdict, ROW.decided_by == decided_by)
+    return update(INSPECTIONS).where(*_ONE, *diverted, reviewed).values(verdict="review")
+
+
+def _taken_back() -> Update:
+    verdict, decided_by = _BY_EDGE
+    rejected = (ROW.verdict == verdict, ROW.decided_by == decided_by, ROW.decision == "escalate")
+    return update(INSPECTIONS).where(*_ONE, *rejected).values(verdict="review")
+
+
+def _settled() -> Update:
+    said = select(col(LabelRecord.verdict)).where(*_same_key(LabelRecord))
+    waits = or_(WAITS_FOR_PERSON, ROW.line_verdict.is_not(None))
+    return (
+        update(INSPECTIONS)
+        .where(*_ONE, waits, said.exists())
+        .values(
+            verdict=said.scalar_subquery(),
+            decided_by="inspector",
+            line_verdict=LINE_VERDICT,
+            line_decided_by=LINE_DECIDED_BY,
+        )
+    )
+
+
+_RESTORED, _TAKEN_BACK, _SETTLED = _restored(), _taken_back(), _settled()

@@ -18,7 +18,9 @@ from cloud.records.tables import (
     DeviceRecord,
     InspectionRow,
     LabelRecord,
+    StateRow,
     TailRecord,
+    TailRow,
 )
 from shared.contracts import InspectionKey
 
@@ -46,8 +48,8 @@ class RecordStore:
     def save(
         self,
         inspections: Sequence[InspectionRow] = (),
-        tails: Sequence[TailRecord] = (),
-        devices: Sequence[DeviceRecord] = (),
+        tails: Sequence[TailRow] = (),
+        devices: Sequence[StateRow] = (),
     ) -> None:
         """Store in one transaction; what is there under the same key stays as it is.
 
@@ -56,14 +58,13 @@ class RecordStore:
         """
         with self._database.begin(within_s=WRITE_S) as connection:
             _insert_new(connection, INSPECTIONS, inspections)
-            _insert_new(connection, TailRecord, [tail.model_dump() for tail in tails])
+            _insert_new(connection, TailRecord, tails)
             if devices:
-                rows = [device.model_dump() for device in devices]
-                connection.execute(_state_replaced(connection.dialect.name), rows)
+                connection.execute(_state_replaced(connection.dialect.name), devices)
         self._settle(
             [
                 *(_key_of(row) for row in inspections if may_wait(row)),
-                *(_key_of(tail.model_dump()) for tail in tails if tail.verdict == "review"),
+                *(_key_of(tail) for tail in tails if tail["verdict"] == "review"),
             ]
         )
 

@@ -35,7 +35,11 @@ from shared.inspection import (
 )
 from shared.topics import Address
 
+# What is stored travels as plain rows of all columns: with a thousand devices, objects cost more
+# than what they are stored with.
 InspectionRow: TypeAlias = Mapping[str, Any]
+TailRow: TypeAlias = Mapping[str, Any]
+StateRow: TypeAlias = Mapping[str, Any]
 
 # Word for word, since SQLite takes the index of a part of a table only where a query says the same.
 DRAWN = text("control <> ''")

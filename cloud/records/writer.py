@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cloud.records.tables import DeviceRecord, InspectionRow, TailRecord
+from cloud.records.tables import InspectionRow, StateRow, TailRow
 from shared.clock import Clock, SystemClock
 from shared.errors import RecordsError
 from shared.log import get_logger
@@ -31,8 +31,8 @@ class Storing(Protocol):
     def save(
         self,
         inspections: Sequence[InspectionRow] = (),
-        tails: Sequence[TailRecord] = (),
-        devices: Sequence[DeviceRecord] = (),
+        tails: Sequence[TailRow] = (),
+        devices: Sequence[StateRow] = (),
     ) -> None: ...
 
     def clear_maps(self, keep: int) -> None: ...
@@ -49,8 +49,8 @@ class StorageBatch:
 @dataclass
 class _Waiting:
     batches: list[StorageBatch] = field(default_factory=list)
-    tails: deque[TailRecord] = field(default_factory=lambda: deque(maxlen=MAX_TAILS))
-    devices: dict[tuple[str, str, str], DeviceRecord] = field(default_factory=dict)
+    tails: deque[TailRow] = field(default_factory=lambda: deque(maxlen=MAX_TAILS))
+    devices: dict[tuple[str, str, str], StateRow] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.batches or self.tails or self.devices)
@@ -107,14 +107,14 @@ class RecordsWriter:
             self._waiting.batches.append(batch)
             self._added()
 
-    def add_tails(self, tails: Sequence[TailRecord]) -> None:
+    def add_tails(self, tails: Sequence[TailRow]) -> None:
         with self._changed:
             self._waiting.tails.extend(tails)
             self._added()
 
-    def add_device(self, device: DeviceRecord) -> None:
+    def add_device(self, device: StateRow) -> None:
         with self._changed:
-            self._waiting.devices[device.site, device.line, device.device] = device
+            self._waiting.devices[device["site"], device["line"], device["device"]] = device
             self._added()
 
     @property

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from cloud.inference.defect_maps import map_png, seen_png
 from cloud.records.tables import (
-    DeviceRecord,
     InspectionRow,
     LabelRecord,
-    TailRecord,
+    StateRow,
+    TailRow,
     inspection_row,
 )
 from shared import wire
@@ -41,7 +41,7 @@ def label(sequence: int, **changes: Any) -> LabelRecord:
     return LabelRecord(**(row | changes))
 
 
-def tail(sequence: int, **changes: Any) -> TailRecord:
+def tail(sequence: int, **changes: Any) -> TailRow:
     row: dict[str, Any] = {
         "device": "box-1",
         "boot": "b1",
@@ -52,16 +52,19 @@ def tail(sequence: int, **changes: Any) -> TailRecord:
         "pair": "0" * 16,
         "score": 0.9,
         "verdict": "reject",
+        "kind": None,
+        "kind_probability": None,
+        "coarseness": 1,
         "cloud_ms": 4.0,
         "batch": 1,
         "map_png": map_png(np.full((8, 8), 0.5, np.float32)),
         "seen_png": seen_png(np.ones((4, 4, 4), np.int8)),
         "received_at": NOON + sequence,
     }
-    return TailRecord(**(row | changes))
+    return row | changes
 
 
-def device(**changes: Any) -> DeviceRecord:
+def device(**changes: Any) -> StateRow:
     row: dict[str, Any] = {
         "site": "plant",
         "line": "line-1",
@@ -76,8 +79,9 @@ def device(**changes: Any) -> DeviceRecord:
         "inspected": 7,
         "waiting": 0,
         "problems": "",
+        "clock_off_s": None,
     }
-    return DeviceRecord(**(row | changes))
+    return row | changes
 
 
 def symbols_of(bundle: Bundle, level: int) -> NDArray[np.int8]:

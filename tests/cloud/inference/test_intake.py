@@ -23,7 +23,7 @@ from cloud.records.database import Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
 from cloud.records.summary import summarise
-from cloud.records.tables import DeviceRecord, InspectionRow, TailRecord
+from cloud.records.tables import InspectionRow, StateRow, TailRow
 from cloud.records.writer import RecordsWriter
 from shared import wire
 from shared.bundles.bundle import Bundle
@@ -54,8 +54,8 @@ class FailingStore:
     def save(
         self,
         inspections: Sequence[InspectionRow] = (),
-        tails: Sequence[TailRecord] = (),
-        devices: Sequence[DeviceRecord] = (),
+        tails: Sequence[TailRow] = (),
+        devices: Sequence[StateRow] = (),
     ) -> None:
         if self.down:
             raise RecordsError("the database is away", fix="start it")
