@@ -30,7 +30,7 @@ class SecretAddress:
     def __init__(self, raw: str) -> None:
         self._raw = raw
         self._shown = self._show(raw)
-        for hidden in _hidden(raw):
+        for hidden in self._hidden(raw):
             KNOWN.add(hidden)
 
     def get_secret_value(self) -> str:
@@ -67,6 +67,10 @@ class SecretAddress:
     @classmethod
     def _show_rest(cls, rest: str) -> str:
         return "/***" if rest.strip("/") else rest
+
+    @classmethod
+    def _hidden(cls, raw: str) -> list[str]:
+        return [*_credentials(raw), *_keys_below(raw)]
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -115,6 +119,10 @@ class DatabaseAddress(SecretAddress):
         return raw if raw.startswith("sqlite:") and "@" not in raw else super()._show(raw)
 
     @classmethod
+    def _hidden(cls, raw: str) -> list[str]:
+        return [] if raw.startswith("sqlite:") else _credentials(raw)
+
+    @classmethod
     def _show_rest(cls, rest: str) -> str:
         path, _, options = rest.partition("?")
         path, _, _ = path.partition("#")
@@ -131,10 +139,8 @@ def _parts(raw: str) -> tuple[str, str, str, str]:
     return scheme, marked, after[:cut], after[cut:]
 
 
-def _hidden(raw: str) -> list[str]:
-    """What libraries may quote of it."""
-    if raw.startswith("sqlite:"):
-        return []
+def _credentials(raw: str) -> list[str]:
+    """What libraries may quote of user and password, and of options that name one."""
     _, _, _, rest = _parts(raw)
     # Up to the last `@` of all: passwords hold slashes, and libraries cut at the first or last.
     before, at, _ = raw.partition("://")[2].rpartition("@")
@@ -143,12 +149,19 @@ def _hidden(raw: str) -> list[str]:
     hidden = [password, *parts] if colon else [one for one in [user] if _odd(one)]
     if at and colon:
         hidden.append(before)
+    pairs = parse_qsl(rest.partition("?")[2].replace("#", "&"))
+    named = [value for name, value in pairs if SECRET_NAME.search(name) or name in _SHORT_NAMES]
+    return [*hidden, *named]
+
+
+def _keys_below(raw: str) -> list[str]:
+    """What looks like a key in the path, the rest with it, and the fragment."""
+    _, _, _, rest = _parts(raw)
     path, _, query = rest.partition("?")
-    pairs = parse_qsl(query.replace("#", "&"))
-    hidden += [value for name, value in pairs if SECRET_NAME.search(name) or name in _SHORT_NAMES]
     segments = [one for one in re.split(r"[/#]", path) if _odd(one)]
-    hidden += [one for segment in segments for one in _PAIRS.split(segment) if _odd(one)]
-    return [*hidden, *segments, rest.partition("#")[2], rest[1:] if segments or query else ""]
+    keys = [one for segment in segments for one in _PAIRS.split(segment) if _odd(one)]
+    whole = rest[1:] if segments or query else ""
+    return [*segments, *keys, rest.partition("#")[2], whole]
 
 
 def _odd(segment: str) -> bool:

@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol
 
 from shared.clock import Clock
 from shared.contracts import InspectionKey
-from shared.errors import RecordsError, TransportError
+from shared.errors import RecordsError, TransportError, WireError
 from shared.log import get_logger
+from shared.storage.database import UnstorableRecord
 from shared.topics import Address, everyone
 from shared.transport.base import Arrival, Transport, subscribe
 from shared.wire import (
@@ -21,6 +22,7 @@ from shared.wire import (
     Labels,
     PartLabel,
     StateMessage,
+    decode,
     encode,
 )
 from shared.worker import OnDeath, Worker
@@ -44,7 +46,7 @@ class WaitingLabels(Protocol):
     """What the post needs of the records. Both raise RecordsError."""
 
     def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
-        """Labels for these devices that none has confirmed, oldest first."""
+        """Labels for these devices that none has confirmed, oldest first, so many of each."""
 
     def label_delivered(self, key: InspectionKey, row: LabelReceipt, at: float) -> None:
         """What became of a label; nothing where there is a newer one meanwhile."""
@@ -90,29 +92,59 @@ class LabelDelivery:
         """Note what devices have answered, then send what is due. Raises RecordsError."""
         while self._came:
             self._forget(self._came.popleft())
-        while self._answers:
-            device, row = self._answers[0]
-            key = InspectionKey(device, row.boot, row.sequence)
-            self._records.label_delivered(key, row, self._clock.utc())
-            self._answers.popleft()
-            self._sent.pop(key, None)
+        self._note_answers()
         with self._lock:
             online = sorted(self._online)
         if not online or not self._transport.connected:
             return
         due: dict[Address, list[PartLabel]] = defaultdict(list)
         for label in self._records.waiting_labels(online, AT_ONCE):
-            if self._is_due(label):
+            if not _can_be_read(label.row):
+                self._refuse(label)
+            elif self._is_due(label):
                 due[label.address].append(label.row)
         for address, rows in due.items():
             for start in range(0, len(rows), MAX_BATCH):
                 self._send(address, rows[start : start + MAX_BATCH])
+
+    def _note_answers(self) -> None:
+        """Each by itself: one that can't be stored holds up nobody else's."""
+        stored, failed, why = 0, [], None
+        for device, row in [self._answers.popleft() for _ in range(len(self._answers))]:
+            key = InspectionKey(device, row.boot, row.sequence)
+            try:
+                self._records.label_delivered(key, row, self._clock.utc())
+            except UnstorableRecord as error:
+                log.warning(
+                    "label_answer_dropped", device=device, part=row.sequence, reason=error.message
+                )
+                continue
+            except RecordsError as error:
+                failed.append((device, row))
+                why = error
+                continue
+            stored += 1
+            self._sent.pop(key, None)
+        if why is not None and not stored:
+            # The database is away for all alike: they are stored when it is back.
+            self._answers.extendleft(reversed(failed))
+            raise why
+        for device, row in failed:
+            log.warning("label_answer_dropped", device=device, part=row.sequence, reason=str(why))
 
     def _is_due(self, label: WaitingLabel) -> bool:
         known = self._sent.get((label.address.device, label.row.boot, label.row.sequence))
         if known is None or known[0] != label.row.labelled_at:
             return True
         return self._clock.monotonic() - known[1] >= AGAIN_S
+
+    def _refuse(self, label: WaitingLabel) -> None:
+        """No device could read it, nor what travels with it: it is told once, and no more sent."""
+        device, row = label.address.device, label.row
+        log.warning("label_refused", device=device, part=row.sequence, boot=row.boot[:64])
+        key = InspectionKey(device, row.boot, row.sequence)
+        receipt = LabelReceipt(row.boot, row.sequence, row.labelled_at, kept=False)
+        self._records.label_delivered(key, receipt, self._clock.utc())
 
     def _send(self, address: Address, rows: list[PartLabel]) -> None:
         now = self._clock.monotonic()
@@ -156,3 +188,12 @@ class LabelDelivery:
             log.warning("labels_wait", reason=error.message, next_try_s=RETRY_S)
             return RETRY_S
         return AGAIN_S
+
+
+def _can_be_read(row: PartLabel) -> bool:
+    """Whether its device can, by the bounds of the wire."""
+    try:
+        decode(encode(Labels([row])), Labels)
+    except WireError:
+        return False
+    return True

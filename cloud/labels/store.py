@@ -25,7 +25,11 @@ class StoredLabels:
         self._database = database
 
     def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
-        """Labels for these devices that none has confirmed, oldest first. Raises RecordsError."""
+        """Labels for these devices that none has confirmed, oldest first.
+
+        limit   of each device, so that one that confirms nothing holds up nobody else's
+        Raises RecordsError.
+        """
         label = LabelRecord
         with self._database.begin() as connection:
             # Most of the time none waits, and a thousand names make a long question.
@@ -35,18 +39,23 @@ class StoredLabels:
             func.coalesce(INSPECTIONS.c[name], col(getattr(TailRecord, name))).label(name)
             for name in ("site", "line")
         )
+        place = (
+            func.row_number()
+            .over(partition_by=col(label.device), order_by=col(label.reviewed_at))
+            .label("place")
+        )
         query = (
-            select(site, line, label)
+            select(site, line, label, place)
             .select_from(label)
             .outerjoin(INSPECTIONS, same_key(label))
             .outerjoin(TailRecord, same_key(label, TailRecord))
             .where(col(label.delivered_at).is_(None), col(label.device).in_(devices))
             .where(or_(INSPECTIONS.c.device.is_not(None), col(TailRecord.device).is_not(None)))
-            .order_by(col(label.reviewed_at))
-            .limit(limit)
         )
+        found = query.subquery()
+        of_each = select(found).where(found.c.place <= limit).order_by(found.c.reviewed_at)
         with self._database.begin() as connection:
-            rows = connection.execute(query).mappings().all()
+            rows = connection.execute(of_each).mappings().all()
         return [_label(row) for row in rows]
 
     def label_delivered(self, key: InspectionKey, row: LabelReceipt, at: float) -> None:

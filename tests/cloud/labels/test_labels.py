@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from cloud.labels.delivery import AGAIN_S, LabelDelivery
+from cloud.labels.delivery import AGAIN_S, LabelDelivery, WaitingLabel
 from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import RecordStore
+from cloud.records.tables import LabelRecord
 from cloud.web.wording import story
 from shared.clock import ManualClock
 from shared.contracts import DeviceState, InspectionKey, Verdict
+from shared.errors import RecordsError
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
@@ -181,3 +183,76 @@ def test_people_read_what_became_of_a_label(
     view = rig.records.inspection(InspectionKey("box-1", "b1", 2))
     assert view is not None
     assert story(view)[-1] == f"schulz says: reject, crack. box-1 {said}."
+
+
+def test_a_label_that_no_device_could_read_is_refused_once_and_holds_up_none(
+    rig: PostRig,
+) -> None:
+    with rig.database.begin() as connection:
+        connection.execute(
+            LabelRecord.__table__.insert(),  # type: ignore[attr-defined]
+            [label(1, verdict="reject", reviewed_at=NOON + 1).model_dump() | {"verdict": "review"}],
+        )
+    rig.say(2)
+    rig.is_now("online")
+    rig.post.tick()
+    assert [row.sequence for row in rig.got] == [2]
+    waiting = StoredLabels(rig.database).waiting_labels([DEVICE.device], 9)
+    assert [one.row.sequence for one in waiting] == [2]
+    rig.clock.advance(AGAIN_S)
+    rig.post.tick()
+    assert [row.sequence for row in rig.got] == [2, 2]
+
+
+class Picky:
+    """Records that take every answer but those about one part."""
+
+    def __init__(self, labels: StoredLabels) -> None:
+        self._labels = labels
+        self.refuses = {1}
+
+    def waiting_labels(self, devices: Sequence[str], limit: int) -> list[WaitingLabel]:
+        return self._labels.waiting_labels(devices, limit)
+
+    def label_delivered(self, key: InspectionKey, row: LabelReceipt, at: float) -> None:
+        if row.sequence in self.refuses:
+            raise RecordsError("it can't be stored")
+        self._labels.label_delivered(key, row, at)
+
+
+def test_an_answer_that_can_t_be_stored_holds_up_none(rig: PostRig) -> None:
+    picky = Picky(StoredLabels(rig.database))
+    rig.post._records = picky
+    for sequence in (1, 2):
+        rig.say(sequence)
+    rig.is_now("online")
+    rig.post.tick()
+    for row in rig.got:
+        rig.answer(row)
+    rig.post.tick()
+    assert rig.seen(2) == (rig.clock.utc(), True)
+    assert rig.seen(1) == (None, None)
+
+
+def test_answers_wait_while_nothing_can_be_stored(rig: PostRig) -> None:
+    picky = Picky(StoredLabels(rig.database))
+    picky.refuses = {1, 2}
+    rig.post._records = picky
+    for sequence in (1, 2):
+        rig.say(sequence)
+    rig.is_now("online")
+    rig.post.tick()
+    for row in rig.got:
+        rig.answer(row)
+    with pytest.raises(RecordsError):
+        rig.post.tick()
+    picky.refuses = set()
+    rig.post.tick()
+    assert rig.seen(1)[1] is rig.seen(2)[1] is True
+
+
+def test_a_device_that_confirms_nothing_holds_up_no_other(rig: PostRig) -> None:
+    for sequence in range(1, 6):
+        rig.say(sequence, at=NOON + sequence)
+    labels = StoredLabels(rig.database)
+    assert [one.row.sequence for one in labels.waiting_labels([DEVICE.device], 3)] == [1, 2, 3]
