@@ -9,7 +9,7 @@ import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -117,7 +117,10 @@ class Device:
 
     def escalate(self, payload: bytes) -> wire.CloudVerdict:
         """Send until it is answered, as devices do."""
-        return self._until_answered("escalation", payload, self.verdicts)
+        asked = wire.decode(payload, wire.Escalation)[0].sequence
+        return self._until_answered(
+            "escalation", payload, self.verdicts, lambda answer: answer.sequence == asked
+        )
 
     def escalate_once(self, payload: bytes) -> wire.CloudVerdict:
         """The answer to what is sent only once."""
@@ -125,19 +128,29 @@ class Device:
         return self.verdicts.get(timeout=PATIENCE_S)
 
     def report(self, payload: bytes) -> wire.Receipt:
-        return self._until_answered("inspections", payload, self.receipts)
+        asked = wire.decode(payload, wire.Inspections)[0].batch
+        return self._until_answered(
+            "inspections", payload, self.receipts, lambda answer: answer.batch == asked
+        )
 
     def stop(self) -> None:
         self.transport.stop()
 
     def _until_answered(
-        self, channel: Literal["escalation", "inspections"], payload: bytes, answers: queue.Queue[T]
+        self,
+        channel: Literal["escalation", "inspections"],
+        payload: bytes,
+        answers: queue.Queue[T],
+        is_it: Callable[[T], bool],
     ) -> T:
         for _ in range(TRIES):
             with contextlib.suppress(TransportError):
                 self.transport.publish(self.address.topic(channel), payload)
             with contextlib.suppress(queue.Empty):
-                return answers.get(timeout=PATIENCE_S / TRIES)
+                # What was sent twice is answered twice, later than what is asked for now.
+                while not is_it(answer := answers.get(timeout=PATIENCE_S / TRIES)):
+                    pass
+                return answer
         raise AssertionError(f"no answer to {channel} in {PATIENCE_S} s")
 
     def _verdict(self, delivery: Delivery) -> None:
