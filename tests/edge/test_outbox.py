@@ -255,15 +255,15 @@ def test_batches_are_cut_to_what_the_broker_takes(rig: Rig) -> None:
 
 
 def test_a_batch_under_way_is_cut_anew_where_the_broker_turns_out_to_take_less(rig: Rig) -> None:
-    decide(rig, 40)
+    decide(rig, MOST_ROWS)
     rig.outbox.tick()
     (first,) = batches(rig)
-    assert len(first.rows) == 40
+    assert len(first.rows) == MOST_ROWS
     rig.broker.max_payload = 4000
     rig.clock.advance(BATCH_S)
     rig.outbox.tick()
     (_, second) = batches(rig)
-    assert 0 < len(second.rows) < 40
+    assert 0 < len(second.rows) < MOST_ROWS
     assert second.batch != first.batch
 
 
