@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,13 @@ def test_yaml_is_read_as_it_was() -> None:
     assert isinstance(node, yaml.MappingNode)
     assert values == {"a": {"b": 1}, "c": {"b": 1}}
     assert read_yaml("# nothing") == (None, None)
+
+
+def test_many_threads_read_arrays_at_once() -> None:
+    raw = {n: npy_header(f"({n},)") + bytes(n) for n in range(1, 9)}
+
+    def read(n: int) -> bool:
+        return all(read_array(raw[n]).shape == (n,) for _ in range(300))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, raw))
