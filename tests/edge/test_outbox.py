@@ -259,7 +259,7 @@ def test_a_batch_under_way_is_cut_anew_where_the_broker_turns_out_to_take_less(r
     rig.outbox.tick()
     (first,) = batches(rig)
     assert len(first.rows) == MOST_ROWS
-    rig.broker.max_payload = 4000
+    rig.broker.max_payload = 2000
     rig.clock.advance(BATCH_S)
     rig.outbox.tick()
     (_, second) = batches(rig)
