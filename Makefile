@@ -141,6 +141,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 system:
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || $(MAKE) -s apt NAME=mosquitto
 	@command -v chromium >/dev/null || $(MAKE) -s apt NAME=chromium
+	@[ -x /usr/sbin/nginx ] || $(MAKE) -s apt NAME=nginx-light
 	@[ -x /usr/sbin/ip ] || [ -x /sbin/ip ] || $(MAKE) -s apt NAME=iproute2
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) -s apt NAME=postgresql
 	@[ -x /usr/bin/bmaptool ] && [ -x /usr/bin/mcopy ] && [ -x /usr/sbin/mkfs.vfat ] && \

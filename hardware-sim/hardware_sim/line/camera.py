@@ -52,7 +52,7 @@ class LineCamera:
     """Parts as the line's sensor and camera report them, with the line's own numbers.
 
     A part whose picture did not come is a part without a picture. So are those that came by
-    while the line could not be heard: each is told once, afterwards, with its deadline over.
+    while the line could not be heard: each is told once, afterwards.
     """
 
     def __init__(self, settings: LineCameraSettings, clock: Clock) -> None:
@@ -64,6 +64,7 @@ class LineCamera:
         self._stream: socket.socket | None = None
         self._run = ""
         self._last = 0
+        self._last_times = (0.0, 0.0)
 
     @property
     def state(self) -> CameraState:
@@ -120,10 +121,10 @@ class LineCamera:
             return
         # A broken picture ends the connection before its part counts as seen.
         pixels = _pixels(message, body) if isinstance(message, Picture) else None
-        yield from self._unseen(message)
         part, triggered = message.part, message.triggered
-        self._last = part
         deadline = min(triggered + deadline_s, message.deadline)
+        yield from self._unseen(message, deadline)
+        self._last, self._last_times = part, (triggered, deadline)
         if isinstance(message, Missing):
             why = "the camera is disconnected" if message.gone else "the frame was dropped"
             error = CameraError(f"{why}: no picture of part {part}", fix=_SEE)
@@ -134,15 +135,19 @@ class LineCamera:
             self._well()
             yield Frame(pixels, part, triggered, deadline, message.source)
 
-    def _unseen(self, message: Picture | Missing) -> Iterator[MissedFrame]:
+    def _unseen(self, message: Picture | Missing, deadline: float) -> Iterator[MissedFrame]:
         """Parts between the last one and this; none before the first."""
         if not self._last:
             return
+        before, due = self._last_times
         for part in range(max(self._last + 1, message.part - MAX_GAP), message.part):
             error = CameraError(f"part {part} came by while the line was not heard", fix=_SEE)
-            # When it triggered is not known, nor how long it has: fail-safe at once.
-            now = message.triggered
-            yield MissedFrame(part, now, now, str(self._path), error)
+            # When it triggered is not known: as if they had come evenly spaced. One that has passed
+            # by then is told to no ejector.
+            share = (part - self._last) / (message.part - self._last)
+            triggered = before + share * (message.triggered - before)
+            by = due + share * (deadline - due)
+            yield MissedFrame(part, triggered, by, str(self._path), error)
 
     def _well(self) -> None:
         if self._state.status != "live":

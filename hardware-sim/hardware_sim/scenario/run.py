@@ -90,6 +90,7 @@ class Run:
         self._stop = stop
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._at_fault: set[tuple[str, str | None]] = set()
         self._observed = Observed(clock.monotonic(), {one.name: [] for one in plant.stations})
         self._operator = self._hired()
 
@@ -133,14 +134,22 @@ class Run:
         heapq.heappush(self._due, (seconds, next(self._order), action))
 
     def _begin(self, fault: Fault) -> None:
+        target = (fault.acts_on, fault.aim)
+        if target in self._at_fault:
+            # A look that took long has let the one before begin late: it ends first.
+            self._at(self._now + STEP_S, lambda: self._begin(fault))
+            return
         undo = fault.begin(self._plant)
         self._note(fault, began=True)
         if fault.ends_s > fault.at_s:
-            self._at(max(fault.ends_s, self._now), lambda: self._end(fault, undo))
+            self._at_fault.add(target)
+            lasts = fault.ends_s - fault.at_s
+            self._at(self._now + lasts, lambda: self._end(fault, undo))
 
     def _end(self, fault: Fault, undo: Iterable[Undo]) -> None:
         for action in undo:
             action()
+        self._at_fault.discard((fault.acts_on, fault.aim))
         self._note(fault, began=False)
 
     def _note(self, fault: Fault, *, began: bool) -> None:

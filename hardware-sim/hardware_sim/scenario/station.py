@@ -197,7 +197,13 @@ class DeviceStation:
             "bundle": str(self._bundle.resolve()),
             "broker": {"host": self.proxy.host, "port": self.proxy.port},
             "camera": {"kind": "line", "socket": str(self._line_socket)},
-            "actuator": {"kind": "mqtt", "topic": self._topic, "broker": self._floor},
+            "actuator": {
+                "kind": "mqtt",
+                "topic": self._topic,
+                "broker": self._floor,
+                # What is told after that could only come when its part has passed the ejector.
+                "late_ms": int(self.settings.margin_ms / 2),
+            },
             "runtime": {**runtime, "threads": 1},
             "deadline_ms": self.settings.deadline_ms,
             "journal": {"path": str(self.journal), "ring_keep": self.settings.ring_keep},
