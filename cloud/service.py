@@ -131,12 +131,10 @@ class CloudService:
             roster=self._roster,
             tell=[
                 *([self._broker] if self._broker else []),
-                quota,
                 self._probe,
-                self._intake.unserved,
-                self._clock_guard,
             ],
-            warn=self._warnings(),
+            # Whatever one device sends, the others are served: nothing may end the service for it.
+            warn=[quota, self._intake.unserved, self._clock_guard, *self._warnings()],
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(

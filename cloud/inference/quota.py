@@ -14,8 +14,8 @@ log = get_logger("quota")
 
 # A box that was cut off catches up, and a round's answer comes in pieces.
 BURST_S = 10.0
-# A device under a certificate may say any site and line.
-MOST_PLACES = 8
+# A device under a certificate may say any site and line; without any, lines may name theirs alike.
+MOST_PLACES = 64
 FORGOTTEN_S = 3600.0
 TOLD_S = 60.0
 
@@ -26,6 +26,7 @@ class _Sender:
     at: float
     places: set[tuple[str, str]] = field(default_factory=set)
     over: float = float("-inf")
+    astray: float = float("-inf")
 
 
 class DeviceQuota:
@@ -59,12 +60,14 @@ class DeviceQuota:
                 return False
             if place not in sender.places:
                 if len(sender.places) >= MOST_PLACES:
-                    return self._over(device, sender, now, "speaks for too many sites and lines")
+                    sender.astray = now
+                    return self._refuse(device, "speaks for too many sites and lines")
                 sender.places.add(place)
             sender.left = min(self._burst, sender.left + (now - sender.at) * self._rate)
             sender.at = now
             if sender.left < 1:
-                return self._over(device, sender, now, f"sends more than {self._rate:g}/s")
+                sender.over = now
+                return self._refuse(device, f"sends more than {self._rate:g}/s")
             sender.left -= 1
             return True
 
@@ -74,6 +77,7 @@ class DeviceQuota:
         now = self._clock.monotonic()
         with self._lock:
             over = [name for name, one in self._senders.items() if now - one.over < TOLD_S]
+            astray = [name for name, one in self._senders.items() if now - one.astray < TOLD_S]
             full = now - self._full_at < TOLD_S
         told = [
             f"{name or 'a topic of no device'} sends more than its quota: what is over it is not "
@@ -82,6 +86,11 @@ class DeviceQuota:
         ]
         if len(over) > len(told):
             told.append(f"{len(over) - len(told)} further devices send more than their quota.")
+        if astray:
+            told.append(
+                f"{', '.join(astray[:5])} speaks for more than {MOST_PLACES} sites and lines: "
+                "those above are not heard. Give each box a `device` of its own."
+            )
         if full:
             told.append(
                 f"More than {self._names} devices speak: new ones are not heard. Someone makes up "
@@ -103,8 +112,7 @@ class DeviceQuota:
             sender = self._senders[device] = _Sender(self._burst, now)
         return sender
 
-    def _over(self, device: str, sender: _Sender, now: float, why: str) -> bool:
-        sender.over = now
+    def _refuse(self, device: str, why: str) -> bool:
         self.refused += 1
         count = self._throttle.may_tell(device)
         if count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from cloud.inference.quota import MOST_PLACES
 from shared.errors import TransportError
 from shared.log import get_logger
 from shared.topics import PREFIX
@@ -20,7 +21,6 @@ EVERYTHING = f"{PREFIX}/#"
 KEPT = frozenset({"state", "command", "reply"})
 """Channels whose last message is kept on purpose."""
 LARGEST = 64 * 1024
-MOST_PLACES = 8
 MOST_CLEARED = 10_000
 
 

@@ -60,6 +60,7 @@ class Keeper:
         self._folder = IdentityFolder(settings.folder)
         self._changed: Callable[[Credential], None] = lambda _credential: None
         self._connected: Callable[[], bool] = lambda: True
+        self._shown = False
         self._retry_s = RETRY_S[0]
         self._renewed_at: float | None = None
         self._learned_at: float | None = None
@@ -75,12 +76,19 @@ class Keeper:
         found = self._folder.credential()
         return found if found is not None and self._clock.utc() < found.not_after else None
 
-    def start(self, changed: Callable[[Credential], None], connected: Callable[[], bool]) -> None:
+    def start(
+        self,
+        changed: Callable[[Credential], None],
+        connected: Callable[[], bool],
+        *,
+        shown: bool = False,
+    ) -> None:
         """Call `changed`, from this keeper's thread, with each certificate that it gets.
 
         connected   whether the broker takes it; where not, the gateway is asked why
+        shown       the present one is in use; else it is `changed` to as soon as it is good
         """
-        self._changed, self._connected = changed, connected
+        self._changed, self._connected, self._shown = changed, connected, shown
         self._worker.start()
 
     def stop(self) -> None:
@@ -105,8 +113,11 @@ class Keeper:
             return REFUSED_S
         self._retry_s = RETRY_S[0]
         self._health.well(ABOUT)
-        if gained is not None:
-            self._changed(gained)
+        # By a clock that was wrong at the start the present one was not good: nothing has it yet.
+        new = gained if self._shown or gained is not None else self.credential()
+        if new is not None:
+            self._shown = True
+            self._changed(new)
         return LOOK_S
 
     def keep(self) -> Credential | None:

@@ -67,7 +67,7 @@ class CertifiedTransport:
             present = None
         if present is not None:
             self._show(present)
-        self.keeper.start(self._show, lambda: self._inner.connected)
+        self.keeper.start(self._show, lambda: self._inner.connected, shown=present is not None)
 
     def stop(self, goodbye: Will | None = None) -> None:
         self.keeper.stop()

@@ -19,6 +19,7 @@ from shared.errors import ProcessError
 from shared.loopback import bind
 from tests.cloud.makers import DEVICE, batch, escalation, row
 from tests.cloud.server import Device, Server
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +47,23 @@ def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
         assert server.stop() == 0
         _, alive = psutil.wait_procs(children, timeout=5)
         assert not alive
+
+
+@pytest.mark.process
+def test_a_device_that_nobody_serves_is_told_and_ends_no_service(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    with Server(tmp_path, bundle) as server:
+        device = Device(server, DEVICE)
+        unknown = escalation(bundle, 1, pair="of-next-year", remaining=5.0)
+        device.transport.publish(DEVICE.topic("escalation"), unknown)
+        warned = wait_until(
+            lambda: httpx.get(f"{server.url}/api/health").json()["warnings"], "health tells"
+        )
+        assert "of pair of-next-year came, the first from box-1" in warned[0]
+        # Whoever asks whether to start it again, or to send callers elsewhere, looks at this.
+        assert httpx.get(f"{server.url}/api/health").status_code == 200
+        device.stop()
 
 
 @pytest.mark.process

@@ -119,14 +119,26 @@ def test_a_slow_cloud_gets_less_at_once_and_has_as_long_for_others() -> None:
     throttle = BatchThrottle(clock)
     for _ in range(10):
         throttle.sent()
-        throttle.received(2 * SLOW_S)
-        assert throttle.wait_s == pytest.approx(2 * SLOW_S)
+        throttle.received(3 * SLOW_S)
+        assert throttle.wait_s == pytest.approx(3 * SLOW_S)
     assert throttle.rows == LEAST_ROWS
     for _ in range(10):
         throttle.sent()
         throttle.received(0.01)
     assert throttle.rows == MOST_ROWS
     assert throttle.wait_s < SLOW_S
+
+
+def test_a_cloud_that_is_far_away_keeps_up_with_a_line_of_50_parts_a_second() -> None:
+    clock, sent, way_s = ManualClock(), 0, 0.35
+    throttle, begun = BatchThrottle(clock), clock.monotonic()
+    while clock.monotonic() < begun + 60:
+        sent += throttle.rows
+        throttle.sent()
+        clock.advance(way_s)
+        throttle.received(way_s)
+        clock.advance(throttle.wait_s)
+    assert sent > 50 * 60
 
 
 def test_a_cloud_that_is_away_is_asked_ever_more_seldom(rig: Rig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from cloud.inference.guard import GuardedTransport
-from cloud.inference.quota import DeviceQuota
+from cloud.inference.quota import MOST_PLACES, DeviceQuota
 from cloud.inference.throttle import LogThrottle
 from shared import wire
 from shared.clock import ManualClock
@@ -90,7 +90,10 @@ def test_a_device_speaks_for_few_places_only() -> None:
     plant = Guarded(messages_per_s=1000)
     for number in range(100):
         plant.say(STATE, Address("plant", f"line-{number}", "box-1"))
-    assert len(plant.came) == 3 * 8
+    assert len(plant.came) == 3 * MOST_PLACES
+    (told,) = plant.quota.problems
+    assert told.startswith("box-1 speaks for more than 64 sites and lines")
+    assert "Give each box a `device` of its own" in told
 
 
 def test_a_throttle_keeps_a_bounded_number_of_kinds() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloud.broker.embedded import EmbeddedBroker
+from cloud.inference.quota import MOST_PLACES
 from cloud.inference.sweep import EVERYTHING, RetainedSweep
 from shared.loopback import free_port
 from shared.topics import Address
@@ -34,9 +35,9 @@ def test_only_what_a_device_has_to_leave_there_stays_at_the_broker() -> None:
         device.publish(place.topic("state"), b"x", retain=True)
     sweep = RetainedSweep(cloud, DeadWorkers())
     cloud.subscribe(EVERYTHING, sweep._take)
-    assert sweep.clear() == 200 + 192 + 1
+    assert sweep.clear() == 200 + (200 - MOST_PLACES) + 1
     assert set(kept) <= set(broker.retained)
-    assert len(broker.retained) == 3 + 8
+    assert len(broker.retained) == 3 + MOST_PLACES
     assert sweep.clear() == 0
 
 

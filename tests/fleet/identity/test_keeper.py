@@ -18,6 +18,7 @@ from shared.clock import ManualClock
 from shared.errors import ClaimRefused, IdentityError, TransportError
 from shared.topics import Address
 from tests.fleet.identity.rigs import BOX, DAYS, Counter, Office, asked
+from tests.support.waiting import wait_until
 
 DAY_S = 86400.0
 
@@ -334,3 +335,17 @@ def test_a_box_learns_who_is_out_each_hour(enrolled: Rig) -> None:
     listed = enrolled.files.revoked(authority)
     assert listed is not None
     assert len(list(listed)) == 1
+
+
+def test_a_box_that_booted_in_2040_shows_its_certificate_once_its_clock_is_right(
+    enrolled: Rig,
+) -> None:
+    keeper, clock = box_in(enrolled, 14 * 365)
+    assert keeper.credential() is None
+    clock.advance(enrolled.clock.utc() - clock.utc())
+    shown: list[Credential] = []
+    keeper.start(shown.append, lambda: True, shown=False)
+    wait_until(lambda: shown, "the certificate is shown")
+    keeper.stop()
+    keeper.step()
+    assert [one.serial for one in shown] == [enrolled.held().serial]
