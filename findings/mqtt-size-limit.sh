@@ -4,6 +4,8 @@
 # a PUBACK, where MQTT 5 has no such code; paho takes the packet for malformed, ends the connection,
 # and sends the message again over the next one. CONNACK tells nothing of this limit (it does of
 # `max_packet_size`). Seen with Mosquitto 2.0.11 of Debian 12. Ends with 1 where it is otherwise now.
+# Output: one message of 9000 B, 6 s: 6 connections, ended by {'Protocol error'},
+#   acknowledged [], CONNACK said [ReceiveMaximum : 20, TopicAliasMaximum : 10]
 set -euo pipefail
 PATH=$PATH:/usr/sbin
 command -v mosquitto >/dev/null || { echo "needs mosquitto: apt install mosquitto" >&2; exit 2; }

@@ -2,6 +2,9 @@
 # PyAV's `VideoFrame.is_corrupt` stays False for pictures that the decoder had to make up in part,
 # where it decodes a picture's slices on several threads, which is the default. With one thread, or
 # one thread a picture, it is True. Needs a machine with two processors or more.
+# Output: av 18.1.0 libavcodec (62, 28, 102)
+#   by default             marked of 100 whole: 0, of 4 damaged: 0
+#   one thread             marked of 100 whole: 0, of 4 damaged: 4
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -16,33 +16,23 @@ from shared.transport.base import (
     Delivery,
     Handler,
     LeavingTransport,
+    TransportView,
     Will,
 )
 
 log = get_logger("transport")
 
 
-class GuardedTransport:
+class GuardedTransport(TransportView):
     """Another transport, behind quotas; `start` and `stop` are its own."""
 
     def __init__(self, transport: LeavingTransport, quota: DeviceQuota, clock: Clock) -> None:
+        super().__init__(transport)
         self._transport = transport
         self._quota = quota
         self._throttle = LogThrottle(clock)
         self._came: Delivery | None = None
         self._admitted: Delivery | None = None
-
-    @property
-    def connected(self) -> bool:
-        return self._transport.connected
-
-    @property
-    def max_payload(self) -> int:
-        return self._transport.max_payload
-
-    @property
-    def problems(self) -> Mapping[str, str]:
-        return self._transport.problems
 
     def start(self, will: Will | None = None) -> None:
         self._transport.start(will)

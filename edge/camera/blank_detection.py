@@ -3,13 +3,12 @@ out, or its sensor is blinded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from edge.camera.base import Camera, CameraEvent, CameraState, MissedFrame
-from edge.camera.checks import wrong_picture
+from edge.camera.base import Camera, CameraEvent, MissedFrame
+from edge.camera.guard import CameraGuard
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.log import get_logger
@@ -40,40 +39,21 @@ def blank(pixels: Any) -> str:
     return "without any contrast" if high - low <= FLAT else ""
 
 
-class BlankGuard:
+class BlankGuard(CameraGuard):
     """Another camera, whose parts count as not seen while nothing can be seen on its pictures.
 
     It is only a fault where it is unusual here, and lasts for more than `after` parts. The first
     picture on which something is seen ends it.
     """
 
+    status = "blank"
+
     def __init__(self, camera: Camera, after: int) -> None:
-        """after: at least 1"""
-        self._camera = camera
-        self._after = after
+        super().__init__(camera, after)
         self._seen = 0
         self._blank = 0
-        self._error: CameraError | None = None
 
-    @property
-    def state(self) -> CameraState:
-        state, error = self._camera.state, self._error
-        if error is None or state.status != "live":
-            return state
-        return CameraState("blank", error.message)
-
-    def probe(self) -> None:
-        self._camera.probe()
-
-    def frames(self, first_part: int, deadline_s: float) -> Iterator[CameraEvent]:
-        for event in self._camera.frames(first_part, deadline_s):
-            usable = isinstance(event, Frame) and not wrong_picture(event.pixels)
-            yield self._judged(event) if isinstance(event, Frame) and usable else event
-
-    def stop(self) -> None:
-        self._camera.stop()
-
-    def _judged(self, frame: Frame) -> CameraEvent:
+    def judged(self, frame: Frame) -> CameraEvent:
         why = blank(frame.pixels)
         if not why:
             return self._well(frame)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from edge.camera.base import Camera, CameraEvent, CameraState, MissedFrame
-from edge.camera.checks import wrong_picture
+from edge.camera.base import Camera, CameraEvent, MissedFrame
+from edge.camera.guard import CameraGuard
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.log import get_logger
@@ -15,7 +13,7 @@ from shared.log import get_logger
 log = get_logger("camera")
 
 
-class FrozenGuard:
+class FrozenGuard(CameraGuard):
     """Another camera, whose parts count as not seen once its picture stands still.
 
     A sensor's noise makes two pictures differ in some pixel, even of the same part. What has
@@ -23,34 +21,14 @@ class FrozenGuard:
     may pass by it. The first picture that differs ends this.
     """
 
+    status = "frozen"
+
     def __init__(self, camera: Camera, after: int) -> None:
-        """after: at least 1"""
-        self._camera = camera
-        self._after = after
+        super().__init__(camera, after)
         self._same: Frame | None = None
         self._count = 0
-        self._error: CameraError | None = None
 
-    @property
-    def state(self) -> CameraState:
-        state, error = self._camera.state, self._error
-        if error is None or state.status != "live":
-            return state
-        return CameraState("frozen", error.message)
-
-    def probe(self) -> None:
-        self._camera.probe()
-
-    def frames(self, first_part: int, deadline_s: float) -> Iterator[CameraEvent]:
-        for event in self._camera.frames(first_part, deadline_s):
-            # What is no picture at all is for who inspects it to say.
-            usable = isinstance(event, Frame) and not wrong_picture(event.pixels)
-            yield self._judged(event) if isinstance(event, Frame) and usable else event
-
-    def stop(self) -> None:
-        self._camera.stop()
-
-    def _judged(self, frame: Frame) -> CameraEvent:
+    def judged(self, frame: Frame) -> CameraEvent:
         same = self._same
         if same is None or not np.array_equal(same.pixels, frame.pixels):
             return self._moved(frame)

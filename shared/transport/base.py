@@ -160,6 +160,25 @@ class LeavingTransport(Transport, Protocol):
         """Call no handler of this filter any more, and take nothing of a shared one's."""
 
 
+class TransportView:
+    """What another transport says of itself, for one that stands before it."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._behind = transport
+
+    @property
+    def connected(self) -> bool:
+        return self._behind.connected
+
+    @property
+    def max_payload(self) -> int:
+        return self._behind.max_payload
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self._behind.problems
+
+
 def ignore(_address: Address) -> None:
     """For what was retained and is cleared where nothing follows from that."""
 

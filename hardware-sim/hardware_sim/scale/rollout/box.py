@@ -41,7 +41,7 @@ from shared.errors import TransportError
 from shared.releases import hardware_here
 from shared.storage.slots import SlotRecord
 from shared.topics import Address
-from shared.transport.base import ConnectionHandler, Handler, Transport, Will
+from shared.transport.base import ConnectionHandler, Handler, Transport, TransportView, Will
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 
 # systemd waits a second before it starts a service again, and a box's agent takes about two.
@@ -70,26 +70,15 @@ class OneClient:
             self._loop.cut(self._client)
 
 
-class UpdateMessages:
+class UpdateMessages(TransportView):
     """A `Transport` for a thread that the connection does not belong to: what it says is carried
     later.
     """
 
     def __init__(self, transport: Transport) -> None:
+        super().__init__(transport)
         self._transport = transport
         self._waiting: deque[tuple[str, bytes, bool]] = deque()
-
-    @property
-    def connected(self) -> bool:
-        return self._transport.connected
-
-    @property
-    def max_payload(self) -> int:
-        return self._transport.max_payload
-
-    @property
-    def problems(self) -> Mapping[str, str]:
-        return self._transport.problems
 
     def start(self, will: Will | None = None) -> None:
         """The device has started it."""
