@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Literal
 
@@ -86,35 +87,39 @@ class CameraBox:
         self.actuator = actuator or open_actuator(settings.actuator, clock)
         self._actuations = ActuationQueue(self.actuator, clock, self.health)
         self.journal = open_journal(settings, self.health)
-        if self.journal.unclean and not CAMERAS.of(settings.camera).replays:
-            # Parts were open whose numbers no record has. What plays stored pictures shows them
-            # again under the same ones; on a line they have passed.
-            self.journal.skip(MAX_OPEN + 1)
-        address = settings.address
-        self.transport = transport or open_transport(settings, clock, self.health)
-        wired = wire(
-            Around(
-                address=address,
-                model=model,
-                transport=self.transport,
-                camera=self.camera,
-                journal=self.journal,
-                actuations=self._actuations,
-                ring=RingPolicy(settings.journal.ring_keep),
-                clock=clock,
-                health=self.health,
-                deadline_s=settings.deadline_ms / 1000,
-                look=self._look,
-                observer=bay.watch if bay else None,
-                fields=FieldSources.installed(self.health, settings.product.model_dump()),
-                control=ControlSample(settings.control.share),
+        with ExitStack() as failing:
+            # Whoever opens another box instead, as after settings of no use, finds it free.
+            failing.callback(self.journal.close)
+            if self.journal.unclean and not CAMERAS.of(settings.camera).replays:
+                # Parts were open whose numbers no record has. What plays stored pictures shows them
+                # again under the same ones; on a line they have passed.
+                self.journal.skip(MAX_OPEN + 1)
+            address = settings.address
+            self.transport = transport or open_transport(settings, clock, self.health)
+            wired = wire(
+                Around(
+                    address=address,
+                    model=model,
+                    transport=self.transport,
+                    camera=self.camera,
+                    journal=self.journal,
+                    actuations=self._actuations,
+                    ring=RingPolicy(settings.journal.ring_keep),
+                    clock=clock,
+                    health=self.health,
+                    deadline_s=settings.deadline_ms / 1000,
+                    look=self._look,
+                    observer=bay.watch if bay else None,
+                    fields=FieldSources.installed(self.health, settings.product.model_dump()),
+                    control=ControlSample(settings.control.share),
+                )
             )
-        )
-        self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
-        self._uplink, self._publisher = wired.uplink, wired.publisher
-        self.rounds = take_part(settings, self.transport, self.journal, clock, self.health)
-        # After all that it may have to hold: it knows what the cloud wanted before the start.
-        self.updater = bay.open(self._neighbours()) if bay else None
+            self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
+            self._uplink, self._publisher = wired.uplink, wired.publisher
+            self.rounds = take_part(settings, self.transport, self.journal, clock, self.health)
+            # After all that it may have to hold: it knows what the cloud wanted before the start.
+            self.updater = bay.open(self._neighbours()) if bay else None
+            failing.pop_all()
         self._pulse = pulse or heart()
         self._look_s = look_s
         self._standstill = Standstill(self.agent)
@@ -132,8 +137,8 @@ class CameraBox:
         Parts are inspected on a thread of their own; this one sees to it that they are. Raises what
         the camera raises, and AgentFailed where a thread that parts need has ended or stands still.
         """
-        self._start()
         try:
+            self._start()
             self._inspection.start()
             self._look_after()
         except BaseException:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edge.actuator.base import RecordingActuator
 from edge.box import CameraBox
 from edge.camera.base import CameraEvent, CameraState
@@ -16,7 +18,7 @@ from edge.monitoring.watchdog import Watchdog
 from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
 from shared.contracts import Finding, Frame
-from shared.errors import AgentFailed
+from shared.errors import ActuatorError, AgentFailed, TransportError
 from shared.transport.memory import MemoryBroker
 from tests.bundles import GOOD, picture
 from tests.edge.rigs import rows_in
@@ -176,3 +178,35 @@ def test_a_cameras_state_that_raises_is_told_in_words(tmp_path: Path, bundle: Bu
     running = Running(tmp_path, bundle, Stateless([]))
     assert running.box._look().camera == "retrying: its state is not known: OSError: lost"
     running.box.journal.close()
+
+
+class DeadActuator(RecordingActuator):
+    """As one whose controller is switched off."""
+
+    def start(self) -> None:
+        raise ActuatorError("it does not answer", fix="switch it on")
+
+
+def test_a_box_whose_actuator_does_not_start_gives_no_numbers_away(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    for _ in range(3):
+        running = Running(tmp_path, bundle, WaitingCamera([]), actuator=DeadActuator())
+        assert running.box.agent.last_part == 0
+        running.start()
+        assert isinstance(running.ended(), ActuatorError)
+    assert not list(tmp_path.rglob("*.diverted"))
+
+
+def test_a_box_that_can_not_be_opened_leaves_its_journal_to_the_next(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    lacking = {"tls": {"ca": tmp_path / "none.pem"}}
+    with pytest.raises(TransportError, match="certificates") as refused:
+        CameraBox(settings_for(tmp_path, bundle, broker=lacking), SystemClock())
+    # As whoever goes back to other settings while the error is still there.
+    assert refused.value.__traceback__ is not None
+    running = Running(tmp_path, bundle, ScriptedCamera(frames(1)))
+    running.start()
+    assert running.ended() is None
+    assert len(rows_in(tmp_path)) == 1
