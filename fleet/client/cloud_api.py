@@ -102,6 +102,8 @@ class CloudApi:
             if answer.status_code == 401:
                 make = "`splitsight cloud token add` on its machine makes one"
                 raise self._answered(answer, f"give a token in SPLITSIGHT_TOKEN; {make}")
+            if answer.status_code == 403:
+                raise self._answered(answer, "give SPLITSIGHT_TOKEN a token that may do this")
             raise self._answered(answer, "check the address and the cloud's log")
         try:
             return answer.json() if answer.content else {}

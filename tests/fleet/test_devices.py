@@ -38,11 +38,12 @@ def test_no_token_is_sent_where_none_is_given() -> None:
     assert "authorization" not in headers
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_cloud_that_refuses_asks_for_a_token(status: int) -> None:
-    with pytest.raises(
-        TransportError, match=f"answered {status}; give a token in SPLITSIGHT_TOKEN"
-    ):
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [(401, "give a token in SPLITSIGHT_TOKEN"), (403, "give SPLITSIGHT_TOKEN a token that may")],
+)
+def test_a_cloud_that_refuses_asks_for_a_token(status: int, fix: str) -> None:
+    with pytest.raises(TransportError, match=f"answered {status}; {fix}"):
         answering(lambda _: httpx.Response(status)).devices()
 
 
