@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from contextlib import ExitStack
 from functools import partial
@@ -214,7 +213,7 @@ class CameraBox:
         ends.end("outbox", self._drain_outbox, ENDED_DRAIN_S + LEAVE_S)
         ends.end("transport", partial(self.transport.stop, self.presence.will))
         ends.end("actuator", self._actuations.stop, ACTUATOR_END_S)
-        left = self._waiting()
+        left = self.journal.waiting()
         ends.end("journal", self.journal.close, 2 * FLUSH_S)
         log.info(
             "agent_stopped", inspected=self.agent.inspected, unsent=left, counts=self.health.counts
@@ -279,7 +278,7 @@ class CameraBox:
         return Snapshot(
             camera=self._camera_state().describe(self.clock.monotonic()),
             inspected=self.agent.inspected,
-            waiting=self._waiting(),
+            waiting=self.journal.waiting(),
             problems=self.health.problems,
         )
 
@@ -291,14 +290,6 @@ class CameraBox:
             return CameraState(
                 "retrying", f"its state is not known: {type(error).__name__}: {error}"
             )
-
-    def _waiting(self) -> int:
-        """Inspections that the cloud has not; -1 where the journal can't be read."""
-        try:
-            return self.journal.waiting()
-        except sqlite3.Error as error:
-            self.health.problem("journal", f"it can't be read: {error}")
-            return -1
 
     def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - ConnectionHandler
         if connected:
