@@ -222,6 +222,8 @@ class CloudService:
             root_path=settings.api.root_path,
         )
         closing.callback(server.stop)
+        if self._tls is not None:
+            closing.callback(self._tls.watch(self._dead).stop)
         if self._broker is not None:
             closing.callback(self._broker.stop)
             self._broker.start()

@@ -12,11 +12,13 @@ from shared.clock import Clock
 from shared.errors import SettingsError
 from shared.format import date
 from shared.log import get_logger
+from shared.worker import OnDeath, Worker
 
 log = get_logger("web")
 
 DAY_S = 86_400.0
 SOON_S = 14 * DAY_S
+LOOK_S = 60.0
 
 
 class HttpTls:
@@ -34,6 +36,18 @@ class HttpTls:
         self._seen = self._stamp()
         self._not_after = self._load()
         self._problem = ""
+
+    def watch(self, on_death: OnDeath, every_s: float = LOOK_S) -> Worker:
+        """Look by itself, too: once the old one has expired nobody comes to ask. To be stopped."""
+
+        def look() -> float:
+            with self._lock:
+                self._look()
+            return every_s
+
+        worker = Worker("certificate", look, on_death=on_death, retry_s=every_s)
+        worker.start()
+        return worker
 
     @property
     def problems(self) -> list[str]:

@@ -17,6 +17,7 @@ from shared.clock import ManualClock
 from shared.errors import SettingsError
 from shared.worker import DeadWorkers
 from tests.cloud.accounts.pem import write_pair
+from tests.support.waiting import wait_until
 
 BEGIN = datetime(2027, 1, 1, tzinfo=UTC)
 Write = Callable[[int], None]
@@ -85,6 +86,30 @@ def test_a_renewed_certificate_is_served_without_a_restart_and_half_of_one_is_no
         with httpx.Client(verify=False) as client:  # noqa: S501 - its own authority, here
             assert client.get(server.url).status_code == 204
     finally:
+        server.stop()
+
+
+def test_a_renewed_certificate_is_taken_up_though_nobody_asks_how_the_cloud_is(
+    tmp_path: Path, clock: ManualClock, write: Write
+) -> None:
+    write(10)
+    tls, dead = opened(tmp_path, clock), DeadWorkers()
+    server = HttpServer(answer, "127.0.0.1", 0, dead, tls=tls.context)
+    server.start()
+    watching = tls.watch(dead, every_s=0.02)
+
+    def is_new() -> bool:
+        try:
+            return serial(server.url) == 90
+        except OSError:
+            # A handshake just then meets half of a pair, and is tried again.
+            return False
+
+    try:
+        write(90)
+        wait_until(is_new, "new connections get the new one")
+    finally:
+        watching.stop()
         server.stop()
 
 
