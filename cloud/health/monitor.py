@@ -90,6 +90,9 @@ class Telling(Protocol):
 STOPPING = ("broker flaps", "broker shares", "broker wildcards", "subscription", "topic")
 """What of the link's problems means that devices get no answers. The others may come of what one
 device sends, and no device may make the cloud look ill."""
+NEW = "/handed/"
+"""Of a channel that brokers' rules from before it do not name: only a worker that lacks a tail
+needs it, and then the roster says so."""
 
 HealthCheck = Callable[[], ServiceHealth]
 
@@ -153,7 +156,8 @@ class HealthMonitor:
                 "devices decide by themselves."
             )
         said = {about: f"The broker, {about}: {text}." for about, text in known.items()}
-        problems += [text for about, text in said.items() if about.startswith(STOPPING)]
+        stopping = {about for about in said if about.startswith(STOPPING) and NEW not in about}
+        problems += [text for about, text in said.items() if about in stopping]
         if stalled:
             problems.append(
                 f"Records have not been stored for {unstored_s:.0f} s, since the database "
@@ -173,7 +177,7 @@ class HealthMonitor:
             ok=not problems,
             problems=problems,
             warnings=[
-                *(text for about, text in said.items() if not about.startswith(STOPPING)),
+                *(text for about, text in said.items() if about not in stopping),
                 *(text for one in self._warn for text in one.problems),
             ],
             broker=broker,

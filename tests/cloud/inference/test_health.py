@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cloud.health.monitor import HealthMonitor
+from cloud.inference.intake import of_escalations
 from cloud.records.database import Database
 from shared.clock import ManualClock
+from shared.topics import everyone_handed
 from shared.transport.memory import MemoryBroker
+from shared.transport.mqtt import MAX_ABOUT
 from tests.cloud.inference.rig import CloudWorker
 from tests.cloud.makers import NOON
 
@@ -49,6 +52,19 @@ def test_what_a_broker_refuses_is_told(worker: CloudWorker, database: Database) 
     found = monitor(worker, database)()
     assert not found.ok
     assert found.problems == [f"The broker, topic a: {text}."]
+
+
+def test_rules_of_a_broker_from_before_workers_handed_on_end_no_service(
+    worker: CloudWorker, database: Database
+) -> None:
+    text = "the broker refuses the subscription: not authorised"
+    refused = everyone_handed("0123456789abcdef", shared_as="f" * 32 + "-0123456789abcdef")
+    worker.transport.problems[f"subscription {refused}"[:MAX_ABOUT]] = text
+    found = monitor(worker, database)()
+    assert (found.ok, len(found.warnings)) == (True, 1)
+    worker.transport.problems[f"subscription {of_escalations('f' * 32)}"[:MAX_ABOUT]] = text
+    found = monitor(worker, database)()
+    assert (found.ok, len(found.problems), len(found.warnings)) == (False, 1, 1)
 
 
 def test_what_one_device_sends_does_not_make_the_cloud_look_ill(
