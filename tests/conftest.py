@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
+from structlog._config import BoundLoggerLazyProxy
 
 from shared.openmp import yield_early
 from shared.redaction import KNOWN
@@ -59,6 +62,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that runs in a test sets up logging, and each logger keeps what it first saw: no
+    later test could read what it says."""
+    yield
+    if structlog.get_config()["cache_logger_on_first_use"]:
+        structlog.reset_defaults()
+        for one in gc.get_objects():
+            if type(one) is BoundLoggerLazyProxy:
+                vars(one).pop("bind", None)
 
 
 def skipped(config: pytest.Config) -> int:

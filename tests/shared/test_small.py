@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -104,16 +103,8 @@ def test_what_holds_no_password_stays_as_it_is(text: str) -> None:
     assert redact(text) == text
 
 
-@pytest.fixture
-def own_logging() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_log_line_shows_no_password_wherever_it_hides(
-    style: log.LogStyle, own_logging: None
-) -> None:
+def test_a_log_line_shows_no_password_wherever_it_hides(style: log.LogStyle) -> None:
     url = f"rtsp://admin:{SECRET}@10.0.0.7/x"
     log.configure(style)
     with redirect_stderr(io.StringIO()) as stream:
@@ -130,7 +121,7 @@ def test_a_log_line_shows_no_password_wherever_it_hides(
     assert said.count("camera_") == 3
 
 
-def test_json_logs_are_one_object_a_line_with_component_level_and_time(own_logging: None) -> None:
+def test_json_logs_are_one_object_a_line_with_component_level_and_time() -> None:
     log.configure("json")
     with redirect_stderr(io.StringIO()) as stream:
         log.get_logger("intake").info("stored", rows=3, late=False, note=None)
