@@ -172,13 +172,15 @@ class HealthMonitor:
         problems += self._dead.problems
         if broker.connected:
             # Without a broker nothing comes to anybody.
-            problems += [text for one in (self._roster, *self._tell) for text in one.problems]
+            problems += [text for one in self._tell for text in one.problems]
         return ServiceHealth(
             ok=not problems,
             problems=problems,
             warnings=[
                 *(text for about, text in said.items() if about not in stopping),
-                *(text for one in self._warn for text in one.problems),
+                # Parts are answered all the same: whoever ends a service by its health must not end
+                # every worker while a release is being published.
+                *(text for one in (self._roster, *self._warn) for text in one.problems),
             ],
             broker=broker,
             database=database,

@@ -53,6 +53,7 @@ def workers(server: Server) -> list[dict[str, object]]:
 
 
 def named(server: Server, pair: str) -> bool:
-    """Whether its health says which worker lacks the pair."""
-    problems = httpx.get(f"{server.url}/api/health").json()["problems"]
-    return any(f"lacks the tail of pair {pair}" in text for text in problems)
+    """Whether its health says which worker lacks the pair, and keeps it in service."""
+    answer = httpx.get(f"{server.url}/api/health")
+    lacks = any(f"lacks the tail of pair {pair}" in one for one in answer.json()["warnings"])
+    return lacks and answer.status_code == 200
