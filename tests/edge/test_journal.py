@@ -35,7 +35,9 @@ journal = open_journal(Path(sys.argv[1]))
 journal.start()
 for sequence in range(1, 100_000):
     inspection = decided(journal, sequence)
-    journal.record(inspection, b"x" * 500, lambda s=sequence: print(s, flush=True))
+    # The backlog takes no more than it has room for, and says so at once.
+    while not journal.record(inspection, b"x" * 500, lambda s=sequence: print(s, flush=True)):
+        journal.flush(1.0)
 """
 
 
