@@ -75,9 +75,8 @@ class LibraryLog(logging.Handler):
             text = str(record.msg)
         if record.exc_info and record.exc_info[0] is not None:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info))
-        write = get_logger(record.name).error
-        if record.levelno < logging.ERROR:
-            write = get_logger(record.name).warning
+        logger = get_logger(record.name)
+        write = logger.error if record.levelno >= logging.ERROR else logger.warning
         write("library_said", text=text)
 
 

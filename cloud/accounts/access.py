@@ -94,7 +94,7 @@ class Access:
         if found is not None:
             caller = Caller(found.name, found.role, address=address)
         elif not name and self._is_token(password):
-            caller = Caller(CONFIGURED, "admin", means="configured token", address=address)
+            caller = _configured(address)
         else:
             self._throttle.failed(*subjects)
             raise AccountError(
@@ -154,9 +154,7 @@ class Access:
 
     def _owner(self, given: str, key: str, address: str) -> Caller | None:
         if self._is_token(given):
-            return self._keep(
-                key, Caller(CONFIGURED, "admin", means="configured token", address=address)
-            )
+            return self._keep(key, _configured(address))
         try:
             found = self.tokens.find(given)
         except RecordsError:
@@ -178,8 +176,7 @@ class Access:
             return self._keep(key, Caller(found.holder, found.role, address=address))
         if self._token is None or found.holder != self._holder:
             return None
-        caller = Caller(CONFIGURED, "admin", means="configured token", address=address)
-        return self._keep(key, caller)
+        return self._keep(key, _configured(address))
 
     @property
     def _holder(self) -> str:
@@ -259,6 +256,11 @@ def open_access(
         token=token,
         local=local,
     )
+
+
+def _configured(address: str) -> Caller:
+    """Who shows the configuration's token: it is nobody's own, and good for everything."""
+    return Caller(CONFIGURED, "admin", means="configured token", address=address)
 
 
 def address_of(request: Request) -> str:

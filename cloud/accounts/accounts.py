@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from cloud.accounts.audit import AuditLog
 from cloud.accounts.passwords import Passwords
+from cloud.accounts.sessions import end_sessions
 from cloud.accounts.tables import AccountRecord, FirstAccountRecord, SessionRecord
 from cloud.records.database import Database
 from shared.clock import Clock
@@ -164,15 +165,8 @@ class Accounts:
                     f"{name} is the last admin", fix="make somebody else an admin before"
                 )
             if ends:
-                self._end_sessions(connection, name)
-
-    def _end_sessions(self, connection: Connection, name: str) -> None:
-        session = SessionRecord
-        connection.execute(
-            update(session)
-            .where(col(session.holder) == name, col(session.ended_at).is_(None))
-            .values(ended_at=self._clock.utc(), revoked=True)
-        )
+                which = col(SessionRecord.holder) == name
+                end_sessions(connection, which, self._clock.utc(), revoked=True)
 
     def _count(self, connection: Connection, *, admins: bool = False) -> int:
         account = AccountRecord

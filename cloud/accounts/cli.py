@@ -230,10 +230,6 @@ def _password() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _until(at: float | None) -> str:
-    return "for ever" if at is None else date(at)
-
-
 def _show(
     title: str, full: list[dict[str, Any]], rows: Sequence[Mapping[str, object]], format_: str
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlmodel import col
 
 from cloud.accounts.audit import AuditLog
@@ -112,13 +112,15 @@ class Sessions:
         """Sign out."""
         with self._database.begin() as connection:
             self._audit.append(connection, by.did("sign out", by.name))
-            self._end(connection, col(SessionRecord.key) == key_of(cookie), revoked=False)
+            which = col(SessionRecord.key) == key_of(cookie)
+            end_sessions(connection, which, self._clock.utc(), revoked=False)
 
     def revoke_all(self, holder: str, by: Caller) -> int:
         """End every session of a person; how many there were."""
         with self._database.begin() as connection:
             self._audit.append(connection, by.did("sessions revoke", holder))
-            return self._end(connection, col(SessionRecord.holder) == holder, revoked=True)
+            which = col(SessionRecord.holder) == holder
+            return end_sessions(connection, which, self._clock.utc(), revoked=True)
 
     def of(self, holder: str) -> list[SessionView]:
         """Those that are open, newest first."""
@@ -150,14 +152,16 @@ class Sessions:
             found = connection.execute(query).mappings().one_or_none()
         return dict(found) if found is not None else None
 
-    def _end(self, connection: Any, which: Any, *, revoked: bool) -> int:
-        session = SessionRecord
-        ended: int = connection.execute(
-            update(session)
-            .where(which, col(session.ended_at).is_(None))
-            .values(ended_at=self._clock.utc(), revoked=revoked)
-        ).rowcount
-        return ended
+
+def end_sessions(
+    connection: Connection, which: ColumnElement[bool], at: float, *, revoked: bool
+) -> int:
+    """End those that are open, at UTC second `at`; how many that were.
+
+    revoked   somebody was put out, and did not sign out
+    """
+    open_ = update(SessionRecord).where(which, col(SessionRecord.ended_at).is_(None))
+    return connection.execute(open_.values(ended_at=at, revoked=revoked)).rowcount
 
 
 def key_of(secret: str) -> str:

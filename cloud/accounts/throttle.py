@@ -72,9 +72,7 @@ class GuessThrottle:
     tell   called with a subject and a count at its first failure, the tenth, the hundredth…
     """
 
-    def __init__(
-        self, clock: Clock, tell: Callable[[Subject, int], None] = lambda *_: None
-    ) -> None:
+    def __init__(self, clock: Clock, tell: Tell = lambda *_: None) -> None:
         self._clock = clock
         self._tell = tell
         self._lock = threading.Lock()

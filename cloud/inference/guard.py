@@ -3,7 +3,6 @@ messages, and what it sends that can't be read is logged once, then by count."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from cloud.inference.quota import DeviceQuota
@@ -12,7 +11,6 @@ from shared.clock import Clock
 from shared.errors import WireError
 from shared.log import get_logger
 from shared.transport.base import (
-    ConnectionHandler,
     Delivery,
     Handler,
     LeavingTransport,
@@ -23,12 +21,11 @@ from shared.transport.base import (
 log = get_logger("transport")
 
 
-class GuardedTransport(TransportView):
+class GuardedTransport(TransportView[LeavingTransport]):
     """Another transport, behind quotas; `start` and `stop` are its own."""
 
     def __init__(self, transport: LeavingTransport, quota: DeviceQuota, clock: Clock) -> None:
         super().__init__(transport)
-        self._transport = transport
         self._quota = quota
         self._throttle = LogThrottle(clock)
         self._came: Delivery | None = None
@@ -40,19 +37,6 @@ class GuardedTransport(TransportView):
     def stop(self, goodbye: Will | None = None) -> None:
         self._transport.stop(goodbye)
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retain: bool = False,
-        expires_s: float | None = None,
-        properties: Mapping[str, str] | None = None,
-    ) -> None:
-        self._transport.publish(
-            topic, payload, retain=retain, expires_s=expires_s, properties=properties
-        )
-
     def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
         def guarded(delivery: Delivery) -> None:
             admitted = self._admit(delivery)
@@ -63,9 +47,6 @@ class GuardedTransport(TransportView):
 
     def unsubscribe(self, topic_filter: str) -> None:
         self._transport.unsubscribe(topic_filter)
-
-    def on_connection(self, handler: ConnectionHandler) -> None:
-        self._transport.on_connection(handler)
 
     def _admit(self, delivery: Delivery) -> Delivery | None:
         """The same for all who listen to it: it counts once, and is decoded once."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import RowMapping, func, or_, select, update
+from sqlalchemy import RowMapping, Select, func, or_, select, update
 from sqlmodel import col
 
 from cloud.labels.delivery import WaitingLabel
@@ -30,32 +31,11 @@ class StoredLabels:
         limit   of each device, so that one that confirms nothing holds up nobody else's
         Raises RecordsError.
         """
-        label = LabelRecord
         with self._database.begin() as connection:
             # Most of the time none waits, and a thousand names make a long question.
             if connection.execute(_ANY_WAITS).first() is None:
                 return []
-        site, line = (
-            func.coalesce(INSPECTIONS.c[name], col(getattr(TailRecord, name))).label(name)
-            for name in ("site", "line")
-        )
-        place = (
-            func.row_number()
-            .over(partition_by=col(label.device), order_by=col(label.reviewed_at))
-            .label("place")
-        )
-        query = (
-            select(site, line, label, place)
-            .select_from(label)
-            .outerjoin(INSPECTIONS, same_key(label))
-            .outerjoin(TailRecord, same_key(label, TailRecord))
-            .where(col(label.delivered_at).is_(None), col(label.device).in_(devices))
-            .where(or_(INSPECTIONS.c.device.is_not(None), col(TailRecord.device).is_not(None)))
-        )
-        found = query.subquery()
-        of_each = select(found).where(found.c.place <= limit).order_by(found.c.reviewed_at)
-        with self._database.begin() as connection:
-            rows = connection.execute(of_each).mappings().all()
+            rows = connection.execute(_waiting(devices, limit)).mappings().all()
         return [_label(row) for row in rows]
 
     def label_delivered(self, key: InspectionKey, row: LabelReceipt, at: float) -> None:
@@ -70,6 +50,29 @@ class StoredLabels:
                 .where(*has_key(label, key), col(label.reviewed_at) == row.labelled_at)
                 .values(delivered_at=at, has_picture=row.kept)
             )
+
+
+def _waiting(devices: Sequence[str], limit: int) -> Select[Any]:
+    label = LabelRecord
+    site, line = (
+        func.coalesce(INSPECTIONS.c[name], col(getattr(TailRecord, name))).label(name)
+        for name in ("site", "line")
+    )
+    place = (
+        func.row_number()
+        .over(partition_by=col(label.device), order_by=col(label.reviewed_at))
+        .label("place")
+    )
+    query = (
+        select(site, line, label, place)
+        .select_from(label)
+        .outerjoin(INSPECTIONS, same_key(label))
+        .outerjoin(TailRecord, same_key(label, TailRecord))
+        .where(col(label.delivered_at).is_(None), col(label.device).in_(devices))
+        .where(or_(INSPECTIONS.c.device.is_not(None), col(TailRecord.device).is_not(None)))
+    )
+    found = query.subquery()
+    return select(found).where(found.c.place <= limit).order_by(found.c.reviewed_at)
 
 
 def _label(row: RowMapping) -> WaitingLabel:

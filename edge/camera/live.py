@@ -179,13 +179,6 @@ def _open_v4l2(settings: V4l2Settings, clock: Clock) -> LiveCamera:
 
 def _open_rtsp(settings: RtspSettings, clock: Clock) -> LiveCamera:
     address = with_credentials(settings)
-    options = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-        OPEN_TIMEOUT_MS,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        READ_TIMEOUT_MS,
-    ]
-
     if find_spec("av") is not None:
         return LiveCamera(
             lambda: CheckedStream(
@@ -204,6 +197,12 @@ def _open_rtsp(settings: RtspSettings, clock: Clock) -> LiveCamera:
         reason="pictures that lost data on the way can't be told from whole ones",
         fix="pip install 'splitsight[edge]'",
     )
+    options = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        OPEN_TIMEOUT_MS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        READ_TIMEOUT_MS,
+    ]
 
     def factory() -> Capture:
         capture = cv2.VideoCapture(address.get_secret_value(), cv2.CAP_FFMPEG, options)

@@ -15,7 +15,7 @@ from shared.clock import Clock
 from shared.errors import IdentityError, TransportError
 from shared.log import get_logger
 from shared.topics import Address
-from shared.transport.base import ConnectionHandler, Handler, Will
+from shared.transport.base import TransportView, Will
 from shared.transport.mqtt import BrokerSettings, MqttTransport, tls_context
 
 log = get_logger("identity")
@@ -24,7 +24,7 @@ log = get_logger("identity")
 SESSION_S = 60
 
 
-class CertifiedTransport:
+class CertifiedTransport(TransportView[MqttTransport]):
     """A `shared.transport.base.Transport` that connects as soon as there is a certificate.
 
     Until then nothing is connected, and the box decides by itself.
@@ -32,25 +32,13 @@ class CertifiedTransport:
 
     def __init__(self, inner: MqttTransport, context: ssl.SSLContext, keeper: Keeper) -> None:
         """context: the one that `inner` connects with."""
-        self._inner = inner
+        super().__init__(inner)
         self._context = context
         self.keeper = keeper
         self._lock = threading.Lock()
         self._will: Will | None = None
         self._started = False
         self._stopped = False
-
-    @property
-    def connected(self) -> bool:
-        return self._inner.connected
-
-    @property
-    def max_payload(self) -> int:
-        return self._inner.max_payload
-
-    @property
-    def problems(self) -> Mapping[str, str]:
-        return self._inner.problems
 
     @property
     def certified(self) -> bool:
@@ -67,14 +55,14 @@ class CertifiedTransport:
             present = None
         if present is not None:
             self._show(present)
-        self.keeper.start(self._show, lambda: self._inner.connected, shown=present is not None)
+        self.keeper.start(self._show, lambda: self._transport.connected, shown=present is not None)
 
     def stop(self, goodbye: Will | None = None) -> None:
         self.keeper.stop()
         with self._lock:
             self._stopped = True
             if self._started:
-                self._inner.stop(goodbye)
+                self._transport.stop(goodbye)
 
     def publish(
         self,
@@ -87,15 +75,7 @@ class CertifiedTransport:
     ) -> None:
         if not self._started:
             raise TransportError("this box has no certificate yet", fix="enrol it: see the log")
-        self._inner.publish(
-            topic, payload, retain=retain, expires_s=expires_s, properties=properties
-        )
-
-    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
-        self._inner.subscribe(topic_filter, handler, own=own)
-
-    def on_connection(self, handler: ConnectionHandler) -> None:
-        self._inner.on_connection(handler)
+        super().publish(topic, payload, retain=retain, expires_s=expires_s, properties=properties)
 
     def _show(self, credential: Credential) -> None:
         """From now on connect with this certificate."""
@@ -110,8 +90,8 @@ class CertifiedTransport:
                 return
             if not self._started:
                 self._started = True
-                self._inner.start(self._will)
-            elif not self._inner.reconnect():
+                self._transport.start(self._will)
+            elif not self._transport.reconnect():
                 log.warning("not_reconnected_yet", serial=credential.serial)
 
 

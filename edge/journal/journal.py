@@ -147,7 +147,7 @@ class Journal:
             write.size = len(picture)
         elif picture is not None:
             self._health.count("pictures_skipped")
-        return self._counted(self.commits.submit(write, part=True))
+        return self._submit(write, part=True)
 
     def answer(
         self,
@@ -162,25 +162,21 @@ class Journal:
         control   the answer, where the part was drawn as a control and `verdict` is a review
         """
         row_id = self._id(sequence)
-        self._counted(
-            self.commits.submit(
-                Write(
-                    f"the answer to inspection {sequence}",
-                    lambda store: store.answer(row_id, verdict, score, control),
-                    committed,
-                )
+        self._submit(
+            Write(
+                f"the answer to inspection {sequence}",
+                lambda store: store.answer(row_id, verdict, score, control),
+                committed,
             )
         )
 
     def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None:
         """Write that the verdict went to the actuator; from now on the cloud may be told."""
         row_id = self._id(sequence)
-        self._counted(
-            self.commits.submit(
-                Write(
-                    f"the end of inspection {sequence}",
-                    lambda store: store.settle(row_id, total_ms, escalated_bytes),
-                )
+        self._submit(
+            Write(
+                f"the end of inspection {sequence}",
+                lambda store: store.settle(row_id, total_ms, escalated_bytes),
             )
         )
 
@@ -195,8 +191,7 @@ class Journal:
         """Write that the deadline decided, whatever was written before."""
         self._given(inspection)
         written = partial(self._diversions.journaled, inspection.sequence)
-        write = self._write_of(inspection, JournalStore.fail_safe, written)
-        self._counted(self.commits.submit(write))
+        self._submit(self._write_of(inspection, JournalStore.fail_safe, written))
 
     def unsent(self, limit: int) -> list[tuple[int, Inspection]]:
         """Decided inspections that the cloud has not acknowledged, oldest first, with their ids."""
@@ -278,7 +273,9 @@ class Journal:
             committed,
         )
 
-    def _counted(self, taken: bool) -> bool:  # noqa: FBT001 - as `submit` said
+    def _submit(self, write: Write, *, part: bool = False) -> bool:
+        """Whether there was room for it; counted where there was none."""
+        taken = self.commits.submit(write, part=part)
         if not taken:
             self._health.count("journal_backlog_full")
         return taken

@@ -160,23 +160,45 @@ class LeavingTransport(Transport, Protocol):
         """Call no handler of this filter any more, and take nothing of a shared one's."""
 
 
-class TransportView:
-    """What another transport says of itself, for one that stands before it."""
+T = TypeVar("T", bound=Transport)
 
-    def __init__(self, transport: Transport) -> None:
-        self._behind = transport
+
+class TransportView(Generic[T]):
+    """A transport that stands before another one, and does as that does where it says no more."""
+
+    def __init__(self, transport: T) -> None:
+        self._transport = transport
 
     @property
     def connected(self) -> bool:
-        return self._behind.connected
+        return self._transport.connected
 
     @property
     def max_payload(self) -> int:
-        return self._behind.max_payload
+        return self._transport.max_payload
 
     @property
     def problems(self) -> Mapping[str, str]:
-        return self._behind.problems
+        return self._transport.problems
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        expires_s: float | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self._transport.publish(
+            topic, payload, retain=retain, expires_s=expires_s, properties=properties
+        )
+
+    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
+        self._transport.subscribe(topic_filter, handler, own=own)
+
+    def on_connection(self, handler: ConnectionHandler) -> None:
+        self._transport.on_connection(handler)
 
 
 def ignore(_address: Address) -> None:

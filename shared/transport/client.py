@@ -211,8 +211,9 @@ class BrokerClient(paho.Client):
             self._born = {
                 mid: born for mid, born in self._born.items() if mid in self._out_messages
             }
-            waiting = (paho.mqtt_ms_wait_for_puback,)
-            self._inflight_messages = sum(m.state in waiting for m in self._out_messages.values())
+            self._inflight_messages = sum(
+                m.state == paho.mqtt_ms_wait_for_puback for m in self._out_messages.values()
+            )
 
     @property
     def largest_unacknowledged(self) -> int:

@@ -173,12 +173,7 @@ def _of_tls(error: ssl.SSLError, host: str, port: int) -> Reason:
             return Reason(text, _OWN)
     if "PROTOCOL_VERSION" in said or said in {"UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}:
         return Reason("it speaks no version of TLS that we do", "allow TLS 1.2 or 1.3 there")
-    if said in {
-        "WRONG_VERSION_NUMBER",
-        "HTTP_REQUEST",
-        "PACKET_LENGTH_TOO_LONG",
-        "RECORD_LAYER_FAILURE",
-    }:
+    if said in _NO_TLS:
         return Reason(
             f"what answers on port {port} does not speak TLS",
             "check broker.port, or leave out broker.tls",

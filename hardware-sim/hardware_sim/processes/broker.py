@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
+from cloud.broker.probe import ask
 from cloud.broker.programs import choose_program
 from hardware_sim.processes.child import Child
 from hardware_sim.processes.readiness import await_ready
+
+ASK_S = 0.5
 
 
 class BrokerProcess(Child):
@@ -20,13 +22,6 @@ class BrokerProcess(Child):
         )
 
     def start(self) -> None:
-        """Returns once it accepts connections. Raises ProcessError where it never does."""
+        """Returns once it serves. Raises ProcessError where it never does."""
         super().start()
-        await_ready(self, self._accepts)
-
-    def _accepts(self) -> bool:
-        try:
-            socket.create_connection(self._address, timeout=0.5).close()
-        except OSError:
-            return False
-        return True
+        await_ready(self, lambda: ask(*self._address, ASK_S) == "serves")

@@ -41,7 +41,7 @@ from shared.errors import TransportError
 from shared.releases import hardware_here
 from shared.storage.slots import SlotRecord
 from shared.topics import Address
-from shared.transport.base import ConnectionHandler, Handler, Transport, TransportView, Will
+from shared.transport.base import Transport, TransportView, Will
 from shared.transport.mqtt import BrokerSettings, MqttTransport
 
 # systemd waits a second before it starts a service again, and a box's agent takes about two.
@@ -70,14 +70,13 @@ class OneClient:
             self._loop.cut(self._client)
 
 
-class UpdateMessages(TransportView):
+class UpdateMessages(TransportView[Transport]):
     """A `Transport` for a thread that the connection does not belong to: what it says is carried
     later.
     """
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport)
-        self._transport = transport
         self._waiting: deque[tuple[str, bytes, bool]] = deque()
 
     def start(self, will: Will | None = None) -> None:
@@ -96,12 +95,6 @@ class UpdateMessages(TransportView):
         properties: Mapping[str, str] | None = None,  # noqa: ARG002
     ) -> None:
         self._waiting.append((topic, payload, retain))
-
-    def subscribe(self, topic_filter: str, handler: Handler, *, own: bool = True) -> None:
-        self._transport.subscribe(topic_filter, handler, own=own)
-
-    def on_connection(self, handler: ConnectionHandler) -> None:
-        self._transport.on_connection(handler)
 
     def carry(self) -> None:
         """On the thread of the connection. What can't be sent now stays."""
