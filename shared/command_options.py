@@ -10,11 +10,13 @@ import getpass
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import click
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from shared.console import Format as OutputFormat
@@ -22,6 +24,8 @@ from shared.errors import MissingExtra, SettingsError
 
 HERE = "http://127.0.0.1:8765"
 FLEET = "fleet"
+GROUP = "splitsight.groups"
+OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
 
 
 def not_in_code(folder: Path) -> Path:
@@ -107,7 +111,21 @@ class LazyGroup(TyperGroup):
         if place is None:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = place.partition(":")
-        return as_command(getattr(import_module(module), attribute), cmd_name)
+        try:
+            found = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            # Of a group's commands each may need another extra; the others stay of use.
+            return stand_in(cmd_name, missing_extra(_top(ctx), error))
+        return as_command(found, cmd_name)
+
+
+def _top(ctx: click.Context) -> str:
+    """The group just below the root in which a command is looked for; empty at the root."""
+    names = []
+    while ctx.parent is not None:
+        names.append(ctx.info_name or "")
+        ctx = ctx.parent
+    return names[-1] if names else ""
 
 
 def as_command(found: typer.Typer | Callable[..., Any], name: str) -> click.Command:
@@ -133,6 +151,33 @@ def group(about: str, places: Mapping[str, str] | None = None) -> typer.Typer:
     if places:
         made.callback()(lambda: None)
     return made
+
+
+def discovered_groups() -> dict[str, EntryPoint]:
+    """Command groups by name, from every installed package."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def missing_extra(group: str, error: ModuleNotFoundError) -> MissingExtra:
+    """What to tell. Raises the error itself where what is missing is ours, or no group's."""
+    if (error.name or "").partition(".")[0] in OWN_PACKAGES or group not in discovered_groups():
+        raise error
+    return MissingExtra(group, error)
+
+
+def stand_in(name: str, missing: MissingExtra) -> click.Command:
+    """A command that says which extra it needs, so that `--help` still lists the others."""
+
+    def refuse(**_: Any) -> None:
+        raise missing
+
+    return click.Command(
+        name,
+        callback=refuse,
+        help=escape(str(missing)),
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        add_help_option=False,
+    )
 
 
 @contextmanager

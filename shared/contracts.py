@@ -19,16 +19,33 @@ PlainVerdict = Literal["pass", "reject"]
 Decider = Literal["edge", "cloud", "deadline", "inspector"]
 Control = Literal["", "pass", "reject", "review"]
 DeviceState = Literal["online", "stopping", "offline"]
+PictureKind = Literal["full", "region", "map"]
+PicturePolicy = Literal["never", "region", "full"]
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 DECIDERS: tuple[Decider, ...] = get_args(Decider)
 
 FAIL_SAFE: PlainVerdict = "reject"
+_SHOWN: dict[PicturePolicy, tuple[PictureKind, ...]] = {
+    "never": (),
+    "region": ("region", "map"),
+    "full": ("full", "region", "map"),
+}
 
 
 def plain_verdict(verdict: Verdict) -> PlainVerdict:
     """What is done by whoever knows no review: what a person shall look at is diverted."""
     return FAIL_SAFE if verdict == "review" else verdict
+
+
+def shows(policy: PicturePolicy, what: PictureKind) -> bool:
+    """Whether a policy lets this leave the box: `never` lets out no map either."""
+    return what in _SHOWN[policy]
+
+
+def stricter(one: PicturePolicy, other: PicturePolicy) -> PicturePolicy:
+    """What two sides allow together."""
+    return min(one, other, key=tuple(_SHOWN).index)
 
 
 class Decision(StrEnum):

@@ -16,11 +16,13 @@ class SplitsightError(Exception):
     exit_code: ClassVar[int] = 1
     summary: ClassVar[str] = "something unexpected went wrong"
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
+    def __init__(self, message: str, *, fix: str = "", missing: bool = False) -> None:
+        """missing: what was asked for by its name is not there"""
         # Texts of libraries end up in here, and from here in logs, pages and retained states.
         self.message = redact(message)
         super().__init__(self.message)
         self.fix = fix
+        self.missing = missing
 
     def __str__(self) -> str:
         return f"{self.message}; {self.fix}" if self.fix else self.message
@@ -142,6 +144,17 @@ class RecordsError(SplitsightError):
     summary = "the cloud's database can't be used"
 
 
+class PictureError(SplitsightError):
+    """A picture that was asked for can't be shown now.
+
+    status   of the HTTP answer that says so
+    """
+
+    exit_code = 38
+    summary = "a picture can't be shown"
+    status: ClassVar[int] = 409
+
+
 class AccountError(SplitsightError):
     """An account, a password, a token or a sign-in can't be what was asked."""
 
@@ -259,6 +272,20 @@ class DeviceRefused(FlashError):
 
     exit_code = 82
     summary = "a disk that must not be written"
+
+
+class AlertRefused(SplitsightError):
+    """An alert is not there, or not in a state for what was asked."""
+
+    exit_code = 62
+    summary = "an alert can't be changed like that"
+
+
+class NoticeUndelivered(SplitsightError):
+    """Whoever should be told of an alert could not be."""
+
+    exit_code = 63
+    summary = "a notice of an alert could not be delivered"
 
 
 class ProcessError(SplitsightError):

@@ -23,6 +23,7 @@ LARGEST_NUMBER = 2**63 - 1
 LARGEST_SIZE = 2**31 - 1
 MAX_FIELDS = 8
 LONGEST_FIELD = 64
+NO_PICTURE = "none"
 NOVELTY_FIELD = "novelty"
 """Of a part that is novel: how many times as far from what was shown as is still known."""
 FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -84,6 +85,32 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
             "look at; empty: it was not drawn"
         ),
     ] = ""
+    digest: Annotated[
+        str,
+        Stored(
+            "the first 16 digits of the sha256 of the picture that the box has kept; `none`: it "
+            "has kept none; empty: it has not said"
+        ),
+    ] = ""
+    head_ms: Annotated[float, Stored("that the head took, milliseconds; 0: not said")] = 0.0
+    sent_ms: Annotated[
+        float,
+        Stored("trigger to the features' way to the cloud, milliseconds; 0: none, or not said"),
+    ] = 0.0
+    answered_ms: Annotated[
+        float, Stored("trigger to the cloud's answer, milliseconds; 0: none in time, or not said")
+    ] = 0.0
+
+
+class WayTimes(NamedTuple):
+    """When a part's features went to the cloud and its answer came, milliseconds after the trigger;
+    0 where they did not."""
+
+    sent_ms: float = 0.0
+    answered_ms: float = 0.0
+
+
+UNASKED = WayTimes()
 
 
 class InspectionColumn(NamedTuple):

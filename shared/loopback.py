@@ -31,7 +31,9 @@ def bind(host: str, port: int, *, setting: str) -> socket.socket:
     Raises ProcessError where the port is taken or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # By its name: of a connection that came by a nameless one asyncio does not know that it is TCP,
+    # and leaves small pieces waiting for the other side's word, 40 ms for each answer.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

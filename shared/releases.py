@@ -34,8 +34,11 @@ class ReleaseFacts(Settings):
     data_hash, parent, round   where a model comes from: its data, the bundle that it was made from
               and the federated round, where there was one
     approved_by   who let it out; for people
+    why       why it was let out though it lacks a certificate or a measurement; for people
 
-    Fields that a later version adds are ignored, so that an old device can still be updated.
+    How long a reason may be is asked where it is given, not where it is read: no device refuses a
+    model for it. Fields that a later version adds are ignored, so that an old device can still be
+    updated.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
@@ -53,6 +56,7 @@ class ReleaseFacts(Settings):
     parent: str = Field(default="", max_length=64)
     round: int | None = Field(default=None, ge=0)
     approved_by: str = Field(default="", max_length=100)
+    why: str = ""
 
     @property
     def path(self) -> str:
@@ -78,15 +82,6 @@ class ReleaseFacts(Settings):
             raise ReleaseError(
                 f"{self.path} has counter {self.counter}, older than {counter}, which runs here",
                 fix="release the old content again under a new version",
-            )
-
-    def require_bundle(self, bundle: str, pair: str) -> None:
-        """Raises ReleaseError where a bundle's own id and pair are not what was signed."""
-        if (bundle, pair) != (self.bundle, self.pair):
-            raise ReleaseError(
-                f"{self.path} holds bundle {bundle} with pair {pair}; "
-                f"signed are {self.bundle} with pair {self.pair}",
-                fix="add the bundle again with `splitsight fleet release add`",
             )
 
     def fits(self, hardware: str) -> bool:

@@ -154,6 +154,10 @@ def resolve_paths(settings: S, folder: Path) -> S:
             changed[name] = folder / value
         elif isinstance(value, Settings):
             changed[name] = resolve_paths(value, folder)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(
+                resolve_paths(one, folder) if isinstance(one, Settings) else one for one in value
+            )
     return settings.model_copy(update=changed)
 
 

@@ -1,6 +1,7 @@
 """Every topic name, in one place: splitsight/v1/{site}/{line}/{device}/{channel}.
 
-`handed` alone has one step more, the pair: what a worker of the cloud without its tail hands on.
+Two have one step more: `handed` the pair, for what a worker of the cloud without its tail hands on,
+and `pictured` the worker that has asked for a picture.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ Channel = Literal[
     "round",
     "answer",
     "handed",
+    "sketch",
+    "picture",
+    "pictured",
 ]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
+LONGER: tuple[Channel, ...] = ("handed", "pictured")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -57,6 +62,11 @@ class Address:
         """
         return f"{self.topic('handed')}/{_step(pair)}"
 
+    def pictured(self, worker: str) -> str:
+        """Where this device answers a worker that has asked for a picture: below its own name, as
+        brokers want it. Raises WireError for a worker that no topic can carry."""
+        return f"{self.topic('pictured')}/{_step(worker)}"
+
 
 def everyone(channel: Channel, *, shared_as: str | None = None) -> str:
     """The filter for one channel of every device.
@@ -75,16 +85,29 @@ def everyone_handed(pair: str, *, shared_as: str) -> str:
     return f"{everyone('handed', shared_as=shared_as)}/{_step(pair)}"
 
 
-def _step(pair: str) -> str:
-    if not NAME.fullmatch(pair):
-        raise WireError(f"the pair is {pair[:80]!r}", fix="63 letters and digits at most")
-    return pair
+def alert_topic(site: str = "", line: str = "") -> str:
+    """Where notices of a line's alerts are published; without a line, those of the cloud itself.
+
+    No device speaks there: it is one step shorter than theirs.
+    """
+    return "/".join(step for step in (PREFIX, site, line, "alert") if step)
+
+
+def everyone_pictured(worker: str) -> str:
+    """The filter for every device's answers to one worker. Raises WireError as `pictured`."""
+    return f"{everyone('pictured')}/{_step(worker)}"
+
+
+def _step(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise WireError(f"a topic would end in {name[:80]!r}", fix="63 letters and digits at most")
+    return name
 
 
 def parse(topic: str) -> tuple[Address, Channel]:
     """The sender's address and the channel. Raises WireError for a topic that is not ours."""
     parts = topic.split("/")
-    if parts[5:6] == ["handed"] and len(parts) == 7 and NAME.fullmatch(parts[6]):
+    if len(parts) == 7 and parts[5] in LONGER and NAME.fullmatch(parts[6]):
         parts.pop()
     if len(parts) == 6 and "/".join(parts[:2]) == PREFIX:
         for channel in CHANNELS:

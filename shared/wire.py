@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from shared.contracts import DeviceState, PlainVerdict, Verdict
+from shared.contracts import DeviceState, PictureKind, PicturePolicy, PlainVerdict, Verdict
 from shared.errors import WireError
 from shared.inspection import LARGEST_NUMBER, Inspection, with_review, without_review
 
@@ -25,6 +25,10 @@ MAX_HEADER = 60 * 1024
 MAX_BODY = 256 * 1024
 MAX_PAYLOAD = 6 + MAX_HEADER + MAX_BODY
 MAX_BATCH = 100
+MAX_MASK = 8 * 1024
+MAX_PICTURE = 8 << 20
+"""Bytes of a picture that is shown on demand."""
+DIGEST = 16
 _PREFIX = struct.Struct(">3sBH")
 
 # What goes into a database of box or cloud is of its types before it gets there: a number of 2⁶³,
@@ -133,6 +137,8 @@ class StateMessage(Message, frozen=True, tag="state"):
     """How a device is; retained, and its will says `offline`.
 
     since   UTC seconds from which on each of `problems` holds, by its position
+    beat_s  the device says so again after so many seconds, even when nothing has changed; 0: it is
+            older than that, and does not
     """
 
     state: DeviceState
@@ -145,6 +151,7 @@ class StateMessage(Message, frozen=True, tag="state"):
     waiting: Number = 0
     problems: tuple[str, ...] = ()
     since: tuple[float, ...] = ()
+    beat_s: float = 0.0
 
 
 class Desired(Message, frozen=True, tag="desired"):
@@ -205,6 +212,8 @@ class PartLabel(msgspec.Struct, frozen=True, array_like=True):
     verdict      what the part should have been given
     kind         of defect; empty where it is good or not known
     labelled_at  UTC seconds, by the cloud's clock
+    mask         where the defect is: a PNG of one bit a pixel over the whole picture, at most
+                 MAX_MASK bytes; empty: nobody drew it
     """
 
     boot: Text
@@ -212,16 +221,30 @@ class PartLabel(msgspec.Struct, frozen=True, array_like=True):
     verdict: PlainVerdict
     kind: Text
     labelled_at: Finite
+    mask: Annotated[bytes, msgspec.Meta(max_length=MAX_MASK)] = b""
+
+
+class Withdrawal(msgspec.Struct, frozen=True, array_like=True):
+    """A label that was taken back: the part has none. `at` is UTC seconds, by the cloud's clock."""
+
+    boot: Text
+    sequence: Number
+    at: Finite
 
 
 class Labels(Message, frozen=True, tag="labels"):
-    """Labels for the device that has the pictures, at most MAX_BATCH; `LabelReceipts` answer."""
+    """Labels for the device that has the pictures, and labels that were taken back; of both
+    together at most MAX_BATCH. `LabelReceipts` answer."""
 
     rows: list[PartLabel]
+    withdrawn: list[Withdrawal] = []
 
 
 class LabelReceipt(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one label. `kept`: the picture is still there, and is kept with it."""
+    """What became of one label. `kept`: the picture is still there, and is kept with it.
+
+    Of one that was taken back, `labelled_at` is when, and nothing is kept.
+    """
 
     boot: Text
     sequence: Number
@@ -233,6 +256,88 @@ class LabelReceipts(Message, frozen=True, tag="labelled"):
     """Labels that are on the device's disk, or whose pictures are gone."""
 
     rows: list[LabelReceipt]
+
+
+class Sketch(Message, frozen=True, tag="sketch"):
+    """What a device measured of parts in a row, as counts in the bins of `shared.sketch`.
+
+    number        counts up in a boot; where some are missing they were never sent
+    begun, ended  UTC seconds of the first and the last part, by the device's clock
+    parts         that were judged; pictures of some may not have been measured
+    counts        parts by bin by quantity; quantities that are not known here are passed over
+    """
+
+    boot: Text
+    number: Number
+    bundle: str
+    recipe: Text
+    begun: Finite
+    ended: Finite
+    parts: Number
+    counts: dict[str, dict[int, Number]]
+
+
+class PictureMessage(Message, frozen=True):
+    """What travels on `picture` and `pictured`.
+
+    request   random; names what was asked for, in all its pieces
+    boot, sequence   of the inspection
+    what      the picture as the box has kept it, the place of it that is the most suspicious to the
+              head, or the head's own defect map
+    """
+
+    request: Text
+    boot: Text
+    sequence: Number
+    what: PictureKind
+
+
+class PictureRequest(PictureMessage, frozen=True, tag="picture"):
+    """A worker of the cloud wants a piece; a `PicturePiece` or a `PictureRefusal` answers.
+
+    worker   on whose topic the answer shall come
+    place    of the first byte that is wanted
+    most     bytes of a piece
+    """
+
+    worker: Text
+    place: Number = 0
+    most: Number = MAX_BODY
+
+
+class PicturePiece(PictureMessage, frozen=True, tag="piece"):
+    """A piece, its bytes as the body.
+
+    place    of the first of them in the whole
+    size     bytes of the whole
+    sha256   of the whole, hexadecimal
+    kept     the first DIGEST digits of the sha256 of the picture that the box has kept, of which
+             this is all, a part or the map
+    frame    width and height of that picture; 0: not known
+    window   left, top, width and height of a region within it; empty where it is no region
+    bundle   that made the map, or chose the region
+    """
+
+    place: Number
+    size: Number
+    sha256: Text
+    kept: Text = ""
+    frame: tuple[Number, Number] = (0, 0)
+    window: tuple[Number, ...] = ()
+    bundle: Text = ""
+
+
+class PictureRefusal(PictureMessage, frozen=True, tag="unpictured"):
+    """The box gives no picture.
+
+    why      policy, gone, busy, held or unreadable; a later version may have other words
+    policy   the box's own
+    detail   for people
+    """
+
+    why: Text
+    policy: PicturePolicy = "never"
+    detail: Annotated[str, msgspec.Meta(max_length=300, pattern=r"\A[^\x00]*\Z")] = ""
 
 
 ParcelKind = Literal["query", "order", "base", "counts", "answer", "refusal"]
@@ -296,6 +401,10 @@ AnyMessage = (
     | Reported
     | Labels
     | LabelReceipts
+    | Sketch
+    | PictureRequest
+    | PicturePiece
+    | PictureRefusal
     | RoundPiece
     | RoundAsk
     | RoundOver

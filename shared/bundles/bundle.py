@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED, Manifest
+from shared.bundles.scores import TESTED, ScoredParts
 from shared.errors import BundleError, BundleMismatch
 from shared.features.codec import CodecTables, FeatureCodec
 from shared.features.novelty import NOVELTY, Novelty
@@ -162,6 +163,17 @@ class Bundle:
             return None
         raw, manifest = self.read(NOVELTY), self.manifest
         return Novelty.from_bytes(raw, manifest.pair, manifest.features.channels)
+
+    @cached_property
+    def tested(self) -> ScoredParts | None:
+        """The scores of the parts that the certificate was tested on; None where there are none,
+        or where the file is another pair's.
+
+        Raises BundleError where they do not hold together.
+        """
+        if TESTED not in self.manifest.files:
+            return None
+        return ScoredParts.from_bytes(self.read(TESTED), self.manifest.pair)
 
     @property
     def size(self) -> int:

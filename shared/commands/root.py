@@ -6,7 +6,7 @@ import faulthandler
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import version
 from typing import Annotated, Any, ClassVar
 
 import click
@@ -14,21 +14,20 @@ import typer
 from rich.markup import escape
 
 from shared import log
-from shared.command_options import LazyGroup, as_command
+from shared.command_options import (
+    LazyGroup,
+    as_command,
+    discovered_groups,
+    missing_extra,
+    stand_in,
+)
 from shared.commands.deprecations import current_spelling
 from shared.console import err, print_text
-from shared.errors import STOPPED_EXIT, MissingExtra, SplitsightError
+from shared.errors import STOPPED_EXIT, SplitsightError
 from shared.openmp import yield_early
 from shared.redaction import KNOWN, redact
 
-GROUP = "splitsight.groups"
 LEAVE_S = 30.0
-OWN_PACKAGES = frozenset({"shared", "edge", "cloud", "fleet", "hardware_sim"})
-
-
-def discovered_groups() -> dict[str, EntryPoint]:
-    """Command groups by name, from every installed package."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 class _RootGroup(LazyGroup):
@@ -57,36 +56,14 @@ class _RootGroup(LazyGroup):
         try:
             return as_command(entry.load(), cmd_name)
         except ModuleNotFoundError as error:
-            return _unavailable(_missing(cmd_name, error))
+            return stand_in(cmd_name, missing_extra(cmd_name, error))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             # What a command imports when it runs; an extra has the name of its group.
-            raise _missing(ctx.invoked_subcommand or "", error) from error
-
-
-def _missing(group: str, error: ModuleNotFoundError) -> MissingExtra:
-    """What to tell. Raises the error itself where what is missing is ours, or no group's."""
-    if (error.name or "").partition(".")[0] in OWN_PACKAGES or group not in discovered_groups():
-        raise error
-    return MissingExtra(group, error)
-
-
-def _unavailable(missing: MissingExtra) -> click.Command:
-    """A stand-in that says which extra is missing, so that `--help` still lists the rest."""
-
-    def refuse(**_: Any) -> None:
-        raise missing
-
-    return click.Command(
-        missing.extra,
-        callback=refuse,
-        help=escape(str(missing)),
-        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-        add_help_option=False,
-    )
+            raise missing_extra(ctx.invoked_subcommand or "", error) from error
 
 
 def print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from fastapi import APIRouter
 from jinja2 import Environment
-from starlette.responses import HTMLResponse
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, StreamingResponse
 
 from shared.clock import Clock
 from shared.errors import SettingsError
@@ -18,6 +19,9 @@ from shared.plugins.group import PluginGroup
 from shared.web.access import Role
 from shared.web.roles import needs
 
+# Where a template writes `{{ so_far }}`; to a browser it is a comment.
+SO_FAR = Markup("<!-- what follows takes longer -->")
+UNKEPT = {"cache-control": "no-store"}
 PATH = re.compile(r"(/[a-z0-9][a-z0-9-]*)+")
 
 
@@ -34,7 +38,13 @@ class PageContext:
     def render(self, template: str, status: int = 200, **facts: object) -> HTMLResponse:
         """A template of the page, filled with these facts."""
         html = self.templates.get_template(template).render(facts)
-        return HTMLResponse(html, status_code=status, headers={"cache-control": "no-store"})
+        return HTMLResponse(html, status_code=status, headers=UNKEPT)
+
+    def stream(self, template: str, **facts: object) -> StreamingResponse:
+        """The same, sent in pieces: what stands before `{{ so_far }}` in it is there at once, and
+        only then is called what the template calls behind it."""
+        made = self.templates.get_template(template).generate({**facts, "so_far": SO_FAR})
+        return StreamingResponse(_pieces(made), media_type="text/html", headers=UNKEPT)
 
 
 C = TypeVar("C", bound=PageContext)
@@ -50,6 +60,9 @@ class Page(Generic[C]):
     open        its routes, whose paths are put behind the page's own: "" is the page itself
     role        who may look, at least; None: each route says so itself
     changes     who may send its forms, at least; None: as above
+    group       of the navigation, as in `shared.web.navigation.GROUPS`
+    order       in its group; smaller comes first, and of equal ones the one that was added first
+    listed      whether the navigation shows it
     """
 
     title: str
@@ -58,6 +71,9 @@ class Page(Generic[C]):
     open: Callable[[C], APIRouter]
     role: Role | None = "viewer"
     changes: Role | None = "engineer"
+    group: str = "More"
+    order: int = 50
+    listed: bool = True
 
     def routes(self, context: C) -> APIRouter:
         """All of it, behind its path."""
@@ -81,6 +97,17 @@ class Page(Generic[C]):
             raise SettingsError(f"{self.path!r} can't be a page's path", fix="write /my-page")
         if any(within(self.path, path) or within(path, self.path) for path in taken):
             raise SettingsError(f"the path {self.path} is taken", fix="choose another for the page")
+
+
+def _pieces(written: Iterable[str]) -> Iterator[str]:
+    """Few of them: each goes through every layer of the app."""
+    kept: list[str] = []
+    for text in written:
+        kept.append(text)
+        if text == SO_FAR:
+            yield "".join(kept)
+            kept.clear()
+    yield "".join(kept)
 
 
 PAGES: PluginGroup[Page[Any]] = PluginGroup("splitsight.pages", "page", Page)

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlmodel import create_engine
@@ -17,6 +14,7 @@ from sqlmodel import create_engine
 from shared.address import DatabaseAddress
 from shared.errors import RecordsError
 from shared.redaction import redact
+from shared.storage.migration import UnknownStep, is_current, upgrade
 
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
@@ -80,8 +78,9 @@ class SqlDatabase:
                     connection.execute(text(f"SET LOCAL statement_timeout = '{MIGRATION_S:.0f}s'"))
                     # Several workers may start at once; one migrates, the others find it done.
                     connection.execute(text("SELECT pg_advisory_xact_lock(7357)"))
-                command.upgrade(migration_config(connection, self._migrations), "head")
-        except CommandError as error:
+                if not is_current(connection, self._migrations):
+                    upgrade(connection, self._migrations)
+        except UnknownStep as error:
             raise RecordsError(
                 f"the database {self.url} was made by another version ({error})",
                 fix="run the version of splitsight that made it, or a newer one",
@@ -158,14 +157,6 @@ class SqlDatabase:
             raise RecordsError(
                 f"the database {self.url} can't be used ({redact(reason)})", fix=_remedy(reason)
             ) from error
-
-
-def migration_config(connection: Connection, migrations: Path) -> Config:
-    """What alembic needs to work on this connection."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _reason(error: Exception) -> str:

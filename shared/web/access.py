@@ -18,7 +18,7 @@ from shared.web.audit import AuditEntry, AuditTrail, Facts, RecordingTrail
 Role = Literal["viewer", "inspector", "engineer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may."""
-TokenScope = Literal["read", "label", "release", "rollout", "rounds", "identity", "admin"]
+TokenScope = Literal["read", "label", "release", "rollout", "identity", "admin"]
 TOKEN_SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
 Means = Literal["session", "token", "configured token", "machine", "command", "nothing"]
 

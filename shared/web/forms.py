@@ -11,12 +11,18 @@ MAX_FORM = 4096
 
 async def form_fields(request: Request) -> dict[str, str]:
     """The first value of each field; none where the form is longer than MAX_FORM bytes."""
+    found = await form_lists(request, MAX_FORM)
+    return {name: values[0] for name, values in (found or {}).items()}
+
+
+async def form_lists(request: Request, most: int) -> dict[str, list[str]] | None:
+    """Every value of each field; None where the form is longer than so many bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM:
-            return {}
-    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
+        if len(body) > most:
+            return None
+    return parse_qs(body.decode(errors="replace"))
 
 
 def is_foreign(request: Request, *, unsaid: bool) -> bool:
