@@ -146,10 +146,11 @@ class Agent:
             self._health.well("inspection")
 
     def _judge(self, part: OpenPart, event: CameraEvent) -> None:
-        finding = self._look(event)
-        if finding is None or isinstance(event, MissedFrame):
+        looked = self._look(event)
+        if looked is None or isinstance(event, MissedFrame):
             self._settlement.record_unseen(part)
             return
+        finding, seconds = looked
         part.begun = self._fields.seen_on(event, part.begun)
         if finding.novelty > 1:
             part.begun = with_novelty(part.begun, finding.novelty)
@@ -157,7 +158,12 @@ class Agent:
         frame_bytes = len(picture or event.encoded or b"")
         score = _recorded(finding.score)
         recorded = self._settlement.record(
-            part, finding.decision, picture, score=score, frame_bytes=frame_bytes
+            part,
+            finding.decision,
+            picture,
+            score=score,
+            frame_bytes=frame_bytes,
+            head_ms=seconds * 1000,
         )
         if recorded and finding.decision is Decision.ESCALATE:
             symbols = finding.symbols
@@ -204,7 +210,8 @@ class Agent:
         self._settlement.open(part)
         return part
 
-    def _look(self, event: CameraEvent) -> Finding | None:
+    def _look(self, event: CameraEvent) -> tuple[Finding, float] | None:
+        """What the head makes of it, and the seconds that it took."""
         episodes = self._health.episodes
         if isinstance(event, MissedFrame):
             self._health.count("pictures_missed")
@@ -226,7 +233,7 @@ class Agent:
         self._health.well("head")
         seconds = self._clock.monotonic() - begun
         self._watch(lambda: self._observer.saw(event, finding, seconds))
-        return finding
+        return finding, seconds
 
     def _watch(self, observe: Callable[[], None]) -> None:
         """Who watches the model may be in trouble: the part is not."""

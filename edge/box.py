@@ -30,6 +30,7 @@ from edge.monitoring.end import LEAVE_S, BoxEnd
 from edge.monitoring.health import BoxHealth
 from edge.monitoring.standstill import Standstill
 from edge.monitoring.watchdog import Watchdog, heart
+from edge.pictures.service import open_pictures
 from edge.updates.service.assembly import Neighbours, Reopening, UpdateAssembly
 from edge.updates.service.updater import JOIN_S
 from edge.wiring import Around, wire
@@ -46,7 +47,10 @@ log = get_logger("box")
 
 CONNECT_S = 2.0
 STOPPED_DRAIN_S = 3.0
-ENDED_DRAIN_S = 10.0
+# Stored pictures end while nobody waits: a cloud that was there, and is just being started again,
+# gets the last records.
+ENDED_DRAIN_S = 60.0
+ALONE_DRAIN_S = 10.0
 FLUSH_S = 5.0
 TICK_S = 0.02
 LOOK_S = 1.0
@@ -111,10 +115,16 @@ class CameraBox:
                     observer=bay.watch if bay else None,
                     fields=FieldSources.installed(self.health, settings.product.model_dump()),
                     control=ControlSample(settings.control.share),
+                    sketched=(settings.sketches.parts, settings.sketches.seconds),
+                    recipe=str(settings.product.model_dump().get("recipe", "")),
                 )
             )
             self.agent, self.outbox, self.presence = wired.agent, wired.outbox, wired.presence
             self._uplink, self._publisher = wired.uplink, wired.publisher
+            self.pictures = open_pictures(
+                settings, lambda: self.agent.model, self.transport, clock, self.health
+            )
+            self.pictures.listen()
             self.rounds = take_part(settings, self.transport, self.journal, clock, self.health)
             # After all that it may have to hold: it knows what the cloud wanted before the start.
             self.updater = bay.open(self._neighbours()) if bay else None
@@ -190,6 +200,7 @@ class CameraBox:
         if self.updater is not None:
             self.updater.start()
         self.rounds.start()
+        self.pictures.start()
         # A box without a certificate may have to wait for one for long, and inspects meanwhile.
         if not isinstance(self.transport, CertifiedTransport) or self.transport.certified:
             # Without this the first escalations would miss a broker that is there.
@@ -206,6 +217,7 @@ class CameraBox:
         if self.updater is not None:
             ends.end("updates", self.updater.stop, JOIN_S + LEAVE_S)
         ends.end("rounds", self.rounds.stop)
+        ends.end("pictures", self.pictures.stop)
         ends.end("publisher", self._publisher.stop)
         ends.end("presence", self.presence.stopping)
         self.journal.flush(FLUSH_S)
@@ -215,6 +227,8 @@ class CameraBox:
         ends.end("actuator", self._actuations.stop, ACTUATOR_END_S)
         left = self.journal.waiting()
         ends.end("journal", self.journal.close, 2 * FLUSH_S)
+        if left:
+            log.warning("records_left", records=left, do="start the agent again to send them")
         log.info(
             "agent_stopped", inspected=self.agent.inspected, unsent=left, counts=self.health.counts
         )
@@ -224,9 +238,10 @@ class CameraBox:
         if self.reopen is not None:
             # The next start goes on with what is left; meanwhile the line waits for nobody.
             return
-        until = self.clock.monotonic() + ENDED_DRAIN_S
+        until = self.clock.monotonic() + (ENDED_DRAIN_S if self.outbox.confirmed else ALONE_DRAIN_S)
         while not self.outbox.is_empty and self.clock.monotonic() < until:
-            if self._stopped.is_set():
+            # Whoever starts a box again that failed must not wait either.
+            if self._stopped.is_set() or self.health.dead is not None:
                 if not self.transport.connected:
                     return
                 until = min(until, self.clock.monotonic() + STOPPED_DRAIN_S)
@@ -269,6 +284,7 @@ class CameraBox:
         self._uplink.hold(reason)
         self._publisher.hold(bool(reason))
         self.rounds.hold(reason)
+        self.pictures.hold(reason)
         if reason:
             self.health.problem("held", reason)
         else:

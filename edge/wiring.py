@@ -11,14 +11,16 @@ from edge.agent import Agent
 from edge.camera.base import Camera
 from edge.inspection.control import ControlSample
 from edge.inspection.fields import FieldSources
-from edge.inspection.model import LiveModel, Observes
+from edge.inspection.model import AllWatch, LiveModel, NobodyWatches, Observes
 from edge.journal.journal import Journals
 from edge.journal.picture_ring import RingPolicy
 from edge.link.outbox import Outbox, UnsentInspections
 from edge.link.presence import Presence, Snapshot
 from edge.link.publisher import LinkPublisher
+from edge.link.sketch_outbox import SketchOutbox
 from edge.link.uplink import Uplink
 from edge.monitoring.health import BoxHealth
+from edge.monitoring.sketch_recording import SketchBook
 from shared.clock import Clock
 from shared.topics import Address
 from shared.transport.base import Transport
@@ -37,6 +39,8 @@ class Around:
     observer     of what the model does, where it may be replaced
     fields       of inspections, that the head does not make
     control      draws parts that a person looks at, whatever is made of them
+    sketched     parts that a sketch is of, and the seconds between two at least
+    recipe       of parts of which the camera says nothing else
     """
 
     address: Address
@@ -53,6 +57,8 @@ class Around:
     observer: Observes | None = None
     fields: FieldSources | None = None
     control: ControlSample | None = None
+    sketched: tuple[int, float] = (10, 2.0)
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def wire(around: Around) -> Wired:
     transport, address, journal = around.transport, around.address, around.journal
     clock, health = around.clock, around.health
     model = around.model
+    sketches = _book(around)
     uplink = Uplink(transport, address, boot=journal.boot, clock=clock, health=health)
     agent = Agent(
         camera=around.camera,
@@ -82,7 +89,7 @@ def wire(around: Around) -> Wired:
         clock=clock,
         health=health,
         deadline_s=around.deadline_s,
-        observer=around.observer,
+        observer=AllWatch(around.observer or NobodyWatches(), sketches),
         fields=around.fields,
         control=around.control,
     )
@@ -99,7 +106,24 @@ def wire(around: Around) -> Wired:
         look=around.look,
     )
     presence.listen()
-    agent.on_swap(lambda live: presence.changed(live.bundle, live.runtime))
-    return Wired(
-        agent, uplink, outbox, presence, LinkPublisher(outbox, presence, health.worker_died)
+
+    def swapped(live: LiveModel) -> None:
+        presence.changed(live.bundle, live.runtime)
+        sketches.changed(live.bundle)
+
+    agent.on_swap(swapped)
+    sent = SketchOutbox(sketches, transport, address)
+    publisher = LinkPublisher(outbox, sent, presence, health.worker_died)
+    return Wired(agent, uplink, outbox, presence, publisher)
+
+
+def _book(around: Around) -> SketchBook:
+    parts, seconds = around.sketched
+    return SketchBook(
+        around.clock,
+        boot=around.journal.boot,
+        bundle=around.model.bundle,
+        recipe=around.recipe,
+        parts=parts,
+        seconds=seconds,
     )

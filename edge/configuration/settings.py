@@ -13,6 +13,7 @@ from edge.camera.base import CAMERAS
 from edge.identity.settings import DeviceIdentitySettings
 from edge.updates.settings import UpdateSettings
 from shared.certification.promises import GateSpec
+from shared.contracts import PicturePolicy
 from shared.inspection import LINE_COLUMNS
 from shared.runtime.settings import RuntimeSettings
 from shared.settings import Settings, load_settings, resolve_paths
@@ -99,6 +100,27 @@ class ControlSettings(Settings):
         return self
 
 
+class SketchSettings(Settings):
+    """What the box sums up of scores and pictures, so that the cloud can tell when the line
+    changes: a darker lamp, a lens out of focus. No picture can be made of it."""
+
+    parts: int = Field(default=10, ge=1, le=1000, description="that one sketch is of, at least")
+    seconds: float = Field(
+        default=2.0, ge=0.1, le=60, description="between two sketches, at least; one has some 200 B"
+    )
+
+
+class DemandSettings(Settings):
+    """Pictures that people in the cloud ask to see, one by one. This box has the last word, and it
+    can't be changed from afar."""
+
+    policy: PicturePolicy = Field(
+        default="never",
+        description="never: no picture leaves this box, nor a map of one; region: only the place "
+        "of it that is the most suspicious; full: all of it",
+    )
+
+
 class LearningSettings(Settings):
     """Taking part in federated rounds; needs the extra `learn`."""
 
@@ -158,7 +180,9 @@ class EdgeSettings(Settings):
     )
     control: ControlSettings = ControlSettings()
     product: ProductSettings = ProductSettings()
+    sketches: SketchSettings = SketchSettings()
     journal: JournalSettings = JournalSettings()
+    pictures: DemandSettings = DemandSettings()
     learning: LearningSettings = LearningSettings()
     updates: UpdateSettings | None = Field(
         default=None, description="releases from the fleet; None: what is here stays"

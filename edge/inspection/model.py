@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,7 @@ class LiveModel:
     pair       the id of the head and tail that belong together
     cap_bytes  of an escalation's features
     runtime    that runs its head, for people
+    source     where it comes from, for who wants to look again; None: nowhere that can be opened
     """
 
     bundle: str
@@ -27,12 +29,13 @@ class LiveModel:
     codec: FeatureCodec
     cap_bytes: int
     runtime: str
+    source: Bundle | None = None
 
     @classmethod
     def of(cls, bundle: Bundle, inspector: Looks, runtime: str) -> LiveModel:
         manifest = bundle.manifest
         cap_bytes = manifest.features.cap_bytes
-        return cls(bundle.id, manifest.pair, inspector, bundle.codec, cap_bytes, runtime)
+        return cls(bundle.id, manifest.pair, inspector, bundle.codec, cap_bytes, runtime, bundle)
 
 
 class Observes(Protocol):
@@ -53,3 +56,27 @@ class NobodyWatches:
 
     def failed(self) -> None:
         pass
+
+
+class AllWatch:
+    """Several who watch: what one of them raises keeps nothing from the others."""
+
+    def __init__(self, *watching: Observes) -> None:
+        self._watching = watching
+
+    def saw(self, frame: Frame, finding: Finding, seconds: float) -> None:
+        self._each(lambda one: one.saw(frame, finding, seconds))
+
+    def failed(self) -> None:
+        self._each(lambda one: one.failed())
+
+    def _each(self, call: Callable[[Observes], None]) -> None:
+        """Raises the first thing that one of them raises, after all were called."""
+        failed: Exception | None = None
+        for one in self._watching:
+            try:
+                call(one)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                failed = failed or error
+        if failed is not None:
+            raise failed

@@ -12,6 +12,7 @@ from edge.actuator.calls import Actuates
 from edge.inspection.deadlines import Deadlines
 from edge.inspection.open_part import OpenPart
 from edge.journal.journal import Journals
+from edge.journal.picture_ring import digest_of
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
 from shared.contracts import FAIL_SAFE, Control, Decider, Decision, Verdict
@@ -60,7 +61,7 @@ class Settlement:
         if verdict is not None:
             verdict, control = _as_control(part, verdict)
         decider: Decider | None = "edge" if verdict else None
-        found |= {"decision": decision, "control": control}
+        found |= {"decision": decision, "control": control, "digest": digest_of(picture)}
         inspection = self._inspection(part, verdict, decider, **found)
         self._health.pace.add(inspection.edge_ms)
         return self._journaled(part, inspection, picture, verdict)
@@ -81,6 +82,7 @@ class Settlement:
             self._health.count("verdicts_unasked")
         else:
             did, control = _as_control(part, answer)
+            part.answered = self._clock.monotonic()
             self._journal.answer(
                 sequence, did, verdict.score, lambda: self._conclude(sequence, did), control
             )
@@ -150,7 +152,7 @@ class Settlement:
 
         def settled() -> None:
             age_ms = part.age_ms(self._clock.monotonic())
-            self._journal.settle(sequence, age_ms, part.escalated_bytes)
+            self._journal.settle(sequence, age_ms, part.escalated_bytes, part.way)
 
         self._actuate(part, verdict, settled)
 
@@ -173,6 +175,7 @@ class Settlement:
             decided_by=decided_by,
             edge_ms=part.age_ms(self._clock.monotonic()),
             escalated_bytes=part.escalated_bytes,
+            sent_ms=part.way.sent_ms,
             **found,
         )
 

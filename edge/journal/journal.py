@@ -24,9 +24,9 @@ from edge.monitoring.health import BoxHealth
 from shared.clock import Clock, SystemClock
 from shared.contracts import Control, Verdict
 from shared.errors import JournalError, said
-from shared.inspection import Inspection
+from shared.inspection import UNASKED, Inspection, WayTimes
 from shared.log import get_logger
-from shared.wire import LabelReceipt, PartLabel
+from shared.wire import LabelReceipt, PartLabel, Withdrawal
 
 log = get_logger("journal")
 
@@ -54,7 +54,9 @@ class Journals(Protocol):
         control: Control = "",
     ) -> None: ...
 
-    def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None: ...
+    def settle(
+        self, sequence: int, total_ms: float, escalated_bytes: int, way: WayTimes = ...
+    ) -> None: ...
 
     def fail_safe(self, inspection: Inspection) -> None: ...
 
@@ -170,13 +172,15 @@ class Journal:
             )
         )
 
-    def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None:
+    def settle(
+        self, sequence: int, total_ms: float, escalated_bytes: int, way: WayTimes = UNASKED
+    ) -> None:
         """Write that the verdict went to the actuator; from now on the cloud may be told."""
         row_id = self._id(sequence)
         self._submit(
             Write(
                 f"the end of inspection {sequence}",
-                lambda store: store.settle(row_id, total_ms, escalated_bytes),
+                lambda store: store.settle(row_id, total_ms, escalated_bytes, way),
             )
         )
 
@@ -216,8 +220,10 @@ class Journal:
         rows: Sequence[PartLabel],
         domain: str,
         committed: Callable[[list[LabelReceipt]], None],
+        withdrawn: Sequence[Withdrawal] = (),
     ) -> None:
-        """Write what inspectors say of parts, and call `committed` with what became of each."""
+        """Write what inspectors say of parts, and what they took back, and call `committed` with
+        what became of each."""
         became: list[LabelReceipt] = []
 
         def write(store: JournalStore) -> None:
@@ -226,6 +232,9 @@ class Journal:
             for row in rows:
                 kept = store.label(row, domain)
                 became.append(LabelReceipt(row.boot, row.sequence, row.labelled_at, kept))
+            for gone in withdrawn:
+                store.withdraw(gone)
+                became.append(LabelReceipt(gone.boot, gone.sequence, gone.at, kept=False))
 
         self.commits.submit(Write("labels", write, lambda: committed(became)))
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from edge.camera.decoding import encode_jpeg
 from shared.contracts import Decision, Frame
+from shared.inspection import NO_PICTURE
+from shared.wire import DIGEST
 
 Keep = Literal["uncertain", "all", "none"]
 EVERY_NTH_PASS = 20
+
+
+def digest_of(picture: bytes | None) -> str:
+    """What an inspection says of its picture: whoever is shown it later can tell whose it is."""
+    return hashlib.sha256(picture).hexdigest()[:DIGEST] if picture is not None else NO_PICTURE
 
 
 class RingPolicy:

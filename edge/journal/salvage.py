@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,11 +33,16 @@ _UNSENT = (
     "WHERE id BETWEEN ? AND ? AND acknowledged = 0 ORDER BY id"
 )
 _LABELS = f"SELECT {LABELLED} FROM labelled WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608
+MASKS = "id, boot, sequence, said_at, mask"
+_MASKS = f"SELECT {MASKS} FROM label_masks WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608
 _PARTS = "SELECT id, part FROM inspections WHERE id BETWEEN ? AND ? ORDER BY id"
 # The index knows each id too, and may be whole where the table is not.
-_LAST_ID = (
-    "SELECT max(id) FROM inspections",
-    "SELECT max(id) FROM (SELECT id FROM inspections INDEXED BY sqlite_autoindex_inspections_1)",
+_LAST_ID, _LAST_MASK = (
+    (
+        f"SELECT max(id) FROM {table}",  # noqa: S608
+        f"SELECT max(id) FROM {table} INDEXED BY sqlite_autoindex_{table}_1",  # noqa: S608
+    )
+    for table in ("inspections", "label_masks")
 )
 
 Cells = tuple[Any, ...]
@@ -105,6 +110,12 @@ def _rename(path: Path, new: Path) -> None:
             old.rename(new.with_name(new.name + end))
 
 
+def carrying(table: str, columns: str) -> str:
+    """The statement that takes such cells over into a table, where none are under their key."""
+    places = ", ".join("?" * (columns.count(",") + 1))
+    return f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})"  # noqa: S608
+
+
 def last_of(connection: sqlite3.Connection) -> Numbers:
     """The newest row's id and the highest part, 0 where there is none. Raises sqlite3.Error."""
     row = connection.execute("SELECT max(id), max(part) FROM inspections").fetchone()
@@ -113,12 +124,7 @@ def last_of(connection: sqlite3.Connection) -> Numbers:
 
 def highest(connection: sqlite3.Connection) -> Numbers:
     """The same of what can be read: there may have been higher ones."""
-    row = part = 0
-    for query in _LAST_ID:
-        try:
-            row = max(row, connection.execute(query).fetchone()[0] or 0)
-        except sqlite3.Error:
-            continue
+    row, part = _last(connection, _LAST_ID), 0
     for cells in readable(connection, _PARTS, row):
         part = max(part, cells[1])
     return Numbers(row, part)
@@ -147,6 +153,12 @@ def decided(cells: Cells) -> Cells:
 def labelled(connection: sqlite3.Connection, high: int) -> Iterator[Cells]:
     """Cells LABELLED of the pictures that an inspector has labelled, oldest first."""
     return readable(connection, _LABELS, high)
+
+
+def masks(connection: sqlite3.Connection) -> Iterator[Cells]:
+    """Cells MASKS of what was drawn with labels, and of those that were taken back, oldest first;
+    none in the journal of an agent that knew neither."""
+    return readable(connection, _MASKS, _last(connection, _LAST_MASK))
 
 
 def readable(
@@ -181,6 +193,17 @@ def open_aside(path: Path) -> closing[sqlite3.Connection]:
         f"{path.resolve().as_uri()}?mode={mode}", uri=True, check_same_thread=False
     )
     return closing(connection)
+
+
+def _last(connection: sqlite3.Connection, queries: Sequence[str]) -> int:
+    """The highest id that any of them tells, 0 where none does."""
+    last = 0
+    for query in queries:
+        try:
+            last = max(last, connection.execute(query).fetchone()[0] or 0)
+        except sqlite3.Error:
+            continue
+    return last
 
 
 def _number(path: Path) -> int:

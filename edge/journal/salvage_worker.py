@@ -10,7 +10,15 @@ from functools import partial
 from edge.journal.backlog import MOST_PARTS, Write
 from edge.journal.file import JournalFile
 from edge.journal.group_commit import GroupCommit
-from edge.journal.salvage import UnreadJournal, decided, finish, labelled, open_aside, unsent
+from edge.journal.salvage import (
+    UnreadJournal,
+    decided,
+    finish,
+    labelled,
+    masks,
+    open_aside,
+    unsent,
+)
 from edge.journal.store import JournalStore
 from edge.monitoring.health import BoxHealth
 from shared.log import get_logger
@@ -20,6 +28,7 @@ log = get_logger("journal")
 
 ROWS = 200
 PICTURES = 4
+MASKS_AT_ONCE = 50
 LOOK_S = 1.0
 PAUSE_S = 0.02
 
@@ -69,6 +78,9 @@ class SalvageWorker:
                 while rows := list(itertools.islice(pictured, PICTURES)):
                     pictures += len(rows)
                     yield Write(name, partial(JournalStore.carry_labelled, rows=rows))
+                drawn = masks(connection)
+                while rows := list(itertools.islice(drawn, MASKS_AT_ONCE)):
+                    yield Write(name, partial(JournalStore.carry_masks, rows=rows))
         except sqlite3.Error as error:
             log.warning("journal_unreadable", path=str(journal.path), error=str(error))
         yield Write(name, _nothing, partial(self._finished, journal, carried, pictures))

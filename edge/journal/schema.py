@@ -70,10 +70,22 @@ CREATE TABLE labelled (
     UNIQUE (boot, sequence)
 );
 """
+# Beside `labelled`, which older agents fill without naming its columns. Without a mask: the label
+# was taken back, and an older one that comes late is not to bring it back.
+_MASKS = """
+CREATE TABLE label_masks (
+    id INTEGER PRIMARY KEY,
+    boot TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    said_at REAL NOT NULL,
+    mask BLOB,
+    UNIQUE (boot, sequence)
+);
+"""
 # An update of the agent that is taken back must find a journal that it can write. So the format
 # stays, and what was added to it since is nothing that an older agent of that format has to know:
 # tables of their own, and columns with a default.
-_ADDED = {"labelled": _LABELS}
+_ADDED = {"labelled": _LABELS, "label_masks": _MASKS}
 
 
 @contextmanager
@@ -87,6 +99,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def connect_to_read(path: Path, busy_s: float, reader: str) -> sqlite3.Connection:
+    """Open a journal that an agent writes meanwhile, to read it alone.
+
+    busy_s   how long the writer may hold it up
+    reader   who reads it, for people
+    Raises sqlite3.Error where that is not possible, JournalError where it is another version's.
+    """
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=busy_s)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT:
+        connection.close()
+        raise JournalError(f"{path} has format {version}, {reader} reads {FORMAT}")
+    return connection
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -12,11 +12,11 @@ from edge.journal.label_store import LabelStore
 from edge.journal.part_counter import Numbers
 from edge.journal.quota import Quota, size_of, wal_of
 from edge.journal.reserve import DiskReserve
-from edge.journal.salvage import LABELLED, ROW, Cells, last_of
+from edge.journal.salvage import ROW, Cells, carrying, last_of
 from edge.journal.schema import COLUMNS, PLACES, WAL_BYTES, connect, transaction, values
 from shared.contracts import FAIL_SAFE, Control, Verdict, plain_verdict
-from shared.inspection import Inspection
-from shared.wire import PartLabel
+from shared.inspection import Inspection, WayTimes
+from shared.wire import PartLabel, Withdrawal
 
 # Measured: a row with its index and a source of 20 characters takes about 250 B.
 ROW_BYTES = 400
@@ -32,7 +32,7 @@ _INSERT = f"INSERT INTO inspections (id, {COLUMNS}) VALUES (?, {PLACES})"  # noq
 _RECORD = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET decision = excluded.decision, "
     "score = excluded.score, edge_ms = excluded.edge_ms, frame_bytes = excluded.frame_bytes, "
-    "fields = excluded.fields"
+    "fields = excluded.fields, digest = excluded.digest, head_ms = excluded.head_ms"
 )
 _FAIL_SAFE = (
     _INSERT + " ON CONFLICT (id) DO UPDATE SET "
@@ -41,7 +41,7 @@ _FAIL_SAFE = (
     "late_score = CASE WHEN decided_by = 'cloud' THEN cloud_score ELSE late_score END, "
     "verdict = excluded.verdict, review = 0, decided_by = excluded.decided_by, "
     "total_ms = excluded.total_ms, escalated_bytes = excluded.escalated_bytes, "
-    "control = excluded.control"
+    "control = excluded.control, sent_ms = excluded.sent_ms"
 )
 _EVICT = "DELETE FROM inspections WHERE id IN (SELECT id FROM inspections WHERE "
 _EVICT_SENT = _EVICT + "acknowledged = 1 ORDER BY id LIMIT ?)"
@@ -49,11 +49,7 @@ _EVICT_OLD = "DELETE FROM inspections WHERE id <= ? AND acknowledged = 0 AND tot
 _EVICT_UNSENT = _EVICT + "total_ms IS NOT NULL ORDER BY id LIMIT ?)"
 
 
-_CARRY, _CARRY_LABELLED = (
-    f"INSERT OR IGNORE INTO {table} ({columns}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * (columns.count(',') + 1))})"
-    for table, columns in (("inspections", ROW), ("labelled", LABELLED))
-)
+_CARRY = carrying("inspections", ROW)
 
 EvictionReason = Literal["max_bytes", "disk", "age"]
 
@@ -129,12 +125,12 @@ class JournalStore:
                 (control or verdict, score, row_id),
             )
 
-    def settle(self, row_id: int, total_ms: float, escalated_bytes: int) -> None:
+    def settle(self, row_id: int, total_ms: float, escalated_bytes: int, way: WayTimes) -> None:
         """The verdict was handed to the actuator."""
         self.connection.execute(
-            "UPDATE inspections SET total_ms = ?, escalated_bytes = ? "
-            "WHERE id = ? AND total_ms IS NULL",
-            (total_ms, escalated_bytes, row_id),
+            "UPDATE inspections SET total_ms = ?, escalated_bytes = ?, sent_ms = ?, "
+            "answered_ms = ? WHERE id = ? AND total_ms IS NULL",
+            (total_ms, escalated_bytes, *way, row_id),
         )
 
     def acknowledge(self, row_ids: Sequence[int]) -> None:
@@ -158,6 +154,11 @@ class JournalStore:
         self._ring_bytes -= left_ring
         return kept
 
+    def withdraw(self, row: Withdrawal) -> None:
+        """Forget a label; its picture is in the ring again."""
+        self._ring_bytes += self._labels.withdraw(row)
+        self._evict_pictures(self.caps.ring)
+
     def carry(self, rows: Iterable[Cells]) -> None:
         """Inspections from another journal, under the ids that they had there."""
         self.connection.executemany(_CARRY, rows)
@@ -165,9 +166,12 @@ class JournalStore:
     def carry_labelled(self, rows: Iterable[Cells]) -> None:
         """Labelled pictures from another journal, as far as there is room for them."""
         for cells in rows:
-            if self._labels.room >= len(cells[-1]):
-                self.connection.execute(_CARRY_LABELLED, cells)
-                self._labels.count()
+            self._labels.carry(cells)
+
+    def carry_masks(self, rows: Iterable[Cells]) -> None:
+        """What was drawn with these labels, and which were taken back, from another journal."""
+        self._ring_bytes += sum(map(self._labels.carry_mask, rows))
+        self._evict_pictures(self.caps.ring)
 
     def carry_diverted(self, found: Iterable[Inspection], after: int) -> None:
         """What the deadline decided in an agent that was killed: it goes before whatever a row

@@ -11,13 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.journal.schema import FORMAT
+from edge.journal.schema import connect_to_read
 from edge.learning.labelled_parts import GOOD, LabelledPicture, use_of
 from shared.errors import DataError, JournalError
 from shared.features.picture_file import decoded
 from shared.opener import Unopenable
 
 BUSY_S = 5.0
+_MASK = (
+    "SELECT mask FROM label_masks JOIN labelled USING (boot, sequence, said_at) "
+    "WHERE labelled.id = ? AND mask IS NOT NULL"
+)
 
 
 class JournalParts:
@@ -69,9 +73,24 @@ class JournalParts:
                 f"the picture of {part} is gone, or is none that can be read ({error})"
             ) from error
 
-    def mask(self, place: int) -> NDArray[np.bool_] | None:  # noqa: ARG002 - LabelledParts
-        """Inspectors draw none."""
-        return None
+    def mask(self, place: int) -> NDArray[np.bool_] | None:
+        """What an inspector drew, of the picture's size; None where they drew nothing, or nothing
+        that can be read: then the label alone teaches."""
+        try:
+            with closing(self._connect()) as connection:
+                row = connection.execute(_MASK, (self._ids[place],)).fetchone()
+        except sqlite3.Error:
+            # A journal that an older agent made has no masks.
+            return None
+        if row is None:
+            return None
+        try:
+            drawn = decoded(row[0], cv2.IMREAD_GRAYSCALE)
+        except Unopenable:
+            return None
+        height, width = self.picture(place).shape[:2]
+        size = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_NEAREST)
+        return np.asarray(size) > 127
 
     def _label(self, part: int, defective: int, kind: str, domain: str) -> LabelledPicture:
         # A part's number is its line's; the device's name makes it the plant's.
@@ -80,11 +99,4 @@ class JournalParts:
         return LabelledPicture(name, bool(defective), said, domain, use_of(name))
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S
-        )
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != FORMAT:
-            connection.close()
-            raise JournalError(f"{self._path} has format {version}, this learner reads {FORMAT}")
-        return connection
+        return connect_to_read(self._path, BUSY_S, "this learner")

@@ -10,7 +10,15 @@ from shared.errors import TransportError, WireError
 from shared.log import get_logger
 from shared.topics import Address
 from shared.transport.base import Arrival, Transport, subscribe
-from shared.wire import MAX_BATCH, LabelReceipt, LabelReceipts, Labels, PartLabel, encode
+from shared.wire import (
+    MAX_BATCH,
+    LabelReceipt,
+    LabelReceipts,
+    Labels,
+    PartLabel,
+    Withdrawal,
+    encode,
+)
 
 log = get_logger("labels")
 
@@ -23,6 +31,7 @@ class KeepsLabels(Protocol):
         rows: Sequence[PartLabel],
         domain: str,
         committed: Callable[[list[LabelReceipt]], None],
+        withdrawn: Sequence[Withdrawal] = (),
     ) -> None: ...
 
 
@@ -54,17 +63,22 @@ class LabelReceiver:
         subscribe(self._transport, self._come_in, Labels, self._arrived, refused=refused)
 
     def _arrived(self, arrival: Arrival[Labels]) -> None:
-        rows = arrival.message.rows
-        if arrival.body or len(rows) > MAX_BATCH:
+        rows, withdrawn = arrival.message.rows, arrival.message.withdrawn
+        if arrival.body or len(rows) + len(withdrawn) > MAX_BATCH:
             raise WireError(
-                f"{len(rows)} labels and {len(arrival.body)} B of body came",
+                f"{len(rows) + len(withdrawn)} labels and {len(arrival.body)} B of body came",
                 fix=f"at most {MAX_BATCH} and none are taken",
             )
-        self._journal.label(rows, self._domain, self._committed)
+        taken_back = len(withdrawn)
+        self._journal.label(
+            rows, self._domain, lambda became: self._committed(became, taken_back), withdrawn
+        )
 
-    def _committed(self, rows: list[LabelReceipt]) -> None:
-        gone = sum(not row.kept for row in rows)
-        self._health.count("labels_kept", len(rows) - gone)
+    def _committed(self, rows: list[LabelReceipt], taken_back: int) -> None:
+        gone = sum(not row.kept for row in rows) - taken_back
+        self._health.count("labels_kept", len(rows) - gone - taken_back)
+        if taken_back:
+            self._health.count("labels_taken_back", taken_back)
         if gone:
             self._health.count("labels_without_picture", gone)
         try:

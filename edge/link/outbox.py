@@ -54,6 +54,8 @@ class Outbox:
 
     The cloud may see an inspection twice, and stores it once. One that the cloud never confirms is
     found by halving the batch, and is passed over: it does not hold back the others.
+
+    confirmed  whether the cloud has confirmed anything since the start
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Outbox:
         self._suspect: int | None = None
         self._strikes: Counter[int] = Counter()
         self._passed_over: set[int] = set()
+        self.confirmed = False
         self.wake = threading.Event()
 
     def listen(self) -> None:
@@ -231,6 +234,7 @@ class Outbox:
             self._health.count("receipts_of_another_batch")
             return
         self._silent_since = None
+        self.confirmed = True
         self._health.well("receipts")
         if batch.sent_at is not None:
             self._throttle.received(self._clock.monotonic() - batch.sent_at)

@@ -1,9 +1,10 @@
-"""The thread that carries batches and the device's state to the broker."""
+"""The thread that carries batches, sketches and the device's state to the broker."""
 
 from __future__ import annotations
 
 from edge.link.outbox import Outbox
 from edge.link.presence import Presence
+from edge.link.sketch_outbox import SketchOutbox
 from shared.worker import OnDeath, Worker
 
 # What fails each time is logged each time.
@@ -11,10 +12,13 @@ RETRY_S = 1.0
 
 
 class LinkPublisher:
-    """Ticks the outbox and the presence until it is stopped; then they are the caller's again."""
+    """Ticks the outboxes and the presence until it is stopped; then they are the caller's again."""
 
-    def __init__(self, outbox: Outbox, presence: Presence, on_death: OnDeath) -> None:
+    def __init__(
+        self, outbox: Outbox, sketches: SketchOutbox, presence: Presence, on_death: OnDeath
+    ) -> None:
         self._outbox = outbox
+        self._sketches = sketches
         self._presence = presence
         self._held = False
         # What is not sent now is sent later; without this thread it never would be.
@@ -23,12 +27,13 @@ class LinkPublisher:
         )
 
     def hold(self, held: bool) -> None:  # noqa: FBT001 - as it is said
-        """Keep batches back; the device's state goes on."""
+        """Keep batches and sketches back; the device's state goes on."""
         self._held = held
 
     def tick(self) -> None:
         if not self._held:
             self._outbox.tick()
+            self._sketches.tick()
         self._presence.tick()
 
     def start(self) -> None:

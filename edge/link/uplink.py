@@ -119,6 +119,7 @@ class Uplink:
         payload = encode(header, body)
         # Set before publishing: the answer may be here before `publish` returns.
         part.escalated_bytes = len(payload)
+        part.sent = self._clock.monotonic()
         self._circuit.asked(part.sequence, part.deadline)
         try:
             self._transport.publish(
@@ -129,6 +130,7 @@ class Uplink:
             )
         except TransportError as error:
             part.escalated_bytes = 0
+            part.sent = 0.0
             self._circuit.unsent(part.sequence)
             self._unsent(error.message)
             return

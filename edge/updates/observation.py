@@ -25,8 +25,11 @@ log = get_logger("updates")
 KEPT = 500
 # The candidate looks at one part while the next one waits; more would only be older.
 WAITING = 1
-# At the lowest priority of a busy single core the first look may take tens of seconds.
+# At the lowest priority of a busy single core the first look may take tens of seconds, on a slow
+# one minutes: it gets a sixtieth of what the live model gets, and has more to do at first.
 HANGS_S = 120.0
+HANGS_LOOKS = 300
+"""How many of the live model's looks it may take, where that is longer."""
 LOWEST_PRIORITY = 19
 
 
@@ -55,6 +58,7 @@ class ShadowRun:
         self._found: list[Looked] = []
         self._against = ""
         self._since: float | None = None
+        self._limit_s = HANGS_S
         self._worker = Worker(
             "shadow", self._look_at_next, on_death=self._died, unblock=self._look_again
         )
@@ -69,6 +73,7 @@ class ShadowRun:
 
     def look(self, seen: JudgedPart) -> None:
         """One part, on the shadow's thread."""
+        self._limit_s = max(HANGS_S, HANGS_LOOKS * seen.live.seconds)
         self._since = begun = self.clock.monotonic()
         try:
             finding = self.candidate.look(seen.frame)
@@ -91,8 +96,8 @@ class ShadowRun:
             "shadow_p99_ms": p99(self._found) * 1000,
             "shadow_live_p99_ms": p99(self._live) * 1000,
         }
-        if since is not None and self.clock.monotonic() - since > HANGS_S:
-            return Opinion(True, f"it hangs: no answer for {HANGS_S:.0f} s", figures)
+        if since is not None and self.clock.monotonic() - since > self._limit_s:
+            return Opinion(True, f"it hangs: no answer for {self._limit_s:.0f} s", figures)
         if self._against or count < self.parts:
             return Opinion(bool(self._against), self._against, figures)
         live, found = self._live[:count], self._found[:count]

@@ -30,7 +30,7 @@ NAME = "settings"
 Value = str | int | float | bool
 CHANGEABLE = (
     "actuator", "camera", "control", "deadline_ms", "escalates", "frozen_after", "gate", "product",
-    "runtime",
+    "runtime", "sketches",
 )  # fmt: skip
 CHANGEABLE_OF_JOURNAL = ("journal.max_bytes", "journal.ring_bytes", "journal.ring_keep")
 
