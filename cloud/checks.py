@@ -51,7 +51,7 @@ def checks() -> list[DoctorRow]:
 def _pages() -> list[DoctorRow]:
     """Only where the cloud can serve."""
     try:
-        from cloud.web.app import plugged_pages  # noqa: PLC0415
+        from cloud.app import plugged_pages  # noqa: PLC0415
     except ImportError:
         return []
     return list(group_rows("page", plugged_pages()))

@@ -6,15 +6,23 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cloud.accounts.access import HOUR_S, open_access
 from cloud.accounts.first_account import FirstAccount
+from cloud.alerts.assembly import AlertService
+from cloud.alerts.plant_watch import RuleLimits, of_plant
 from cloud.broker.embedded import EmbeddedBroker
-from cloud.configuration.settings import CloudSettings
+from cloud.configuration.settings import CloudSettings, PictureSettings
+from cloud.drift.intake import SketchIntake
+from cloud.drift.store import DriftStore
+from cloud.drift.stream import ReferenceLimits
+from cloud.drift.watch import of_drift
+from cloud.health.line_watch import LineWatch
 from cloud.health.monitor import HealthMonitor, Telling
+from cloud.health.running_promise import PromiseMonitor
 from cloud.inference.counters import EventCounters
 from cloud.inference.guard import GuardedTransport
 from cloud.inference.handover import Handover
@@ -28,21 +36,28 @@ from cloud.inference.sweep import RetainedSweep
 from cloud.inference.worker import TailWorker
 from cloud.labels.delivery import LabelDelivery
 from cloud.labels.store import StoredLabels
+from cloud.pictures.base import PictureRules
+from cloud.pictures.fetch import BoxPictures, FetchLimits
 from cloud.records.clock_guard import ClockGuard
 from cloud.records.database import Database
+from cloud.records.retention import Retention
+from cloud.records.rollup_worker import RollupWorker
 from cloud.records.store import RecordStore
 from cloud.records.workers import WorkerStore
 from cloud.records.writer import RecordsWriter
-from cloud.web.app import Backstage, create_app
-from cloud.web.http_server import HttpServer
+from cloud.web.context import Backstage
 from cloud.web.http_tls import HttpTls, OpenHttp
 from shared.clock import Clock, SystemClock
 from shared.descriptors import raise_limit
 from shared.log import get_logger
-from shared.loopback import is_loopback, shown
+from shared.loopback import is_loopback, require_free, shown
 from shared.plugins.services import Service, Surroundings, service_kinds
 from shared.transport.mqtt import MqttTransport
 from shared.worker import DeadWorkers
+
+if TYPE_CHECKING:
+    from cloud.accounts.oidc import OidcProvider
+    from cloud.web.http_server import HttpServer
 
 log = get_logger("cloud")
 
@@ -89,6 +104,8 @@ class CloudService:
             RecordStore(self._database), self._dead, keep_maps=settings.keep_maps
         )
         self._clock_guard = ClockGuard(RecordStore(self._database), clock, self._dead)
+        self._rollups = RollupWorker(self._database, clock, self._dead)
+        self._retention = Retention(self._database, settings.retention.policy(), clock, self._dead)
         counters = EventCounters()
         handover = Handover(self._transport, self._roster, counters)
         queue = WorkQueue(
@@ -134,7 +151,16 @@ class CloudService:
                 self._probe,
             ],
             # Whatever one device sends, the others are served: nothing may end the service for it.
-            warn=[quota, self._intake.unserved, self._clock_guard, *self._warnings()],
+            warn=[
+                quota,
+                self._intake.unserved,
+                self._clock_guard,
+                self._rollups,
+                self._retention,
+                *self._warnings(),
+                # Made below: it keeps who did what.
+                LaterTold(lambda: self._alerts.problems),
+            ],
         )
         token = settings.api.token.get_secret_value() if settings.api.token else None
         around = Surroundings(
@@ -155,27 +181,60 @@ class CloudService:
             idle_s=settings.api.sessions.idle_h * HOUR_S,
             absolute_s=settings.api.sessions.longest_h * HOUR_S,
         )
+        self._alerts = AlertService(
+            settings.alerts,
+            self._database,
+            self._transport,
+            clock=clock,
+            on_death=self._dead,
+            audit=self._access.audit,
+            worker=name,
+        )
+        limits = ReferenceLimits(settings.drift.reference_parts, settings.drift.false_alarm)
+        drift = DriftStore(self._database, limits)
+        self._sketches = SketchIntake(drift, self._transport, clock, self._dead)
         self._first = FirstAccount(self._database, clock, settings.api.first_account)
         self._services = list(_plugged_in(settings, around))
         self._labels = LabelDelivery(
             StoredLabels(self._database), self._transport, clock, self._dead
         )
-        self._app = create_app(
-            Backstage(
-                self._database,
-                health,
-                token,
-                clock,
-                self._stopping,
-                self._services,
-                self._labels.hurry,
-                lambda: {
-                    one.bundle.id: one.bundle.manifest.certificate for one in tails.snapshot()
-                },
-                self._access,
-                self._first,
-            )
+        serves = lambda: {  # noqa: E731
+            one.bundle.id: one.bundle.manifest.certificate for one in tails.snapshot()
+        }
+        watch = LineWatch(
+            self._database,
+            health,
+            PromiseMonitor(self._database, serves),
+            clock,
+            RuleLimits(self._alerts.office.store.rules, clock),
         )
+        self._watches = [of_plant(watch), of_drift(drift, clock)]
+        self._pictures = BoxPictures(self._transport, name, _fetch_limits(settings.pictures))
+        self._backstage = Backstage(
+            self._database,
+            health,
+            token,
+            clock,
+            self._stopping,
+            self._services,
+            self._labels.hurry,
+            serves,
+            self._access,
+            self._first,
+            self._alerts.office,
+            drift,
+            lambda: sorted(
+                {kind for one in tails.snapshot() for kind in one.bundle.manifest.classes}
+            ),
+            settings.shifts,
+            lambda: [one.bundle for one in tails.snapshot()],
+            provider=self._provider(clock),
+            watch=watch,
+            prices=settings.prices,
+            pictures=self._pictures,
+            picture_rules=_picture_rules(settings.pictures),
+        )
+        self._server: HttpServer | None = None
         self.url = ""
 
     def start(self) -> Self:
@@ -202,6 +261,16 @@ class CloudService:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _provider(self, clock: Clock) -> OidcProvider | None:
+        settings = self._settings.api.oidc
+        if settings is None:
+            return None
+        from cloud.accounts.oidc import OidcProvider  # noqa: PLC0415
+
+        provider = OidcProvider(settings, clock)
+        self._closing.callback(provider.close)
+        return provider
+
     def _warnings(self) -> list[Telling]:
         if self._tls is not None:
             return [self._tls]
@@ -211,17 +280,9 @@ class CloudService:
         settings, closing = self._settings, self._closing
         raise_limit()
         closing.callback(self._database.close)
+        require_free(settings.api.host, settings.api.port, setting="api.port")
         self._database.migrate()
-        server = HttpServer(
-            self._app,
-            settings.api.host,
-            settings.api.port,
-            self._dead,
-            tls=self._tls.context if self._tls else None,
-            proxies=settings.api.proxies,
-            root_path=settings.api.root_path,
-        )
-        closing.callback(server.stop)
+        closing.callback(self._stop_serving)
         if self._tls is not None:
             closing.callback(self._tls.watch(self._dead).stop)
         if self._broker is not None:
@@ -229,14 +290,19 @@ class CloudService:
             self._broker.start()
         self._clock_guard.start()
         closing.callback(self._clock_guard.stop)
+        for kept in (self._rollups, self._retention):
+            kept.start()
+            closing.callback(kept.stop)
         self._writer.start()
         closing.callback(self._transport.stop)
         closing.callback(self._writer.stop)
         self._judge.start()
         closing.callback(self._judge.stop)
         self._intake.start(self._workers.group())
+        self._sketches.listen(self._workers.group())
         self._probe.listen()
         self._labels.listen()
+        self._pictures.listen()
         self._labels.start()
         closing.callback(self._labels.stop)
         for service in self._services:
@@ -257,16 +323,61 @@ class CloudService:
         self._roster.look()
         self._roster.start()
         closing.callback(self._roster.stop)
+        self._sketches.start()
+        closing.callback(self._sketches.stop)
+        closing.callback(self._alerts.stop)
+        self._alerts.start(self._watches)
+        self._serve()
+        if not self._access.accounts.any:
+            self._first.offer(_from_elsewhere(self.url))
+        log.info("ready", address=self.url, broker_port=settings.broker.port)
+
+    def _serve(self) -> None:
+        """Pages and API, with all that they need, are read last: it takes a second, in which
+        devices have their answers already."""
+        from cloud.app import create_app  # noqa: PLC0415
+        from cloud.web.http_server import HttpServer  # noqa: PLC0415
+
+        api = self._settings.api
+        self._server = server = HttpServer(
+            create_app(self._backstage),
+            api.host,
+            api.port,
+            self._dead,
+            tls=self._tls.context if self._tls else None,
+            proxies=api.proxies,
+            root_path=api.root_path,
+        )
         server.start()
         self.url = server.url
-        if not self._access.accounts.any:
-            self._first.offer(_from_elsewhere(server.url))
-        log.info("ready", address=server.url, broker_port=settings.broker.port)
+
+    def _stop_serving(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+
+class LaterTold:
+    """What a part says that is made after who asks it."""
+
+    def __init__(self, problems: Callable[[], list[str]]) -> None:
+        self._problems = problems
+
+    @property
+    def problems(self) -> list[str]:
+        return self._problems()
 
 
 def _embedded(settings: CloudSettings) -> EmbeddedBroker | None:
     own, broker = settings.embedded_broker, settings.broker
     return EmbeddedBroker(own.kind, broker.host, broker.port, own.secure) if own.enabled else None
+
+
+def _fetch_limits(asked: PictureSettings) -> FetchLimits:
+    return FetchLimits(of_box=asked.of_box, whole_s=asked.wait_s)
+
+
+def _picture_rules(asked: PictureSettings) -> PictureRules:
+    return PictureRules(asked.policy, asked.sites, asked.reasons, asked.at_once)
 
 
 def _from_elsewhere(url: str) -> str:

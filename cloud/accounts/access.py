@@ -13,6 +13,9 @@ from starlette.requests import Request
 
 from cloud.accounts.accounts import Accounts
 from cloud.accounts.audit import AuditLog
+from cloud.accounts.identity import Identities
+from cloud.accounts.oidc_person import Person
+from cloud.accounts.password_links import PasswordLinks
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.sessions import Sessions, key_of
 from cloud.accounts.throttle import GuessThrottle, Subject
@@ -46,8 +49,10 @@ class Access:
         sessions: Sessions,
         tokens: Tokens,
         audit: AuditLog,
-        throttle: GuessThrottle,
         *,
+        links: PasswordLinks,
+        identities: Identities,
+        throttle: GuessThrottle,
         token: str | None = None,
         local: bool = True,
     ) -> None:
@@ -55,6 +60,8 @@ class Access:
         self.sessions = sessions
         self.tokens = tokens
         self.audit = audit
+        self.links = links
+        self.identities = identities
         self._throttle = throttle
         self._token = token
         self._local = local and token is None
@@ -102,6 +109,25 @@ class Access:
             )
         self._throttle.succeeded(*subjects)
         return caller, self.sessions.open(holder, caller)
+
+    def admit(self, issuer: str, person: Person, by: Caller) -> str:
+        """Sign in somebody whom a provider vouches for; what their cookie shall hold.
+
+        person   with a role here
+        Raises AccountError where they may not, RecordsError.
+        """
+        role = person.role
+        if role is None:
+            raise AccountError(f"{person.name} has no role here", fix="ask an admin")
+        name = self.identities.adopt(issuer, person.subject, person.name, role, by)
+        self.accounts.signed_in(name)
+        return self.sessions.open(name, Caller(name, role, address=by.address), issuer)
+
+    def dismiss(self, issuer: str, person: Person, by: Caller) -> None:
+        """A provider vouches for them with no role here any more: they are signed in nowhere."""
+        name = self.identities.account_of(issuer, person.subject)
+        if name is not None:
+            self.sessions.revoke_all(name, replace(by, name=name))
 
     @property
     def open_to_local(self) -> bool:
@@ -247,12 +273,15 @@ def open_access(
         except RecordsError as error:
             log.warning("not_audited", what=what, error=str(error))
 
+    accounts = Accounts(database, audit, clock, passwords or Passwords())
     return Access(
-        Accounts(database, audit, clock, passwords or Passwords()),
+        accounts,
         Sessions(database, audit, clock, idle_s=idle_s, absolute_s=absolute_s),
         Tokens(database, audit, clock),
         audit,
-        GuessThrottle(clock, tell),
+        links=PasswordLinks(database, audit, clock),
+        identities=Identities(database, accounts, clock),
+        throttle=GuessThrottle(clock, tell),
         token=token,
         local=local,
     )

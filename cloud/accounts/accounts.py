@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -13,7 +13,12 @@ from sqlmodel import col
 from cloud.accounts.audit import AuditLog
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.sessions import end_sessions
-from cloud.accounts.tables import AccountRecord, FirstAccountRecord, SessionRecord
+from cloud.accounts.tables import (
+    AccountRecord,
+    FirstAccountRecord,
+    PasswordLinkRecord,
+    SessionRecord,
+)
 from cloud.records.database import Database
 from shared.clock import Clock
 from shared.errors import AccountError
@@ -30,6 +35,7 @@ class AccountView(BaseModel):
     disabled: bool
     created_at: float = Field(description="UTC seconds")
     signed_in_at: float | None = Field(description="UTC seconds; null: never")
+    ready: bool = Field(default=True, description="whether its person has chosen what to type")
 
 
 class Accounts:
@@ -54,11 +60,40 @@ class Accounts:
         with self._database.begin() as connection:
             return _find(connection, name) is not None
 
+    def require(self, name: str) -> None:
+        """Raises AccountError where there is none of this name."""
+        if not self.knows(name):
+            raise _unknown(name)
+
     def all(self) -> list[AccountView]:
         """By name."""
         query = select(AccountRecord).order_by(col(AccountRecord.name))
         with self._database.begin() as connection:
-            return [AccountView.model_validate(r) for r in connection.execute(query).mappings()]
+            return [_view(dict(row)) for row in connection.execute(query).mappings()]
+
+    def get(self, name: str) -> AccountView:
+        """Raises AccountError for an unknown name."""
+        with self._database.begin() as connection:
+            found = _find(connection, name)
+        if found is None:
+            raise _unknown(name)
+        return _view(found)
+
+    def invite(
+        self,
+        name: str,
+        role: Role,
+        by: Caller,
+        also: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        """An account whose password its person is still to choose, or needs none. Raises as `add`.
+
+        also   written in the same transaction
+        """
+        row = self._new(name, role, None)
+        with self._database.begin() as connection:
+            self._insert(connection, row, by, "account add")
+            also(connection)
 
     def add(self, name: str, role: Role, password: str, by: Caller) -> None:
         """Raises AccountError for a name that is taken or can't be, or a weak password."""
@@ -107,7 +142,8 @@ class Accounts:
         """
         with self._database.begin() as connection:
             found = _find(connection, name)
-        right = self._passwords.fits(password, found["password"] if found else None)
+        # An empty one is none: it takes as long, and never fits.
+        right = self._passwords.fits(password, (found["password"] or None) if found else None)
         if found is None or not right or found["disabled"]:
             return None
         changes: dict[str, Any] = {"signed_in_at": self._clock.utc()}
@@ -117,15 +153,56 @@ class Accounts:
             connection.execute(
                 update(AccountRecord).where(col(AccountRecord.name) == name).values(changes)
             )
-        return AccountView.model_validate({**found, **changes})
+        return _view({**found, **changes})
 
-    def _new(self, name: str, role: Role, password: str) -> dict[str, Any]:
+    def choose_password(self, link: str, password: str, address: str) -> str:
+        """With a link's key, which then works no longer; whose password it is now.
+
+        Raises AccountError where there is no such link, or for a weak password.
+        """
+        table, now = PasswordLinkRecord, self._clock.utc()
+        good = (col(table.key) == link, col(table.expires_at) > now)
+        with self._database.begin() as connection:
+            name = connection.execute(select(col(table.account)).where(*good)).scalar_one_or_none()
+        if name is None:
+            raise _spent()
+        kept = self._passwords.hash(password, name)
+        by = Caller(name, None, means="nothing", address=address)
+        with self._database.begin() as connection:
+            # Whoever comes second with one link finds it gone.
+            if connection.execute(delete(table).where(*good)).rowcount != 1:
+                raise _spent()
+            connection.execute(delete(table).where(col(table.account) == name))
+            self._replace(connection, name, {"password": kept}, by, "account password", ends=True)
+        return str(name)
+
+    def change_own_password(self, name: str, old: str, new: str, by: Caller) -> None:
+        """Raises AccountError where the old one is wrong or the new one weak."""
+        with self._database.begin() as connection:
+            found = _find(connection, name)
+        kept = found["password"] if found else None
+        if not self._passwords.fits(old, kept or None):
+            raise AccountError(
+                "the password of now is wrong", fix="type the one you signed in with"
+            )
+        self.set_password(name, new, by)
+
+    def signed_in(self, name: str) -> None:
+        """Somebody whom another vouches for; with a password `recognise` does it."""
+        with self._database.begin() as connection:
+            connection.execute(
+                update(AccountRecord)
+                .where(col(AccountRecord.name) == name)
+                .values(signed_in_at=self._clock.utc())
+            )
+
+    def _new(self, name: str, role: Role, password: str | None) -> dict[str, Any]:
         if not NAME.fullmatch(name):
             raise AccountError(
                 f"{name[:70]!r} can't be an account's name",
                 fix="take small letters, digits, dots, hyphens and underscores, 63 at most",
             )
-        kept = self._passwords.hash(password, name)
+        kept = "" if password is None else self._passwords.hash(password, name)
         now = self._clock.utc()
         return {
             "name": name,
@@ -146,27 +223,36 @@ class Accounts:
     def _change(
         self, name: str, values: dict[str, Any], by: Caller, what: str, *, ends: bool = False
     ) -> None:
-        shown = {key: value for key, value in values.items() if key != "password"}
         with self._database.begin() as connection:
-            found = _find(connection, name)
-            if found is None:
-                raise AccountError(
-                    f"there is no account {name[:70]!r}",
-                    fix="`splitsight cloud account list` lists them",
-                )
-            before = {key: found[key] for key in shown}
-            self._audit.append(connection, by.did(what, name, before, shown))
-            connection.execute(
-                update(AccountRecord).where(col(AccountRecord.name) == name).values(values)
+            self._replace(connection, name, values, by, what, ends=ends)
+
+    def _replace(
+        self,
+        connection: Connection,
+        name: str,
+        values: dict[str, Any],
+        by: Caller,
+        what: str,
+        *,
+        ends: bool,
+    ) -> None:
+        shown = {key: value for key, value in values.items() if key != "password"}
+        found = _find(connection, name)
+        if found is None:
+            raise _unknown(name)
+        before = {key: found[key] for key in shown}
+        self._audit.append(connection, by.did(what, name, before, shown))
+        connection.execute(
+            update(AccountRecord).where(col(AccountRecord.name) == name).values(values)
+        )
+        # Looked at behind the lock, so that two admins can't put out each other.
+        if found["role"] == "admin" and not self._count(connection, admins=True):
+            raise AccountError(
+                f"{name} is the last admin", fix="make somebody else an admin before"
             )
-            # Looked at behind the lock, so that two admins can't put out each other.
-            if found["role"] == "admin" and not self._count(connection, admins=True):
-                raise AccountError(
-                    f"{name} is the last admin", fix="make somebody else an admin before"
-                )
-            if ends:
-                which = col(SessionRecord.holder) == name
-                end_sessions(connection, which, self._clock.utc(), revoked=True)
+        if ends:
+            which = col(SessionRecord.holder) == name
+            end_sessions(connection, which, self._clock.utc(), revoked=True)
 
     def _count(self, connection: Connection, *, admins: bool = False) -> int:
         account = AccountRecord
@@ -174,6 +260,22 @@ class Accounts:
         if admins:
             query = query.where(col(account.role) == "admin", col(account.disabled).is_(False))
         return int(connection.execute(query).scalar_one())
+
+
+def _unknown(name: str) -> AccountError:
+    return AccountError(
+        f"there is no account {name[:70]!r}",
+        fix="`splitsight cloud account list` lists them",
+        missing=True,
+    )
+
+
+def _spent() -> AccountError:
+    return AccountError("this link works no longer", fix="ask an admin for another")
+
+
+def _view(row: Mapping[str, Any]) -> AccountView:
+    return AccountView.model_validate({**row, "ready": bool(row["password"])})
 
 
 def _find(connection: Connection, name: str) -> Mapping[str, Any] | None:

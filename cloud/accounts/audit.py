@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlmodel import col
 
 from cloud.accounts.chain import ChainReport, Row, examine, hash_of
@@ -35,6 +36,38 @@ class AuditView(BaseModel):
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are wanted; what is empty lets all through.
+
+    who      the account
+    what     the words that it begins with: `rollout` finds `rollout approve`
+    subject  a piece of what it was done to
+    since, until   UTC seconds
+    """
+
+    who: str = ""
+    what: str = ""
+    subject: str = ""
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        entry, found = AuditRecord, []
+        if self.who:
+            found.append(col(entry.who) == self.who)
+        if self.what:
+            found.append(col(entry.what).startswith(self.what, autoescape=True))
+        if self.subject:
+            found.append(col(entry.subject).contains(self.subject, autoescape=True))
+        if self.since is not None:
+            found.append(col(entry.at) >= self.since)
+        if self.until is not None:
+            found.append(col(entry.at) < self.until)
+        return found
+
+
 class AuditLog:
     """A `shared.web.audit.AuditTrail` in the records' database. Safe to share between threads and
     between the cloud's processes."""
@@ -47,6 +80,11 @@ class AuditLog:
         """In a transaction of its own. Raises RecordsError."""
         with self._database.begin() as connection:
             self.append(connection, entry)
+
+    def hold(self, connection: Connection) -> None:
+        """Let nobody else append until this transaction ends, who would read what it changes."""
+        head = AuditHeadRecord
+        connection.execute(update(head).values(number=col(head.number)))
 
     def append(self, connection: Connection, entry: AuditEntry) -> None:
         """Within the transaction that makes the change: both are kept, or none."""
@@ -70,14 +108,18 @@ class AuditLog:
         connection.execute(insert(AuditRecord).values(row))
         connection.execute(update(head).values(hash=row["hash"]))
 
-    def newest(self, limit: int, before: int | None = None) -> list[AuditView]:
-        """The newest entries, or those before one, newest first. Raises RecordsError."""
+    def search(self, wanted: AuditFilter, limit: int, before: int | None = None) -> list[AuditView]:
+        """Entries that a filter lets through, newest first. Raises RecordsError."""
         number = col(AuditRecord.number)
-        query = select(AuditRecord).order_by(number.desc()).limit(limit)
+        query = select(AuditRecord).where(*wanted.conditions).order_by(number.desc()).limit(limit)
         if before is not None:
             query = query.where(number < before)
         with self._database.begin() as connection:
             return [_view(dict(row)) for row in connection.execute(query).mappings()]
+
+    def newest(self, limit: int, before: int | None = None) -> list[AuditView]:
+        """The newest entries, or those before one, newest first. Raises RecordsError."""
+        return self.search(AuditFilter(), limit, before)
 
     def verify(self, expected: str = "") -> ChainReport:
         """Whether the log is whole, and goes on from a hash that was written down elsewhere."""
@@ -98,7 +140,10 @@ def _rows(connection: Connection, upto: int) -> Iterator[Row]:
         query = select(AuditRecord).where(number <= upto).order_by(number).limit(BATCH)
         if last is not None:
             query = query.where(number > last)
-        rows: list[Mapping[str, Any]] = [dict(row) for row in connection.execute(query).mappings()]
+        result = connection.execute(query)
+        # Once for all rows: the whole log is read, and a mapping of each costs more than its hash.
+        names = tuple(result.keys())
+        rows = [dict(zip(names, row, strict=True)) for row in result]
         if not rows:
             return
         yield from rows

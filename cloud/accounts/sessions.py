@@ -16,7 +16,7 @@ from cloud.accounts.audit import AuditLog
 from cloud.accounts.tables import AccountRecord, SessionRecord
 from cloud.records.database import Database
 from shared.clock import Clock
-from shared.errors import RecordsError
+from shared.errors import AccountError, RecordsError
 from shared.web.access import Caller, Role
 
 TOUCH_S = 60.0
@@ -67,8 +67,11 @@ class Sessions:
         self._idle_s = idle_s
         self.absolute_s = absolute_s
 
-    def open(self, holder: str, by: Caller) -> str:
-        """A new session, with its entry in the audit log; what the cookie shall hold."""
+    def open(self, holder: str, by: Caller, at: str = "") -> str:
+        """A new session, with its entry in the audit log; what the cookie shall hold.
+
+        at   where they signed in; empty: here, with a password
+        """
         cookie = secrets.token_urlsafe(32)
         now = self._clock.utc()
         row = {
@@ -81,7 +84,8 @@ class Sessions:
             "ended_at": None,
         }
         with self._database.begin() as connection:
-            self._audit.append(connection, by.did("sign in", by.name))
+            after = {"at": at} if at else None
+            self._audit.append(connection, by.did("sign in", by.name, None, after))
             connection.execute(insert(SessionRecord).values(row))
             old = col(SessionRecord.seen_at) < now - REMEMBERED_S
             connection.execute(delete(SessionRecord).where(old))
@@ -120,6 +124,25 @@ class Sessions:
         with self._database.begin() as connection:
             self._audit.append(connection, by.did("sessions revoke", holder))
             which = col(SessionRecord.holder) == holder
+            return end_sessions(connection, which, self._clock.utc(), revoked=True)
+
+    def revoke(self, key: str, holder: str, by: Caller) -> None:
+        """End one session of a person. Raises AccountError where that is none that is open."""
+        with self._database.begin() as connection:
+            self._audit.append(connection, by.did("session revoke", holder))
+            which = (col(SessionRecord.key) == key) & (col(SessionRecord.holder) == holder)
+            if end_sessions(connection, which, self._clock.utc(), revoked=True) != 1:
+                raise AccountError(
+                    f"{holder} has no such session", fix="it may have ended by itself"
+                )
+
+    def revoke_others(self, holder: str, cookie: str, by: Caller) -> int:
+        """End every session of a person but the one of this cookie; how many there were."""
+        with self._database.begin() as connection:
+            self._audit.append(connection, by.did("sessions revoke", holder))
+            which = (col(SessionRecord.key) != key_of(cookie)) & (
+                col(SessionRecord.holder) == holder
+            )
             return end_sessions(connection, which, self._clock.utc(), revoked=True)
 
     def of(self, holder: str) -> list[SessionView]:

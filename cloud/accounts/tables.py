@@ -12,7 +12,7 @@ COUNTED_BY_US = {"autoincrement": False}
 class AccountRecord(SQLModel, table=True):
     """A person who may sign in. It is never deleted, so that its name stays one person's.
 
-    password   argon2, with salt and cost in it
+    password   argon2, with salt and cost in it; empty: none was chosen yet, or none is needed
     """
 
     __tablename__ = "accounts"
@@ -75,6 +75,30 @@ class FirstAccountRecord(SQLModel, table=True):
 
     key: str = Field(primary_key=True, max_length=64)
     expires_at: float
+
+
+class PasswordLinkRecord(SQLModel, table=True):
+    """A link with which a person can choose the password of an account, once.
+
+    key   SHA-256 of its secret part
+    """
+
+    __tablename__ = "password_links"
+
+    key: str = Field(primary_key=True, max_length=64)
+    account: str = Field(max_length=LONGEST_NAME, index=True)
+    expires_at: float
+
+
+class ElsewhereRecord(SQLModel, table=True):
+    """Who an account is elsewhere: a provider's own word for a person, which it gives no other."""
+
+    __tablename__ = "identities"
+
+    issuer: str = Field(primary_key=True, max_length=255)
+    subject: str = Field(primary_key=True, max_length=255)
+    account: str = Field(max_length=LONGEST_NAME, index=True)
+    created_at: float
 
 
 class AuditRecord(SQLModel, table=True):

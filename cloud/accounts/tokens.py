@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 from sqlalchemy import insert, select, update
@@ -40,7 +40,7 @@ class TokenView(BaseModel):
     id: str
     owner: str
     purpose: str
-    scopes: list[TokenScope]
+    scopes: list[str] = Field(description="as it was made; one that there is no more opens nothing")
     created_at: float = Field(description="UTC seconds")
     expires_at: float | None = Field(description="UTC seconds; null: never")
     used_at: float | None = Field(description="UTC seconds, to the minute; null: never")
@@ -122,7 +122,7 @@ class Tokens:
                 connection.execute(
                     update(TokenRecord).where(col(TokenRecord.id) == row["id"]).values(used_at=now)
                 )
-        return FoundToken(row["id"], row["owner"], row["role"], frozenset(_scopes(row["scopes"])))
+        return FoundToken(row["id"], row["owner"], row["role"], _known(row["scopes"]))
 
     def all(self, owner: str | None = None) -> list[TokenView]:
         """Newest first."""
@@ -131,7 +131,9 @@ class Tokens:
             query = query.where(col(TokenRecord.owner) == owner)
         with self._database.begin() as connection:
             rows = connection.execute(query).mappings().all()
-        return [TokenView.model_validate({**row, "scopes": _scopes(row["scopes"])}) for row in rows]
+        return [
+            TokenView.model_validate({**row, "scopes": row["scopes"].split(",")}) for row in rows
+        ]
 
     def revoke(self, id_: str, by: Caller) -> None:
         """Raises AccountError where there is no such token."""
@@ -146,8 +148,11 @@ class Tokens:
                 raise AccountError(
                     f"there is no token {id_[:20]!r} that is good",
                     fix="`splitsight cloud token list` lists them",
+                    missing=True,
                 )
 
 
-def _scopes(text: str) -> list[Any]:
-    return text.split(",")
+def _known(text: str) -> frozenset[TokenScope]:
+    """Without those that an earlier version gave and this one has not."""
+    given = text.split(",")
+    return frozenset(scope for scope in TOKEN_SCOPES if scope in given)

@@ -10,7 +10,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model, field_validator, model_validator
 
+from cloud.configuration.alert_settings import AlertSettings
+from cloud.configuration.oidc import OidcSettings
+from cloud.configuration.prices import PriceSettings
+from cloud.configuration.retention import RetentionSettings
+from cloud.configuration.shifts import ShiftSettings
 from shared.address import DatabaseAddress
+from shared.contracts import PicturePolicy
 from shared.errors import SettingsError
 from shared.loopback import is_loopback
 from shared.plugins.services import service_kinds
@@ -89,6 +95,37 @@ class HttpTlsSettings(Settings):
     key: Path = Field(description="its private key, PEM")
 
 
+class PictureSettings(Settings):
+    """Pictures of parts, which people here ask a box for, one by one. Each box has a rule of its
+    own, and the last word."""
+
+    policy: PicturePolicy = Field(
+        default="full",
+        description="never: none is shown; region: only the place that is the most suspicious; "
+        "full: what the box gives",
+    )
+    sites: dict[str, PicturePolicy] = Field(
+        default_factory=dict, description="another policy for some sites, by name"
+    )
+    reasons: bool = Field(default=False, description="whether who looks has to say why")
+    at_once: bool = Field(
+        default=False,
+        description="whether the page of a part shows its picture to inspectors without being "
+        "asked; each look is in the audit log either way",
+    )
+    of_box: int = Field(default=2, ge=1, le=16, description="fetched of one box at a time")
+    wait_s: float = Field(default=20.0, gt=0, le=120, description="for a picture, at most")
+
+    @model_validator(mode="after")
+    def _said_or_asked(self) -> PictureSettings:
+        if self.reasons and self.at_once:
+            raise ValueError(
+                "at_once shows pictures that nobody has asked for, and reasons wants to know why: "
+                "leave one of them out"
+            )
+        return self
+
+
 class SessionSettings(Settings):
     """How long somebody stays signed in."""
 
@@ -96,6 +133,24 @@ class SessionSettings(Settings):
         default=4.0, gt=0, le=720, description="hours without a request, open pages counted in"
     )
     longest_h: float = Field(default=16.0, gt=0, le=720, description="hours in all")
+
+
+class DriftSettings(Settings):
+    """When parts count as unlike those of the beginning."""
+
+    reference_parts: int = Field(
+        default=500,
+        ge=100,
+        le=1_000_000,
+        description="the first of a device, recipe and bundle, with which others are compared",
+    )
+    false_alarm: float = Field(
+        default=0.01,
+        gt=0,
+        lt=0.5,
+        description="probability that a device and recipe whose parts stay the same are ever told, "
+        "for as long as one reference lasts",
+    )
 
 
 class ApiSettings(Settings):
@@ -120,6 +175,9 @@ class ApiSettings(Settings):
     first_account: Path = Field(
         Path("first-account-link"),
         description="where the link that makes the first account is written, for the owner only",
+    )
+    oidc: OidcSettings | None = Field(
+        default=None, description="a provider with which people can sign in, beside passwords"
     )
     token: SecretStr | None = Field(
         None,
@@ -180,6 +238,12 @@ class CloudSettings(Settings):
     tail: TailSettings = TailSettings()  # type: ignore[call-arg]
     quota: QuotaSettings = QuotaSettings()  # type: ignore[call-arg]
     api: ApiSettings = ApiSettings()  # type: ignore[call-arg]
+    alerts: AlertSettings = AlertSettings()
+    drift: DriftSettings = DriftSettings()
+    shifts: ShiftSettings = ShiftSettings()
+    prices: PriceSettings = PriceSettings()
+    pictures: PictureSettings = PictureSettings()
+    retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
     keep_maps: int = Field(
         20_000,
         ge=0,

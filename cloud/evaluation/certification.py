@@ -15,6 +15,7 @@ from cloud.evaluation.verdicts import unsure_pictures
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.bundles.runtime_choice import choose_runtime
+from shared.bundles.scores import ScoredParts
 from shared.certification.certificate import interval
 from shared.certification.gate import Gate
 from shared.certification.prices import Prices, cheaper, cost_of
@@ -27,7 +28,7 @@ from shared.certification.promises import (
     ReviewShares,
     SystemCertificate,
 )
-from shared.certification.scores import Scored, by_kind
+from shared.certification.scores import NovelPictures, Scored, by_kind
 from shared.certification.shortage import Erring, system_too_few
 from shared.certification.thresholds import (
     METHOD,
@@ -95,6 +96,7 @@ class Certified:
     passed_good       share of the pictures of good parts that pass at the edge
     unsure            the pictures that the edge is not sure of
     novelty           tells what is unlike anything seen, for the bundle; None: `left_out` says why
+    tested            the scores that it was tested on, so that the gate can be moved within it
     """
 
     certificate: Certificate
@@ -104,6 +106,7 @@ class Certified:
     unsure: Escalated
     novelty: Novelty | None = None
     left_out: str = ""
+    tested: ScoredParts | None = None
 
     @property
     def cloud_pays(self) -> bool:
@@ -199,6 +202,7 @@ def certify(
         unsure_pictures(judged, dataset.labels, gate),
         novelty,
         left_out,
+        _tested(bundle, dataset, judged, gate),
     )
 
 
@@ -326,6 +330,23 @@ def _review(
         reject_from=edge.reject_from,
         cost_with_cloud=cost,
         cost_without_cloud=cost_without,
+    )
+
+
+def _tested(bundle: Bundle, dataset: Dataset, judged: Judgements, gate: Gate) -> ScoredParts:
+    names, part = np.unique(dataset.parts, return_inverse=True)
+    defective = np.zeros(len(names), bool)
+    defective[part[dataset.labels]] = True
+    none = np.zeros(len(judged.edge), bool)
+    return ScoredParts(
+        pair=bundle.manifest.pair,
+        tail_weight=gate.tail_weight,
+        part=np.asarray(part, np.intp),
+        defective=defective,
+        edge=judged.edge,
+        cloud=judged.cloud,
+        encoded=judged.encoded,
+        novel=judged.novel or NovelPictures(none, none),
     )
 
 

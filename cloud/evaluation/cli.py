@@ -13,6 +13,7 @@ from rich.table import Table
 from cloud.evaluation.certification_report import certify_report, certify_rows
 from shared import command_options as option
 from shared.bundles.bundle import Bundle, amend_bundle
+from shared.bundles.scores import TESTED
 from shared.certification.prices import Prices
 from shared.certification.thresholds import SystemLimits
 from shared.console import out, print_json, print_table
@@ -154,7 +155,8 @@ def certify(
     certificate = found.certificate
     changes = {"format": 2, "gate": certificate.gate, "certificate": certificate}
     novelty = found.novelty.to_bytes() if found.novelty else None
-    written = amend_bundle(opened, changes, target, {NOVELTY: novelty})
+    tested = found.tested.to_bytes() if found.tested else None
+    written = amend_bundle(opened, changes, target, {NOVELTY: novelty, TESTED: tested})
     if format_ == "json":
         print_json(certify_report(written, found))
         return

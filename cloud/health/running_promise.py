@@ -184,5 +184,7 @@ def _promised(
 
 def _of_controls(tally: ControlTally) -> str:
     if not tally.drawn:
-        return "No part was drawn as a control yet: see `control` of a box."
+        return (
+            "No part was drawn as a control yet: the setting `control` of a box says how many are."
+        )
     return f"Control parts drawn: {tally.drawn}, labelled: {tally.labelled}."

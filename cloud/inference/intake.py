@@ -40,6 +40,7 @@ log = get_logger("intake")
 TRACE = ("traceparent", "tracestate")
 LONGEST_TEXT = 1024
 LONGEST_REMAINING_S = 3600.0
+LONGEST_BEAT_S = 3600.0
 FIX = "update the older side; until then the device decides by itself"
 
 
@@ -194,7 +195,9 @@ class Intake:
                 "state": message.state,
                 "boot": storable_text(message.boot, 64),
                 "at": shown_time(message.at, now),
-                "seen_at": now,
+                # What the broker kept is no sign of life from now.
+                "seen_at": min(shown_time(message.at, now), now) if arrival.retained else now,
+                "beat_s": message.beat_s if 0.0 < message.beat_s <= LONGEST_BEAT_S else 0.0,
                 "clock_off_s": off,
                 "bundle": storable_text(message.bundle, 128),
                 "runtime": storable_text(message.runtime, 128),

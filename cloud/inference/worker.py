@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,14 @@ log = get_logger("judge")
 LOOK_EVERY_S = 1.0
 
 
+class _Ran(NamedTuple):
+    """A batch that has been in the tail: from when on, monotonic seconds, and how many."""
+
+    found: TailFinding
+    began: float
+    took_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """One job and what came of it; `kind` only of a rejected part."""
@@ -40,6 +49,7 @@ class _Judged:
     score: float
     verdict: Verdict
     kind: DefectKind | None
+    ran: _Ran
 
 
 class TailWorker:
@@ -94,11 +104,13 @@ class TailWorker:
         ]
         if not decoded:
             return
+        began = self._clock.monotonic()
         found = tail.run(np.stack([symbols for _, symbols in decoded]))
+        ran = _Ran(found, began, self._clock.monotonic() - began)
         self._counters.add("batches")
         self._counters.add("judged", len(decoded))
         judged = [
-            _conclude(tail, job, symbols, found, index)
+            _conclude(tail, job, symbols, ran, index)
             for index, (job, symbols) in enumerate(decoded)
         ]
         answered = [self._answer(one) for one in judged]
@@ -171,6 +183,8 @@ class TailWorker:
             "coarseness": job.escalation.coarseness,
             "cloud_ms": (answered - job.arrived) * 1000,
             "batch": batch,
+            "queue_ms": (judged.ran.began - job.arrived) * 1000,
+            "tail_ms": judged.ran.took_s * 1000,
             "map_png": map_png(judged.defect_map),
             "seen_png": seen_png(judged.seen),
             "received_at": self._clock.utc(),
@@ -187,10 +201,15 @@ class TailWorker:
 
 
 def _conclude(
-    tail: LoadedTail, job: Job, symbols: NDArray[np.int8], found: TailFinding, index: int
+    tail: LoadedTail,
+    job: Job,
+    symbols: NDArray[np.int8],
+    ran: _Ran,
+    index: int,
 ) -> _Judged:
+    found = ran.found
     score = tail.gate.cloud_score(job.escalation.score, float(found.scores[index]))
     verdict = tail.conclude(symbols, score)
     # The probabilities hold for defective parts alone.
     kind = found.kind(index, tail.bundle.manifest.classes) if verdict == "reject" else None
-    return _Judged(job, symbols, found.maps[index], score, verdict, kind)
+    return _Judged(job, symbols, found.maps[index], score, verdict, kind, ran)

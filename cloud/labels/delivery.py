@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.clock import Clock
@@ -17,11 +17,13 @@ from shared.topics import Address, everyone
 from shared.transport.base import Arrival, Transport, subscribe
 from shared.wire import (
     MAX_BATCH,
+    MAX_HEADER,
     LabelReceipt,
     LabelReceipts,
     Labels,
     PartLabel,
     StateMessage,
+    Withdrawal,
     decode,
     encode,
 )
@@ -33,13 +35,20 @@ AGAIN_S = 30.0
 RETRY_S = 5.0
 AT_ONCE = 2000
 MOST_ANSWERS = 10_000
+# Bytes of masks in a message: the rest of its header is for a hundred labels.
+MOST_DRAWN = MAX_HEADER - 36 * 1024
 
 
 class WaitingLabel(NamedTuple):
-    """A label that its device has not confirmed."""
+    """A label that its device has not confirmed, or that it is to forget."""
 
     address: Address
-    row: PartLabel
+    row: PartLabel | Withdrawal
+
+    @property
+    def said_at(self) -> float:
+        """UTC seconds; what a device answers with."""
+        return self.row.at if isinstance(self.row, Withdrawal) else self.row.labelled_at
 
 
 class WaitingLabels(Protocol):
@@ -97,15 +106,15 @@ class LabelDelivery:
             online = sorted(self._online)
         if not online or not self._transport.connected:
             return
-        due: dict[Address, list[PartLabel]] = defaultdict(list)
+        due: dict[Address, list[WaitingLabel]] = defaultdict(list)
         for label in self._records.waiting_labels(online, AT_ONCE):
             if not _can_be_read(label.row):
                 self._refuse(label)
             elif self._is_due(label):
-                due[label.address].append(label.row)
-        for address, rows in due.items():
-            for start in range(0, len(rows), MAX_BATCH):
-                self._send(address, rows[start : start + MAX_BATCH])
+                due[label.address].append(label)
+        for address, labels in due.items():
+            for batch in _batches(labels):
+                self._send(address, batch)
 
     def _note_answers(self) -> None:
         """Each by itself: one that can't be stored holds up nobody else's."""
@@ -134,7 +143,7 @@ class LabelDelivery:
 
     def _is_due(self, label: WaitingLabel) -> bool:
         known = self._sent.get((label.address.device, label.row.boot, label.row.sequence))
-        if known is None or known[0] != label.row.labelled_at:
+        if known is None or known[0] != label.said_at:
             return True
         return self._clock.monotonic() - known[1] >= AGAIN_S
 
@@ -143,15 +152,17 @@ class LabelDelivery:
         device, row = label.address.device, label.row
         log.warning("label_refused", device=device, part=row.sequence, boot=row.boot[:64])
         key = InspectionKey(device, row.boot, row.sequence)
-        receipt = LabelReceipt(row.boot, row.sequence, row.labelled_at, kept=False)
+        receipt = LabelReceipt(row.boot, row.sequence, label.said_at, kept=False)
         self._records.label_delivered(key, receipt, self._clock.utc())
 
-    def _send(self, address: Address, rows: list[PartLabel]) -> None:
+    def _send(self, address: Address, labels: Sequence[WaitingLabel]) -> None:
         now = self._clock.monotonic()
-        for row in rows:
-            self._sent[address.device, row.boot, row.sequence] = (row.labelled_at, now)
+        for label in labels:
+            row = label.row
+            self._sent[address.device, row.boot, row.sequence] = (label.said_at, now)
         try:
-            self._transport.publish(address.topic("label"), encode(Labels(rows)))
+            message = _message([label.row for label in labels])
+            self._transport.publish(address.topic("label"), encode(message))
         except TransportError as error:
             log.debug("labels_unsent", device=address.device, error=error.message)
             self._forget(address.device)
@@ -190,10 +201,33 @@ class LabelDelivery:
         return AGAIN_S
 
 
-def _can_be_read(row: PartLabel) -> bool:
+def _batches(labels: Sequence[WaitingLabel]) -> Iterator[list[WaitingLabel]]:
+    """As many as fit into a message, with what was drawn."""
+    batch: list[WaitingLabel] = []
+    size = 0
+    for label in labels:
+        row = label.row
+        drawn = 0 if isinstance(row, Withdrawal) else len(row.mask)
+        if batch and (len(batch) == MAX_BATCH or size + drawn > MOST_DRAWN):
+            yield batch
+            batch, size = [], 0
+        batch.append(label)
+        size += drawn
+    if batch:
+        yield batch
+
+
+def _message(rows: Sequence[PartLabel | Withdrawal]) -> Labels:
+    return Labels(
+        [row for row in rows if isinstance(row, PartLabel)],
+        [row for row in rows if isinstance(row, Withdrawal)],
+    )
+
+
+def _can_be_read(row: PartLabel | Withdrawal) -> bool:
     """Whether its device can, by the bounds of the wire."""
     try:
-        decode(encode(Labels([row])), Labels)
+        decode(encode(_message([row])), Labels)
     except WireError:
         return False
     return True

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from cloud.records.database import Database
-from cloud.records.queries import same_key
+from cloud.records.keys import same_key
 from cloud.records.tables import DRAWN, INSPECTIONS, LabelRecord
 from shared.contracts import InspectionKey
 
@@ -52,13 +52,15 @@ def tally_controls(database: Database, bundles: Iterable[str]) -> dict[str, Cont
     labels: dict[str, list[tuple[str, str]]] = {bundle: [] for bundle in bundles}
     if not labels:
         return {}
-    of_these = (DRAWN, row.bundle.in_(labels))
+    # By the index of drawn parts, not that of all parts of a bundle, which SQLite would take.
+    of_these = (DRAWN, func.coalesce(row.bundle, "").in_(labels))
     counted = select(row.bundle, func.count()).where(*of_these).group_by(row.bundle)
     in_order = (
         select(row.bundle, row.control, col(label.verdict))
         .select_from(INSPECTIONS)
-        .join(label, same_key(label))
-        .where(*of_these)
+        # From drawn parts to their labels: the other way SQLite would look up every label's part.
+        .outerjoin(label, same_key(label))
+        .where(*of_these, func.coalesce(col(label.verdict), "") != "")
         .order_by(col(label.reviewed_at), *(row[name] for name in InspectionKey._fields))
     )
     with database.begin() as connection:

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import base64
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     RowMapping,
     Select,
-    Table,
     and_,
     case,
     func,
-    inspect,
     or_,
     select,
-    tuple_,
+    union_all,
 )
 from sqlmodel import col
 
-from cloud.records.clocks import clock_problems
+from cloud.records.clocks import LATEST, clock_problems
 from cloud.records.database import Database
-from cloud.records.settlement import LINE_DECIDED_BY, LINE_VERDICT
+from cloud.records.keys import Beside, Condition, among, has_key, key_columns, same_key
+from cloud.records.rollup_tables import DIMENSIONS, FINAL_ENDS, LINE_ENDS, MINUTE_S, minute_of
+from cloud.records.rollup_tally import FIRST, LAST
+from cloud.records.rollups import EVERYWHERE, Rollups, RollupScope
+from cloud.records.search import (
+    COUNT_S,
+    MOST_COUNTED,
+    FoundInspections,
+    PartCount,
+    Walk,
+    cursor_of,
+    position_of,
+)
+from cloud.records.search import NO_NUL as NO_NUL
+from cloud.records.settlement import LINE_DECIDED_BY, contradicts
 from cloud.records.tables import (
+    COMMON,
     INSPECTIONS,
+    UNCOMMON,
     WAITS_FOR_PERSON,
     DeviceRecord,
     LabelRecord,
@@ -46,25 +59,19 @@ from cloud.records.views import (
     TailView,
     with_columns,
 )
-from shared.contracts import DECIDERS, Decider, Decision, InspectionKey, Verdict
-from shared.errors import SettingsError
+from shared.clock import Clock, SystemClock
+from shared.contracts import Decider, Decision, InspectionKey, Verdict
 from shared.inspection import COLUMNS, LARGEST_NUMBER, LINE_COLUMNS
 
-Condition = ColumnElement[bool]
-# No database keeps a NUL, and one fails where it is asked for it.
-NO_NUL = r"^[^\x00]*$"
-KeyText = Annotated[str, msgspec.Meta(pattern=NO_NUL)]
-KeyNumber = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
-Position = tuple[float, KeyText, KeyText, KeyNumber]
 Query: TypeAlias = Select[*tuple[Any, ...]]
-Beside: TypeAlias = type[TailRecord | LabelRecord]
-Keyed: TypeAlias = Table | Beside
 
 ROW = INSPECTIONS.c
 UNSURE = (Decision.ESCALATE.value, Decision.REVIEW.value)
 DIVERTED = ("reject", "review")
 OptionalName = Annotated[str | None, Field(max_length=63, pattern=NO_NUL)]
 OptionalPart = Annotated[int | None, Field(ge=0, le=LARGEST_NUMBER)]
+
+OptionalTime = Annotated[float | None, Field(ge=-LATEST, le=LATEST)]
 
 
 @with_columns(LINE_COLUMNS, default=None, pattern=NO_NUL)
@@ -81,8 +88,8 @@ class Filter(BaseModel):
     escalated: bool | None = None
     part_from: OptionalPart = Field(default=None, description="this part and later ones")
     part_to: OptionalPart = Field(default=None, description="this part and earlier ones")
-    since: float | None = Field(default=None, description="received from then on, UTC seconds")
-    until: float | None = Field(default=None, description="received before, UTC seconds")
+    since: OptionalTime = Field(default=None, description="received from then on, UTC seconds")
+    until: OptionalTime = Field(default=None, description="received before, UTC seconds")
     reviewed: bool | None = Field(default=None, description="an inspector has labelled it")
     to_review: bool | None = Field(
         default=None, description="it waits for an inspector: in review, or diverted by a deadline"
@@ -90,8 +97,27 @@ class Filter(BaseModel):
     doubtful: bool | None = Field(
         default=None, description="the box was not sure, or had no picture"
     )
+    kind: str | None = Field(
+        default=None,
+        max_length=63,
+        pattern=NO_NUL,
+        description="of defect: what an inspector says, or else the likeliest for the tail",
+    )
+    score_from: float | None = Field(default=None, description="the head's score or more, 0–1")
+    score_to: float | None = Field(default=None, description="the head's score or less, 0–1")
+    bundle: str | None = Field(
+        default=None, max_length=128, pattern=NO_NUL, description="that the device ran"
+    )
+    control: bool | None = Field(
+        default=None, description="it was drawn at random for a person to look at"
+    )
+
+    def among(self) -> list[Condition]:
+        """Those of its conditions that an index holds all of, in the order in which they came."""
+        return [WAITS_FOR_PERSON] if self.to_review else []
 
     def conditions(self) -> list[Condition]:
+        """Of inspections with what stands beside them: see `joined`."""
         sure = and_(ROW.decision.not_in(UNSURE), LINE_DECIDED_BY != "deadline")
         labelled = col(LabelRecord.device).is_not(None)
         either = (
@@ -99,25 +125,37 @@ class Filter(BaseModel):
             (labelled, self.reviewed),
             (and_(WAITS_FOR_PERSON, ~labelled), self.to_review),
             (~sure, self.doubtful),
+            (ROW.control != "", self.control),
         )
+        kind = func.coalesce(col(LabelRecord.kind), col(TailRecord.kind))
         bounds = (
             (operator.ge, ROW.part, self.part_from),
             (operator.le, ROW.part, self.part_to),
             (operator.ge, ROW.received_at, self.since),
             (operator.lt, ROW.received_at, self.until),
+            (operator.ge, ROW.score, self.score_from),
+            (operator.le, ROW.score, self.score_to),
+            (operator.eq, kind, self.kind),
         )
+        values = ((name, wanted) for name, wanted in self if name in ROW and name != "control")
         return [
-            *(ROW[name] == wanted for name, wanted in self if name in ROW and wanted is not None),
+            *(ROW[name] == wanted for name, wanted in values if wanted is not None),
+            *(term for name, term in UNCOMMON.items() if _is_uncommon(name, getattr(self, name))),
             *(holds if wanted else ~holds for holds, wanted in either if wanted is not None),
             *(compare(column, bound) for compare, column, bound in bounds if bound is not None),
         ]
 
 
+def _is_uncommon(name: str, wanted: str | None) -> bool:
+    return wanted is not None and wanted != COMMON[name]
+
+
 class Records:
     """The reading side of the records. Safe to share between threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
 
     def inspections(
         self, wanted: Filter, *, limit: int, cursor: str | None = None
@@ -126,24 +164,82 @@ class Records:
 
         Raises SettingsError for a cursor that is not ours.
         """
-        order = [ROW.received_at, *_key(INSPECTIONS)]
-        query = _joined().where(*wanted.conditions())
-        if cursor is not None:
-            query = query.where(tuple_(*order) < tuple_(*_position(cursor)))
-        query = query.order_by(*(column.desc() for column in order)).limit(limit + 1)
-        found = [_view(row) for row in self._maps(query)]
-        more = len(found) > limit
-        return InspectionPage(
-            inspections=found[:limit], next=_cursor(found[limit - 1]) if more else None
+        found = self.search(wanted, limit=limit, cursor=cursor)
+        return InspectionPage(inspections=found.inspections, next=found.older)
+
+    def search(
+        self, wanted: Filter, *, limit: int, cursor: str | None = None, newer: bool = False
+    ) -> FoundInspections:
+        """Inspections, the last that came first, before those of the cursor or, with `newer`, after
+        them.
+
+        What is rare is looked for by and by, SEARCH_S long: then there are fewer than `limit`, or
+        none, and those that follow may still be some. Raises SettingsError for a cursor that is not
+        ours.
+        """
+        place = None if cursor is None else position_of(cursor)
+        found: list[RowMapping] = []
+        with self._database.begin() as connection:
+            walk = Walk(connection, self._clock, place, newer=newer, among=wanted.among())
+            for within in walk:
+                query = _joined().where(*wanted.conditions(), *within)
+                query = query.order_by(*walk.order).limit(limit + 1 - len(found))
+                found += connection.execute(query).mappings().all()
+                if len(found) > limit:
+                    break
+        views = [_view(row) for row in found]
+        more = cursor_of(views[limit - 1]) if len(views) > limit else walk.rest
+        views = views[:limit]
+        return FoundInspections.of(views, more, cursor, newer=newer)
+
+    def count(self, wanted: Filter) -> PartCount:
+        """How many there are, as far as can be told at once: of what is rare within COUNT_S."""
+        known = self._rolled_up(wanted)
+        if known is not None:
+            return PartCount(known, exact=True)
+        total = 0
+        with self._database.begin() as connection:
+            walk = Walk(connection, self._clock, seconds=COUNT_S, among=wanted.among())
+            for within in walk:
+                counted = _beside_all(select(func.count())).where(*wanted.conditions(), *within)
+                total += connection.execute(counted).scalar_one()
+                if total > MOST_COUNTED:
+                    return PartCount(MOST_COUNTED, exact=False)
+        return PartCount(total, exact=walk.rest is None)
+
+    def _rolled_up(self, wanted: Filter) -> int | None:
+        """The count from roll-ups; None where they do not know what is asked for."""
+        asked = {name: value for name, value in wanted if value is not None}
+        scope = RollupScope(**{name: asked.pop(name, None) for name in DIMENSIONS})
+        since, until = asked.pop("since", FIRST), asked.pop("until", LAST)
+        verdict, decider = asked.pop("verdict", None), asked.pop("decided_by", None)
+        waiting, ends = asked.pop("to_review", False), verdict or decider
+        if asked or (waiting and ends):
+            return None
+        measures = ("waiting",) if waiting else FINAL_ENDS
+        totals = Rollups(self._database).totals(scope, since, until, measures=measures)
+        if waiting:
+            return totals.waiting
+        return sum(
+            count
+            for (who, how), count in totals.final_ends.items()
+            if who == (decider or who) and how == (verdict or how)
         )
 
     def inspection(self, key: InspectionKey) -> InspectionView | None:
         """One inspection, or the escalation whose inspection has not been reported yet."""
-        rows = self._maps(_joined().where(*has_key(INSPECTIONS, key)))
-        if rows:
-            return _view(rows[0])
-        waiting = self._maps(_unreported().where(*has_key(TailRecord, key)))
-        return _view(waiting[0]) if waiting else None
+        return self.several([key]).get(key)
+
+    def several(self, keys: Collection[InspectionKey]) -> dict[InspectionKey, InspectionView]:
+        """The same of each of these that is there."""
+        wanted = set(keys)
+        views = [_view(row) for row in self._maps(_joined().where(among(INSPECTIONS, wanted)))]
+        left = wanted - {view.key for view in views}
+        if left:
+            views += [
+                _view(row) for row in self._maps(_unreported().where(among(TailRecord, left)))
+            ]
+        return {view.key: view for view in views}
 
     def pictures(self, key: InspectionKey) -> tuple[bytes, bytes] | None:
         """The defect map and what the tail saw, grey PNG each; None where none are kept."""
@@ -153,21 +249,24 @@ class Records:
                 return found, seen
         return None
 
-    def last_defects(self, limit: int) -> list[InspectionView]:
+    def last_defects(
+        self, limit: int, site: str | None = None, line: str | None = None
+    ) -> list[InspectionView]:
         """The newest inspections that did not pass, or that the tail would not let pass; without
-        those that an inspector has passed."""
-        answered = and_(col(TailRecord.verdict).in_(DIVERTED), ROW.decided_by != "inspector")
-        defective = or_(ROW.verdict.in_(DIVERTED), answered)
-        newest = _joined().where(defective).order_by(ROW.received_at.desc()).limit(limit)
-        reported = self._maps(newest)
-        waiting = self._maps(
-            _unreported()
-            .where(col(TailRecord.verdict).in_(DIVERTED))
-            .order_by(col(TailRecord.received_at).desc())
-            .limit(limit)
-        )
-        views = [_view(row) for row in (*reported, *waiting)]
-        return sorted(views, key=lambda view: view.received_at, reverse=True)[:limit]
+        those that an inspector has passed.
+
+        site, line   None: of any
+        """
+        with self._database.begin() as connection:
+            found = connection.execute(_defects(limit, site, line)).all()
+            # One may be found by its own verdict and by the tail's.
+            newest = {InspectionKey(*key): at for *key, at in found}
+            keys = sorted(newest, key=lambda key: newest[key], reverse=True)[:limit]
+            rows: list[RowMapping] = []
+            for query, table in ((_joined(), INSPECTIONS), (_unreported(), TailRecord)):
+                rows += connection.execute(query.where(among(table, keys))).mappings().all()
+        views = [_view(row) for row in rows]
+        return sorted(views, key=lambda view: view.received_at, reverse=True)
 
     def devices(self) -> list[DeviceView]:
         """Every device's last state, by site, line and name."""
@@ -192,29 +291,17 @@ class Records:
 
         now   UTC seconds; the last minute is the one that has begun
         """
-        ends = (ROW.decided_by, ROW.verdict)
-        by_end = select(*ends, func.count()).group_by(*ends)
+        rollups = Rollups(self._database)
         totals = [
             Count(decided_by=decider, verdict=verdict, count=count)
-            for decider, verdict, count in self._rows(by_end)
+            for (decider, verdict), count in rollups.totals(measures=FINAL_ENDS).final_ends.items()
+            if count
         ]
-        return InspectionCounts(totals=totals, minutes=self._minutes(now, minutes))
-
-    def _minutes(self, now: float, minutes: int) -> list[Minute]:
-        last = int(now // 60) * 60
-        first = last - 60 * (minutes - 1)
-        which = func.floor(ROW.received_at / 60)
-        query = (
-            select(which, LINE_DECIDED_BY, func.count())
-            .where(ROW.received_at >= first, ROW.received_at < last + 60)
-            .group_by(which, LINE_DECIDED_BY)
-        )
-        found: dict[int, dict[str, int]] = {
-            at: dict.fromkeys(DECIDERS, 0) for at in range(first, last + 60, 60)
-        }
-        for minute, decider, count in self._rows(query):
-            found[int(minute) * 60][decider] = count
-        return [Minute(at=at, **by_decider) for at, by_decider in found.items()]
+        last = minute_of(now)
+        first = last - MINUTE_S * (minutes - 1)
+        series = rollups.series(EVERYWHERE, first, last + MINUTE_S, measures=LINE_ENDS)
+        found = [Minute(at=at, **counted.by_decider) for at, counted in series.items()]
+        return InspectionCounts(totals=totals, minutes=found)
 
     def _rows(self, query: Query) -> Sequence[Any]:
         with self._database.begin() as connection:
@@ -223,18 +310,6 @@ class Records:
     def _maps(self, query: Query) -> Sequence[RowMapping]:
         with self._database.begin() as connection:
             return connection.execute(query).mappings().all()
-
-
-def contradicts() -> Condition:
-    """A tail result that would have done otherwise to the part: a reject and a review divert it."""
-    otherwise = (col(TailRecord.verdict) == "pass") != (LINE_VERDICT == "pass")
-    # What was drawn as a control was diverted whatever the tail said.
-    return and_(otherwise, ROW.control.not_in(("pass", "reject")))
-
-
-def same_key(one: Keyed = TailRecord, other: Keyed = INSPECTIONS) -> Condition:
-    """Joins two tables by inspection."""
-    return and_(*(this == that for this, that in zip(_key(one), _key(other), strict=True)))
 
 
 def _columns_of(table: Beside, view: type[RecordView]) -> list[Any]:
@@ -263,9 +338,12 @@ _BESIDE = (*_columns_of(TailRecord, TailView), *_columns_of(LabelRecord, LabelVi
 def _joined() -> Query:
     own = [ROW[name] for name in _OWN if name != "inspected_at"]
     late = case((contradicts(), 1), else_=0).label("contradicted")
+    return _beside_all(select(*own, ROW.inspected_at.label("at"), late, *_BESIDE))
+
+
+def _beside_all(query: Query) -> Query:
     return (
-        select(*own, ROW.inspected_at.label("at"), late, *_BESIDE)
-        .select_from(INSPECTIONS)
+        query.select_from(INSPECTIONS)
         .outerjoin(TailRecord, same_key())
         .outerjoin(LabelRecord, same_key(LabelRecord))
     )
@@ -284,6 +362,29 @@ def _unreported() -> Query:
     )
 
 
+def _defects(limit: int, site: str | None, line: str | None) -> CompoundSelect[*tuple[Any, ...]]:
+    """Keys of the last defects and when they came: so many by each verdict that diverts, the
+    line's and the tail's, each in the order of an index."""
+    row = TailRecord
+    came = func.coalesce(ROW.received_at, col(row.received_at))
+    # An inspector has the last word.
+    stands = or_(ROW.device.is_(None), ROW.decided_by != "inspector")
+    beside = select(*key_columns(row), came.label("came")).outerjoin(INSPECTIONS, same_key())
+    own = select(*key_columns(INSPECTIONS), ROW.received_at.label("came"))
+    queries: list[Query] = []
+    for verdict in DIVERTED:
+        of_line = (ROW.verdict == verdict, UNCOMMON["verdict"], *_of_place(ROW, site, line))
+        queries.append(own.where(*of_line).order_by(ROW.received_at.desc()))
+        of_tail = (col(row.verdict) == verdict, stands, *_of_place(row, site, line))
+        queries.append(beside.where(*of_tail).order_by(col(row.received_at).desc()))
+    return union_all(*(select(query.limit(limit).subquery()) for query in queries))
+
+
+def _of_place(table: Any, site: str | None, line: str | None) -> list[Condition]:
+    named = (("site", site), ("line", line))
+    return [getattr(table, name) == wanted for name, wanted in named if wanted is not None]
+
+
 def _view(row: RowMapping) -> InspectionView:
     known: dict[str, Any] = dict.fromkeys(_OWN)
     known |= {"decision": "escalate", "contradicted": False, **row}
@@ -296,29 +397,3 @@ def _beside(row: RowMapping, table: Beside, view: type[RecordView]) -> dict[str,
     """The view's fields; None where the table has no row."""
     found = {name: row[_name(table, name)] for name in view.model_fields}
     return found if found["verdict"] is not None else None
-
-
-def _key(table: Keyed) -> list[Any]:
-    columns = table.c if isinstance(table, Table) else inspect(table).columns
-    return [columns[name] for name in InspectionKey._fields]
-
-
-def has_key(table: Keyed, key: InspectionKey) -> list[Condition]:
-    """Finds the row of one inspection."""
-    return [column == part for column, part in zip(_key(table), key, strict=True)]
-
-
-def _cursor(last: InspectionView) -> str:
-    position: Position = (last.received_at, last.device, last.boot, last.sequence)
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(position)).decode().rstrip("=")
-
-
-def _position(cursor: str) -> Position:
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        position: Position = msgspec.msgpack.decode(raw, type=Position)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise SettingsError(
-            f"the cursor {cursor[:80]!r} is none of ours", fix="pass `next` of the page before"
-        ) from error
-    return position

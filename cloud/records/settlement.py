@@ -9,7 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Update,
-    bindparam,
+    and_,
     exists,
     func,
     or_,
@@ -18,14 +18,23 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
+from cloud.records.keys import bound, given, key_columns
 from cloud.records.tables import INSPECTIONS, WAITS_FOR_PERSON, LabelRecord, TailRecord
 from shared.contracts import InspectionKey
+from shared.storage.batches import execute_rows
 
 ROW = INSPECTIONS.c
 
 # What the line did and who decided that, whatever an inspector said since.
 LINE_VERDICT: ColumnElement[str] = func.coalesce(ROW.line_verdict, ROW.verdict)
 LINE_DECIDED_BY: ColumnElement[str] = func.coalesce(ROW.line_decided_by, ROW.decided_by)
+
+
+def contradicts() -> ColumnElement[bool]:
+    """A tail result that would have done otherwise to the part: a reject and a review divert it."""
+    otherwise = (col(TailRecord.verdict) == "pass") != (LINE_VERDICT == "pass")
+    # What was drawn as a control was diverted whatever the tail said.
+    return and_(otherwise, ROW.control.not_in(("pass", "reject")))
 
 
 def may_wait(inspection: Mapping[str, Any]) -> bool:
@@ -36,33 +45,43 @@ def may_wait(inspection: Mapping[str, Any]) -> bool:
     return waits or diverted == _OLD or taken_back
 
 
-def restore_reviews(connection: Connection, keys: Iterable[InspectionKey]) -> None:
-    """A device that knows no review diverted these parts as told, and reported rejects."""
-    _each(connection, _RESTORED, keys)
+def restore_reviews(connection: Connection, keys: Iterable[InspectionKey]) -> bool:
+    """A device that knows no review diverted these parts as told, and reported rejects.
+
+    Whether one of them was such a part."""
+    restored = _each(connection, _RESTORED, keys)
     # No edge rejects what its gate escalates: an agent that was taken back sends what a newer one
     # gave to review in the words that it knows.
-    _each(connection, _TAKEN_BACK, keys)
+    return _each(connection, _TAKEN_BACK, keys) or restored
 
 
-def settle(connection: Connection, keys: Iterable[InspectionKey]) -> None:
+def settle(connection: Connection, keys: Iterable[InspectionKey]) -> bool:
     """Inspections that wait for a person and have a label get its verdict, as has one that an
-    earlier label settled. What had gone as edge or cloud said stays as it is."""
-    _each(connection, _SETTLED, keys)
+    earlier label settled. What had gone as edge or cloud said stays as it is.
+
+    Whether there was one."""
+    return _each(connection, _SETTLED, keys)
+
+
+def unsettle(connection: Connection, keys: Iterable[InspectionKey]) -> None:
+    """Inspections whose label was taken back wait again, as the line left them."""
+    _each(connection, _UNSETTLED, keys)
 
 
 def _same_key(table: type[TailRecord | LabelRecord]) -> list[ColumnElement[bool]]:
     return [getattr(table, name) == ROW[name] for name in InspectionKey._fields]
 
 
-def _each(connection: Connection, statement: Update, keys: Iterable[InspectionKey]) -> None:
+def _each(connection: Connection, statement: Update, keys: Iterable[InspectionKey]) -> bool:
+    """Whether it changed anything."""
     # One by one, which takes the primary key: of a list of keys SQLite makes a scan. And in one
     # order, so that two workers can't block each other.
-    rows = [{f"of_{name}": part for name, part in key._asdict().items()} for key in sorted({*keys})]
-    if rows:
-        connection.execute(statement, rows)
+    rows = [given(key) for key in sorted({*keys})]
+    # A driver that does not know how many says -1.
+    return bool(rows) and execute_rows(connection, statement, rows) != 0
 
 
-_ONE = [ROW[name] == bindparam(f"of_{name}") for name in InspectionKey._fields]
+_ONE = bound(key_columns(INSPECTIONS))
 _OLD = ("reject", "cloud")
 _BY_EDGE = ("reject", "edge")
 
@@ -98,4 +117,19 @@ def _settled() -> Update:
     )
 
 
+def _unsettled() -> Update:
+    labelled = exists().where(*_same_key(LabelRecord))
+    return (
+        update(INSPECTIONS)
+        .where(*_ONE, ROW.line_verdict.is_not(None), ~labelled)
+        .values(
+            verdict=ROW.line_verdict,
+            decided_by=ROW.line_decided_by,
+            line_verdict=None,
+            line_decided_by=None,
+        )
+    )
+
+
 _RESTORED, _TAKEN_BACK, _SETTLED = _restored(), _taken_back(), _settled()
+_UNSETTLED = _unsettled()

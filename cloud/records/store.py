@@ -6,13 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Table,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col
 
 from cloud.records.clocks import EARLIEST
 from cloud.records.database import Database
-from cloud.records.settlement import may_wait, restore_reviews, settle
+from cloud.records.rollup_tables import mark_inspections, mark_times
+from cloud.records.settlement import may_wait, restore_reviews, settle, unsettle
 from cloud.records.tables import (
     INSPECTIONS,
     DeviceRecord,
@@ -23,6 +35,7 @@ from cloud.records.tables import (
     TailRow,
 )
 from shared.contracts import InspectionKey
+from shared.storage.batches import execute_rows
 
 LATER_S = 0.001
 # Several workers' clocks may differ a little.
@@ -36,7 +49,7 @@ _TIMES: tuple[tuple[Any, Any], ...] = (
 # Writes are short: where one is not answered by then, its connection is as good as gone.
 WRITE_S = 8.0
 
-Written = Callable[[Connection, Mapping[str, Any] | None], None]
+Decided = Callable[[Connection], Mapping[InspectionKey, LabelRecord | None]]
 
 
 class RecordStore:
@@ -61,6 +74,9 @@ class RecordStore:
             _insert_new(connection, TailRecord, tails)
             if devices:
                 connection.execute(_state_replaced(connection.dialect.name), devices)
+            mark_times(connection, (row["received_at"] for row in (*inspections, *tails)))
+            # A late answer contradicts, or not, what came in an earlier minute.
+            mark_inspections(connection, map(_key_of, tails))
         self._settle(
             [
                 *(_key_of(row) for row in inspections if may_wait(row)),
@@ -68,36 +84,41 @@ class RecordStore:
             ]
         )
 
-    def _settle(self, keys: Sequence[InspectionKey]) -> None:
+    def _settle(self, keys: Sequence[InspectionKey], *, labelled: bool = False) -> None:
         """In a transaction of its own: of a label and an inspection that come at the same time,
-        one sees the other."""
+        one sees the other.
+
+        labelled   somebody has just said something of them, or taken it back
+        """
         if keys:
             with self._database.begin(within_s=WRITE_S) as connection:
-                restore_reviews(connection, keys)
-                settle(connection, keys)
+                restored = restore_reviews(connection, keys)
+                settled = settle(connection, keys)
+                if labelled:
+                    unsettle(connection, keys)
+                # Nothing was written otherwise: such a commit costs the disk nothing.
+                if restored or settled or labelled:
+                    mark_inspections(connection, keys)
 
-    def label(
-        self, record: LabelRecord, written: Written = lambda _connection, _before: None
-    ) -> None:
-        """Store an inspector's label; it replaces an earlier one, and settles a part that waited.
+    def label(self, record: LabelRecord) -> None:
+        """A label as it stands; see `stand`."""
+        key = _key_of(record.model_dump())
+        self.stand([key], lambda _connection: {key: record})
 
-        written   called within the transaction, with what the earlier one said
-        Raises RecordsError; the same label again does what is not done yet.
+    def stand(self, keys: Sequence[InspectionKey], decided: Decided) -> None:
+        """Store what the labels of these parts are from now on, and settle those that waited.
+
+        decided   called within the transaction, gives the label that stands of each part for
+                  which another one did, None where it has none any more: then it waits again
+        Raises RecordsError; the same call again does what is not done yet.
         """
-        row = record.model_dump()
         with self._database.begin(within_s=WRITE_S) as connection:
-            written(connection, _label_before(connection, _key_of(row)))
-            kind = insert_into(connection)(LabelRecord).values(row)
-            # A box takes the later of two labels: one of a day when this clock was ahead stays it.
-            known, said = col(LabelRecord.reviewed_at), kind.excluded.reviewed_at
-            at = case((known >= said, known + LATER_S), else_=said)
-            connection.execute(
-                kind.on_conflict_do_update(
-                    index_elements=["device", "boot", "sequence"],
-                    set_={**row, "reviewed_at": at},
-                )
-            )
-        self._settle([_key_of(row)])
+            for key, record in decided(connection).items():
+                if record is None:
+                    connection.execute(delete(LabelRecord).where(*_has_key(key)))
+                else:
+                    connection.execute(_label_replaced(connection, record.model_dump()))
+        self._settle(keys, labelled=True)
 
     def heal_times(self, now: float) -> int:
         """Date what claims to have come later than now, or before anybody could send it, to now: it
@@ -106,6 +127,9 @@ class RecordStore:
         with self._database.begin() as connection:
             for table, came in _TIMES:
                 wrong = or_(came > now + AHEAD_S, came < EARLIEST)
+                if table is not DeviceRecord:
+                    said = connection.execute(select(came).where(wrong)).scalars().all()
+                    mark_times(connection, [*said, *([now] if said else [])])
                 healed += connection.execute(
                     update(table).where(wrong).values({came.key: now})
                 ).rowcount
@@ -143,13 +167,19 @@ def _key_of(row: Mapping[str, Any]) -> InspectionKey:
     return InspectionKey(*(row[name] for name in InspectionKey._fields))
 
 
-def _label_before(connection: Connection, key: InspectionKey) -> Mapping[str, Any] | None:
-    label = LabelRecord
-    query = select(col(label.verdict), col(label.kind), col(label.inspector)).where(
-        *(col(getattr(label, name)) == value for name, value in key._asdict().items())
+def _has_key(key: InspectionKey) -> list[ColumnElement[bool]]:
+    return [getattr(LabelRecord, name) == value for name, value in key._asdict().items()]
+
+
+def _label_replaced(connection: Connection, row: Mapping[str, Any]) -> Insert:
+    insert: Insert = insert_into(connection)(LabelRecord).values(row)
+    # A box takes the later of two labels: one of a day when this clock was ahead stays it.
+    known, said = col(LabelRecord.reviewed_at), insert.excluded.reviewed_at  # type: ignore[attr-defined]
+    at = case((known >= said, known + LATER_S), else_=said)
+    replaced: Insert = insert.on_conflict_do_update(  # type: ignore[attr-defined]
+        index_elements=["device", "boot", "sequence"], set_={**row, "reviewed_at": at}
     )
-    found = connection.execute(query).mappings().one_or_none()
-    return None if found is None else dict(found)
+    return replaced
 
 
 def _insert_new(
@@ -159,15 +189,16 @@ def _insert_new(
         return
     # One order for every worker, so that two that store the same rows can't block each other.
     ordered = sorted(rows, key=lambda row: (row["device"], row["boot"], row["sequence"]))
-    connection.execute(_new_inserted(connection.dialect.name, table), ordered)
+    execute_rows(connection, _new_inserted(connection.dialect.name, table), ordered)
 
 
 def insert_into(connection: Connection) -> Any:
     """The dialect's own insert, which can say what happens to rows that are there."""
-    return _insert(connection.dialect.name)
+    return insert_of(connection.dialect.name)
 
 
-def _insert(dialect: str) -> Any:
+def insert_of(dialect: str) -> Any:
+    """The same by the dialect's name."""
     return postgresql.insert if dialect == "postgresql" else sqlite.insert
 
 
@@ -176,16 +207,19 @@ def _insert(dialect: str) -> Any:
 
 @cache
 def _new_inserted(dialect: str, table: Table | type[SQLModel]) -> Insert:
-    statement: Insert = _insert(dialect)(table).on_conflict_do_nothing()
+    statement: Insert = insert_of(dialect)(table).on_conflict_do_nothing()
     return statement
 
 
 @cache
 def _state_replaced(dialect: str) -> Insert:
-    statement = _insert(dialect)(DeviceRecord)
+    statement = insert_of(dialect)(DeviceRecord)
     came = statement.excluded
     values = {name: came[name] for name in DeviceRecord.model_fields}
     values["clock_off_s"] = func.coalesce(came.clock_off_s, col(DeviceRecord.clock_off_s))
+    # A worker that starts hears first what the broker kept, which may be older than what is known.
+    seen, known = came.seen_at, col(DeviceRecord.seen_at)
+    values["seen_at"] = case((seen > known, seen), else_=known)
     # The will of an earlier boot may arrive after the next boot's first state.
     own = or_(col(DeviceRecord.boot) == came.boot, came.state != "offline")
     replaced: Insert = statement.on_conflict_do_update(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     String,
     Table,
     literal_column,
@@ -44,6 +45,9 @@ StateRow: TypeAlias = Mapping[str, Any]
 # Word for word, since SQLite takes the index of a part of a table only where a query says the same.
 DRAWN = text("control <> ''")
 
+# What most inspections say, which no index holds: there is always one of them near.
+COMMON = {"verdict": "pass", "decided_by": "edge", **{one.name: "" for one in LINE_COLUMNS}}
+
 
 def _column(one: InspectionColumn) -> Column[Any]:
     kind: Any = {str: String(one.stored.longest), float: Float(), dict: JSON()}.get(one.kind)
@@ -69,12 +73,24 @@ INSPECTIONS = Table(
     Column("line_verdict", String(16)),
     Column("line_decided_by", String(16)),
     Index("ix_inspections_received_at", "received_at"),
-    Index("ix_inspections_verdict", "verdict", "received_at"),
-    Index("ix_inspections_device", "device", "received_at"),
-    *(Index(f"ix_inspections_{one.name}", one.name, "received_at") for one in LINE_COLUMNS),
+    *(Index(f"ix_inspections_{one}", one, "received_at") for one in ("device", "line", "bundle")),
+    Index("ix_inspections_part", "part"),
     Index("ix_inspections_control", "bundle", sqlite_where=DRAWN, postgresql_where=DRAWN),
 )
 
+
+# The words stand in the statement itself, since only then it may be answered from the index.
+UNCOMMON = {
+    name: INSPECTIONS.c[name] != literal_column(f"'{value}'") for name, value in COMMON.items()
+}
+for name, uncommon in UNCOMMON.items():
+    Index(
+        f"ix_inspections_{name}",
+        INSPECTIONS.c[name],
+        INSPECTIONS.c.received_at,
+        sqlite_where=uncommon,
+        postgresql_where=uncommon,
+    )
 
 # A person shall look: the part lies in the bin for it, or was diverted since nobody answered. The
 # words stand in the statement itself, so that it may be answered from the index.
@@ -82,11 +98,35 @@ WAITS_FOR_PERSON = or_(
     INSPECTIONS.c.verdict == literal_column("'review'"),
     INSPECTIONS.c.decided_by == literal_column("'deadline'"),
 )
+# What a reviewer chooses by is in the index too: of many that wait, no other page is read.
+_CHOSEN_BY = [
+    INSPECTIONS.c[name]
+    for name in (
+        "received_at",
+        *("site", "line", "device", "verdict", "decided_by", "boot", "sequence"),
+    )
+]
 Index(
     "ix_inspections_waiting",
-    INSPECTIONS.c.received_at,
+    *_CHOSEN_BY,
     sqlite_where=WAITS_FOR_PERSON,
     postgresql_where=WAITS_FOR_PERSON,
+)
+
+# Each SAMPLE_EVERY-th of a boot, whatever the system made of it, is a person's to look at.
+SAMPLE_EVERY = 500
+SAMPLED = text(f"sequence = sequence / {SAMPLE_EVERY} * {SAMPLE_EVERY}")
+Index("ix_inspections_sampled", *_CHOSEN_BY, sqlite_where=SAMPLED, postgresql_where=SAMPLED)
+
+
+# Filters that somebody has given a name; see `cloud.records.saved_views`.
+SAVED_VIEWS = Table(
+    "saved_views",
+    SQLModel.metadata,
+    Column("account", String(63), primary_key=True),
+    Column("page", String(63), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("query", String(2000), nullable=False),
 )
 
 
@@ -124,6 +164,8 @@ class TailRecord(SQLModel, table=True):
     kind              the likeliest kind of defect of a rejected part, None where none is known
     kind_probability  that it is of this kind, given that it is defective, 0–1
     coarseness        how coarsely its features were sent, 1 for as finely as can be
+    queue_ms          arrival until its batch began, milliseconds; None in older rows
+    tail_ms           that its batch took in the tail, milliseconds; None in older rows
     """
 
     __tablename__ = "tail_results"
@@ -149,21 +191,28 @@ class TailRecord(SQLModel, table=True):
     kind: str | None = None
     kind_probability: float | None = None
     coarseness: int = 1
+    queue_ms: float | None = None
+    tail_ms: float | None = None
 
 
 class LabelRecord(SQLModel, table=True):
-    """An inspector's label of an inspected part; a later one replaces an earlier one.
+    """The label of an inspected part that stands; what else was said is in `cloud.labels`.
 
     It settles a part that waited for it; see `cloud.records.settlement`.
 
     verdict       what the part should have been given
     kind          of defect, None where it is good or not known
+    reviewed_at   since when it stands: a device takes the later of two
     delivered_at  when the device confirmed that it has the label, None while it has not
     has_picture   whether it still had the picture then
+    drawing       where the defect is, a mask as `cloud.labels.drawing` makes it; None: not drawn
     """
 
     __tablename__ = "reviews"
-    __table_args__ = (Index("ix_reviews_delivered_at", "delivered_at"),)
+    __table_args__ = (
+        Index("ix_reviews_delivered_at", "delivered_at"),
+        Index("ix_reviews_reviewed_at", "reviewed_at"),
+    )
 
     device: str = Field(primary_key=True, max_length=63)
     boot: str = Field(primary_key=True, max_length=64)
@@ -174,6 +223,26 @@ class LabelRecord(SQLModel, table=True):
     reviewed_at: float
     delivered_at: float | None = None
     has_picture: bool | None = None
+    drawing: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class PictureRequestRecord(SQLModel, table=True):
+    """Somebody wants to see a picture whose box was away; see `cloud.pictures.store`. The picture
+    itself is kept nowhere here.
+
+    who   the account, or what stands for one
+    """
+
+    __tablename__ = "picture_requests"
+    __table_args__ = (Index("ix_picture_requests_asked_at", "asked_at"),)
+
+    device: str = Field(primary_key=True, max_length=63)
+    boot: str = Field(primary_key=True, max_length=64)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    who: str = Field(primary_key=True, max_length=100)
+    what: str = Field(max_length=16)
+    reason: str = Field(max_length=200)
+    asked_at: float
 
 
 class WorkerRecord(SQLModel, table=True):
@@ -205,7 +274,8 @@ class DeviceRecord(SQLModel, table=True):
     """A device's last state; see `shared.wire.StateMessage`.
 
     at           when the device said so, by its own clock
-    seen_at      when the cloud heard it
+    seen_at      when the cloud heard it last
+    beat_s       the device speaks that often even when nothing changes; 0: it is older than that
     clock_off_s  seconds by which its clock is ahead of the cloud's; None: nothing was heard live
     problems     one a line
     """
@@ -226,3 +296,4 @@ class DeviceRecord(SQLModel, table=True):
     waiting: int = Field(sa_type=BigInteger)
     problems: str
     clock_off_s: float | None = None
+    beat_s: float = 0.0

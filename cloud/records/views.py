@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from shared.contracts import Control, Decider, Decision, DeviceState, PlainVerdict, Verdict
+from shared.contracts import (
+    Control,
+    Decider,
+    Decision,
+    DeviceState,
+    InspectionKey,
+    PlainVerdict,
+    Verdict,
+)
 from shared.inspection import COLUMNS, InspectionColumn
 
 M = TypeVar("M", bound=BaseModel)
@@ -35,6 +43,12 @@ class TailView(RecordView):
     )
     coarseness: int = Field(
         description="1: the features came as finely as can be; k: as multiples of k, to fit the cap"
+    )
+    queue_ms: float | None = Field(
+        description="arrival until its batch began, milliseconds; null: not recorded"
+    )
+    tail_ms: float | None = Field(
+        description="that its batch took in the tail, milliseconds; null: not recorded"
     )
     received_at: float = Field(description="UTC seconds")
 
@@ -120,6 +134,11 @@ class InspectionView(RecordView):
         alias="review", description="null: no inspector has labelled it yet"
     )
 
+    @property
+    def key(self) -> InspectionKey:
+        """Under which it is found."""
+        return InspectionKey(self.device, self.boot, self.sequence)
+
 
 class InspectionPage(RecordView):
     """Some inspections, the last that came first; pass `next` as `cursor` for those that follow."""
@@ -137,7 +156,7 @@ class DeviceView(RecordView):
     state: DeviceState
     boot: str
     at: float = Field(description="when the device said so, by its own clock, UTC seconds")
-    seen_at: float = Field(description="when the cloud heard it, UTC seconds")
+    seen_at: float = Field(description="when the cloud heard it last, UTC seconds")
     bundle: str
     runtime: str
     camera: str
@@ -146,6 +165,11 @@ class DeviceView(RecordView):
     problems: list[str]
     clock_off_s: float | None = Field(
         description="seconds by which its clock is ahead of the cloud's; null: not known yet"
+    )
+    beat_s: float = Field(
+        default=0.0,
+        description="it speaks that often even when nothing changes, seconds; 0: its agent is "
+        "older than that",
     )
 
 

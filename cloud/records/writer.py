@@ -20,7 +20,9 @@ log = get_logger("records")
 MAX_BATCHES = 256
 MAX_TAILS = 5000
 RETRY_S = 1.0
-GATHER_S = 0.02
+GATHER_S, MANY_GATHER_S, MANY_ROWS = 0.1, 0.02, 20
+"""How long a commit waits for what else comes, and where so many rows wait: those are of boxes that
+catch up, whose next batch comes after the receipt. A commit costs as much as four parts."""
 STOP_S = 10.0
 CLEAR_EVERY = 500
 
@@ -52,6 +54,11 @@ class _Waiting:
     tails: deque[TailRow] = field(default_factory=lambda: deque(maxlen=MAX_TAILS))
     devices: dict[tuple[str, str, str], StateRow] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        """Inspections that devices wait to have stored."""
+        return sum(len(batch.inspections) for batch in self.batches)
+
     def __bool__(self) -> bool:
         return bool(self.batches or self.tails or self.devices)
 
@@ -70,8 +77,11 @@ class RecordsWriter:
         *,
         keep_maps: int,
         clock: Clock | None = None,
+        gather_s: float = GATHER_S,
     ) -> None:
+        """gather_s: seconds that a commit waits for what else comes"""
         self._store = store
+        self._gather_s = gather_s
         self._clock = clock or SystemClock()
         self._since: float | None = None
         self._taken = 0
@@ -208,7 +218,12 @@ class RecordsWriter:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or stopping.is_set())
         # One commit for what comes within it: nobody waits for a receipt that closely.
-        stopping.wait(GATHER_S)
+        stopping.wait(MANY_GATHER_S)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._waiting.rows >= MANY_ROWS or stopping.is_set(),
+                max(0.0, self._gather_s - MANY_GATHER_S),
+            )
         return 0.0 if self.write_pending() else RETRY_S
 
     def _added(self) -> None:

@@ -13,10 +13,12 @@ from cloud.accounts.audit import AuditView
 from cloud.accounts.sessions import SessionView
 from cloud.accounts.tokens import TokenView
 from cloud.web.problems import Problem
+from shared.inspection import LARGEST_NUMBER
 from shared.web.access import Caller, Means, Role, TokenScope, caller_of
 from shared.web.roles import OWN_ENTRY, needs
 
 Name = Annotated[str, Path(max_length=63)]
+Before = Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER, description="number of an entry")]
 By = Annotated[Caller, Depends(caller_of)]
 ADMIN_READS = [needs("admin", "admin")]
 ADMIN = [needs("admin", "admin", OWN_ENTRY)]
@@ -116,11 +118,13 @@ def account_routes(access: Access) -> APIRouter:
     @routes.get("/accounts/{name}/sessions", dependencies=ADMIN_READS)
     def sessions_of(name: Name) -> list[SessionView]:
         """Where somebody is signed in."""
+        accounts.require(name)
         return sessions.of(name)
 
     @routes.delete("/accounts/{name}/sessions", dependencies=ADMIN)
     def end_sessions(name: Name, by: By) -> SessionsEnded:
         """Sign somebody out everywhere."""
+        accounts.require(name)
         return SessionsEnded(ended=sessions.revoke_all(name, by))
 
     return routes
@@ -151,7 +155,7 @@ def token_routes(access: Access) -> APIRouter:
     @routes.get("/audit", dependencies=ADMIN_READS)
     def audit(
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
-        before: Annotated[int | None, Query(ge=1, description="number of an entry")] = None,
+        before: Before = None,
     ) -> list[AuditView]:
         """Who did what, newest first."""
         return access.audit.newest(limit, before)

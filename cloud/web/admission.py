@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.accounts.access import Access
 from cloud.accounts.first_account import PATH as FIRST_ACCOUNT
+from cloud.accounts.password_links import PATH as PASSWORD
 from cloud.web.problems import problem, wait
 from shared.errors import AccessRefused, RecordsError, TooManyGuesses
 from shared.web.access import NOBODY, Visit, attend
@@ -19,6 +20,8 @@ from shared.web.forms import is_foreign
 from shared.web.roles import SAFE
 
 SIGN_IN = "/sign-in"
+# Below them lies what callers need before anybody knows them.
+WITH_LINKS = (SIGN_IN, FIRST_ACCOUNT, PASSWORD)
 STATIC = "/static/"
 # Sessions and being on this machine are what a browser brings along by itself.
 BY_ITSELF = frozenset({"session", "configured token", "machine"})
@@ -84,7 +87,7 @@ class AccessMiddleware:
 
 def is_public(path: str) -> bool:
     """What callers need before anybody knows them."""
-    return path == SIGN_IN or path.startswith((STATIC, f"{FIRST_ACCOUNT}/"))
+    return path == SIGN_IN or path.startswith((STATIC, *(f"{one}/" for one in WITH_LINKS)))
 
 
 def _refusal(request: Request, visit: Visit) -> Response | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from cloud.web.http_compression import CompressedApp
 from cloud.web.prefix import PrefixedApp
 from cloud.web.proxy import ProxiedApp
 from shared.loopback import bind, shown
@@ -41,7 +42,8 @@ class HttpServer:
         proxies, root_path   as in ProxiedApp and PrefixedApp
         """
         config = uvicorn.Config(
-            ProxiedApp(PrefixedApp(app, root_path), proxies),
+            # Addresses are written into pages before these are compressed.
+            ProxiedApp(CompressedApp(PrefixedApp(app, root_path)), proxies),
             # Ours knows the host as well, and follows no variable of the environment.
             proxy_headers=False,
             # Fixed, or what is installed beside us (flwr brings some) would decide.

@@ -130,6 +130,6 @@ def find(records: Records, key: InspectionKey) -> InspectionView:
     if found is None:
         raise NotFound(
             f"there is no inspection {key.device}/{key.boot}/{key.sequence}",
-            fix="its device may not have sent it yet; /api/inspections lists those that are here",
+            fix="its device may not have sent it yet; /api/v1/inspections lists those that are",
         )
     return found
