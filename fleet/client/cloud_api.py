@@ -60,13 +60,13 @@ class CloudApi:
         return None if answer.status_code == 404 else self._rows(self._content(answer))
 
     def get(self, path: str, refused: type[SplitsightError] = RolloutError) -> Any:
-        """What lies under /api/fleet. Raises `refused` with the cloud's words where it says no."""
+        """What lies under /api/v1/fleet. Raises `refused` with the cloud's words where it won't."""
         return self._accepted(self._ask("GET", f"fleet/{path}"), refused)
 
     def post(
         self, path: str, body: Mapping[str, object], refused: type[SplitsightError] = RolloutError
     ) -> Any:
-        """Have something done under /api/fleet; what the cloud answers. Raises as `get`."""
+        """Have something done under /api/v1/fleet; what the cloud answers. Raises as `get`."""
         return self._accepted(self._ask("POST", f"fleet/{path}", body), refused)
 
     def identify(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
@@ -79,7 +79,7 @@ class CloudApi:
     def _ask(
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> httpx.Response:
-        where = f"{self._url.rstrip('/')}/api/{path}"
+        where = f"{self._url.rstrip('/')}/api/v1/{path}"
         try:
             with httpx.Client(
                 transport=self._transport, timeout=TIMEOUT_S, headers=self._headers

@@ -41,6 +41,10 @@ class FleetSettings(Settings):
         default=Path("fleet"),
         description="what `splitsight fleet init` made: authority, releases, database",
     )
+    runs: Path = Field(
+        default=Path("runs"),
+        description="where runs of federated rounds lie, a folder each, to be shown on /rounds",
+    )
     approvals: int = Field(
         default=1,
         ge=1,

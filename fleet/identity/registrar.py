@@ -264,6 +264,7 @@ class Registrar:
             raise IdentityError(
                 f"no device {device!r} has enrolled here",
                 fix="`splitsight fleet devices` lists those that have",
+                missing=True,
             )
         return identity
 

@@ -89,6 +89,20 @@ class Catalogue:
                     found.append(self._entry(path, holder, _stage(path, published, drafted)))
         return sorted(found, key=lambda e: (e.facts.kind, e.facts.name, -e.facts.counter))
 
+    def versions(self, model: str) -> set[str]:
+        """Those of a model that are published or drafted; of none where there is no repository."""
+        if not self._store.exists:
+            return set()
+        waiting = self._store.waiting(MODELS, Targets)
+        holders = [self._store.published(MODELS, Targets), *([waiting] if waiting else ())]
+        found = (
+            ReleaseFacts.of(path, target.custom)
+            for holder in holders
+            for path, target in holder.signed.targets.items()
+            if not is_delta(target.custom)
+        )
+        return {facts.version for facts in found if facts.name == model}
+
     def models(self) -> list[ModelPayload]:
         """Every model whose payload lies here, published ones first.
 

@@ -66,22 +66,29 @@ def add(
         int | None, typer.Option("--round", help="Federated round that a model comes from.")
     ] = None,
     approved_by: Annotated[str, typer.Option(help="Who lets it out.")] = "",
+    why: Annotated[
+        str, typer.Option("--why", help="Why it goes out without certificate or measurement.")
+    ] = "",
     without_tail: Annotated[
         bool, typer.Option("--without-tail", help="Leave out what only the cloud needs.")
     ] = False,
     format_: option.Format = "text",
 ) -> None:
     """Local: add a release to the draft. Devices see it after `sign` and `publish`."""
+    from fleet.releases.evidence import require_word  # noqa: PLC0415
     from fleet.releases.release_builder import Adding, ReleaseNote  # noqa: PLC0415
+    from shared.bundles.bundle import Bundle  # noqa: PLC0415
 
     given = [p for p in (model, app_file, image) if p is not None]
     if len(given) != 1:
         raise ReleaseError("give one thing to add", fix="use --model, --app or --root-image")
     adding = Adding(_drafts(folder), watch=_watched)
     fits = tuple(hardware or [ANY_HARDWARE if model else hardware_here()])
-    word = ReleaseNote(fits, approved_by, parent, round_)
+    word = ReleaseNote(fits, approved_by, parent, round_, why)
     if model:
-        facts = adding.add_model(model, word, without_tail=without_tail)
+        bundle = Bundle.open(model)
+        require_word(bundle, approved_by, why)
+        facts = adding.add_model(bundle, word, without_tail=without_tail)
     else:
         kind: ReleaseKind = "app" if app_file else "image"
         facts = adding.add_file(kind, given[0], name, version, word)

@@ -13,6 +13,7 @@ from tuf.api.metadata import TargetFile, Targets
 
 from fleet.releases.deltas import make_delta
 from fleet.releases.drafts import Drafts
+from fleet.releases.evidence import LONGEST_NAME, LONGEST_REASON, require_short
 from fleet.releases.pairs import is_delta
 from fleet.releases.roles import HOLDERS, role_of
 from shared.bundles.bundle import Bundle, pack_bundle
@@ -39,12 +40,19 @@ class ReleaseNote:
 
     hardware   machine names that it fits
     parent, round   where a model comes from, where its manifest does not say
+    why        why a model goes out that lacks a certificate or a measurement
+    Raises ReleaseError for a name or a reason that is too long to be kept.
     """
 
     hardware: tuple[str, ...]
     approved_by: str = ""
     parent: str = ""
     round: int | None = None
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        require_short("the name of who lets it out", self.approved_by, LONGEST_NAME)
+        require_short("the reason", self.why, LONGEST_REASON)
 
 
 class Adding:
@@ -62,13 +70,12 @@ class Adding:
         self._watch = watch
 
     def add_model(
-        self, path: Path, word: ReleaseNote, *, without_tail: bool = False
+        self, bundle: Bundle, word: ReleaseNote, *, without_tail: bool = False
     ) -> ReleaseFacts:
         """Raises BundleError for a bundle that does not hold together, ReleaseError for the rest.
 
         without_tail   leaves out what only the cloud needs; it must have the pair from elsewhere
         """
-        bundle = Bundle.open(path)
         manifest = bundle.manifest
         options = manifest.training.options
         with self._changing() as scratch:
@@ -153,6 +160,7 @@ class Adding:
             "counter": counter,
             "hardware": word.hardware,
             "approved_by": word.approved_by,
+            "why": word.why,
             **more,
         }
         facts = ReleaseFacts.of(_path(kind, name, version), stated)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from fleet.releases.catalogue import Catalogue, described
 from fleet.releases.drafts import Drafts
 from fleet.releases.tails import Tails
+from shared.errors import ReleaseError
 from shared.plugins.pages import Page, PageContext
 from shared.web.roles import needs
 
@@ -43,6 +44,20 @@ def release_routes(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> APIRou
     return routes
 
 
+def elsewhere(keeper: str) -> APIRouter:
+    """Of a worker that does not keep the fleet: who asks it hears which one does."""
+    routes = APIRouter(include_in_schema=False, dependencies=[needs("viewer")])
+
+    @routes.api_route("/api/fleet/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"])
+    def kept_elsewhere(rest: str) -> Response:
+        raise ReleaseError(
+            f"/api/fleet/{rest[:80]} is not answered here: the fleet's folder is kept by {keeper}",
+            fix="ask that worker of this cloud",
+        )
+
+    return routes
+
+
 def release_page(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> Page[PageContext]:
     """The same for people."""
 
@@ -63,4 +78,5 @@ def release_page(drafts: Drafts, catalogue: Catalogue, tails: Tails) -> Page[Pag
 
         return routes
 
-    return Page("Releases", PAGE, Path(__file__).parent / "templates", routes_with)
+    folder = Path(__file__).parent / "templates"
+    return Page("Releases", PAGE, folder, routes_with, group="Fleet", order=40)

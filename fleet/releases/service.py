@@ -10,9 +10,9 @@ from fleet.configuration.settings import FleetSettings
 from fleet.releases.catalogue import Catalogue
 from fleet.releases.drafts import Drafts
 from fleet.releases.publisher import Publisher
-from fleet.releases.routes import release_page, release_routes
+from fleet.releases.routes import elsewhere, release_page, release_routes
 from fleet.releases.store import ReleaseStore
-from fleet.releases.tails import Running, RunningModels, Tails, TailsNeeded
+from fleet.releases.tails import Running, RunningModels, Tails
 from fleet.storage.database import FleetDatabase
 from shared.errors import SplitsightError
 from shared.log import get_logger
@@ -29,31 +29,36 @@ STOP_S = 10.0
 class ReleasesService:
     """One thread that looks every EVERY_S whether something is due.
 
-    running   the bundle that each device runs; without it, what devices say of themselves
+    running     the bundle that each device runs; without it, what devices say of themselves
+    publisher   signs again what is due; None: somebody else does
     """
 
     def __init__(
-        self, store: ReleaseStore, around: Surroundings, running: Running | None = None
+        self,
+        store: ReleaseStore,
+        around: Surroundings,
+        running: Running | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         self._store = store
-        self._publisher = Publisher(store, around.clock)
+        self._publisher = publisher
         self._listening = RunningModels() if running is None else None
         self._transport = around.transport
-        self._running: Running = running or self._listening or dict
-        self._catalogue = Catalogue(store)
-        self._tails = Tails(self._catalogue, around.tails, self._running)
-        self._drafts = Drafts(store, around.clock)
+        self.running: Running = running or self._listening or dict
+        self.catalogue = Catalogue(store)
+        self.tails = Tails(self.catalogue, around.tails, self.running)
+        self.drafts = Drafts(store, around.clock)
         self._looking = threading.Lock()
         self._worker = Worker("releases", self._keep, on_death=around.on_death)
         self._seen: object = None
 
     @property
     def routers(self) -> Sequence[Any]:
-        return [release_routes(self._drafts, self._catalogue, self._tails)]
+        return [release_routes(self.drafts, self.catalogue, self.tails)]
 
     @property
     def pages(self) -> Sequence[Page[PageContext]]:
-        return [release_page(self._drafts, self._catalogue, self._tails)]
+        return [release_page(self.drafts, self.catalogue, self.tails)]
 
     def start(self) -> None:
         if self._listening:
@@ -64,20 +69,17 @@ class ReleasesService:
     def stop(self) -> None:
         self._worker.stop(STOP_S)
 
-    def tails_needed(self, live_pairs: Sequence[str]) -> TailsNeeded:
-        """Which tails must stay, and which may be dropped; see `Tails.needed`."""
-        return self._tails.needed(live_pairs)
-
     def look(self) -> None:
         """Sign again what is due, and open tails that are newly needed. From any thread."""
         if not self._store.exists:
             return
         with self._looking:
             try:
-                self._publisher.refresh()
-                seen = (self._store.stamp(), frozenset(self._running().values()))
+                if self._publisher is not None:
+                    self._publisher.refresh()
+                seen = (self._store.stamp(), frozenset(self.running().values()))
                 if seen != self._seen:
-                    self._tails.serve()
+                    self.tails.serve()
                     self._seen = seen
             except SplitsightError as error:
                 log.warning("releases_not_kept", error=str(error))
@@ -85,6 +87,25 @@ class ReleasesService:
     def _keep(self) -> float:
         self.look()
         return EVERY_S
+
+
+class FollowedReleases(ReleasesService):
+    """Serves the tails of releases that another process keeps, and signs nothing.
+
+    keeper   that process, for people who ask here what only it can answer
+    """
+
+    def __init__(self, store: ReleaseStore, around: Surroundings, keeper: str) -> None:
+        super().__init__(store, around)
+        self._keeper = keeper
+
+    @property
+    def routers(self) -> Sequence[Any]:
+        return [elsewhere(self._keeper)]
+
+    @property
+    def pages(self) -> Sequence[Page[PageContext]]:
+        return []
 
 
 def open_releases(
@@ -95,4 +116,5 @@ def open_releases(
 ) -> ReleasesService:
     """What was released lies in files, not in the database: any static host can serve them."""
     del database
-    return ReleasesService(ReleaseStore(settings.folder), around, running)
+    store = ReleaseStore(settings.folder)
+    return ReleasesService(store, around, running, Publisher(store, around.clock))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from fleet.releases.catalogue import Catalogue
 from shared.errors import SplitsightError
@@ -37,13 +36,6 @@ class TailState:
     release: str
     droppable: bool
     problem: str = ""
-
-
-class TailsNeeded(NamedTuple):
-    """Served pairs that must stay, and those that may be dropped."""
-
-    stay: frozenset[str]
-    droppable: frozenset[str]
 
 
 class RunningModels:
@@ -143,9 +135,3 @@ class Tails:
             for b, who in lost.items()
         ]
         return sorted(rows, key=lambda row: (row.droppable, row.release, row.pair, row.bundle))
-
-    def needed(self, live_pairs: Collection[str]) -> TailsNeeded:
-        """live_pairs: what devices run, or are about to run."""
-        served = {tail.pair for tail in self._rack.served()}
-        kept = set(live_pairs) | {m.pair for m in self._catalogue.models() if m.release}
-        return TailsNeeded(frozenset(served & kept), frozenset(served - kept))

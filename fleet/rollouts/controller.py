@@ -80,19 +80,9 @@ class RolloutController:
 
     def begin(self, target: str, plan: RolloutPlan, by: str) -> StoredRollout:
         """Start a rollout. Raises RolloutError or ReleaseError where it can't be."""
-        if self._people > 1:
-            plan = with_approval(plan)
         with self._lock:
-            facts = self._releases(target)
-            self._require_tails(facts)
-            self.shadows.take()
-            self._look_at_put_out()
-            now = self._clock.utc()
-            members = roster.enlist(
-                target, plan, self.shadows.all(), lambda s: self._aside(s, facts, plan, now)
-            )
-            precedence.require_alone(self._kept.values(), facts, members)
-            rollout = Rollout(0, facts.kind, target, plan, members=members).entered(0, now)
+            facts, rollout = self._ready(target, plan)
+            now = rollout.opened_at
             with self._database.begin() as connection:
                 kept = store.add_rollout(connection, StoredRollout(rollout, facts, by, now))
             self._kept = {kept.rollout.id: kept, **self._kept}
@@ -100,12 +90,31 @@ class RolloutController:
                 "rollout_started",
                 rollout=kept.rollout.id,
                 target=target,
-                devices=len(members),
+                devices=len(rollout.members),
                 aside=rollout.count("aside"),
                 by=by,
             )
             self.tick()
             return self.find(kept.rollout.id)
+
+    def preview(self, target: str, plan: RolloutPlan) -> Rollout:
+        """What `begin` would start now, and starts not. Raises as that does."""
+        with self._lock:
+            return self._ready(target, plan)[1]
+
+    def _ready(self, target: str, plan: RolloutPlan) -> tuple[ReleaseFacts, Rollout]:
+        if self._people > 1:
+            plan = with_approval(plan)
+        facts = self._releases(target)
+        self._require_tails(facts)
+        self.shadows.take()
+        self._look_at_put_out()
+        now = self._clock.utc()
+        members = roster.enlist(
+            target, plan, self.shadows.all(), lambda s: self._aside(s, facts, plan, now)
+        )
+        precedence.require_alone(self._kept.values(), facts, members)
+        return facts, Rollout(0, facts.kind, target, plan, members=members).entered(0, now)
 
     def pause(self, id_: int, by: str) -> StoredRollout:
         """Raises RolloutError, as all of these do, for one that is not there or can't."""
@@ -140,6 +149,15 @@ class RolloutController:
                 precedence.require_last(self._kept.values(), found)
             return self._change(id_, "rollout_aborted", by, lambda r, _: orders.abort(r, by, why))
 
+    def is_last(self, rollout: Rollout) -> bool:
+        """Whether no newer rollout has changed a device of this one."""
+        with self._lock:
+            try:
+                precedence.require_last(self._kept.values(), rollout)
+            except RolloutError:
+                return False
+            return True
+
     def rollouts(self) -> list[StoredRollout]:
         """Those under way and the newest others, newest first."""
         with self._lock:
@@ -153,7 +171,9 @@ class RolloutController:
                     kept = next(iter(store.read_rollouts(connection, id_=id_)), None)
         if kept is None:
             raise RolloutError(
-                f"there is no rollout {id_}", fix="`splitsight fleet rollout list` lists them"
+                f"there is no rollout {id_}",
+                fix="`splitsight fleet rollout list` lists them",
+                missing=True,
             )
         return kept
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tuf.api.metadata import Targets
 
 from fleet.configuration.settings import FleetSettings
+from fleet.releases.pairs import is_delta
 from fleet.releases.roles import HOLDERS
 from fleet.releases.store import ReleaseStore
 from fleet.rollouts.controller import PutOut, Releases, RolloutController
 from fleet.rollouts.pages import fleet_page
+from fleet.rollouts.plan_form import Published
 from fleet.rollouts.routes import device_routes, rollout_routes
 from fleet.rollouts.shadows import Shadows
 from fleet.storage.database import FleetDatabase
@@ -24,9 +26,13 @@ from shared.releases import ReleaseFacts
 class RolloutsService:
     """The conductor's thread, and what people see of it."""
 
-    def __init__(self, conductor: RolloutController, around: Surroundings) -> None:
+    def __init__(
+        self, conductor: RolloutController, around: Surroundings, published: Published = tuple
+    ) -> None:
+        """published: the releases that can be rolled out"""
         self.conductor = conductor
         self._clock = around.clock
+        self._published = published
 
     @property
     def routers(self) -> Sequence[Any]:
@@ -37,7 +43,7 @@ class RolloutsService:
 
     @property
     def pages(self) -> Sequence[Page[PageContext]]:
-        return [fleet_page(self.conductor)]
+        return [fleet_page(self.conductor, self._published)]
 
     def start(self) -> None:
         self.conductor.start()
@@ -67,7 +73,16 @@ def open_rollouts(
         on_death=around.on_death,
         people=settings.approvals,
     )
-    return RolloutsService(conductor, around)
+    return RolloutsService(conductor, around, lambda: list(listed(ReleaseStore(settings.folder))))
+
+
+def listed(store: ReleaseStore) -> Iterator[ReleaseFacts]:
+    """Every published release."""
+    if store.exists:
+        for role in HOLDERS:
+            for path, target in store.published(role, Targets).signed.targets.items():
+                if not is_delta(target.custom):
+                    yield ReleaseFacts.of(path, target.custom)
 
 
 def published(store: ReleaseStore, look: Callable[[], None] = lambda: None) -> Releases:

@@ -99,6 +99,7 @@ class Shadows:
             raise SettingsError(
                 f"{len(found) or 'no'} devices are called {name[:80]}",
                 fix="`splitsight fleet devices` lists them; SITE/LINE/DEVICE names one for sure",
+                missing=not found,
             )
         return found[0]
 
@@ -211,7 +212,7 @@ def _told(before: DeviceShadow, after: DeviceShadow, at: float) -> list[Told]:
     if now is None:
         return []
     told = [
-        f"{kind} is {path or 'as it was flashed'}"
+        f"{kind}: {path or 'as it was flashed'}"
         for kind, path in now.running.items()
         if was is None or was.running.get(kind) != path
     ]

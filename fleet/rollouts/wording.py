@@ -66,3 +66,22 @@ def doing(health: DeviceHealth) -> str:
     if health.phase in {"", "idle"}:
         return ""
     return f"{health.phase} {name_of(health.target)}" if health.target else health.phase
+
+
+def order_of(do: str, state: str, ring: str) -> str:
+    """What a rollout is told, as a button says it."""
+    if do == "approve":
+        return f"Approve ring {ring}"
+    if do == "abort":
+        return "Take it back" if state == "done" else "Abort"
+    return do.capitalize()
+
+
+def deed_of(do: str, state: str, boxes: int) -> str:
+    """The button that does it, with what it does to how many."""
+    if do != "abort":
+        return {"approve": "Let it begin", "resume": "Go on", "pause": "Pause"}[do]
+    told = f"{boxes:,} {'box' if boxes == 1 else 'boxes'} back"
+    if not boxes:
+        return "End the rollout"
+    return f"Take it back: {told}" if state == "done" else f"Abort: {told}"

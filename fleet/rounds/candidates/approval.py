@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fleet.releases.drafts import Drafts
+from fleet.releases.evidence import how_to_show, lacking
 from fleet.releases.release_builder import Adding, ReleaseNote
 from fleet.releases.store import ReleaseStore
 from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.configuration.settings import ReleaseSettings
 from fleet.rounds.report.findings import CandidateRecord
-from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.errors import FederationError
 from shared.log import get_logger
@@ -34,26 +34,17 @@ def approve(
     if not by.strip():
         raise FederationError("nobody decided: a decision needs a name", fix="give --by WHO")
     bundle = store.bundle(name)
-    if lacking(record, bundle) and not why.strip():
+    missing = lacking(bundle, certified=record.certified)
+    if missing and not why.strip():
         raise FederationError(
-            f"{name} {' and '.join(lacking(record, bundle))}",
-            fix=f"`splitsight cloud leakage --bundle {bundle.path} --data DATA` measures what its "
-            "features give away; rounds with more parts held out end in a certificate; or say "
-            "with --why why it goes out without, which is kept with your name",
+            f"{name} {' and '.join(missing)}",
+            fix=f"{how_to_show(bundle)}; rounds with more parts held out end in a certificate; or "
+            "say with --why why it goes out without, which is kept with your name",
         )
-    facts = Adding(drafts).add_model(bundle.path, ReleaseNote((ANY_HARDWARE,), by.strip()))
+    note = ReleaseNote((ANY_HARDWARE,), by.strip(), why=why.strip())
+    facts = Adding(drafts).add_model(bundle, note)
     store.decide(name, "approved", by, why)
     return facts
-
-
-def lacking(record: CandidateRecord, bundle: Bundle) -> list[str]:
-    """What a candidate can't show, so that a person must say why it goes out all the same."""
-    found = []
-    if not record.certified:
-        found.append("has no certificate")
-    if bundle.manifest.leakage is None:
-        found.append("was never measured for what its features give away")
-    return found
 
 
 def by_policy(record: CandidateRecord, release: ReleaseSettings) -> str:
@@ -65,7 +56,7 @@ def by_policy(record: CandidateRecord, release: ReleaseSettings) -> str:
     if release.policy != "certified" or record.status != "candidate" or not sure:
         return ""
     store = CandidateStore(release.candidates)
-    if missing := lacking(record, store.bundle(record.name)):
+    if missing := lacking(store.bundle(record.name), certified=record.certified):
         log.info("policy_leaves_it_to_a_person", candidate=record.name, lacks=missing)
         return ""
     return approve(store, record.name, POLICY, drafts_of(release.candidates.parent)).path

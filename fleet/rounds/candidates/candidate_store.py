@@ -14,6 +14,8 @@ from shared.errors import FederationError
 from shared.format import iso
 from shared.storage.files import replace_file
 
+CANDIDATES = "candidates"
+"""The folder in a fleet's own."""
 RECORD = "candidate.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 

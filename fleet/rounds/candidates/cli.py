@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from fleet.rollouts.plan import RolloutPlan
     from fleet.rounds.candidates.candidate_store import CandidateStore
 
-CANDIDATES = "candidates"
-
-app = option.group("What federated rounds ended in: see, let out, drop.")
+app = option.group("What rounds ended in, or a person has offered: see, let out, drop.")
 NameArgument = Annotated[str, typer.Argument(help="As `list` prints it.")]
 ByOption = Annotated[
     str, typer.Option("--by", help="Who wants it; it is kept, and signed with the release.")
@@ -74,6 +72,8 @@ def show(name: NameArgument, folder: option.Folder, format_: option.Format = "te
             }
         )
     print_table(f"{name}: {record.status}", rows)
+    if record.asked_by:
+        print_text(f"asked for by {record.asked_by}: {record.asked_why}")
     print_text(f"certificate: {findings.certificate}")
     if findings.system:
         print_text(f"edge and cloud together: {findings.system}")
@@ -181,6 +181,9 @@ def _ratio(value: float | None) -> str:
 
 
 def _store(folder: Path) -> CandidateStore:
-    from fleet.rounds.candidates.candidate_store import CandidateStore  # noqa: PLC0415
+    from fleet.rounds.candidates.candidate_store import (  # noqa: PLC0415
+        CANDIDATES,
+        CandidateStore,
+    )
 
     return CandidateStore(folder / CANDIDATES)

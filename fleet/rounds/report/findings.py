@@ -205,6 +205,7 @@ class CandidateRecord(msgspec.Struct, frozen=True):
     doubt    why no policy may approve it, only a person; empty where a policy may
     by, at   who approved or rejected it, and when (UTC)
     why      the reason that was given, where one was needed
+    asked_by, asked_why   of a candidate that a person offered and no round: who wanted it, and why
     """
 
     name: str
@@ -218,6 +219,8 @@ class CandidateRecord(msgspec.Struct, frozen=True):
     by: str = ""
     at: str = ""
     why: str = ""
+    asked_by: str = ""
+    asked_why: str = ""
 
 
 def now() -> str:
