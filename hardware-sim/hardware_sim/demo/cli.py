@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hardware_sim.demo.demo import POLL_S, Demo, DemoOptions
+from hardware_sim.demo.people import ROLES
 from hardware_sim.demo.summary import DemoSummary
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from shared import command_options as option
@@ -41,6 +42,10 @@ def demo(
         try:
             running.start()
             err.print(f"live page: [bold]{running.url}[/]  (Ctrl-C ends)", highlight=False)
+            if running.people is not None:
+                for name, password in running.people.passwords.items():
+                    told = f"sign in as [bold]{name}[/], {ROLES[name]}: [bold]{password}[/]"
+                    err.print(told, highlight=False)
             _watch(running, stop, live=format_ == "text" and err.is_terminal)
         finally:
             running.stop()

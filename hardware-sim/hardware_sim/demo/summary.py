@@ -15,6 +15,7 @@ from sqlalchemy import Row, select
 from cloud.records.database import Database
 from cloud.records.tables import INSPECTIONS
 from hardware_sim.demo.cells import Lane
+from hardware_sim.demo.history import BOOT
 from shared.certification.promises import Certificate
 from shared.features.image_codecs import compress
 
@@ -103,13 +104,13 @@ def summarise(
     seconds: float,
     promise: DemoPromise | None = None,
 ) -> DemoSummary:
-    """Count what the cloud recorded.
+    """Count what the cloud recorded of the demo itself.
 
     expected   parts that came by, a device
     promise    of the bundle that they were judged with
     """
     with Database(database).begin() as connection:
-        rows = connection.execute(select(INSPECTIONS)).all()
+        rows = connection.execute(select(INSPECTIONS).where(INSPECTIONS.c.boot != BOOT)).all()
     lane_of = {lane.device: lane for lane in lanes}
     seen = Counter((row.device, row.part) for row in rows)
     counts = Counter(map(_line_said, rows))

@@ -62,10 +62,13 @@ class CloudProcess:
         sections: Mapping[str, object] | None = None,
         name: str = "cloud",
         database: str = "",
+        token: str | None = None,
     ) -> None:
         """port: of the API and the live page; sections: more of the configuration
         name: of its files; database: where its records are; empty: on SQLite in the folder
+        token: to ask it with; None: it has no accounts
         """
+        self.token = token
         self._port = port
         self.database = database or f"sqlite:///{folder / 'records.db'}"
         settings = {
@@ -96,19 +99,19 @@ class CloudProcess:
     @property
     def answers(self) -> bool:
         """Whether it does its work."""
-        return bool(self.ask("/api/health"))
+        return bool(self.ask("/api/v1/health"))
 
     def ask(self, path: str) -> object:
         """What the API answers, or None where it does not."""
         try:
-            return ServedCloud(self.url).call("GET", path, timeout_s=2.0)
+            return ServedCloud(self.url, self.token).call("GET", path, timeout_s=2.0)
         except (OSError, ValueError):
             return None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """What the API answers to this. Raises ProcessError where it refuses."""
         try:
-            answered: dict[str, Any] = ServedCloud(self.url).call(
+            answered: dict[str, Any] = ServedCloud(self.url, self.token).call(
                 "POST", path, body, timeout_s=30.0
             )
         except urllib.error.HTTPError as error:

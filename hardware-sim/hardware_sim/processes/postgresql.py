@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: its files lie in a temporary folder and go with it."""
+"""A PostgreSQL server of our own, whose files go with it unless they are to be kept."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ class PostgresqlServer(Child):
     Raises ProcessError where PostgreSQL is not installed.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, kept: Path | None = None) -> None:
+        """kept: a folder for its files, which stays and may be there from before"""
         programs = postgresql_programs()
         if programs is None:
             raise ProcessError("PostgreSQL is not installed", fix="apt install postgresql")
         self._programs, self._port = programs, port
-        self._folder = Path(tempfile.mkdtemp(prefix="splitsight-postgresql-"))
+        self._kept = kept is not None
+        self._folder = kept or Path(tempfile.mkdtemp(prefix="splitsight-postgresql-"))
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._data = self._folder / "data"
         server = [
             str(programs / "postgres"),
@@ -59,15 +62,19 @@ class PostgresqlServer(Child):
         await_ready(self, self._answers, again=super().start)
 
     def create(self, name: str, template: str = "template1") -> str:
-        """A new database's URL; empty, or a copy of the template."""
+        """A database's URL. A new one is empty or a copy of the template; a kept one stays."""
         with psycopg.connect(self._address, autocommit=True) as connection:
+            named = connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
+            if self._kept and named.fetchone() is not None:
+                return self.url(name)
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return self.url(name)
 
     def close(self) -> None:
-        """End it and forget everything. May be called twice."""
+        """End it, and forget everything that is not to be kept. May be called twice."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def _address(self) -> str:

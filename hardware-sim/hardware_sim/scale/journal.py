@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from shared.contracts import Control, Verdict
-from shared.inspection import Inspection
+from shared.inspection import UNASKED, Inspection, WayTimes
 
 
 class MemoryJournal:
@@ -42,6 +42,8 @@ class MemoryJournal:
                 edge_ms=inspection.edge_ms,
                 frame_bytes=inspection.frame_bytes,
                 fields=inspection.fields,
+                digest=inspection.digest,
+                head_ms=inspection.head_ms,
             )
         _call(committed)
         return True
@@ -63,10 +65,14 @@ class MemoryJournal:
             )
         _call(committed)
 
-    def settle(self, sequence: int, total_ms: float, escalated_bytes: int) -> None:
+    def settle(
+        self, sequence: int, total_ms: float, escalated_bytes: int, way: WayTimes = UNASKED
+    ) -> None:
         kept = self._kept[sequence]
         if kept.total_ms is None:
-            self._kept[sequence] = replace(kept, total_ms=total_ms, escalated_bytes=escalated_bytes)
+            self._kept[sequence] = replace(
+                kept, total_ms=total_ms, escalated_bytes=escalated_bytes, **way._asdict()
+            )
 
     def divert(self, inspection: Inspection) -> None:
         """Nothing of it outlives the process anyway."""

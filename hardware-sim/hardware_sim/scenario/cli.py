@@ -9,9 +9,11 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hardware_sim.processes.fleet_folder import FleetHome
 from hardware_sim.processes.session import SHIPPED_BUNDLE, StopSignal, work_folder
 from hardware_sim.scenario.plant import Plant, require_able
 from hardware_sim.scenario.records import kept
+from hardware_sim.scenario.rollouts import PublishedModels
 from hardware_sim.scenario.run import Run
 from hardware_sim.scenario.settings import Scenario, load_scenario
 from hardware_sim.scenario.verdict import ScenarioReport
@@ -53,12 +55,14 @@ def carry_out(wanted: Scenario, folder: Path, report_folder: Path | None) -> Sce
     """Start the plant, run it, put it away, judge."""
     stop, bundle = StopSignal(), wanted.bundle or SHIPPED_BUNDLE
     require_able(wanted, bundle)
-    with Plant(wanted, bundle, folder) as plant:
+    home = FleetHome.found(folder, SystemClock()) if wanted.rollouts is not None else None
+    publish = PublishedModels(home, bundle, SystemClock()) if home is not None else None
+    with Plant(wanted, bundle, folder, home=home) as plant:
         err.print(f"{wanted.name}: {wanted.about}", highlight=False)
         plant.start()
         with _bar() as bar:
             task = bar.add_task(wanted.name, total=wanted.duration_s)
-            observed = Run(plant, SystemClock(), stop).go(
+            observed = Run(plant, SystemClock(), stop, publish).go(
                 lambda seconds: bar.update(task, completed=seconds)
             )
         plant.stop()

@@ -126,9 +126,9 @@ class HttpDesk:
 
     def waiting(self, *, doubtful: bool = True) -> list[Doubtful]:
         query = urllib.parse.urlencode({"doubtful": doubtful, "reviewed": False, "limit": AT_ONCE})
-        answer = self._api.call("GET", f"/api/inspections?{query}")
+        answer = self._api.call("GET", f"/api/v1/inspections?{query}")
         return msgspec.convert(answer["inspections"], list[Doubtful])
 
     def review(self, doubtful: Doubtful, verdict: PlainVerdict, inspector: str) -> None:
-        path = f"/api/inspections/{doubtful.device}/{doubtful.boot}/{doubtful.sequence}/review"
+        path = f"/api/v1/inspections/{doubtful.device}/{doubtful.boot}/{doubtful.sequence}/review"
         self._api.call("PUT", path, {"verdict": verdict, "inspector": inspector})

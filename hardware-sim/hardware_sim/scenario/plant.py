@@ -62,7 +62,7 @@ class Plant:
                 bundle,
                 port=free_port(),
                 broker_port=self._port,
-                sections=home.service if home and not number else None,
+                sections=home.service if home else None,
                 name=f"cloud-{number + 1}",
                 database=self._database.url(DATABASE) if self._database else "",
             )

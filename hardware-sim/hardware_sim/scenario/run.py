@@ -14,6 +14,7 @@ from hardware_sim.scenario.faults.base import Fault, Undo
 from hardware_sim.scenario.faults.line import SpeedFault
 from hardware_sim.scenario.inspector import Doubtful, HttpDesk, SimulatedInspector
 from hardware_sim.scenario.plant import Plant
+from hardware_sim.scenario.rollouts import AGAIN_S, AnyWorker, RolloutOutcome, ScheduledRollouts
 from hardware_sim.scenario.station import DeviceStation, PassedPart
 from shared.clock import Clock
 from shared.errors import ProcessError
@@ -69,6 +70,7 @@ class Observed:
     started   seconds on the monotonic clock; every other time counts from there
     passed    parts that have passed each device's ejector
     late      verdicts that came too late for that, by device
+    rollouts  of new models, oldest first, as they stood when last asked for
     """
 
     started: float
@@ -78,13 +80,20 @@ class Observed:
     reviewed: int = 0
     ended_s: float = 0.0
     late: dict[str, int] = field(default_factory=dict)
+    rollouts: list[RolloutOutcome] = field(default_factory=list)
 
 
 class Run:
     """One run of a plant that has been started."""
 
-    def __init__(self, plant: Plant, clock: Clock, stop: StopSignal) -> None:
-        """stop: ends it early."""
+    def __init__(
+        self,
+        plant: Plant,
+        clock: Clock,
+        stop: StopSignal,
+        publish: Callable[[], str] | None = None,
+    ) -> None:
+        """stop: ends it early; publish: the next release to roll out meanwhile"""
         self._plant = plant
         self._clock = clock
         self._stop = stop
@@ -93,6 +102,7 @@ class Run:
         self._at_fault: set[tuple[str, str | None]] = set()
         self._observed = Observed(clock.monotonic(), {one.name: [] for one in plant.stations})
         self._operator = self._hired()
+        self._rollouts = self._scheduled(publish)
 
     def go(self, tell: Callable[[float], None]) -> Observed:
         """Run to the end. `tell` hears how many seconds have passed.
@@ -105,6 +115,8 @@ class Run:
         for fault in scenario.faults:
             self._at(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
         self._at(0.0, self._look)
+        if self._rollouts is not None:
+            self._at(0.0, self._roll_out)
         give_up = scenario.duration_s + SETTLE_S
         while not self._plant.over and not self._stop.given:
             self._step()
@@ -160,7 +172,7 @@ class Run:
     def _look(self) -> None:
         self._at(self._now + LOOK_S, self._look)
         self._gather()
-        said = self._plant.cloud.ask("/api/devices")
+        said = self._plant.cloud.ask("/api/v1/devices")
         known = {row["device"]: row for row in said} if isinstance(said, list) else {}
         # Behind its last part a box goes off by itself.
         if self._now <= self._plant.scenario.duration_s:
@@ -168,6 +180,13 @@ class Run:
                 self._observed.looks.append(self._look_at(station, known.get(station.name)))
         if self._operator is not None and known:
             self._operator.step()
+
+    def _roll_out(self) -> None:
+        if self._rollouts is None or self._now > self._plant.scenario.duration_s:
+            return
+        self._at(self._now + AGAIN_S, self._roll_out)
+        self._rollouts.step(self._now)
+        self._observed.rollouts = self._rollouts.outcomes
 
     def _look_at(self, station: DeviceStation, said: dict[str, Any] | None) -> DeviceSnapshot:
         compute, counters = station.compute_state(), station.proxy.counters
@@ -219,6 +238,13 @@ class Run:
             return None
         desk = HttpDesk(ServedCloud(self._plant.cloud.url))
         return SimulatedInspector(desk, self._truth, settings, self._clock)
+
+    def _scheduled(self, publish: Callable[[], str] | None) -> ScheduledRollouts | None:
+        settings = self._plant.scenario.rollouts
+        if settings is None or publish is None:
+            return None
+        clouds = [ServedCloud(worker.url) for worker in self._plant.workers]
+        return ScheduledRollouts(publish, settings, AnyWorker(clouds))
 
     def _truth(self, one: Doubtful) -> bool | None:
         for passed in reversed(self._observed.passed.get(one.device, [])):

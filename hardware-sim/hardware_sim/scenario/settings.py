@@ -21,6 +21,7 @@ from hardware_sim.scenario.coherence import ScenarioElements, problems, readable
 from hardware_sim.scenario.device import DeviceSettings
 from hardware_sim.scenario.faults.base import ALL, FAULTS, Fault
 from hardware_sim.scenario.inspector import OperatorSettings
+from hardware_sim.scenario.rollouts import RolloutSettings
 from shared.settings import Settings, load_settings
 from shared.topics import NAME
 
@@ -64,6 +65,9 @@ class Expectations(Settings):
     throttled: bool | None = Field(
         default=None, description="whether a device must have been slowed down by its heat"
     )
+    rollouts_done: Count | None = Field(
+        default=None, description="rollouts that must have come through, at least"
+    )
     noticed: list[str] = Field(
         default=[], description="words that a device's problems must have shown"
     )
@@ -95,6 +99,9 @@ class Scenario(Settings):
     operator: OperatorSettings | None = None
     timeline: list[Fault] = Field(default=[])
     chaos: ChaosSettings | None = Field(default=None, description="faults at random moments too")
+    rollouts: RolloutSettings | None = Field(
+        default=None, description="new models, while all of this goes on"
+    )
     expect: Expectations = Expectations()
 
     @model_validator(mode="wrap")

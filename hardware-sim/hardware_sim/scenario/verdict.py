@@ -220,6 +220,11 @@ def _checks(
         yield _at_most("p99_latency_ms", wanted.p99_latency_ms, found.p99_latency_ms)
     if wanted.recovered_within_s is not None:
         yield _at_most("recovered_within_s", wanted.recovered_within_s, recovered)
+    if wanted.rollouts_done is not None:
+        states = Counter(one.state for one in observed.rollouts)
+        told = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+        done = states["done"] >= wanted.rollouts_done
+        yield Check("rollouts_done", f"≥ {wanted.rollouts_done}", told, done)
     yield from _seen(wanted, observed)
 
 

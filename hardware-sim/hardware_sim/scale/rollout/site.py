@@ -40,10 +40,10 @@ def make_site(folder: Path, bundle: Bundle, clock: Clock) -> FleetSite:
     store = home.store
     drafts = Drafts(store, clock)
     adding, word = Adding(drafts), ReleaseNote((ANY_HARDWARE,), approved_by="the simulator")
-    old = adding.add_model(bundle.path, word, without_tail=True)
+    old = adding.add_model(bundle, word, without_tail=True)
     version = _next(bundle.manifest.version)
     newer = amend_bundle(bundle, {"version": version}, folder / "newer")
-    new = adding.add_model(newer.path, word, without_tail=True)
+    new = adding.add_model(newer, word, without_tail=True)
     drafts.sign([load_key(home.keys / f"{MODELS}.pem")])
     # The cloud serves the pair from its configuration, so the payloads need no tail.
     Publisher(store, clock).publish([bundle.manifest.pair])

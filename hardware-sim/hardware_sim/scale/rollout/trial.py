@@ -99,7 +99,7 @@ class RolloutTrial:
         runner.wait_for(self._all_heard, "every device says what it runs")
         began = time.monotonic()
         self.status = runner.cloud.post(
-            "/api/fleet/rollouts",
+            "/api/v1/fleet/rollouts",
             {
                 "target": self._site.new.path,
                 "plan": self._options.plan.model_dump(mode="json"),
@@ -117,7 +117,7 @@ class RolloutTrial:
         stopping_at: list[float] = []
 
         def over() -> bool:
-            found = self.runner.cloud.ask(f"/api/fleet/rollouts/{self.status['id']}")
+            found = self.runner.cloud.ask(f"/api/v1/fleet/rollouts/{self.status['id']}")
             if isinstance(found, dict):
                 self.status = found
             if self.status["state"] in {"returning", "stopped"} and not stopping_at:
@@ -128,7 +128,7 @@ class RolloutTrial:
         return (stopping_at[0] if stopping_at else None), time.monotonic()
 
     def _all_heard(self) -> bool:
-        rows = self.runner.cloud.ask("/api/fleet/health")
+        rows = self.runner.cloud.ask("/api/v1/fleet/health")
         wanted = {"model": self._site.old.path}
         heard = [r for r in rows if r["running"] == wanted] if isinstance(rows, list) else []
         return len(heard) == self._options.devices
