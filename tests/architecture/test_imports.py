@@ -59,6 +59,11 @@ def loaded(*modules: str) -> set[str]:
         (["fleet.cli"], {"torch", "flwr", "fastapi", "onnx", "edge", "cloud", "hardware_sim"}),
         (["fleet", "-fleet.rounds"], {"torch", "flwr", "onnx", "edge", "cloud", "hardware_sim"}),
         (
+            # Read before the first escalation is answered; pages and API are read after it.
+            ["cloud.service", "fleet.plugin"],
+            {"torch", "onnx", "scipy", "fastapi", "uvicorn", "jinja2", "alembic", "joserfc"},
+        ),
+        (
             [*("cloud.cli", "cloud.service", "cloud.web")],
             {"torch", "onnx", "scipy", "edge", "fleet", "hardware_sim"},
         ),

@@ -89,6 +89,7 @@ def test_a_broken_link_fails_the_build(tmp_path: Path, link: str, told: str) -> 
         "benchmarks.md",
         "releasing.md",
         "rooms.md",
+        "dashboard.md",
         "reliability.md",
         "threats.md",
         "decisions/0001-one.md",

@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from shared import log
@@ -14,20 +15,26 @@ from tests.bench import (
     agent,
     catch_up,
     codec,
+    dashboard,
+    endurance,
     escalations,
     federate,
     federated,
     head,
+    intake,
     learning_plant,
     line,
     masking,
     novelty,
+    pictures,
     quality,
+    recovery,
     rollout,
     rounds,
     service,
     superlink,
     updates,
+    viewers,
 )
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"
@@ -39,6 +46,9 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
     "escalations": escalations.measure,
     "service": service.measure,
     "catch-up": catch_up.measure,
+    "recovery": recovery.measure,
+    "pictures": pictures.measure,
+    "intake": intake.measure,
     "line": line.measure,
     "quality": quality.measure,
     "novelty": novelty.measure,
@@ -46,9 +56,12 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
     "masking": masking.measure,
     "federate": federate.measure,
     "updates": updates.measure,
+    "viewers": viewers.measure,
 }
 # Takes a quarter of an hour, so it is run by name only.
 LONG: dict[str, Callable[[Path, Path], list[Row]]] = {
+    "dashboard": dashboard.measure,
+    "endurance": endurance.measure,
     "rollout": rollout.measure,
     "superlink": superlink.measure,
     "learning-plant": learning_plant.measure,
@@ -62,14 +75,17 @@ def main() -> None:
         "bench", nargs="*", choices=[[], *BENCHES, *LONG], help="default: all short ones"
     )
     parser.add_argument("--bundle", type=Path, default=BUNDLE)
+    parser.add_argument("--folder", type=Path, help="what is made lies there and is used again")
     parser.add_argument("--format", choices=["text", "json"], default="text")
     options = parser.parse_args()
     log.configure(level=40)
     report: dict[str, list[Row]] = {}
     for name in options.bench or BENCHES:
         err.print(f"measuring: {name}")
-        with tempfile.TemporaryDirectory() as folder:
-            report[name] = {**BENCHES, **LONG}[name](options.bundle, Path(folder))
+        with ExitStack() as stack:
+            folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.mkdir(parents=True, exist_ok=True)
+            report[name] = {**BENCHES, **LONG}[name](options.bundle, folder)
         if options.format == "text":
             print_table(name, report[name])
     if options.format == "json":

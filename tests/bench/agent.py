@@ -12,10 +12,13 @@ import numpy as np
 import psutil
 import yaml
 
+from edge.monitoring.sketch_recording import SketchBook
 from hardware_sim.demo.cells import lanes
 from hardware_sim.processes.child import splitsight
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
+from shared.clock import SystemClock
+from shared.contracts import Decision, Finding, Frame
 from shared.loopback import free_port
 from shared.runtime.base import RuntimeOptions, open_runtime
 
@@ -49,9 +52,32 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
                 "wanted_ratio": 0.6,
                 "agent_mb": memory,
                 "wanted_mb": 250,
+                "sketch_share": _sketches(bundle, name),
+                "wanted_sketch_share": 0.01,
             }
         )
     return rows
+
+
+def _sketches(bundle: Bundle, name: str) -> float:
+    """Which share of the time goes into sketches, 0–1, between looks of the head and nothing else:
+    the agent does more in between, and its share is smaller."""
+    golden = bundle.golden.inputs
+    pictures = [np.ascontiguousarray(one.mean(0) * 255).astype(np.uint8) for one in golden]
+    nothing = np.zeros((1, 1, 1), np.int8)
+    found = Finding(Decision.PASS, 0.2, nothing, nothing[0].astype(np.float32), 0.3)
+    book = SketchBook(SystemClock(), boot="bench", bundle="bench")
+    runtime = open_runtime(name, bundle.read(HEAD), RuntimeOptions("CPU", 1))
+    count, spent, started = 0, 0.0, time.perf_counter()
+    while time.perf_counter() - started < HEAD_S:
+        runtime.run(golden[:1])
+        frame = Frame(pictures[count % len(pictures)], count, 0.0, 1.0)
+        # Of this thread: what else runs on the machine is none of theirs.
+        begun = time.thread_time()
+        book.saw(frame, found, 0.0)
+        spent += time.thread_time() - begun
+        count += 1
+    return spent / (time.perf_counter() - started)
 
 
 def _head(bundle: Bundle, name: str) -> float:

@@ -14,8 +14,10 @@ from edge.journal.journal import Journal
 from edge.link.outbox import Outbox
 from edge.link.presence import Presence, Snapshot
 from edge.link.publisher import LinkPublisher
+from edge.link.sketch_outbox import SketchOutbox
 from edge.link.throttle import SPREAD_S
 from edge.monitoring.health import BoxHealth
+from edge.monitoring.sketch_recording import SketchBook
 from shared.bundles.bundle import Bundle
 from shared.clock import SystemClock
 from shared.contracts import Decision
@@ -133,7 +135,9 @@ def _publisher(device: Device, outbox: Outbox, clock: SystemClock) -> LinkPublis
         clock=clock,
         look=Snapshot,
     )
-    return LinkPublisher(outbox, presence, DeadWorkers())
+    book = SketchBook(clock, boot=device.boot, bundle="")
+    sketches = SketchOutbox(book, device.transport, device.address)
+    return LinkPublisher(outbox, sketches, presence, DeadWorkers())
 
 
 def _inspection(boot: str, sequence: int) -> Inspection:

@@ -182,7 +182,7 @@ class Shift:
         found: dict[str, Any] = {}
 
         def over() -> bool:
-            told = self._plant.cloud.ask(f"/api/fleet/rollouts/{id_}")
+            told = self._plant.cloud.ask(f"/api/v1/fleet/rollouts/{id_}")
             found.update(told if isinstance(told, dict) else {})
             return found.get("state") in {"done", "stopped", "paused"}
 
@@ -190,7 +190,7 @@ class Shift:
         return found
 
     def _running(self, target: str) -> int:
-        rows = self._plant.cloud.ask("/api/fleet/health")
+        rows = self._plant.cloud.ask("/api/v1/fleet/health")
         heard = rows if isinstance(rows, list) else []
         return sum(row["running"].get("model") == target for row in heard)
 

@@ -53,7 +53,7 @@ def _update(bundle_path: Path, folder: Path, runtime: str, cells: Path) -> dict[
     yard = Yard(folder / "yard")
     bundle = Bundle.open(bundle_path)
     fresh = amend_bundle(bundle, {"version": "99.0.0"}, folder / "fresh")
-    facts = yard.adding.add_model(fresh.path, EVERYWHERE)
+    facts = yard.adding.add_model(fresh, EVERYWHERE)
     yard.publish("models")
     (folder / "root.json").write_bytes(yard.root)
     mirror = Mirror(files_of(yard.folder / "repository"))

@@ -6,9 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, launch
+from tests.browser.demo_plant import DemoPlant, People, demo_plant
+
+# What a quiet machine shows in a moment takes its time on one that is busy with something else.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +26,18 @@ def browser() -> Iterator[Browser]:
         opened = launch(playwright)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def plant_of_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoPlant]:
+    """One for all tests of everyday tasks: it takes half a minute to start."""
+    with demo_plant(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture
+def people(plant_of_the_demo: DemoPlant, browser: Browser) -> Iterator[People]:
+    at_work = People(plant_of_the_demo, browser)
+    yield at_work
+    at_work.leave()
+    assert at_work.complaints == []

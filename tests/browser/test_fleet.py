@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 from starlette.staticfiles import StaticFiles
 
+from cloud.dashboard.pages import STATIC
 from cloud.web.http_server import HttpServer
-from cloud.web.pages import STATIC
 from cloud.web.problems import handle_problems
 from fleet.rollouts.pages import fleet_page
 from fleet.rollouts.plan import Ring, RolloutPlan
@@ -52,7 +52,7 @@ def plant(tmp_path: Path) -> Plant:
 def url(plant: Plant) -> Iterator[str]:
     app = FastAPI()
     handle_problems(app)
-    include(app, fleet_page(plant.conductor), plant.clock)
+    include(app, fleet_page(plant.conductor, lambda: [plant.releases(NEW)]), plant.clock)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(FixedAccess)
     server = HttpServer(app, "127.0.0.1", 0, DeadWorkers())
@@ -97,18 +97,24 @@ def test_rings_move_without_a_reload_and_a_gate_is_opened_by_name(
     state = page.locator(".rollout-state")
     expect(state).to_contain_text("running")
     opened.photograph("fleet-running")
+    approve = page.get_by_role("link", name="Approve ring 100 %")
+    expect(approve).to_be_hidden()
     plant.rounds(5)
+    # Nobody has to load the page anew for what can be done now.
     expect(state).to_contain_text("waits for approval")
-    page.reload()
+    expect(approve).to_be_visible()
     opened.photograph("fleet-gated")
     page.emulate_media(color_scheme="dark")
     opened.photograph("fleet-gated-dark")
+    approve.click()
+    expect(page.get_by_text("30 boxes are asked to run m 2")).to_be_visible()
+    opened.photograph("fleet-question-dark")
     page.get_by_label("Your name").fill("eve")
-    page.get_by_role("button", name="Approve ring 100 %").click()
+    page.keyboard.press("Enter")
     expect(page.get_by_text("approved by eve")).to_be_visible()
     plant.rounds(4)
-    page.reload()
     expect(state).to_contain_text("done")
+    expect(page.get_by_role("link", name="Take it back")).to_be_visible()
     opened.photograph("fleet-done-dark")
     page.set_viewport_size({"width": 390, "height": 844})
     opened.photograph("fleet-phone-dark")
@@ -140,3 +146,50 @@ def test_a_rollout_that_was_stopped_says_why_device_by_device(
     page.get_by_role("link", name=tried[-1].address.device, exact=True).click()
     expect(page.get_by_role("heading", name="History")).to_be_visible()
     opened.photograph("fleet-device")
+
+
+def test_a_rollout_is_started_from_the_page_and_taken_back_with_the_boxes_counted(
+    opened: Opened, plant: Plant, url: str
+) -> None:
+    page = opened.page
+    page.goto(f"{url}/fleet")
+    page.get_by_role("link", name="Start a rollout").click()
+    page.get_by_label("First boxes").fill("plant/line-1/*")
+    page.get_by_label("Watch each ring, minutes").fill("0")
+    page.get_by_role("button", name="Show what would happen").click()
+    expect(page.get_by_text("1 × revoked: stolen")).to_be_visible()
+    opened.photograph("fleet-start")
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_role("button", name="Start: ring canary begins at once").click()
+    expect(page.locator(".rollout-state")).to_contain_text("running")
+    plant.rounds(5)
+    expect(page.locator(".rollout-state")).to_contain_text("done")
+    # What has the focus keeps it while the page brings itself up to date.
+    back = page.get_by_role("link", name="Take it back")
+    back.focus()
+    with page.expect_response("**/fleet/rollouts/1/part"):
+        pass
+    expect(back).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("39 boxes go back to m 1.")).to_be_visible()
+    opened.photograph("fleet-abort")
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("Why").fill("too many stops")
+    page.get_by_role("button", name="Take it back: 39 boxes back").click()
+    expect(page.get_by_text("aborted by ada: too many stops")).to_be_visible()
+
+
+def test_settings_of_a_box_are_changed_by_page(opened: Opened, plant: Plant, url: str) -> None:
+    page = opened.page
+    page.goto(f"{url}/fleet")
+    page.get_by_role("link", name="box-3", exact=True).click()
+    page.get_by_role("link", name="Change settings").click()
+    page.get_by_label("Settings").fill("deadline_ms=400\ncamera.fps=12.5")
+    page.get_by_role("button", name="Show what would change").click()
+    opened.photograph("fleet-settings")
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_role("button", name="Change 2 settings").click()
+    expect(page.get_by_text("settings: deadline_ms=400, camera.fps=12.5")).to_be_visible()
+    desired = plant.conductor.shadow("box-3")[0].desired
+    assert desired is not None
+    assert desired.settings == {"deadline_ms": 400, "camera.fps": 12.5}

@@ -34,7 +34,7 @@ def test_a_person_makes_the_first_account_is_put_out_and_comes_back_to_where_the
         page.get_by_label("Password").fill(SECRET)
         page.keyboard.press("Enter")
         expect(page.get_by_text("ada, admin")).to_be_visible()
-        page.goto(f"{server.url}/?shift=late")
+        page.goto(f"{server.url}/?line=line-1")
         expect(page.locator("#link")).to_have_text("live")
 
         database = Database(f"sqlite:///{tmp_path / 'splitsight.db'}")
@@ -50,7 +50,7 @@ def test_a_person_makes_the_first_account_is_put_out_and_comes_back_to_where_the
         page.get_by_label("Password").fill(SECRET)
         page.keyboard.press("Enter")
         expect(page.get_by_text("ada, admin")).to_be_visible()
-        assert urlsplit(page.url).query == "shift=late"
+        assert urlsplit(page.url).query == "line=line-1"
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Password")).to_be_visible()
         page.goto(f"{server.url}/")

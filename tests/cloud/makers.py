@@ -57,6 +57,8 @@ def tail(sequence: int, **changes: Any) -> TailRow:
         "coarseness": 1,
         "cloud_ms": 4.0,
         "batch": 1,
+        "queue_ms": 1.0,
+        "tail_ms": 2.0,
         "map_png": map_png(np.full((8, 8), 0.5, np.float32)),
         "seen_png": seen_png(np.ones((4, 4, 4), np.int8)),
         "received_at": NOON + sequence,
@@ -80,6 +82,7 @@ def device(**changes: Any) -> StateRow:
         "waiting": 0,
         "problems": "",
         "clock_off_s": None,
+        "beat_s": 30.0,
     }
     return row | changes
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 from shared import wire
 from shared.bundles.bundle import Bundle
@@ -98,10 +98,16 @@ class Server:
             self.process.stderr.close()
 
 
+class Brokered(Protocol):
+    """A cloud whose broker listens on this machine."""
+
+    broker_port: int
+
+
 class Device:
     """What an edge agent does on the wire, by hand."""
 
-    def __init__(self, server: Server, address: Address) -> None:
+    def __init__(self, server: Brokered, address: Address) -> None:
         self.address = address
         self.verdicts: queue.Queue[wire.CloudVerdict] = queue.Queue()
         self.receipts: queue.Queue[wire.Receipt] = queue.Queue()

@@ -34,24 +34,24 @@ def test_the_first_account_is_made_over_https_and_ends_that_everybody_may_do_eve
         link = (tmp_path / "first-account-link").read_text().strip()
         assert link.startswith(f"{server.url}/first-account/")
         with httpx.Client(base_url=server.url, verify=trusted) as here:
-            assert here.get("/api/devices").status_code == 200
-            assert here.get("/api/health").json()["warnings"] == []
+            assert here.get("/api/v1/devices").status_code == 200
+            assert here.get("/api/v1/health").json()["warnings"] == []
             made = here.post(link, data={"name": "ada", "password": SECRET}, headers=OURS)
             assert made.status_code == 303
             assert "Secure" in made.headers["set-cookie"]
-            assert here.get("/api/me").json()["role"] == "admin"
+            assert here.get("/api/v1/me").json()["role"] == "admin"
         with httpx.Client(base_url=server.url, verify=trusted) as stranger:
-            assert stranger.get("/api/devices").status_code == 401
+            assert stranger.get("/api/v1/devices").status_code == 401
             assert stranger.get(link).status_code == 404
     # There is an account: the next start offers nothing.
     with Server(tmp_path, bundle, more="api: {port: 0}") as server:
         assert not (tmp_path / "first-account-link").exists()
-        assert httpx.get(f"{server.url}/api/devices").status_code == 401
+        assert httpx.get(f"{server.url}/api/v1/devices").status_code == 401
 
 
 def test_commands_beside_a_running_cloud_count_at_once(tmp_path: Path, bundle: Bundle) -> None:
     with Server(tmp_path, bundle) as server:
-        assert httpx.get(f"{server.url}/api/devices").status_code == 200
+        assert httpx.get(f"{server.url}/api/v1/devices").status_code == 200
         command = [sys.executable, "-c", "from shared.commands.root import main; main()"]
         words = ("cloud", "account", "add", "ada", "--role", "admin")
         done = subprocess.run(
@@ -64,7 +64,7 @@ def test_commands_beside_a_running_cloud_count_at_once(tmp_path: Path, bundle: B
             timeout=60,
         )
         assert done.returncode == 0, done.stderr
-        assert httpx.get(f"{server.url}/api/devices").status_code == 401
+        assert httpx.get(f"{server.url}/api/v1/devices").status_code == 401
 
 
 def test_on_every_address_without_tls_health_warns_and_the_old_token_still_works(
@@ -73,9 +73,9 @@ def test_on_every_address_without_tls_health_warns_and_the_old_token_still_works
     api = "api: {host: 0.0.0.0, port: 0, token: 0123456789abcdef}"
     with Server(tmp_path, bundle, more=api) as server:
         url = server.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        assert httpx.get(f"{url}/api/health").status_code == 401
+        assert httpx.get(f"{url}/api/v1/health").status_code == 401
         known = {"authorization": "Bearer 0123456789abcdef"}
-        health = httpx.get(f"{url}/api/health", headers=known)
+        health = httpx.get(f"{url}/api/v1/health", headers=known)
         assert "passwords and tokens can be read" in health.json()["warnings"][0]
         database = Database(f"sqlite:///{tmp_path / 'splitsight.db'}")
         access = access_to(database, SystemClock())

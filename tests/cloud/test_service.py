@@ -38,9 +38,9 @@ def test_nothing_is_lost_when_the_broker_is_killed_and_the_end_is_clean(
         assert server.wait_for("broker_died")
         assert device.escalate(escalation(bundle, 3, level=-2)).verdict in {"pass", "reject"}
         assert device.report(batch(2, row(3))).batch == 2
-        summary = httpx.get(f"{server.url}/api/summary").json()
+        summary = httpx.get(f"{server.url}/api/v1/summary").json()
         assert summary["inspected"] == 2
-        (promise,) = httpx.get(f"{server.url}/api/promise").json()
+        (promise,) = httpx.get(f"{server.url}/api/v1/promise").json()
         assert (promise["bundle"], promise["state"]) == (bundle.id, "unknown")
         device.stop()
         children = psutil.Process(server.process.pid).children()
@@ -58,11 +58,11 @@ def test_a_device_that_nobody_serves_is_told_and_ends_no_service(
         unknown = escalation(bundle, 1, pair="of-next-year", remaining=5.0)
         device.transport.publish(DEVICE.topic("escalation"), unknown)
         warned = wait_until(
-            lambda: httpx.get(f"{server.url}/api/health").json()["warnings"], "health tells"
+            lambda: httpx.get(f"{server.url}/api/v1/health").json()["warnings"], "health tells"
         )
         assert "of pair of-next-year came, the first from box-1" in warned[0]
         # Whoever asks whether to start it again, or to send callers elsewhere, looks at this.
-        assert httpx.get(f"{server.url}/api/health").status_code == 200
+        assert httpx.get(f"{server.url}/api/v1/health").status_code == 200
         device.stop()
 
 

@@ -38,7 +38,7 @@ def test_a_worker_without_the_new_tail_loses_no_escalation_and_is_named(
             # Sent once each: nobody sends an escalation again whose deadline is over.
             answer = device.escalate_once(escalation(new, sequence, remaining=5.0))
             assert answer.sequence == sequence
-        counts = [httpx.get(f"{one.url}/api/health").json()["counts"] for one in both]
+        counts = [httpx.get(f"{one.url}/api/v1/health").json()["counts"] for one in both]
         assert sum(one.get("unknown_pair", 0) for one in counts) == 0
         assert counts[0]["handed_on"] > 0
         assert counts[1]["answered"] == PARTS
@@ -48,12 +48,12 @@ def test_a_worker_without_the_new_tail_loses_no_escalation_and_is_named(
 
 
 def workers(server: Server) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = httpx.get(f"{server.url}/api/health").json()["workers"]
+    found: list[dict[str, object]] = httpx.get(f"{server.url}/api/v1/health").json()["workers"]
     return [one for one in found if one["connected"]]
 
 
 def named(server: Server, pair: str) -> bool:
     """Whether its health says which worker lacks the pair, and keeps it in service."""
-    answer = httpx.get(f"{server.url}/api/health")
+    answer = httpx.get(f"{server.url}/api/v1/health")
     lacks = any(f"lacks the tail of pair {pair}" in one for one in answer.json()["warnings"])
     return lacks and answer.status_code == 200

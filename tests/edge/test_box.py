@@ -27,6 +27,7 @@ from shared.wire import (
     Escalation,
     Inspections,
     Receipt,
+    StateMessage,
     decode,
     encode,
 )
@@ -110,6 +111,47 @@ def test_a_folder_of_parts_ends_in_verdicts_at_the_actuator_and_rows_in_the_clou
     assert {row.lot for row in cloud.stored.values()} == {"L1"}
     assert all(row["acknowledged"] for row in rows_in(tmp_path))
     assert box.health.problems == ()
+
+
+class AheadClock(SystemClock):
+    """The system's, some seconds ahead of it."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+class RestartedCloud(FakeCloud):
+    """Takes the first records, and the others only when the box has waited for it for a while."""
+
+    def __init__(self, broker: MemoryBroker, bundle: Bundle, clock: AheadClock) -> None:
+        super().__init__(broker, bundle)
+        self._clock = clock
+        self._stopping = False
+        self._transport.subscribe(everyone("state"), self._look)
+
+    def _look(self, delivery: Delivery) -> None:
+        self._stopping = decode(delivery.payload, StateMessage)[0].state == "stopping"
+
+    def _store(self, delivery: Delivery) -> None:
+        if not self.stored or self._clock.ahead_s:
+            super()._store(delivery)
+        elif self._stopping:
+            self._clock.ahead_s = 20.0
+
+
+def test_a_cloud_that_is_just_being_started_again_gets_the_last_records_of_pictures_that_end(
+    tmp_path: Path, bundle: Bundle, pictures: Path
+) -> None:
+    broker, clock = MemoryBroker(), AheadClock()
+    cloud = RestartedCloud(broker, bundle, clock)
+    settings = settings_for(tmp_path, bundle)
+    box = CameraBox(settings, clock, transport=broker.transport(), actuator=RecordingActuator())
+    box.run()
+    assert clock.ahead_s
+    assert len(cloud.stored) == 40
 
 
 def test_a_second_start_goes_on_where_the_first_one_ended(

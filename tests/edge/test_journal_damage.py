@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -18,7 +19,7 @@ from edge.journal.journal import Journal
 from edge.journal.salvage import KEPT, aside, open_aside
 from edge.monitoring.health import BoxHealth
 from shared.errors import JournalError
-from shared.wire import PartLabel
+from shared.wire import PartLabel, Withdrawal
 from tests.bundles import GOOD, UNSURE_BAD
 from tests.edge.rigs import Rig, commit, open_journal, rows_in
 from tests.edge.test_journal import decided
@@ -54,6 +55,10 @@ def overwrite(path: Path, pages: range) -> None:
         for page in pages:
             file.seek(page * PAGE)
             file.write(b"\xa5" * PAGE)
+
+
+def nothing(_became: object) -> None:
+    """Nobody waits for what becomes of a label."""
 
 
 def parts_in(folder: Path) -> list[int]:
@@ -255,6 +260,56 @@ def test_labelled_pictures_are_carried_over(tmp_path: Path) -> None:
     carry_over(again)
     (row,) = rows_in(tmp_path, "labelled")
     assert (row["part"], row["kind"], row["picture"]) == (7, "crack", b"p" * 100)
+    again.close()
+
+
+def test_what_was_drawn_and_what_was_taken_back_is_carried_over_with_the_labels(
+    tmp_path: Path,
+) -> None:
+    journal = open_journal(tmp_path, label_bytes=1 << 20)
+    for sequence in range(1, 400):
+        journal.record(decided(journal, sequence), b"p" * 100, None)
+    commit(journal)
+    boot = journal.boot
+    labels = [
+        PartLabel(boot, 7, "reject", "crack", 1.0, b"drawn"),
+        PartLabel(boot, 8, "reject", "crack", 2.0, b"older"),
+        PartLabel(boot, 9, "reject", "crack", 3.0),
+    ]
+    journal.label(labels, "hall", nothing)
+    commit(journal)
+    journal.label([], "hall", nothing, [Withdrawal(boot, 10, 5.0)])
+    commit(journal)
+    journal.close()
+    overwrite(tmp_path / "journal.db", range(15, 16))
+    again = open_journal(tmp_path, label_bytes=1 << 20)
+    # The cloud has spoken meanwhile: 9 was taken back, and an old copy of the label of 10 comes.
+    again.label([], "hall", nothing, [Withdrawal(boot, 9, 6.0)])
+    commit(again)
+    carry_over(again)
+    again.label([PartLabel(boot, 10, "reject", "crack", 4.0)], "hall", nothing)
+    commit(again)
+    assert [row["sequence"] for row in rows_in(tmp_path, "labelled")] == [7, 8]
+    kept = {row["sequence"]: row["mask"] for row in rows_in(tmp_path, "label_masks")}
+    assert kept == {7: b"drawn", 8: b"older", 9: None, 10: None}
+    again.close()
+
+
+def test_a_journal_from_before_there_were_drawings_is_carried_over(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, label_bytes=1 << 20)
+    for sequence in range(1, 400):
+        journal.record(decided(journal, sequence), b"p" * 100, None)
+    commit(journal)
+    journal.label([PartLabel(journal.boot, 7, "reject", "crack", 1.0)], "hall", nothing)
+    commit(journal)
+    journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.execute("DROP TABLE label_masks")
+        connection.execute("VACUUM")
+    overwrite(tmp_path / "journal.db", range(15, 16))
+    again = open_journal(tmp_path, label_bytes=1 << 20)
+    carry_over(again)
+    assert [row["sequence"] for row in rows_in(tmp_path, "labelled")] == [7]
     again.close()
 
 

@@ -17,7 +17,16 @@ from shared.contracts import PlainVerdict
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import LabelReceipt, LabelReceipts, Labels, PartLabel, Receipt, decode, encode
+from shared.wire import (
+    LabelReceipt,
+    LabelReceipts,
+    Labels,
+    PartLabel,
+    Receipt,
+    Withdrawal,
+    decode,
+    encode,
+)
 from tests.edge.rigs import commit, open_journal, rows_in
 from tests.edge.test_journal import decided
 
@@ -46,10 +55,20 @@ class LabelRig:
         commit(self.journal)
 
     def say(
-        self, sequence: int, verdict: PlainVerdict, said_at: float = 1.0, kind: str = ""
+        self,
+        sequence: int,
+        verdict: PlainVerdict,
+        said_at: float = 1.0,
+        kind: str = "",
+        mask: bytes = b"",
     ) -> None:
-        row = PartLabel(self.journal.boot, sequence, verdict, kind, said_at)
+        row = PartLabel(self.journal.boot, sequence, verdict, kind, said_at, mask)
         self.cloud.publish(ADDRESS.topic("label"), encode(Labels([row])))
+        commit(self.journal)
+
+    def take_back(self, sequence: int, at: float) -> None:
+        gone = Withdrawal(self.journal.boot, sequence, at)
+        self.cloud.publish(ADDRESS.topic("label"), encode(Labels([], [gone])))
         commit(self.journal)
 
     @property
@@ -104,6 +123,34 @@ def test_the_newest_word_counts_however_late_an_older_one_comes(rig: LabelRig) -
     assert (row["defective"], row["said_at"]) == (0, 9.0)
     rig.say(1, "reject", 10.0, "crack")
     assert rig.labelled[0]["kind"] == "crack"
+
+
+def test_a_label_that_was_taken_back_is_forgotten_and_its_picture_is_in_the_ring_again(
+    rig: LabelRig,
+) -> None:
+    rig.say(2, "reject", 5.0, "crack")
+    rig.take_back(2, 6.0)
+    assert rig.labelled == []
+    assert [row["id"] for row in rows_in(rig.folder, "frames")] == [1, 2, 3]
+    assert rig.answers[-1] == LabelReceipts([LabelReceipt(rig.journal.boot, 2, 6.0, kept=False)])
+    # The label itself, sent again by a worker that has not heard of it, does not come back.
+    rig.say(2, "reject", 5.0, "crack")
+    assert rig.labelled == []
+    rig.say(2, "pass", 7.0)
+    assert [row["defective"] for row in rig.labelled] == [0]
+    # And what was taken back before the newest word changes nothing.
+    rig.take_back(2, 6.5)
+    assert [row["defective"] for row in rig.labelled] == [0]
+    assert rig.health.counts["labels_taken_back"] == 2
+
+
+def test_what_was_drawn_is_kept_beside_the_label_and_goes_with_a_later_one(rig: LabelRig) -> None:
+    rig.say(2, "reject", 5.0, "crack", mask=b"drawn")
+    assert [row["mask"] for row in rows_in(rig.folder, "label_masks")] == [b"drawn"]
+    rig.say(2, "reject", 4.0, "older", mask=b"older")
+    assert [row["mask"] for row in rows_in(rig.folder, "label_masks")] == [b"drawn"]
+    rig.say(2, "pass", 6.0)
+    assert rows_in(rig.folder, "label_masks") == []
 
 
 def test_a_label_is_answered_only_once_it_is_on_disk(rig: LabelRig) -> None:

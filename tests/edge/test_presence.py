@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.link.presence import EVERY_S, MAX_PROBLEMS, Presence, Snapshot
+from edge.link.presence import BEAT_S, EVERY_S, MAX_PROBLEMS, Presence, Snapshot
 from edge.monitoring.health import BoxHealth
 from shared.clock import ManualClock, SystemClock
 from shared.transport.base import subscribe
@@ -76,6 +76,19 @@ def test_a_state_is_published_when_it_changed_but_not_more_often_than_wanted(
     device.tick()
     assert len(device.broker.published) == 2
     assert device.retained().inspected == 6
+
+
+def test_a_device_that_stands_still_says_now_and_then_that_it_is_there(device: Device) -> None:
+    device.tick()
+    first = device.retained()
+    for _ in range(int(BEAT_S / EVERY_S) + 1):
+        device.tick()
+    assert len(device.broker.published) == 2
+    again = device.retained()
+    # Retained, as what it said before: who comes later reads when it last spoke.
+    assert again.at - first.at == pytest.approx(BEAT_S, abs=EVERY_S)
+    assert again.beat_s == BEAT_S
+    assert len(encode(again)) < 200
 
 
 def test_a_device_that_vanishes_is_offline_and_comes_back_by_itself(device: Device) -> None:

@@ -412,14 +412,6 @@ def test_a_lower_counter_than_what_runs_is_refused(device: Device, yard: Yard) -
         trust.find(MODEL).facts.require("x86-64", running)
 
 
-def test_a_bundle_of_another_pair_than_was_signed_is_refused(device: Device, yard: Yard) -> None:
-    bundle = yard.bundle()
-    facts = device.trust().find(MODEL).facts
-    facts.require_bundle(bundle.id, bundle.manifest.pair)
-    with pytest.raises(ReleaseError, match="pair 0123456789abcdef; signed are"):
-        facts.require_bundle(bundle.id, "0123456789abcdef")
-
-
 @pytest.mark.parametrize("custom", [None, {"delta": {}}, {"kind": "model"}, ["model"], "model"])
 def test_a_target_that_is_no_release_is_refused(device: Device, yard: Yard, custom: object) -> None:
     target = strange_target("models/tiny/9.0.0.zip", custom)

@@ -46,7 +46,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         store = ReleaseStore(office.folder)
         found_repository(store, tmp_path / "stick", clock)
         drafts = Drafts(store, clock)
-        Adding(drafts).add_model(make_bundle(tmp_path / "bundle").path, EVERYWHERE)
+        Adding(drafts).add_model(make_bundle(tmp_path / "bundle"), EVERYWHERE)
         drafts.sign([load_key(tmp_path / "stick" / "models.pem")])
         Publisher(store, clock).publish()
         root = (store.metadata / "1.root.json").read_bytes()

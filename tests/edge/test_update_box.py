@@ -136,9 +136,7 @@ class Site:
         self.mirror.close()
 
     def release(self, made: Bundle, version: str) -> ReleaseFacts:
-        facts = self.yard.adding.add_model(
-            amend_bundle(made, {"version": version}).path, EVERYWHERE
-        )
+        facts = self.yard.adding.add_model(amend_bundle(made, {"version": version}), EVERYWHERE)
         self.yard.publish("models")
         return facts
 
@@ -298,7 +296,7 @@ def test_a_payload_with_another_pair_than_was_signed_is_refused(site: Site, tmp_
 def test_a_release_for_other_hardware_is_refused(site: Site, tmp_path: Path) -> None:
     made = amend_bundle(other_pair(tmp_path), {"version": "2.0.0"})
     word = replace(EVERYWHERE, hardware=("riscv",))
-    facts = site.yard.adding.add_model(made.path, word)
+    facts = site.yard.adding.add_model(made, word)
     site.yard.publish("models")
     site.start()
     site.want(facts)

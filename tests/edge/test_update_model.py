@@ -20,7 +20,7 @@ from edge.updates.base import Label, Opinion
 from edge.updates.drift import DriftLimits, Looked, against_candidate, against_trial, psi
 from edge.updates.fakes import MemoryDisk
 from edge.updates.hosts.models import ModelHistory, ModelHost, start_model
-from edge.updates.observation import HANGS_S, JudgedPart, ModelWatch, ShadowRun
+from edge.updates.observation import HANGS_LOOKS, HANGS_S, JudgedPart, ModelWatch, ShadowRun
 from edge.updates.slots import FolderSlots
 from shared.bundles.bundle import Bundle
 from shared.clock import ManualClock, SystemClock
@@ -188,6 +188,21 @@ def test_a_candidate_that_never_answers_is_refused() -> None:
     assert not shadow.opinion().done
     clock.advance(HANGS_S + 1)
     assert "hangs" in shadow.opinion().against
+    shadow.stop()
+    wait.set()
+
+
+def test_a_candidate_on_a_slow_busy_core_is_given_its_time() -> None:
+    clock, wait = ManualClock(), threading.Event()
+    candidate = Candidate(finding(), wait=wait)
+    shadow = ShadowRun(candidate, 10, LIMITS, clock)
+    shadow.start()
+    shadow.offer(JudgedPart(seen().frame, seen().live._replace(seconds=1.3)))
+    wait_until(lambda: candidate.frames, "the candidate has a part")
+    clock.advance(HANGS_S + 1)
+    assert not shadow.opinion().done
+    clock.advance(1.3 * HANGS_LOOKS)
+    assert "hangs: no answer for 390 s" in shadow.opinion().against
     shadow.stop()
     wait.set()
 

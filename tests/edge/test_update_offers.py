@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -112,12 +113,22 @@ def test_what_is_not_there_is_an_answer_and_a_host_that_is_away_is_none(
 
 
 def test_a_host_that_drips_is_left_after_a_while_and_what_came_is_kept(mirror: Mirror) -> None:
-    mirror.answer = lambda _path: (BODY[at : at + 1] for at in range(len(BODY)))
-    ticks = itertools.count(step=25)
-    source = HttpSource(
-        open_pool(GatewayEndpoint(mirror.url)), monotonic=lambda: float(next(ticks))
-    )
+    ticks, looks = itertools.count(step=25), threading.Semaphore(1)
+
+    def drip(_path: str) -> Iterator[bytes]:
+        # No more than the client has looked for: on a busy machine all would be there at once.
+        for at in range(len(BODY)):
+            looks.acquire(timeout=20)
+            yield BODY[at : at + 1]
+
+    def look() -> float:
+        looks.release()
+        return float(next(ticks))
+
+    mirror.answer = drip
+    source = HttpSource(open_pool(GatewayEndpoint(mirror.url)), monotonic=look)
     came = source.read(f"{mirror.url}/file", 0, 4000)
+    looks.release(len(BODY))
     assert 0 < len(came) < 4000
     assert came == BODY[: len(came)]
 

@@ -81,6 +81,8 @@ def test_what_could_cut_a_box_off_or_make_it_another_is_not_changed_from_afar(
 
 def test_every_setting_is_either_changeable_or_not_by_decision() -> None:
     fixed = {"site", "line", "device", "bundle", "broker", "identity", "updates", "journal"}
+    # Who may see pictures is decided in the plant.
+    fixed |= {"pictures"}
     undecided = settings_model().model_fields.keys() - fixed - set(CHANGEABLE)
     assert undecided <= {"learning", "labels"}, "say in remote.CHANGEABLE whether these may change"
     assert is_changeable("journal.max_bytes")

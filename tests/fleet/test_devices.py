@@ -26,7 +26,7 @@ def test_devices_are_listed_as_the_cloud_tells_them() -> None:
 
     rows = answering(answer, "open-sesame").devices()
     assert rows == [{"device": "box-1", "state": "online"}]
-    assert str(asked[0].url) == "http://cloud.example:8765/api/devices"
+    assert str(asked[0].url) == "http://cloud.example:8765/api/v1/devices"
     assert asked[0].headers["authorization"] == "Bearer open-sesame"
 
 

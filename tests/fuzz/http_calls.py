@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cloud.app import create_app
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
-from cloud.web.app import Backstage, create_app
+from cloud.web.context import Backstage
 from shared.clock import ManualClock
 from tests.cloud.makers import NOON, device, inspection, tail
 from tests.cloud.web.caller import Caller, access_to

@@ -6,6 +6,7 @@ behind it relies on.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from cloud.configuration.settings import load_cloud_settings
 from cloud.datasets.readers.manifest import read_manifest
+from cloud.pictures.assembly import PictureAssembly
+from cloud.pictures.base import BadAnswer
 from cloud.web.labels import GivenLabel
 from edge.camera.decoding import decode_picture, encode_jpeg
 from edge.configuration.settings import load_edge_settings
@@ -26,6 +29,7 @@ from fleet.identity.requests import read_request
 from shared import wire
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST
+from shared.contracts import InspectionKey, PictureKind
 from shared.errors import (
     CameraError,
     CodecError,
@@ -72,6 +76,7 @@ def _wire(_folder: Path) -> Fuzzed:
 
 def _messages(_folder: Path) -> list[bytes]:
     label = wire.PartLabel("b", 1, "reject", "crack", 1.0)
+    drawn = wire.PartLabel("b", 3, "reject", "", 1.0, b"mask")
     return [
         wire.encode(one, body)
         for one, body in (
@@ -82,12 +87,53 @@ def _messages(_folder: Path) -> list[bytes]:
             (wire.Desired(1, targets={"model": "x"}, settings={"a": 1}), b""),
             (wire.Reported(1, "b", 1.0, facts={"a": 1.0}), b""),
             (wire.Labels([label]), b""),
+            (wire.Labels([drawn], [wire.Withdrawal("b", 2, 2.0)]), b""),
             (wire.LabelReceipts([wire.LabelReceipt("b", 1, 1.0, kept=True)]), b""),
+            (wire.Sketch("b", 1, "tiny", "", 1.0, 2.0, 3, {"score": {7: 3}}), b""),
+            (wire.PictureRequest("r", "b", 1, "full", "w"), b""),
+            (wire.PicturePiece("r", "b", 1, "region", 0, 4, "00", window=(0, 0, 1, 1)), b"body"),
+            (wire.PictureRefusal("r", "b", 1, "map", "gone"), b""),
             (wire.RoundPiece("p", "query", 0, 4, 4, "00"), b"body"),
             (wire.RoundAsk("p", (0,)), b""),
             (wire.RoundOver("s"), b""),
         )
     ]
+
+
+def _picture_answers(_folder: Path) -> Fuzzed:
+    """What a box answers who asks for a picture: a message, or a picture in one piece."""
+    asked = InspectionKey("box", "b", 1)
+
+    def fuzzed(raw: bytes) -> None:
+        kind: PictureKind = ("full", "region", "map")[raw[0] % 3] if raw else "full"
+        try:
+            message, body = wire.decode(raw[1:], wire.PictureMessage)
+        except WireError:
+            whole = hashlib.sha256(raw[1:]).hexdigest()
+            told = ("r", "b", 1, kind, 0, len(raw) - 1, whole, whole[: wire.DIGEST])
+            message, body = wire.PicturePiece(*told, (9, 9), (0, 0, 9, 9)), raw[1:]
+        assembly = PictureAssembly(asked, kind, "")
+        try:
+            assembly.require_asked(message)
+            if isinstance(message, wire.PicturePiece) and assembly.take(message, body):
+                assert assembly.length <= wire.MAX_PICTURE
+                if assembly.complete:
+                    shown = assembly.picture()
+                    assert shown.media in {"image/png", "image/jpeg"}
+                    assert hashlib.sha256(shown.content).hexdigest() == shown.sha256
+        except BadAnswer:
+            return
+
+    return fuzzed
+
+
+def _answer_seeds(_folder: Path) -> list[bytes]:
+    found = encode_jpeg(picture(90))
+    sha256 = hashlib.sha256(found).hexdigest()
+    told = ("r", "b", 1, "full", 0, len(found), sha256, sha256[: wire.DIGEST])
+    refusal = wire.PictureRefusal("r", "b", 1, "full", "gone")
+    whole = wire.encode(wire.PicturePiece(*told), found)  # type: ignore[arg-type]
+    return [b"\0" + whole, b"\0" + wire.encode(refusal), b"\1" + found, b"\2" + found]
 
 
 # Features.
@@ -310,6 +356,7 @@ def _request_seeds(_folder: Path) -> list[bytes]:
 
 TARGETS: Mapping[str, Target] = {
     "wire": Target(_wire, _messages),
+    "answers": Target(_picture_answers, _answer_seeds),
     "codec": Target(_codec, _bodies, 256),
     "bundle": Target(_bundle, _bundles, 1 << 16),
     "settings": Target(_settings, lambda _folder: [b"\0" + _EDGE, b"\1" + _CLOUD]),

@@ -335,5 +335,5 @@ def test_a_page_of_others_is_served_linked_and_locked(
     assert late.status_code == 200
     assert '<th scope="row">7</th>' in late.text
     assert '<th scope="row">8</th>' not in late.text
-    assert '<a href="/">Live view</a>' in late.text
+    assert '<a href="/">Live</a>' in late.text
     assert "default-src 'none'" in late.headers["content-security-policy"]

@@ -65,6 +65,8 @@ def bounded_values(kind: Any, bounds: Any) -> st.SearchStrategy[Any]:
         return st.integers(0, LARGEST_NUMBER)
     if kind is float:
         return st.floats(allow_nan=False, allow_infinity=False)
+    if kind is bytes:
+        return st.binary(max_size=40)
     return st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 
 

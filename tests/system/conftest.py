@@ -16,7 +16,13 @@ BUNDLE = Path(__file__).parents[2] / "bundles" / "elpv"
 @pytest.fixture
 def options() -> DemoOptions:
     return DemoOptions(
-        BUNDLE, parts=90, rate=15.0, port=free_port(), broker_port=free_port(), runtime="onnx"
+        BUNDLE,
+        parts=90,
+        rate=15.0,
+        port=free_port(),
+        broker_port=free_port(),
+        runtime="onnx",
+        history=False,
     )
 
 

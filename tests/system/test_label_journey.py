@@ -70,11 +70,11 @@ def test_what_an_inspector_says_is_learned_from_on_the_device(tmp_path: Path) ->
         try:
             cloud.wait_until_ready()
             first = wait_until(
-                lambda: ask(f"{cloud.url}/api/inspections")["inspections"],
+                lambda: ask(f"{cloud.url}/api/v1/inspections")["inspections"],
                 "an inspection",
                 within_s=PATIENCE_S,
             )[-1]
-            where = f"{cloud.url}/api/inspections/box/{first['boot']}/{first['sequence']}"
+            where = f"{cloud.url}/api/v1/inspections/box/{first['boot']}/{first['sequence']}"
             word = {"verdict": "reject", "kind": "crack", "inspector": "schulz"}
             assert ask(f"{where}/review", word)["review"]["delivered_at"] is None
             review = wait_until(

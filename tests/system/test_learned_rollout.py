@@ -99,7 +99,7 @@ def test_a_candidate_approved_with_a_rollout_is_live_on_every_box(
         health: list[dict[str, Any]] = []
 
         def known() -> list[dict[str, Any]]:
-            found = plant.cloud.ask("/api/fleet/health")
+            found = plant.cloud.ask("/api/v1/fleet/health")
             health[:] = found if isinstance(found, list) else []
             return health
 
@@ -115,7 +115,7 @@ def test_a_candidate_approved_with_a_rollout_is_live_on_every_box(
         )
         assert said.code == 0, said.stderr
         told = json.loads(said.stdout)
-        where = f"/api/fleet/rollouts/{told['rollout']['id']}"
+        where = f"/api/v1/fleet/rollouts/{told['rollout']['id']}"
         status: dict[str, Any] = {}
 
         def over() -> bool:

@@ -145,9 +145,7 @@ class Site:
             self.reports.append(decode(delivery.payload, Reported)[0])
 
     def release(self, made: Bundle, version: str) -> ReleaseFacts:
-        facts = self.yard.adding.add_model(
-            amend_bundle(made, {"version": version}).path, EVERYWHERE
-        )
+        facts = self.yard.adding.add_model(amend_bundle(made, {"version": version}), EVERYWHERE)
         self.yard.publish("models")
         return facts
 

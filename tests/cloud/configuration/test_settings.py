@@ -88,6 +88,12 @@ def test_the_schema_describes_every_setting() -> None:
         "api",
         "keep_maps",
         "quota",
+        "retention",
+        "alerts",
+        "drift",
+        "shifts",
+        "prices",
+        "pictures",
         *service_kinds(),
     }
 

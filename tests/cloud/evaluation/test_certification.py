@@ -18,6 +18,7 @@ from cloud.datasets.fingerprints import fingerprints, known, seen_pictures
 from cloud.datasets.readers import read
 from cloud.evaluation.certification import CertificateTerms, Certified, certify, weights_compared
 from cloud.evaluation.cli import certify as certify_command
+from cloud.thresholds.promise import chosen_again
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.manifest import HEAD, TRAINED, TUNED
 from shared.certification.certificate import most_allowed, upper_bound
@@ -438,6 +439,10 @@ def test_the_command_prints_one_json_report_alone(
     assert report["certificate"]["escape"] == 0.05
     assert report["certificate"]["review_share"] > 0
     assert Bundle.open(bundle.path).id == bundle.id
+    # The scores that were tested lie in it, so that the gate can be moved within the promise.
+    again = chosen_again(written)
+    assert again is not None
+    assert again.passing.counted == written.manifest.certificate.edge_escapes.counted
 
 
 @pytest.mark.process

@@ -7,20 +7,33 @@ from pathlib import Path
 
 import pytest
 
+from cloud.accounts.audit import AuditLog
+from cloud.dashboard.wording import story
 from cloud.labels.delivery import AGAIN_S, LabelDelivery, WaitingLabel
+from cloud.labels.history import LabelHistory, Said
 from cloud.labels.store import StoredLabels
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import RecordStore
 from cloud.records.tables import LabelRecord
-from cloud.web.wording import story
 from shared.clock import ManualClock
 from shared.contracts import DeviceState, InspectionKey, Verdict
 from shared.errors import RecordsError
 from shared.topics import Address
 from shared.transport.base import Delivery
 from shared.transport.memory import MemoryBroker
-from shared.wire import LabelReceipt, LabelReceipts, Labels, PartLabel, StateMessage, decode, encode
+from shared.web.access import Caller
+from shared.wire import (
+    MAX_MASK,
+    LabelReceipt,
+    LabelReceipts,
+    Labels,
+    PartLabel,
+    StateMessage,
+    Withdrawal,
+    decode,
+    encode,
+)
 from shared.worker import DeadWorkers
 from tests.cloud.makers import DEVICE, NOON, inspection, label, tail
 
@@ -42,6 +55,7 @@ class PostRig:
         self.cloud.start()
         self.device.start()
         self.got: list[PartLabel] = []
+        self.withdrawn: list[Withdrawal] = []
         self.device.subscribe(DEVICE.topic("label"), self._arrived)
 
     def say(self, sequence: int, verdict: Verdict = "reject", at: float = NOON + 60) -> None:
@@ -62,7 +76,9 @@ class PostRig:
         return view.label.delivered_at, view.label.has_picture
 
     def _arrived(self, delivery: Delivery) -> None:
-        self.got += decode(delivery.payload, Labels)[0].rows
+        message = decode(delivery.payload, Labels)[0]
+        self.got += message.rows
+        self.withdrawn += message.withdrawn
 
 
 @pytest.fixture
@@ -84,6 +100,47 @@ def test_a_label_goes_to_its_device_and_is_done_when_it_says_so(rig: PostRig) ->
     rig.clock.advance(2 * AGAIN_S)
     rig.post.tick()
     assert len(rig.got) == 1
+
+
+def test_a_label_that_is_taken_back_after_the_device_has_it_is_taken_back_there(
+    rig: PostRig,
+) -> None:
+    history = LabelHistory(rig.database, rig.clock, AuditLog(rig.database, rig.clock))
+    ada, key = Caller("ada", "inspector"), InspectionKey("box-1", "b1", 2)
+    rig.is_now("online")
+    (said,) = history.say([Said(key, "plant", "line-1", "reject", None, "ada")], ada)
+    rig.post.tick()
+    rig.answer(rig.got[0])
+    rig.post.tick()
+    history.take_back([said.number], ada, "ada", anybodys=False)
+    rig.post.tick()
+    (gone,) = rig.withdrawn
+    assert (gone.boot, gone.sequence) == ("b1", 2)
+    assert gone.at > rig.got[0].labelled_at
+    rig.answer(PartLabel("b1", 2, "reject", "", gone.at), kept=False)
+    rig.post.tick()
+    rig.clock.advance(2 * AGAIN_S)
+    rig.post.tick()
+    assert len(rig.withdrawn) == 1
+    # A worker that had read the label before sends it once more: so is that it was taken back.
+    rig.answer(rig.got[0])
+    rig.post.tick()
+    assert len(rig.withdrawn) == 2
+    history.say([Said(key, "plant", "line-1", "pass", None, "ada")], ada)
+    rig.clock.advance(2 * AGAIN_S)
+    rig.post.tick()
+    assert len(rig.withdrawn) == 2
+    assert rig.got[-1].verdict == "pass"
+    assert rig.got[-1].labelled_at > gone.at
+
+
+def test_what_was_drawn_travels_with_its_label_as_much_as_fits_in_a_message(rig: PostRig) -> None:
+    rig.is_now("online")
+    mask = b"\x89" * MAX_MASK
+    for sequence in range(1, 6):
+        rig.store.label(label(sequence, verdict="reject", drawing=mask))
+    rig.post.tick()
+    assert [row.mask for row in rig.got] == [mask] * 5
 
 
 def test_a_part_whose_picture_is_gone_says_so_in_the_cloud(rig: PostRig) -> None:
@@ -256,3 +313,16 @@ def test_a_device_that_confirms_nothing_holds_up_no_other(rig: PostRig) -> None:
         rig.say(sequence, at=NOON + sequence)
     labels = StoredLabels(rig.database)
     assert [one.row.sequence for one in labels.waiting_labels([DEVICE.device], 3)] == [1, 2, 3]
+
+
+def test_a_device_that_forgets_nothing_holds_up_no_other(rig: PostRig) -> None:
+    rig.store.save([inspection(7, device="box-2")])
+    history = LabelHistory(rig.database, rig.clock, AuditLog(rig.database, rig.clock))
+    ada = Caller("ada", "inspector")
+    for device, sequence in (*(("box-1", n) for n in range(1, 6)), ("box-2", 7)):
+        key = InspectionKey(device, "b1", sequence)
+        (said,) = history.say([Said(key, "plant", "line-1", "reject", None, "ada")], ada)
+        history.take_back([said.number], ada, "ada", anybodys=False)
+        rig.clock.advance(1.0)
+    waiting = StoredLabels(rig.database).waiting_labels(["box-1", "box-2"], 3)
+    assert [one.row.sequence for one in waiting] == [1, 2, 3, 7]

@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy import event, insert, text
 from sqlmodel import SQLModel
 
+import cloud.accounts.tables
+import cloud.alerts.tables
+import cloud.drift.tables
+import cloud.labels.tables  # noqa: F401 - all tables there are
 from cloud.records.database import MIGRATIONS, Database
 from cloud.records.queries import Filter, Records
 from cloud.records.store import RecordStore
@@ -24,7 +28,7 @@ from shared.contracts import DECIDERS, Control, InspectionKey, Verdict
 from shared.errors import RecordsError, SettingsError
 from shared.inspection import COLUMNS
 from shared.loopback import free_port
-from shared.storage.database import migration_config
+from shared.storage.migration import is_current, migration_config
 from tests.cloud.makers import NOON, device, inspection, label, tail
 from tests.system.deployed import OldInspectionRow
 
@@ -47,7 +51,7 @@ def test_what_an_earlier_version_stored_is_still_there_after_migrating(empty_url
     database = Database(empty_url)
     with database.begin() as connection:
         command.upgrade(migration_config(connection, MIGRATIONS), "0001")
-    later = {"kind", "kind_probability", "coarseness"}
+    later = {"kind", "kind_probability", "coarseness", "queue_ms", "tail_ms"}
     row = {name: value for name, value in tail(1).items() if name not in later}
     columns = ", ".join(row)
     with database.begin() as connection:
@@ -340,6 +344,27 @@ def test_an_escalation_is_shown_before_its_inspection_is_reported(
     assert [view.part for view in records.last_defects(5)] == [1]
 
 
+def test_the_last_defects_of_a_line_are_its_own_however_many_others_came_since(
+    every_database: Database,
+) -> None:
+    quiet: dict[str, Any] = {"line": "line-2", "device": "box-2"}
+    store, records = RecordStore(every_database), Records(every_database)
+    store.save(
+        [
+            inspection(1, verdict="reject", **quiet),
+            # The box passed it before the tail had answered.
+            inspection(2, verdict="pass", **quiet),
+            inspection(3, verdict="pass", **quiet),
+            *(inspection(n, verdict=("reject", "review")[n % 2]) for n in range(11, 31)),
+        ],
+        [tail(2, **quiet), tail(3, verdict="pass", **quiet), tail(4, **quiet), tail(40)],
+    )
+    of_line = records.last_defects(9, "plant", "line-2")
+    assert [view.part for view in of_line] == [4, 2, 1]
+    assert [view.part for view in records.last_defects(3)] == [40, 30, 29]
+    assert records.last_defects(9, "elsewhere") == []
+
+
 def test_a_device_has_its_last_state_and_an_old_will_does_not_undo_it(
     every_database: Database,
 ) -> None:
@@ -502,3 +527,13 @@ def test_an_unreachable_server_is_said_without_its_password() -> None:
 def test_an_unknown_kind_of_database_is_said() -> None:
     with pytest.raises(RecordsError, match="can't be used"):
         Database("floppy://a")
+
+
+def test_a_database_is_current_once_all_steps_are_done(every_database: Database) -> None:
+    with every_database.begin() as connection:
+        assert is_current(connection, MIGRATIONS)
+        command.downgrade(migration_config(connection, MIGRATIONS), "-1")
+        assert not is_current(connection, MIGRATIONS)
+    every_database.migrate()
+    with every_database.begin() as connection:
+        assert is_current(connection, MIGRATIONS)

@@ -156,7 +156,7 @@ def test_a_cloud_with_a_silent_database_says_so_and_stops(
 
         def told() -> str:
             who = {"Authorization": f"Bearer {TOKEN}"}
-            found = httpx.get(f"{service.url}/api/health", headers=who, timeout=30)
+            found = httpx.get(f"{service.url}/api/v1/health", headers=who, timeout=30)
             return " ".join(found.json()["problems"])
 
         wait_until(lambda: "Records have not been stored for" in told(), "it is told")

@@ -30,8 +30,8 @@ def access_to(database: Database, clock: Clock, token: str | None = None, **more
 
 def include(app: FastAPI, page: Page[PageContext], clock: Clock) -> None:
     """Serve a page as the cloud does, with no other in the navigation."""
-    context = PageContext(clock, environment(page.templates, pages=[page], caller=current_caller))
-    app.include_router(page.routes(context))
+    templates = environment(page.templates, pages=[page], here=page.path, caller=current_caller)
+    app.include_router(page.routes(PageContext(clock, templates)))
 
 
 def include_service(app: FastAPI, service: Service, clock: Clock) -> None:

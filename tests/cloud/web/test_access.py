@@ -9,21 +9,26 @@ from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from cloud.accounts.access import Access
 from cloud.accounts.first_account import FirstAccount
+from cloud.accounts.tables import TokenRecord
+from cloud.app import create_app
+from cloud.dashboard.live import LiveFragments
+from cloud.dashboard.stream import LOOKS, LiveStreams
+from cloud.health.line_watch import LineWatch
 from cloud.health.running_promise import PromiseMonitor
 from cloud.records.database import Database
 from cloud.records.queries import Records
 from cloud.records.store import RecordStore
-from cloud.web.app import Backstage, create_app
-from cloud.web.live import LiveFragments
-from cloud.web.pages import LOOKS, changes
-from fleet.configuration.settings import FleetSettings
+from cloud.web.context import Backstage
+from fleet.configuration.settings import FleetSettings, GatewaySettings
 from fleet.identity.authority import Authority
 from fleet.service import open_fleet
 from shared.clock import ManualClock
+from shared.errors import AccountError
 from shared.plugins.services import NoTails, Service, Surroundings
 from shared.transport.memory import MemoryBroker
 from shared.web.access import ROLES, TOKEN_SCOPES, Caller, Role
@@ -41,7 +46,7 @@ PLANT = "http://plant.example"
 LOCAL = "http://127.0.0.1:8765"
 # What every browser of today says of our own pages' forms.
 OURS = {"sec-fetch-site": "same-origin"}
-LABEL = "/api/inspections/box-1/b1/1/review"
+LABEL = "/api/v1/inspections/box-1/b1/1/review"
 SAID = {"verdict": "pass", "inspector": "somebody else"}
 
 
@@ -103,7 +108,7 @@ def fleet_of(folder: Path, clock: ManualClock) -> Service:
     around = Surroundings(
         MemoryBroker().transport(), clock, NoTails(), None, threading.Event(), DeadWorkers()
     )
-    return open_fleet(FleetSettings(folder=folder), around)
+    return open_fleet(FleetSettings(folder=folder, gateway=GatewaySettings(port=0)), around)
 
 
 def test_every_route_states_whom_it_serves_and_every_change_is_written_down(
@@ -124,7 +129,15 @@ def test_every_route_states_whom_it_serves_and_every_change_is_written_down(
     ]
     assert unwritten == []
     public = {path for _, path, wanted in found if all(need.role is None for need in wanted)}
-    assert public == {"/sign-in", "/first-account/{secret}"}
+    assert public == {"/sign-in", "/first-account/{secret}", "/password/{secret}"}
+
+
+def test_every_scope_of_a_token_opens_a_route(database: Database, tmp_path: Path) -> None:
+    clock = ManualClock()
+    services = [fleet_of(tmp_path / "fleet", clock)]
+    app = create_app(Backstage(database, healthy, clock=clock, services=services))
+    needs = [need for _, _, wanted in stated(app.routes) for need in wanted]
+    assert {need.scope for need in needs if need.role is not None} == set(TOKEN_SCOPES)
 
 
 def test_a_route_that_states_nothing_is_for_admins_only(database: Database, tmp_path: Path) -> None:
@@ -150,11 +163,12 @@ def test_a_route_that_states_nothing_is_for_admins_only(database: Database, tmp_
     ]
     site = Site(access, app, clock)
     assert (
-        site.browser().get("/api/strange", headers=site.token("engineer", "admin")).status_code
+        site.browser().get("/api/v1/strange", headers=site.token("engineer", "admin")).status_code
         == 403
     )
     assert (
-        site.browser().get("/api/strange", headers=site.token("admin", "admin")).status_code == 200
+        site.browser().get("/api/v1/strange", headers=site.token("admin", "admin")).status_code
+        == 200
     )
 
 
@@ -165,25 +179,42 @@ def test_a_route_that_states_nothing_is_for_admins_only(database: Database, tmp_
 def test_a_person_may_do_what_their_role_allows_and_no_more(site: Site, role: Role) -> None:
     browser = site.signed_in("ada", role)
     rank = ROLES.index(role)
-    assert browser.get("/api/devices").status_code == 200
+    assert browser.get("/api/v1/devices").status_code == 200
     assert browser.put(LABEL, json=SAID, headers=OURS).status_code == (200 if rank >= 1 else 403)
-    assert browser.get("/api/accounts").status_code == (200 if rank >= 3 else 403)
-    assert browser.get("/api/audit").status_code == (200 if rank >= 3 else 403)
-    assert browser.get("/api/me").json()["role"] == role
+    assert browser.get("/api/v1/accounts").status_code == (200 if rank >= 3 else 403)
+    assert browser.get("/api/v1/audit").status_code == (200 if rank >= 3 else 403)
+    assert browser.get("/api/v1/me").json()["role"] == role
 
 
 @pytest.mark.parametrize("scope", TOKEN_SCOPES)
 def test_a_token_is_held_to_its_scopes_whatever_its_owner_may(site: Site, scope: str) -> None:
     headers, browser = site.token("admin", scope), site.browser()
-    assert browser.get("/api/devices", headers=headers).status_code == (
+    assert browser.get("/api/v1/devices", headers=headers).status_code == (
         200 if scope == "read" else 403
     )
     assert browser.put(LABEL, json=SAID, headers=headers).status_code == (
         200 if scope == "label" else 403
     )
-    assert browser.get("/api/tokens", headers=headers).status_code == (
+    assert browser.get("/api/v1/tokens", headers=headers).status_code == (
         200 if scope == "admin" else 403
     )
+
+
+def test_a_token_of_an_earlier_version_works_for_the_scopes_that_there_still_are(
+    site: Site, database: Database
+) -> None:
+    headers = site.token("admin", "read", "admin")
+    with database.begin() as connection:
+        connection.execute(update(TokenRecord).values(scopes="read,rounds,admin"))
+    browser = site.browser()
+    assert browser.get("/api/v1/devices", headers=headers).status_code == 200
+    assert browser.put(LABEL, json=SAID, headers=headers).status_code == 403
+    assert browser.get("/api/v1/me", headers=headers).json()["scopes"] == ["admin", "read"]
+    (listed,) = browser.get("/api/v1/tokens", headers=headers).json()
+    assert listed["scopes"] == ["read", "rounds", "admin"]
+    assert "read, rounds, admin" in browser.get("/people/tokens", headers=headers).text
+    with pytest.raises(AccountError, match="rounds is no scope of a token"):
+        site.access.tokens.add("ada", "another", ["rounds"], ROOT)
 
 
 def test_a_token_may_no_more_than_its_owner(site: Site) -> None:
@@ -199,7 +230,7 @@ def test_a_role_that_was_taken_away_counts_from_the_next_request_on(site: Site) 
     assert refused.status_code == 403
     assert "needs the role inspector, and ada has the role viewer" in refused.json()["error"]
     site.access.accounts.disable("ada", ROOT)
-    assert browser.get("/api/devices").status_code == 401
+    assert browser.get("/api/v1/devices").status_code == 401
 
 
 def test_a_page_that_one_may_not_see_says_so_as_a_page(database: Database, tmp_path: Path) -> None:
@@ -246,19 +277,19 @@ def test_whoever_is_on_this_machine_may_do_everything_until_there_is_an_account(
     assert browser.put(LABEL, json=SAID).json()["review"]["inspector"] == "somebody else"
     assert site.audited()[0] == ("somebody else", "label", "box-1/b1/1")
     site.add("ada", "admin")
-    assert browser.get("/api/devices").status_code == 401
+    assert browser.get("/api/v1/devices").status_code == 401
     assert browser.get("/", headers={"accept": "text/html"}).status_code == 303
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "127.0.0.1:80:80"])
 def test_another_name_for_this_machine_is_refused(site: Site, host: str) -> None:
-    answer = site.browser(LOCAL).get("/api/devices", headers={"host": host})
+    answer = site.browser(LOCAL).get("/api/v1/devices", headers={"host": host})
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
 def test_what_a_proxy_brings_from_elsewhere_is_not_from_this_machine(site: Site, name: str) -> None:
-    assert site.browser(LOCAL).get("/api/devices", headers={name: "10.0.0.7"}).status_code == 401
+    assert site.browser(LOCAL).get("/api/v1/devices", headers={name: "10.0.0.7"}).status_code == 401
 
 
 def test_where_others_can_call_nobody_is_let_in_without_an_account(
@@ -266,7 +297,7 @@ def test_where_others_can_call_nobody_is_let_in_without_an_account(
 ) -> None:
     access = access_to(database, ManualClock(), local=False)
     app = create_app(Backstage(database, healthy, access=access))
-    assert Browser(app, LOCAL).get("/api/devices").status_code == 401
+    assert Browser(app, LOCAL).get("/api/v1/devices").status_code == 401
 
 
 # ---- forms on other sites' pages
@@ -282,7 +313,9 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-@pytest.mark.parametrize("path", [LABEL, "/api/tokens", "/sign-out", "/api/accounts/ada/password"])
+@pytest.mark.parametrize(
+    "path", [LABEL, "/api/v1/tokens", "/sign-out", "/api/v1/accounts/ada/password"]
+)
 def test_a_session_changes_nothing_for_another_sites_page(
     site: Site, path: str, headers: dict[str, str]
 ) -> None:
@@ -293,7 +326,7 @@ def test_a_session_changes_nothing_for_another_sites_page(
         assert answer.status_code == 403
         assert "another site" in answer.json()["error"]
     assert site.audited() == before
-    assert browser.get("/api/me").status_code == 200
+    assert browser.get("/api/v1/me").status_code == 200
 
 
 def test_a_session_without_a_word_of_where_the_form_is_from_changes_nothing(site: Site) -> None:
@@ -342,7 +375,7 @@ def test_a_person_signs_in_and_out(site: Site) -> None:
     )
     assert "ada, inspector" in browser.get("/").text
     assert browser.post("/sign-out", headers=OURS).headers["location"] == "/sign-in"
-    assert browser.get("/api/devices").status_code == 401
+    assert browser.get("/api/v1/devices").status_code == 401
     assert site.audited()[:2] == [("ada", "sign out", "ada"), ("ada", "sign in", "ada")]
 
 
@@ -368,17 +401,19 @@ def test_a_session_that_is_over_leads_to_sign_in_and_back_from_parts_of_a_page_t
 
 def test_a_stream_ends_when_its_session_does(site: Site, database: Database) -> None:
     clock = site.clock
-    live = LiveFragments(
-        Records(database), database, healthy, PromiseMonitor(database, dict), clock
-    )
+    promises = PromiseMonitor(database, dict)
+    watch = LineWatch(database, healthy, promises, clock)
+    live = LiveFragments(Records(database), watch, clock)
     asked = []
 
     def stays() -> bool:
         asked.append(True)
         return len(asked) < 3
 
+    streams = LiveStreams(live.fragments, threading.Event(), pause_s=0)
+
     async def read() -> int:
-        return len([event async for event in changes(live, threading.Event(), stays, pause_s=0)])
+        return len([text async for text in streams.hear(stays=stays)])
 
     assert asyncio.run(asyncio.wait_for(read(), 30)) >= 1
     assert len(asked) == 3
@@ -414,18 +449,18 @@ def test_the_configured_token_may_do_everything_as_before(old: Site) -> None:
     assert browser.put(LABEL, json=SAID, headers=headers).json()["review"]["inspector"] == (
         "somebody else"
     )
-    assert browser.get("/api/accounts", headers=headers).status_code == 200
-    assert old.browser(LOCAL).get("/api/devices").status_code == 401
+    assert browser.get("/api/v1/accounts", headers=headers).status_code == 200
+    assert old.browser(LOCAL).get("/api/v1/devices").status_code == 401
 
 
 def test_a_session_of_the_configured_token_ends_with_it(old: Site, database: Database) -> None:
     browser = old.browser()
     assert sign_in(browser, "", TOKEN).status_code == 303
-    assert browser.get("/api/me").json()["means"] == "configured token"
+    assert browser.get("/api/v1/me").json()["means"] == "configured token"
     other = access_to(database, old.clock, "another-token-of-today")
     changed = create_app(Backstage(database, healthy, clock=old.clock, access=other))
     browser._app = changed
-    assert browser.get("/api/me").status_code == 401
+    assert browser.get("/api/v1/me").status_code == 401
 
 
 # ---- guesses
@@ -452,7 +487,7 @@ def test_guessed_passwords_are_slowed_down_told_and_kept_from_the_memory_of_argo
 def test_a_stranger_does_not_lock_out_the_admin(site: Site) -> None:
     home = site.signed_in("ada", "admin")
     site.clock.advance(20 * 3600)
-    assert home.get("/api/me").status_code == 401
+    assert home.get("/api/v1/me").status_code == 401
     stranger = site.browser()
     for number in range(50):
         sign_in(stranger, "ada", f"guess number {number}")
@@ -480,15 +515,17 @@ def test_a_name_that_nobody_has_is_told_nowhere(site: Site) -> None:
 def test_guessed_tokens_are_told_once_and_stopped_and_good_ones_go_on(site: Site) -> None:
     good = site.token("viewer", "read")
     browser = site.browser()
-    assert browser.get("/api/devices", headers=good).status_code == 200
+    assert browser.get("/api/v1/devices", headers=good).status_code == 200
     with capture_logs() as logs:
         answers = [
-            browser.get("/api/devices", headers={"authorization": f"Bearer guess{n}"}).status_code
+            browser.get(
+                "/api/v1/devices", headers={"authorization": f"Bearer guess{n}"}
+            ).status_code
             for n in range(400)
         ]
     assert answers == [401] * 11 + [429] * 389
     assert [one["count"] for one in logs if one["event"] == "guesses"] == [1, 10, 100]
-    assert browser.get("/api/devices", headers=good).status_code == 200
+    assert browser.get("/api/v1/devices", headers=good).status_code == 200
     assert [one for one in site.audited() if one[1] == "token guessed"] == [
         ("", "token guessed", "127.0.0.1")
     ] * 3
@@ -522,7 +559,7 @@ def test_the_first_account_is_made_with_a_link_that_works_once(
     assert browser.get(path).status_code == 200
     assert make(browser, path, password="short").status_code == 422  # noqa: S106
     assert make(browser, path).status_code == 303
-    assert browser.get("/api/me").json() == {
+    assert browser.get("/api/v1/me").json() == {
         "name": "ada",
         "role": "admin",
         "scopes": None,
@@ -553,17 +590,18 @@ def test_who_was_let_in_may_look_on_and_change_nothing_while_the_database_is_awa
     site: Site, database: Database
 ) -> None:
     browser = site.signed_in("ada", "admin")
-    assert browser.get("/api/health").status_code == 200
+    assert browser.get("/api/v1/health").status_code == 200
     locked = site.access.sessions._database
     database.engine.dispose()
     path = Path(str(database.engine.url.database))
     path.rename(path.with_suffix(".away"))
     path.mkdir()
     try:
-        assert browser.get("/api/health").status_code == 200
+        assert browser.get("/api/v1/health").status_code == 200
         assert browser.put(LABEL, json=SAID, headers=OURS).status_code == 403
         assert (
-            site.browser().get("/api/health", headers={"cookie": "splitsight=x"}).status_code == 503
+            site.browser().get("/api/v1/health", headers={"cookie": "splitsight=x"}).status_code
+            == 503
         )
     finally:
         locked.close()

@@ -23,25 +23,25 @@ def admin(site: Site) -> Browser:
 
 def test_an_admin_makes_changes_and_puts_out_accounts(site: Site, admin: Browser) -> None:
     wanted = {"name": "bob", "role": "viewer", "password": SECRET}
-    made = admin.post("/api/accounts", json=wanted, headers=OURS)
+    made = admin.post("/api/v1/accounts", json=wanted, headers=OURS)
     assert made.status_code == 201
     assert [one["name"] for one in made.json()] == ["ada", "bob"]
     assert "password" not in made.text
     bob = site.browser()
     assert sign_in(bob, "bob").status_code == 303
-    changed = admin.patch("/api/accounts/bob", json={"role": "inspector"}, headers=OURS)
+    changed = admin.patch("/api/v1/accounts/bob", json={"role": "inspector"}, headers=OURS)
     assert changed.json()[1]["role"] == "inspector"
-    assert bob.get("/api/me").json()["role"] == "inspector"
-    assert len(admin.get("/api/accounts/bob/sessions").json()) == 1
-    assert admin.delete("/api/accounts/bob/sessions", headers=OURS).json() == {"ended": 1}
-    assert bob.get("/api/me").status_code == 401
+    assert bob.get("/api/v1/me").json()["role"] == "inspector"
+    assert len(admin.get("/api/v1/accounts/bob/sessions").json()) == 1
+    assert admin.delete("/api/v1/accounts/bob/sessions", headers=OURS).json() == {"ended": 1}
+    assert bob.get("/api/v1/me").status_code == 401
     new = {"password": f"{SECRET}, again"}
-    assert admin.put("/api/accounts/bob/password", json=new, headers=OURS).status_code == 204
+    assert admin.put("/api/v1/accounts/bob/password", json=new, headers=OURS).status_code == 204
     assert sign_in(site.browser(), "bob").status_code == 401
     assert sign_in(bob, "bob", f"{SECRET}, again").status_code == 303
-    admin.patch("/api/accounts/bob", json={"disabled": True}, headers=OURS)
-    assert bob.get("/api/me").status_code == 401
-    last = admin.patch("/api/accounts/ada", json={"role": "viewer"}, headers=OURS)
+    admin.patch("/api/v1/accounts/bob", json={"disabled": True}, headers=OURS)
+    assert bob.get("/api/v1/me").status_code == 401
+    last = admin.patch("/api/v1/accounts/ada", json={"role": "viewer"}, headers=OURS)
     assert (last.status_code, "last admin" in last.json()["error"]) == (409, True)
     told = [entry for entry in site.audited() if entry[1].startswith(("account", "sessions"))]
     assert told[0] == ("ada", "account disable", "bob")
@@ -50,25 +50,25 @@ def test_an_admin_makes_changes_and_puts_out_accounts(site: Site, admin: Browser
 
 def test_a_token_made_over_the_api_is_shown_once_and_revoked(site: Site, admin: Browser) -> None:
     wanted = {"purpose": "MES", "scopes": ["read"], "days": 1}
-    made = admin.post("/api/tokens", json=wanted, headers=OURS)
+    made = admin.post("/api/v1/tokens", json=wanted, headers=OURS)
     assert made.status_code == 201
     bearer = {"authorization": f"Bearer {made.json()['token']}"}
     program = site.browser()
-    assert program.get("/api/devices", headers=bearer).status_code == 200
-    me = program.get("/api/me", headers=bearer).json()
+    assert program.get("/api/v1/devices", headers=bearer).status_code == 200
+    me = program.get("/api/v1/me", headers=bearer).json()
     assert me == {"name": "ada", "role": "admin", "scopes": ["read"], "means": "token"}
-    (listed,) = admin.get("/api/tokens").json()
+    (listed,) = admin.get("/api/v1/tokens").json()
     assert made.json()["token"] not in str(listed)
-    assert admin.delete(f"/api/tokens/{listed['id']}", headers=OURS).status_code == 204
-    assert program.get("/api/devices", headers=bearer).status_code == 401
-    assert admin.delete(f"/api/tokens/{listed['id']}", headers=OURS).status_code == 409
+    assert admin.delete(f"/api/v1/tokens/{listed['id']}", headers=OURS).status_code == 204
+    assert program.get("/api/v1/devices", headers=bearer).status_code == 401
+    assert admin.delete(f"/api/v1/tokens/{listed['id']}", headers=OURS).status_code == 404
 
 
 def test_what_was_done_is_read_page_by_page(site: Site, admin: Browser) -> None:
     for number in range(5):
         site.add(f"person-{number}", "viewer")
-    first = admin.get("/api/audit", params={"limit": 3}).json()
-    rest = admin.get("/api/audit", params={"before": first[-1]["number"]}).json()
+    first = admin.get("/api/v1/audit", params={"limit": 3}).json()
+    rest = admin.get("/api/v1/audit", params={"before": first[-1]["number"]}).json()
     assert [one["number"] for one in [*first, *rest]] == list(range(7, 0, -1))
     assert first[0]["after"] == {"role": "viewer"}
 
@@ -76,11 +76,11 @@ def test_what_was_done_is_read_page_by_page(site: Site, admin: Browser) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/api/accounts", {"name": "bob", "role": "king", "password": SECRET}),
-        ("/api/accounts", {"name": "bob", "role": "viewer", "password": SECRET, "more": 1}),
-        ("/api/tokens", {"purpose": "MES", "scopes": []}),
-        ("/api/tokens", {"purpose": "MES", "scopes": ["everything"]}),
-        ("/api/tokens", {"purpose": "MES", "scopes": ["read"], "days": 0}),
+        ("/api/v1/accounts", {"name": "bob", "role": "king", "password": SECRET}),
+        ("/api/v1/accounts", {"name": "bob", "role": "viewer", "password": SECRET, "more": 1}),
+        ("/api/v1/tokens", {"purpose": "MES", "scopes": []}),
+        ("/api/v1/tokens", {"purpose": "MES", "scopes": ["everything"]}),
+        ("/api/v1/tokens", {"purpose": "MES", "scopes": ["read"], "days": 0}),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_no_secret_comes_back(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -14,9 +15,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from cloud.app import create_app
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
-from cloud.web.app import Backstage, create_app
+from cloud.web.context import Backstage
 from cloud.web.http_server import HttpServer
 from cloud.web.prefix import PrefixedApp
 from cloud.web.proxy import ProxiedApp
@@ -155,9 +157,13 @@ def test_people_sign_in_and_watch_through_nginx_below_a_path(
         browser.post("/vision/sign-in", data={"token": TOKEN}, headers=origin)
         page = browser.get("/vision/")
         assert page.status_code == 200
+        assert page.headers["content-encoding"] == "gzip"
         for link in set(READ.findall(page.text)):
             if link.startswith("/"):
-                assert browser.get(link).status_code == 200, link
+                answer = browser.get(html.unescape(link))
+                assert answer.status_code == 200, link
+                if "?v=" in link:
+                    assert "immutable" in answer.headers["cache-control"], link
         with browser.stream("GET", "/vision/events") as stream:
             lines = stream.iter_lines()
             text = next(line for line in lines if "/inspections/box-1/b1/2" in line)

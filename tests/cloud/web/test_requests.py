@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud.app import create_app
 from cloud.records.database import Database
 from cloud.records.store import RecordStore
-from cloud.web.app import Backstage, create_app
-from fleet.configuration.settings import FleetSettings
+from cloud.web.context import Backstage
+from fleet.configuration.settings import FleetSettings, GatewaySettings
 from fleet.identity.authority import Authority
 from fleet.service import open_fleet
 from shared.clock import ManualClock
@@ -47,7 +48,8 @@ def app(database: Database, tmp_path: Path) -> Iterator[FastAPI]:
     Authority.create(tmp_path / "fleet", ["localhost"], clock)
     broker = MemoryBroker()
     around = Surroundings(broker.transport(), clock, NoTails(), None, threading.Event(), dead)
-    fleet = open_fleet(FleetSettings(folder=tmp_path / "fleet"), around)
+    settings = FleetSettings(folder=tmp_path / "fleet", gateway=GatewaySettings(port=0))
+    fleet = open_fleet(settings, around)
     fleet.start()
     stopping = threading.Event()
     # Else the stream of the live page would never end.
@@ -104,14 +106,14 @@ def test_whatever_comes_is_answered_and_never_with_a_500(app: FastAPI, data: st.
     "path",
     [
         "/inspections/box-1/b1/99999999999999999999",
-        "/api/inspections/box-1/b1/99999999999999999999",
-        "/api/inspections/box-1/b1/99999999999999999999/map.png",
-        "/api/inspections/box-1/b1/1/map.png?x=%00",
-        "/api/inspections/%00/b1/1",
-        "/api/inspections?lot=%00",
-        "/api/inspections?since=nan&until=inf",
-        "/api/summary?since=1e308",
-        "/api/inspections?cursor=lMtB2mtJ0gAAAKFhoWLP__________8",
+        "/api/v1/inspections/box-1/b1/99999999999999999999",
+        "/api/v1/inspections/box-1/b1/99999999999999999999/map.png",
+        "/api/v1/inspections/box-1/b1/1/map.png?x=%00",
+        "/api/v1/inspections/%00/b1/1",
+        "/api/v1/inspections?lot=%00",
+        "/api/v1/inspections?since=nan&until=inf",
+        "/api/v1/summary?since=1e308",
+        "/api/v1/inspections?cursor=lMtB2mtJ0gAAAKFhoWLP__________8",
     ],
 )
 def test_a_number_or_text_that_no_database_keeps_is_the_callers_mistake(
@@ -122,5 +124,11 @@ def test_a_number_or_text_that_no_database_keeps_is_the_callers_mistake(
 
 def test_pages_are_shown_whatever_time_a_box_once_said(app: FastAPI) -> None:
     client = Caller(app, BASE)
-    for path in ("/", "/inspections/box-1/b1/1", "/api/inspections", "/api/devices", "/fleet"):
+    for path in (
+        "/",
+        "/inspections/box-1/b1/1",
+        "/api/v1/inspections",
+        "/api/v1/devices",
+        "/fleet",
+    ):
         assert client.get(path).status_code == 200, path

@@ -6,6 +6,7 @@ import socket
 import threading
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -165,3 +166,23 @@ def test_a_label_changed_by_an_inspector_changes_what_is_learned(tmp_path: Path)
     assert parts.index()[1].defective
     parts.refresh()
     assert not parts.index()[1].defective
+
+
+def test_what_an_inspector_drew_teaches_at_the_size_of_the_picture(tmp_path: Path) -> None:
+    fill(tmp_path, "box", seed=1, parts=4)
+    journal = open_journal(tmp_path, "box")
+    boot = str(journal.file.writable.connection.execute("SELECT boot FROM labelled").fetchone()[0])
+    drawn = np.zeros((8, 8), np.uint8)
+    drawn[:4] = 255
+    png = cv2.imencode(".png", drawn, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes()
+    for sequence, mask in ((2, png), (4, b"no picture")):
+        row = PartLabel(boot, sequence, "reject", "spot", 9.0, mask)
+        journal.label([row], "hall", lambda _became: None)
+    journal.start()
+    journal.close()
+    parts = JournalParts(tmp_path / "box.db", "box")
+    taught = parts.mask(1)
+    assert taught is not None
+    assert taught.shape == parts.picture(1).shape
+    assert (bool(taught[: SIZE // 2].all()), bool(taught[SIZE // 2 :].any())) == (True, False)
+    assert (parts.mask(0), parts.mask(3)) == (None, None)

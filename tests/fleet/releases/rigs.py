@@ -56,8 +56,7 @@ class Yard:
     def add(
         self, version: str = "1.0.0", word: ReleaseNote = EVERYWHERE, *, without_tail: bool = False
     ) -> ReleaseFacts:
-        path = self.bundle(version).path
-        return self.adding.add_model(path, word, without_tail=without_tail)
+        return self.adding.add_model(self.bundle(version), word, without_tail=without_tail)
 
     def publish(self, *keys: str) -> list[str]:
         self.drafts.sign([self.key(name) for name in keys])

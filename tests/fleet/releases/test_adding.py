@@ -39,7 +39,7 @@ def test_a_models_facts_come_from_its_manifest(yard: Yard) -> None:
             | {"options": {"parent": "b0b", "round": 7}, "data_licence": "CC BY 4.0"}
         },
     )
-    facts = yard.adding.add_model(bundle.path, EVERYWHERE)
+    facts = yard.adding.add_model(bundle, EVERYWHERE)
     assert facts == ReleaseFacts(
         kind="model",
         name="tiny",
@@ -55,7 +55,7 @@ def test_a_models_facts_come_from_its_manifest(yard: Yard) -> None:
     )
     said = ReleaseNote(("any",), parent="c0c", round=0)
     bundle = amend_bundle(bundle, {"version": "1.1.0"})
-    facts = yard.adding.add_model(bundle.path, said)
+    facts = yard.adding.add_model(bundle, said)
     assert (facts.parent, facts.round) == ("c0c", 0)
 
 
@@ -68,13 +68,24 @@ def test_a_bundle_is_packed_to_the_same_bytes_wherever_it_lies(yard: Yard, tmp_p
 
 
 def test_a_bundle_that_does_not_hold_together_is_not_added(yard: Yard) -> None:
-    path = yard.bundle().path
-    (path / TAIL).write_bytes(b"something else")
+    bundle = yard.bundle()
+    (bundle.path / TAIL).write_bytes(b"something else")
     with pytest.raises(BundleMismatch):
-        yard.adding.add_model(path, EVERYWHERE)
-    with pytest.raises(BundleError):
-        yard.adding.add_model(path / "nothing", EVERYWHERE)
+        yard.adding.add_model(bundle, EVERYWHERE)
     assert yard.catalogue.entries() == []
+
+
+@pytest.mark.parametrize("said", [{"why": "x" * 501}, {"approved_by": "x" * 101}])
+def test_what_a_person_says_at_greater_length_than_is_kept_is_told_with_both_numbers(
+    said: dict[str, str],
+) -> None:
+    with pytest.raises(ReleaseError, match=r"has (501|101) characters, and at most (500|100)"):
+        ReleaseNote(("any",), **said)  # type: ignore[arg-type]
+
+
+def test_a_reason_as_long_as_may_be_is_kept_whole(yard: Yard) -> None:
+    facts = yard.add(word=ReleaseNote(("any",), why="x" * 500))
+    assert yard.catalogue.entries()[0].facts.why == facts.why == "x" * 500
 
 
 def test_counters_count_up_by_kind_and_name_and_are_never_given_twice(
@@ -198,6 +209,6 @@ def test_a_model_without_a_tail_is_published_beside_one_with_it(yard: Yard) -> N
 
 
 def test_more_versions_than_wanted_get_no_patch(yard: Yard) -> None:
-    Adding(yard.drafts, deltas=0).add_model(yard.bundle("1.0.0").path, EVERYWHERE)
-    facts = Adding(yard.drafts, deltas=0).add_model(yard.bundle("1.1.0").path, EVERYWHERE)
+    Adding(yard.drafts, deltas=0).add_model(yard.bundle("1.0.0"), EVERYWHERE)
+    facts = Adding(yard.drafts, deltas=0).add_model(yard.bundle("1.1.0"), EVERYWHERE)
     assert facts.deltas == {}

@@ -13,7 +13,7 @@ from fleet.releases.creation import found_repository
 from fleet.releases.store import ReleaseStore
 from shared.bundles.bundle import amend_bundle
 from shared.clock import SystemClock
-from shared.errors import SplitsightError
+from shared.errors import ReleaseError, SplitsightError
 from tests.bundles import make_bundle
 from tests.support.commands import Ended, splitsight
 
@@ -46,7 +46,8 @@ def desk(tmp_path: Path) -> Desk:
 @pytest.mark.process
 def test_a_model_goes_from_a_bundle_to_what_devices_see(desk: Desk) -> None:
     bundle = make_bundle(desk.folder / "bundle").path
-    added = desk.run("add", "--model", bundle, "--approved-by", "A. Rossi", "--format", "json")
+    word = ("--approved-by", "A. Rossi", "--why", "a trial, every part is reviewed")
+    added = desk.run("add", "--model", bundle, *word, "--format", "json")
     assert json.loads(added.stdout)["path"] == "models/tiny/1.0.0.zip"
     early = desk.run("publish")
     assert (early.code, "models has 0 of 1" in early.stderr) == (75, True)
@@ -57,8 +58,20 @@ def test_a_model_goes_from_a_bundle_to_what_devices_see(desk: Desk) -> None:
     assert (release["stage"], release["approved_by"]) == ("published", "A. Rossi")
     assert "models/tiny/1.0.0.zip" in desk.run("list").stdout
     amend_bundle(make_bundle(bundle), {"version": "1.1.0"})
-    second = desk.run("add", "--model", bundle)
+    second = desk.run("add", "--model", bundle, *word)
     assert second.stderr.strip() == "Number 2, 1 patches; sign and publish it."
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("word", [(), ("--approved-by", "A. Rossi"), ("--why", "no time")])
+def test_a_model_that_shows_nothing_needs_a_named_persons_reason(
+    desk: Desk, word: tuple[str, ...]
+) -> None:
+    refused = desk.run("add", "--model", make_bundle(desk.folder / "bundle").path, *word)
+    assert refused.code == ReleaseError.exit_code
+    assert "tiny 1.0.0 has no certificate and was never measured" in refused.stderr
+    assert "--approved-by WHO and --why WHY" in " ".join(refused.stderr.split())
+    assert desk.listed()["releases"] == []
 
 
 @pytest.mark.process
@@ -80,7 +93,8 @@ def test_a_root_key_is_replaced_by_people_in_two_places(desk: Desk) -> None:
 
 @pytest.mark.process
 def test_releases_are_removed_and_roles_renewed(desk: Desk) -> None:
-    desk.run("add", "--model", make_bundle(desk.folder / "bundle").path)
+    word = ("--approved-by", "A. Rossi", "--why", "a trial")
+    desk.run("add", "--model", make_bundle(desk.folder / "bundle").path, *word)
     assert desk.run("remove", "models/tiny/1.0.0.zip").code == 0
     assert desk.listed()["releases"] == []
     renewed = desk.run("renew", "firmware")

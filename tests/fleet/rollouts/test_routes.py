@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from cloud.records.database import Database
 from cloud.web.admission import AccessMiddleware
+from cloud.web.api_version import VersionedApi
 from cloud.web.problems import handle_problems
 from fleet.client.cloud_api import CloudApi
 from fleet.rollouts.pages import fleet_page
@@ -48,6 +49,7 @@ def app_of(plant: Plant, token: str | None = None) -> FastAPI:
     include(app, fleet_page(plant.conductor), plant.clock)
     records = Database(f"sqlite:///{place_migrated(Database, plant.folder / 'records.db')}")
     app.add_middleware(AccessMiddleware, access=access_to(records, plant.clock, token))
+    app.add_middleware(VersionedApi)
     return app
 
 
@@ -121,7 +123,7 @@ def test_a_wish_that_makes_no_sense_is_refused(
 
 
 def test_what_can_not_be_is_refused_in_words(client: Caller) -> None:
-    assert client.get("/api/fleet/rollouts/7").status_code == 409
+    assert client.get("/api/fleet/rollouts/7").status_code == 404
     start(client)
     twice = start(client, target="models/m/3.zip")
     assert twice.status_code == 409
@@ -129,7 +131,7 @@ def test_what_can_not_be_is_refused_in_words(client: Caller) -> None:
     unknown = client.post(
         "/api/fleet/settings", json={"device": "box-77", "settings": {"a": 1}, "by": "ada"}
     )
-    assert unknown.status_code == 422
+    assert unknown.status_code == 404
     assert "no devices are called box-77" in unknown.json()["error"]
 
 

@@ -17,8 +17,9 @@ from flwr.app import Message
 from flwr.clientapp import ClientApp
 
 from fleet.releases.creation import found_repository
+from fleet.releases.evidence import lacking
 from fleet.releases.store import ReleaseStore
-from fleet.rounds.candidates.approval import POLICY, approve, by_policy, drafts_of, lacking
+from fleet.rounds.candidates.approval import POLICY, approve, by_policy, drafts_of
 from fleet.rounds.candidates.candidate import next_version
 from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.candidates.model_files import check_base
@@ -37,7 +38,7 @@ from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.manifest import HEAD, TAIL, TRAINED, TUNED
 from shared.bundles.parity import check_head
 from shared.clock import SystemClock
-from shared.errors import FederationError
+from shared.errors import FederationError, ReleaseError
 from shared.features.preprocessing import prepare
 from shared.federation.base_network import BaseNetwork
 from shared.federation.flower_private import message_to_bytes
@@ -438,16 +439,24 @@ def test_without_measurement_or_certificate_a_person_says_why(home: FleetFolder)
     assert (record.status, record.why) == ("approved", "the line stands still without it")
 
 
+def test_a_reason_that_is_too_long_is_told_so_before_anything_is_decided(
+    home: FleetFolder,
+) -> None:
+    store, drafts = CandidateStore(home.fleet / "candidates"), drafts_of(home.fleet)
+    with pytest.raises(ReleaseError, match="the reason has 501 characters, and at most 500"):
+        approve(store, home.name, "A. Rossi", drafts, "x" * 501)
+    assert store.get(home.name).status == "candidate"
+
+
 def test_what_is_certified_and_measured_needs_a_name_alone(home: FleetFolder) -> None:
     store = CandidateStore(home.fleet / "candidates")
     bundle = store.bundle(home.name)
-    assert lacking(store.get(home.name), bundle) == [
+    assert lacking(bundle, certified=store.get(home.name).certified) == [
         "was never measured for what its features give away"
     ]
     measured(bundle)
-    assert lacking(store.get(home.name), store.bundle(home.name)) == []
-    bare = msgspec.structs.replace(store.get(home.name), certified=False)
-    assert lacking(bare, store.bundle(home.name)) == ["has no certificate"]
+    assert lacking(store.bundle(home.name), certified=True) == []
+    assert lacking(store.bundle(home.name), certified=False) == ["has no certificate"]
     approve(store, home.name, "A. Rossi", drafts_of(home.fleet))
     assert store.get(home.name).why == ""
 

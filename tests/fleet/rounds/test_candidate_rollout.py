@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cloud.app import create_app
 from cloud.records.database import Database
-from cloud.web.app import Backstage, create_app
+from cloud.web.context import Backstage
 from cloud.web.http_server import HttpServer
 from fleet.releases.creation import found_repository
 from fleet.releases.store import ReleaseStore

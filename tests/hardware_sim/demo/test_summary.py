@@ -35,7 +35,7 @@ def lane(tmp_path: Path) -> Lane:
     cells = [
         SolarCell(tmp_path / f"{n}.png", float(bad), "mono") for n, (*_, bad) in enumerate(PARTS, 1)
     ]
-    return Lane("box-1", tuple(cells))
+    return Lane("box-1", "line-1", tuple(cells))
 
 
 @pytest.fixture

@@ -121,6 +121,24 @@ def test_a_group_whose_extra_is_missing_says_so_in_one_line(ghost: Path) -> None
 
 
 @pytest.mark.process
+def test_a_command_whose_packages_are_missing_leaves_its_group_of_use(ghost: Path) -> None:
+    (ghost / "ghost_cli.py").write_text(
+        "from shared.command_options import group\n"
+        'app = group("Ghosts.", {"haunt": "ghost_haunt:haunt", "rest": "ghost_rest:rest"})\n'
+    )
+    (ghost / "ghost_haunt.py").write_text("import ectoplasm\n")
+    (ghost / "ghost_rest.py").write_text('def rest() -> None:\n    """Rest."""\n')
+    listed = splitsight("ghost", "--help", path=ghost)
+    assert listed.code == 0
+    assert "haunt  this needs the extra `ghost`" in listed.stdout
+    assert "rest   Rest." in listed.stdout
+    assert splitsight("ghost", "rest", path=ghost).code == 0
+    refused = splitsight("ghost", "haunt", "--house", "3", path=ghost)
+    assert refused.code == 11
+    assert "pip install 'splitsight[ghost]'" in refused.stderr
+
+
+@pytest.mark.process
 def test_show_prints_one_json_value_alone(tiny: Bundle) -> None:
     ended = splitsight("bundle", "show", tiny.path, "--format", "json")
     assert (ended.code, ended.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from shared.clock import ManualClock
 from shared.errors import SettingsError
-from shared.plugins.pages import Page, PageContext
+from shared.plugins.pages import SO_FAR, Page, PageContext
 from shared.web.access import FixedAccess
 from shared.web.html import environment
 from tests.cloud.web.caller import Caller
@@ -70,3 +71,22 @@ def test_what_a_page_shows_is_escaped_and_in_the_look_of_the_others(tmp_path: Pa
     assert "&lt;b&gt; 1.4 kB" in text
     assert '<a href="/one">One</a>' in text
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_what_stands_before_is_sent_before_the_rest_is_looked_for(tmp_path: Path) -> None:
+    written = "<p>{{ name }}</p>{{ so_far }}{% set found = look() %}<p>{{ found }}</p>"
+    (tmp_path / "slow.html").write_text(written)
+    asked: list[str] = []
+
+    def look() -> str:
+        asked.append("now")
+        return "<3"
+
+    context = PageContext(ManualClock(), environment(tmp_path))
+    answer = context.stream("slow.html", name="a & b", look=look)
+
+    async def heard() -> list[tuple[object, int]]:
+        return [(piece, len(asked)) async for piece in answer.body_iterator]
+
+    assert asyncio.run(heard()) == [(f"<p>a &amp; b</p>{SO_FAR}", 0), ("<p>&lt;3</p>", 1)]
+    assert (answer.headers["cache-control"], answer.media_type) == ("no-store", "text/html")
