@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ROOT_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 
-.PHONY: demo test quick test-install test-image check format bench scenarios fuzz soak docs site outdated bundle screenshot system image-tools clean
+.PHONY: demo test quick test-install test-image check format bench scenarios fuzz soak docs site outdated bundle screenshot screenshots system image-tools clean
 
 demo: $(VENV)/.demo ## three agents, a broker and the cloud on real solar cells
 	$(BIN)/splitsight demo $(if $(PARTS),--parts $(PARTS))
@@ -118,6 +118,9 @@ bundle: $(VENV)/.dev ## train the shipped bundle again (about 40 minutes on 2 co
 
 screenshot: $(VENV)/.dev system ## the live page as docs/images/live.png
 	$(BIN)/python -m tests.browser.screenshot docs/images/live.png
+
+screenshots: $(VENV)/.dev system ## every page of the demo, light and dark, in three sizes, in build/screenshots
+	$(BIN)/python -m tests.browser.screenshot build/screenshots --all
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

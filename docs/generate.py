@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from cloud.app import openapi
 from cloud.configuration.settings import json_schema as cloud_schema
 from cloud.evaluation.agreement import AgreementRow
 from cloud.evaluation.certification_report import CertifyReport
 from cloud.evaluation.scorecard import Evaluation
-from cloud.web.app import openapi
 from edge.benchmark import BenchRow
 from edge.configuration.settings import json_schema as edge_schema
 from fleet.configuration.settings import FleetSettings
@@ -71,8 +71,13 @@ MESSAGES = (
     wire.Reported,
     wire.Labels,
     wire.PartLabel,
+    wire.Withdrawal,
     wire.LabelReceipts,
+    wire.Sketch,
     wire.LabelReceipt,
+    wire.PictureRequest,
+    wire.PicturePiece,
+    wire.PictureRefusal,
     wire.RoundPiece,
     wire.RoundAsk,
     wire.RoundOver,
