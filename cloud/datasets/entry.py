@@ -14,7 +14,7 @@ from cloud.datasets.masks import Mask
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PictureEntry:
     """One picture, as its data set describes it.
 
     image   an absolute path
@@ -35,7 +35,7 @@ class Entry:
     target: float | None = None
 
 
-class Reader(Protocol):
+class DatasetReader(Protocol):
     """One form in which pictures and labels come."""
 
     @property
@@ -47,7 +47,7 @@ class Reader(Protocol):
         """Whether the files are in this form; opens no more of them than it must."""
         ...
 
-    def entries(self, tree: FileTree, account: Account) -> Iterable[Entry]:
+    def entries(self, tree: FileTree, account: Account) -> Iterable[PictureEntry]:
         """Every picture with its labels; says to the account what each file is.
 
         Raises DataError for what ends the reading; what costs one entry is a flaw.
