@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ MAP_STRIDE = 8
 
 
 def prepare(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Resize and convert one picture.
+    """Resize and convert one picture; an axis that shrinks is averaged.
 
     pixels    uint8, (h, w) grey or (h, w, 3) BGR
     channels  1 (grey) or 3 (BGR)
@@ -20,10 +22,7 @@ def prepare(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -
         pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
     elif pixels.ndim == 2 and channels == 3:
         pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
-    if pixels.shape[:2] != (height, width):
-        shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+    pixels = np.asarray(_resized(pixels, height, width, cv2.INTER_LINEAR), np.uint8)
     if channels == 1:
         return np.ascontiguousarray(pixels[np.newaxis])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -35,9 +34,21 @@ def coarse_mask(defective: NDArray[np.bool_], height: int, width: int) -> NDArra
     defective   bool, (h, w) of the picture that it belongs to
     Returns float32 (height/8, width/8), 0–1; a place that a thin crack crosses counts whole.
     """
-    full = np.asarray(
-        cv2.resize(defective.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    )
+    full = _resized(defective.astype(np.float32), height, width, cv2.INTER_AREA)
     places = full.reshape(height // MAP_STRIDE, MAP_STRIDE, width // MAP_STRIDE, MAP_STRIDE)
     share = places.mean(axis=(1, 3))
     return np.asarray(np.minimum(share * 4.0, 1.0), np.float32)
+
+
+def _resized(pixels: NDArray[Any], height: int, width: int, enlarging: int) -> NDArray[Any]:
+    """Each axis that shrinks is averaged, whatever the other does: OpenCV averages both or none,
+    and what lies between the points that it takes would be seen by nobody."""
+    tall, wide = pixels.shape[:2]
+    if (tall, wide) == (height, width):
+        return pixels
+    if (height < tall and width > wide) or (height > tall and width < wide):
+        least = min(tall, height), min(wide, width)
+        pixels = cv2.resize(pixels, least[::-1], interpolation=cv2.INTER_AREA)
+        tall, wide = least
+    how = cv2.INTER_AREA if height <= tall and width <= wide else enlarging
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how))

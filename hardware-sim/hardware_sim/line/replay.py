@@ -12,6 +12,8 @@ from hardware_sim.line.drawing.defects import severity
 from hardware_sim.line.drawing.parts import GOOD, DrawnPart
 from hardware_sim.line.drawing.surface import Pixels
 from shared.errors import DataError, MissingExtra
+from shared.features.picture_file import loaded
+from shared.opener import Unopenable
 
 if TYPE_CHECKING:
     from cloud.datasets.dataset import Dataset, Sample
@@ -108,12 +110,13 @@ def _order(seed: int, turn: int, count: int) -> NDArray[np.int64]:
 
 
 def _read(sample: Sample) -> Pixels:
-    picture = cv2.imread(str(sample.image), cv2.IMREAD_ANYCOLOR)
-    if picture is None:
+    try:
+        return loaded(sample.image, cv2.IMREAD_ANYCOLOR)
+    except Unopenable as error:
         raise DataError(
-            f"{sample.image} is not a picture that can be read", fix="remove or replace it"
-        )
-    return np.asarray(picture, np.uint8)
+            f"{sample.image} is not a picture that can be read ({error})",
+            fix="remove or replace it",
+        ) from error
 
 
 def _mask(sample: Sample, shape: tuple[int, ...]) -> NDArray[np.bool_]:

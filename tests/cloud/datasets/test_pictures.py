@@ -11,7 +11,8 @@ import pytest
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.pictures import load_pictures
-from shared.errors import DataError
+from edge.camera.decoding import decode_picture
+from shared.errors import CameraError, DataError
 from tests.cloud.datasets.makers import part, sample, save
 
 
@@ -56,3 +57,19 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     image.write_bytes(image.read_bytes()[:30])
     with pytest.raises(DataError, match=r"a\.png is not a picture"):
         load_pictures(dataset((image, 0.0)), 64, 64, 1, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("harm", ["cut off", "damaged"])
+def test_a_jpeg_that_a_box_would_refuse_is_no_good_part_for_training(
+    tmp_path: Path, harm: str
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+    image = save(tmp_path / "a.jpg", noise)
+    raw, half = image.read_bytes(), image.stat().st_size // 2
+    image.write_bytes(
+        raw[:half] if harm == "cut off" else raw[:half] + bytes(range(256)) + raw[half + 256 :]
+    )
+    with pytest.raises(DataError, match=r"a\.jpg is not a picture .*cut off or damaged"):
+        load_pictures(dataset((image, 0.0)), 64, 64, 1, tmp_path / "cache")
+    with pytest.raises(CameraError, match=r"a\.jpg can't be read .*cut off or damaged"):
+        decode_picture(image.read_bytes(), "as_is", image.name)
