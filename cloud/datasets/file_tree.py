@@ -43,6 +43,8 @@ SYSTEM = frozenset(
 )
 OF_THE_SYSTEM = "hidden, or of the operating system"
 OF_A_RUN = "written by a training"
+UNPACKED = ".splitsight"
+"""A folder of pictures out of the set's containers: those are accounted for, not what is in it."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,22 @@ class FileTree:
     """All files below a folder, in the order of their paths, and those that belong to nobody.
 
     Links are followed to files, never to folders, so that nothing is read twice or without end.
+    labels   the file of labels that was asked for by its path; None: the folder was
     """
 
     root: Path
     files: tuple[Path, ...]
     passed_over: tuple[LeftOut, ...]
+    labels: Path | None = None
 
     @classmethod
-    def of(cls, root: Path) -> FileTree:
+    def of(cls, root: Path, labels: Path | None = None) -> FileTree:
         """Walk a folder. Raises OSError where it can't be listed."""
         files: list[Path] = []
         passed: list[LeftOut] = []
         for folder, folders, names in os.walk(root, onerror=_raised):
             here = Path(folder)
+            folders[:] = [name for name in folders if name != UNPACKED]
             if here != root and _of_a_run(names):
                 passed += [LeftOut(here / name, OF_A_RUN) for name in sorted(names)]
                 folders.clear()
@@ -76,7 +81,7 @@ class FileTree:
                     passed.append(LeftOut(here / name, OF_THE_SYSTEM))
                 else:
                     files.append(here / name)
-        return cls(root, tuple(sorted(files)), tuple(passed))
+        return cls(root, tuple(sorted(files)), tuple(passed), labels)
 
     @cached_property
     def pictures(self) -> tuple[Path, ...]:
