@@ -70,6 +70,8 @@ class ReviewPlant:
         page.get_by_label("Password").fill(SECRET)
         page.keyboard.press("Enter")
         expect(page.get_by_text(name).first).to_be_visible(timeout=PATIENCE_MS)
+        # A key that is pressed before the page's scripts are there says nothing.
+        page.wait_for_load_state("load", timeout=PATIENCE_MS)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class SilentPlant:
             if child is not None and child.poll() is None:
                 child.send_signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):
-                    child.wait(30)
+                    child.wait(PATIENCE_S)
         return {name: child.poll() for name, child in self._children.items()}  # type: ignore[misc]
 
     @property
