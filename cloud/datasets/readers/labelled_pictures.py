@@ -1,0 +1,293 @@
+"""Gathers what files of labels say of each picture, checks it, and makes entries of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from cloud.datasets.account import Account
+from cloud.datasets.dataset import GOOD, Split
+from cloud.datasets.entry import PictureEntry
+from cloud.datasets.file_tree import FileTree
+from cloud.datasets.label_fault import LabelFault
+from cloud.datasets.masks import Mask, MaskShapes, joined
+from cloud.datasets.outlines import Size, area
+from cloud.datasets.picture_size import picture_size
+from cloud.datasets.readers.manifest import GOOD_NAMES
+from cloud.datasets.run_lengths import RunLengths
+
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "calibrate",
+    "valid": "calibrate",
+    "validation": "calibrate",
+    "calibrate": "calibrate",
+    "calibration": "calibrate",
+    "test": "test",
+    "testing": "test",
+}
+SPOILT = "its labels can't be used"
+UNNAMED = "a picture that no label names"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is said: a file, its line (0: of none), and the entry's own name."""
+
+    file: Path
+    line: int = 0
+    entry: str = ""
+
+
+@dataclass(slots=True)
+class LabelledPicture:
+    """size   (height, width)
+    kinds  of defect, with the pixels that each marks; 0 for what is said of the whole picture
+    """
+
+    path: Path
+    size: Size
+    place: Place
+    split: Split | None = None
+    part: str = ""
+    domain: str = "all"
+    kinds: Counter[str] = field(default_factory=Counter)
+    masks: list[Mask] = field(default_factory=list)
+    called_good: bool = False
+    spoilt: bool = False
+
+
+def split_of(*names: str) -> Split | None:
+    """The split that a folder or file is named after: `val`, `instances_train2017.json`."""
+    for name in names:
+        for word in re.split(r"[^a-z]+", name.lower()):
+            if word in _SPLITS:
+                return _SPLITS[word]
+    return None
+
+
+def is_good(kind: str) -> bool:
+    return kind.strip().lower() in GOOD_NAMES
+
+
+class LabelledPictures:
+    """Pictures of one data set, in the order in which they are named."""
+
+    def __init__(self, tree: FileTree, account: Account) -> None:
+        self._tree = tree
+        self._account = account
+        self._declared: dict[str, None] = {}
+        self._used: set[str] = set()
+        self._pictures: dict[Path, LabelledPicture] = {}
+        self._gone: set[Path] = set()
+        self._files = frozenset(tree.pictures)
+        self._by_name: dict[str, list[Path]] = {}
+        for path in tree.pictures:
+            self._by_name.setdefault(path.name.lower(), []).append(path)
+
+    def declare(self, kinds: Iterable[str]) -> None:
+        """The set says that it has these kinds; those that no label uses are said."""
+        self._declared.update(dict.fromkeys(kinds))
+
+    def flaw(self, place: Place, what: str, line: int = 0) -> None:
+        said = f"{place.entry}: {what}" if place.entry else what
+        self._account.flaw(place.file, said, line or place.line)
+
+    def find(self, name: str, *near: Path) -> Path:
+        """The picture that a label names, with folders of either slash or of another machine.
+
+        near   folders to which the name may be relative
+        Raises LabelFault where there is none, or several that it could be.
+        """
+        wanted = PurePosixPath(name.replace("\\", "/").strip())
+        if not wanted.name:
+            raise LabelFault("it names no picture")
+        for folder in near:
+            # `..` leads to a sibling folder, and never out of the tree: only its files are known.
+            found = Path(*_plain(folder / wanted))
+            if found in self._files:
+                return found
+        alike = self._by_name.get(wanted.name.lower(), [])
+        shared = [_common_tail(path, wanted) for path in alike]
+        best = [path for path, tail in zip(alike, shared, strict=True) if tail == max(shared)]
+        if not best:
+            raise LabelFault(f"the picture {name} is not there")
+        if len(best) > 1:
+            raise LabelFault(f"{name} could be {len(best)} pictures, {best[0]} and {best[1]}")
+        if len(wanted.parts) > 1:
+            self._account.note("the labels name other folders: pictures are found by their names")
+        return best[0]
+
+    def picture(
+        self,
+        place: Place,
+        path: Path,
+        *,
+        drawn_on: Size | None = None,
+        split: Split | None = None,
+        part: str = "",
+        domain: str = "",
+    ) -> LabelledPicture | None:
+        """What is known of a picture that a label names; None once it was said to be unreadable.
+
+        drawn_on   (height, width) as the labels say
+        """
+        found = self._pictures.get(path)
+        if found is None:
+            if path in self._gone:
+                return None
+            try:
+                found = LabelledPicture(path, picture_size(path), place)
+            except LabelFault as fault:
+                self._account.flaw(path, str(fault))
+                self._account.leave_out(path, "not a picture that can be read")
+                self._gone.add(path)
+                return None
+            self._pictures[path] = found
+            found.split = split
+        if split is not None and found.split != split:
+            if found.split is not None:
+                found.spoilt = True
+                self.flaw(place, f"{path.name} lies in two splits, {found.split} and {split}")
+            found.split = split
+        found.part = part or found.part
+        found.domain = domain or found.domain
+        if drawn_on is not None and drawn_on != found.size:
+            found.spoilt = True
+            self.flaw(place, _sizes(found, drawn_on))
+        return found
+
+    def mark(
+        self,
+        picture: LabelledPicture,
+        place: Place,
+        kind: str,
+        draw: Callable[[Size], Mask | None],
+    ) -> None:
+        """One label of a picture; what is wrong with it becomes a flaw, and costs the picture.
+
+        draw   its pixels on a picture of (height, width); None for what is said of all of it
+        """
+        self._used.add(kind)
+        if not kind.strip():
+            picture.spoilt = True
+            self.flaw(place, "it has no kind")
+            return
+        try:
+            mask = draw(picture.size)
+        except LabelFault as fault:
+            picture.spoilt = True
+            self.flaw(place, str(fault))
+            return
+        if is_good(kind):
+            picture.called_good |= mask is None
+            return
+        picture.kinds[kind.strip()] += _area(mask)
+        if mask is not None:
+            picture.masks.append(mask)
+
+    def spoil(self, picture: LabelledPicture, place: Place, what: str, line: int = 0) -> None:
+        """Something is wrong with what is said of a picture."""
+        picture.spoilt = True
+        self.flaw(place, what, line)
+
+    def entries(self, unmarked: str) -> Iterator[PictureEntry]:
+        """Every picture that was named; says what was decided of them.
+
+        unmarked   why a picture without labels is good, after "n pictures …"
+        """
+        bare = several = 0
+        for picture in self._pictures.values():
+            kinds = picture.kinds
+            if picture.called_good and kinds:
+                self.spoil(picture, picture.place, f"it is called good, and {_listed(kinds)}")
+            if picture.spoilt:
+                self._account.leave_out(picture.path, SPOILT)
+                continue
+            bare += not kinds and not picture.called_good
+            several += len(kinds) > 1
+            self._account.use(picture.path, "picture")
+            for mask in picture.masks:
+                for file in mask.files:
+                    self._account.use(file, "mask")
+            yield PictureEntry(
+                image=picture.path,
+                defect=max(kinds, key=lambda kind: kinds[kind]) if kinds else GOOD,
+                mask=joined(picture.masks),
+                part=picture.part,
+                domain=picture.domain,
+                split=picture.split,
+            )
+        self._say(bare, unmarked, several)
+
+    def _say(self, bare: int, unmarked: str, several: int) -> None:
+        if bare:
+            self._account.note(f"{_pictures(bare)} {unmarked}: good")
+        if several:
+            self._account.note(
+                f"{_pictures(several)} with several kinds of defect: each counts as the kind that "
+                f"marks the most of it"
+            )
+        unused = [kind for kind in self._declared if kind not in self._used]
+        if unused:
+            self._account.note(f"kinds that no label uses: {_listed(unused)}")
+        good = sorted(kind for kind in self._used if kind.strip() and is_good(kind))
+        if good:
+            self._account.note(f"labels of the kind {_listed(good)} mark no defect")
+        splits = {picture.split for picture in self._pictures.values()}
+        if "calibrate" in splits:
+            self._account.note("the set's own validation pictures are used to calibrate")
+        unnamed = [path for path in self._tree.pictures if path not in self._pictures]
+        for path in unnamed:
+            self._account.leave_out(path, UNNAMED)
+
+
+def _plain(path: Path) -> list[str]:
+    """A path's parts with `..` taken away by name: links to folders are not followed."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and len(parts) > 1:
+            parts.pop()
+        elif part != "..":
+            parts.append(part)
+    return parts
+
+
+def _common_tail(path: Path, wanted: PurePosixPath) -> int:
+    count = 0
+    for mine, other in zip(reversed(path.parts), reversed(wanted.parts), strict=False):
+        if mine.lower() != other.lower():
+            break
+        count += 1
+    return count
+
+
+def _area(mask: Mask | None) -> int:
+    if isinstance(mask, RunLengths):
+        return mask.area
+    if isinstance(mask, MaskShapes):
+        return max(1, round(sum(area(polygon) for polygon in mask.polygons)))
+    return 0
+
+
+def _sizes(picture: LabelledPicture, drawn_on: Size) -> str:
+    height, width = picture.size
+    said = (
+        f"the labels of {picture.path.name} were drawn on {drawn_on[1]} × {drawn_on[0]} pixels, "
+        f"it has {width} × {height}"
+    )
+    return f"{said} once turned by its EXIF orientation" if drawn_on == (width, height) else said
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    shown = ", ".join(every[:8])
+    return f"{shown} and {len(every) - 8} more" if len(every) > 8 else shown
