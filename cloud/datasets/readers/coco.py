@@ -16,9 +16,9 @@ from cloud.datasets.masks import Mask, MaskShapes
 from cloud.datasets.outlines import Size, paired, polygon, rectangle
 from cloud.datasets.readers.documents import converted, json_of, keys_of
 from cloud.datasets.readers.labelled_pictures import (
-    LabelledPicture,
+    PictureLabels,
     LabelledPictures,
-    Place,
+    LabelPlace,
     split_of,
 )
 from cloud.datasets.run_lengths import RunLengths, coco_counts
@@ -102,7 +102,7 @@ class _CocoFile:
         self._path, self._split = path, split
         self._near = _near(tree, path)
         self._kinds: dict[Key, str] = {}
-        self._named: dict[Key, LabelledPicture | None] = {}
+        self._named: dict[Key, PictureLabels | None] = {}
 
     def read(self) -> None:
         """Raises LabelFault where the file as a whole is none of COCO's."""
@@ -118,10 +118,10 @@ class _CocoFile:
         for index, raw in enumerate(whole.annotations):
             self._annotate(self._place("annotation", index), raw)
 
-    def _place(self, what: str, index: int) -> Place:
-        return Place(self._path, entry=f"{what} {index}")
+    def _place(self, what: str, index: int) -> LabelPlace:
+        return LabelPlace(self._path, entry=f"{what} {index}")
 
-    def _categorise(self, place: Place, raw: msgspec.Raw) -> None:
+    def _categorise(self, place: LabelPlace, raw: msgspec.Raw) -> None:
         try:
             category = converted(raw, _Category)
         except LabelFault as fault:
@@ -130,7 +130,7 @@ class _CocoFile:
         if self._kinds.setdefault(category.id, category.name) != category.name:
             self._pictures.flaw(place, f"the id {category.id} has two names")
 
-    def _name(self, place: Place, raw: msgspec.Raw) -> None:
+    def _name(self, place: LabelPlace, raw: msgspec.Raw) -> None:
         try:
             said = converted(raw, _Picture)
             path = self._pictures.find(said.file_name, *self._near)
@@ -147,7 +147,7 @@ class _CocoFile:
                 if one is not None:
                     self._pictures.spoil(one, place, f"the id {said.id} is that of two pictures")
 
-    def _annotate(self, place: Place, raw: msgspec.Raw) -> None:
+    def _annotate(self, place: LabelPlace, raw: msgspec.Raw) -> None:
         try:
             annotation = converted(raw, _Annotation)
         except LabelFault as fault:
@@ -165,7 +165,7 @@ class _CocoFile:
             return
         self._pictures.mark(picture, place, kind, lambda size: _drawn(annotation, size))
 
-    def _spoil(self, place: Place, raw: msgspec.Raw, what: str) -> None:
+    def _spoil(self, place: LabelPlace, raw: msgspec.Raw, what: str) -> None:
         """Costs the annotation's picture, or every one of this file where it can't be told."""
         try:
             picture = self._named.get(converted(raw, _Whose).image_id)

@@ -35,7 +35,7 @@ UNNAMED = "a picture that no label names"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LabelPlace:
     """Where something is said: a file, its line (0: of none), and the entry's own name."""
 
     file: Path
@@ -44,14 +44,14 @@ class Place:
 
 
 @dataclass(slots=True)
-class LabelledPicture:
+class PictureLabels:
     """size   (height, width)
     kinds  of defect, with the pixels that each marks; 0 for what is said of the whole picture
     """
 
     path: Path
     size: Size
-    place: Place
+    place: LabelPlace
     split: Split | None = None
     part: str = ""
     domain: str = "all"
@@ -70,6 +70,17 @@ def split_of(*names: str) -> Split | None:
     return None
 
 
+def without_dots(path: Path) -> Path:
+    """A path with `..` taken away by name: links to folders are not followed."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and len(parts) > 1:
+            parts.pop()
+        elif part != "..":
+            parts.append(part)
+    return Path(*parts)
+
+
 def is_good(kind: str) -> bool:
     return kind.strip().lower() in GOOD_NAMES
 
@@ -82,7 +93,7 @@ class LabelledPictures:
         self._account = account
         self._declared: dict[str, None] = {}
         self._used: set[str] = set()
-        self._pictures: dict[Path, LabelledPicture] = {}
+        self._pictures: dict[Path, PictureLabels] = {}
         self._gone: set[Path] = set()
         self._files = frozenset(tree.pictures)
         self._by_name: dict[str, list[Path]] = {}
@@ -93,7 +104,7 @@ class LabelledPictures:
         """The set says that it has these kinds; those that no label uses are said."""
         self._declared.update(dict.fromkeys(kinds))
 
-    def flaw(self, place: Place, what: str, line: int = 0) -> None:
+    def flaw(self, place: LabelPlace, what: str, line: int = 0) -> None:
         said = f"{place.entry}: {what}" if place.entry else what
         self._account.flaw(place.file, said, line or place.line)
 
@@ -108,7 +119,7 @@ class LabelledPictures:
             raise LabelFault("it names no picture")
         for folder in near:
             # `..` leads to a sibling folder, and never out of the tree: only its files are known.
-            found = Path(*_plain(folder / wanted))
+            found = without_dots(folder / wanted)
             if found in self._files:
                 return found
         alike = self._by_name.get(wanted.name.lower(), [])
@@ -124,14 +135,14 @@ class LabelledPictures:
 
     def picture(
         self,
-        place: Place,
+        place: LabelPlace,
         path: Path,
         *,
         drawn_on: Size | None = None,
         split: Split | None = None,
         part: str = "",
         domain: str = "",
-    ) -> LabelledPicture | None:
+    ) -> PictureLabels | None:
         """What is known of a picture that a label names; None once it was said to be unreadable.
 
         drawn_on   (height, width) as the labels say
@@ -141,7 +152,7 @@ class LabelledPictures:
             if path in self._gone:
                 return None
             try:
-                found = LabelledPicture(path, picture_size(path), place)
+                found = PictureLabels(path, picture_size(path), place)
             except LabelFault as fault:
                 self._account.flaw(path, str(fault))
                 self._account.leave_out(path, "not a picture that can be read")
@@ -163,8 +174,8 @@ class LabelledPictures:
 
     def mark(
         self,
-        picture: LabelledPicture,
-        place: Place,
+        picture: PictureLabels,
+        place: LabelPlace,
         kind: str,
         draw: Callable[[Size], Mask | None],
     ) -> None:
@@ -190,7 +201,7 @@ class LabelledPictures:
         if mask is not None:
             picture.masks.append(mask)
 
-    def spoil(self, picture: LabelledPicture, place: Place, what: str, line: int = 0) -> None:
+    def spoil(self, picture: PictureLabels, place: LabelPlace, what: str, line: int = 0) -> None:
         """Something is wrong with what is said of a picture."""
         picture.spoilt = True
         self.flaw(place, what, line)
@@ -246,17 +257,6 @@ class LabelledPictures:
             self._account.leave_out(path, UNNAMED)
 
 
-def _plain(path: Path) -> list[str]:
-    """A path's parts with `..` taken away by name: links to folders are not followed."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and len(parts) > 1:
-            parts.pop()
-        elif part != "..":
-            parts.append(part)
-    return parts
-
-
 def _common_tail(path: Path, wanted: PurePosixPath) -> int:
     count = 0
     for mine, other in zip(reversed(path.parts), reversed(wanted.parts), strict=False):
@@ -274,7 +274,7 @@ def _area(mask: Mask | None) -> int:
     return 0
 
 
-def _sizes(picture: LabelledPicture, drawn_on: Size) -> str:
+def _sizes(picture: PictureLabels, drawn_on: Size) -> str:
     height, width = picture.size
     said = (
         f"the labels of {picture.path.name} were drawn on {drawn_on[1]} × {drawn_on[0]} pixels, "

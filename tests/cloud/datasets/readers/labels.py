@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from cloud.datasets.account import Account
-from cloud.datasets.entry import PictureEntry, DatasetReader
+from cloud.datasets.entry import DatasetReader, PictureEntry
 from cloud.datasets.file_tree import FileTree
 from tests.cloud.datasets.makers import part, save
 
