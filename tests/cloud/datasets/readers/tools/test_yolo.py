@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cloud.datasets.file_tree import FileTree
-from cloud.datasets.readers.yolo import UNLABELLED, YoloReader
-from tests.cloud.datasets.readers.labels import Reading, pictures, written
+from cloud.datasets.readers.tools.yolo import UNLABELLED, YoloReader
+from tests.cloud.datasets.readers.tools.labels import Reading, pictures, written
 
 SETTINGS = "path: {path}\ntrain: {train}\nval: {val}\nnames: {names}\n"
 

@@ -14,11 +14,11 @@ from cloud.datasets.file_tree import FileTree
 from cloud.datasets.label_fault import LabelFault
 from cloud.datasets.masks import Mask, MaskShapes
 from cloud.datasets.outlines import Size, paired, polygon, rectangle
-from cloud.datasets.readers.documents import converted, json_of, keys_of
-from cloud.datasets.readers.labelled_pictures import (
-    PictureLabels,
+from cloud.datasets.readers.tools.documents import converted, files_of, json_of, keys_of
+from cloud.datasets.readers.tools.labelled_pictures import (
     LabelledPictures,
     LabelPlace,
+    PictureLabels,
     split_of,
 )
 from cloud.datasets.run_lengths import RunLengths, coco_counts
@@ -70,10 +70,10 @@ class CocoReader:
     name = "COCO"
 
     def recognises(self, tree: FileTree) -> bool:
-        return any(_is_coco(path) for path in _documents(tree)[:_SNIFFED])
+        return any(_is_coco(path) for path in files_of(tree, ".json")[:_SNIFFED])
 
     def entries(self, tree: FileTree, account: Account) -> Iterable[PictureEntry]:
-        files = [path for path in _documents(tree) if _is_coco(path)]
+        files = [path for path in files_of(tree, ".json") if _is_coco(path)]
         pictures = LabelledPictures(tree, account)
         for path in files:
             account.use(path, "labels")
@@ -199,10 +199,6 @@ def _drawn(annotation: _Annotation, size: Size) -> Mask | None:
             left, top, across, down = annotation.bbox
             return rectangle(left, top, across, down, size)
     return None
-
-
-def _documents(tree: FileTree) -> list[Path]:
-    return [path for path in tree.files if path.suffix.lower() == ".json"]
 
 
 def _is_coco(path: Path) -> bool:

@@ -13,8 +13,8 @@ from cloud.datasets.account import Account
 from cloud.datasets.dataset import Split
 from cloud.datasets.file_tree import SUFFIXES, FileTree
 from cloud.datasets.label_fault import LabelFault
-from cloud.datasets.readers.documents import content, lines_of
-from cloud.datasets.readers.labelled_pictures import split_of, without_dots
+from cloud.datasets.readers.tools.documents import content, files_of, lines_of
+from cloud.datasets.readers.tools.labelled_pictures import split_of, without_dots
 from shared.opener import Unopenable, read_yaml
 
 _NAMES = frozenset({"obj.names", "classes.txt", "obj.data"})
@@ -35,10 +35,12 @@ class YoloLayout:
 
 def descriptions(tree: FileTree) -> list[Path]:
     """The files that describe a YOLO set, the most telling kind of them alone."""
-    settings = [p for p in tree.files if p.suffix.lower() in {".yaml", ".yml"} and _describes(p)]
+    settings = [path for path in files_of(tree, ".yaml", ".yml") if _describes(path)]
     if settings:
         return settings
-    found = [path for path in tree.files if path.name.lower() in _NAMES]
+    found = files_of(tree, ".names", ".txt", ".data")
+    found = [path for path in found if path.name.lower() in _NAMES]
+    found = [path for path in found if path.suffix.lower() == ".data"] or found[:1]
     return found if any(holds_labels(path) for path in _texts(tree)[:20]) else []
 
 

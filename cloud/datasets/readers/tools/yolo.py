@@ -13,13 +13,13 @@ from cloud.datasets.file_tree import FileTree
 from cloud.datasets.label_fault import LabelFault
 from cloud.datasets.masks import Mask
 from cloud.datasets.outlines import Size, paired, polygon, rectangle
-from cloud.datasets.readers.documents import lines_of
-from cloud.datasets.readers.labelled_pictures import (
-    PictureLabels,
+from cloud.datasets.readers.tools.documents import lines_of
+from cloud.datasets.readers.tools.labelled_pictures import (
     LabelledPictures,
     LabelPlace,
+    PictureLabels,
 )
-from cloud.datasets.readers.yolo_layout import (
+from cloud.datasets.readers.tools.yolo_layout import (
     YoloLayout,
     descriptions,
     holds_labels,
@@ -50,7 +50,7 @@ class YoloReader:
             except LabelFault as fault:
                 account.flaw(path, str(fault), fault.line)
                 continue
-            labelled |= _Labels(tree, account, pictures, layout).read()
+            labelled |= _Labels(tree, account, pictures, layout).read(labelled)
         _strays(tree, account, labelled)
         return pictures.entries("without labels")
 
@@ -65,9 +65,10 @@ class _Labels:
         self._root, self._files = tree.root, frozenset(tree.files)
         pictures.declare(layout.kinds.values())
 
-    def read(self) -> set[Path]:
-        """Every place at which labels were looked for."""
+    def read(self, known: set[Path]) -> set[Path]:
+        """Every place at which labels were looked for, but for those that are read already."""
         places = {path: _labels_of(self._root, path) for path in self._layout.pictures}
+        places = {path: text for path, text in places.items() if text not in known}
         splits = self._layout.pictures
         labelled = {splits[path] for path, text in places.items() if text in self._files}
         for path, text in places.items():

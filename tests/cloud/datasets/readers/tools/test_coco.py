@@ -11,8 +11,8 @@ import pytest
 from pycocotools import mask as reference
 
 from cloud.datasets.file_tree import FileTree
-from cloud.datasets.readers.coco import CocoReader
-from tests.cloud.datasets.readers.labels import HEIGHT, WIDTH, Reading, pictures, written
+from cloud.datasets.readers.tools.coco import CocoReader
+from tests.cloud.datasets.readers.tools.labels import HEIGHT, WIDTH, Reading, pictures, written
 
 
 def image(number: int, name: str | None = None, **more: object) -> dict[str, object]:

@@ -12,24 +12,13 @@ from cloud.datasets.account import Account
 from cloud.datasets.dataset import GOOD, Split
 from cloud.datasets.entry import PictureEntry
 from cloud.datasets.file_tree import FileTree
+from cloud.datasets.kinds import SPLIT_NAMES, is_good
 from cloud.datasets.label_fault import LabelFault
 from cloud.datasets.masks import Mask, MaskShapes, joined
 from cloud.datasets.outlines import Size, area
 from cloud.datasets.picture_size import picture_size
-from cloud.datasets.readers.manifest import GOOD_NAMES
 from cloud.datasets.run_lengths import RunLengths
 
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "calibrate",
-    "valid": "calibrate",
-    "validation": "calibrate",
-    "calibrate": "calibrate",
-    "calibration": "calibrate",
-    "test": "test",
-    "testing": "test",
-}
 SPOILT = "its labels can't be used"
 UNNAMED = "a picture that no label names"
 
@@ -65,8 +54,8 @@ def split_of(*names: str) -> Split | None:
     """The split that a folder or file is named after: `val`, `instances_train2017.json`."""
     for name in names:
         for word in re.split(r"[^a-z]+", name.lower()):
-            if word in _SPLITS:
-                return _SPLITS[word]
+            if word in SPLIT_NAMES:
+                return SPLIT_NAMES[word]
     return None
 
 
@@ -79,10 +68,6 @@ def without_dots(path: Path) -> Path:
         elif part != "..":
             parts.append(part)
     return Path(*parts)
-
-
-def is_good(kind: str) -> bool:
-    return kind.strip().lower() in GOOD_NAMES
 
 
 class LabelledPictures:

@@ -16,6 +16,7 @@ import msgspec
 from defusedxml.common import DefusedXmlException
 from defusedxml.expatreader import create_parser
 
+from cloud.datasets.file_tree import FileTree
 from cloud.datasets.label_fault import LabelFault
 from shared.opener import DEEPEST
 
@@ -34,6 +35,12 @@ def keys_of(path: Path) -> frozenset[str]:
     ends = _ends(path)
     keys = frozenset(key.decode() for key in _KEY.findall(ends))
     return keys | {"["} if ends.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"[") else keys
+
+
+def files_of(tree: FileTree, *suffixes: str) -> list[Path]:
+    """Those with such names, in lower case; the one alone that was asked for by its path."""
+    files = tree.files if tree.labels is None else (tree.labels,)
+    return [path for path in files if path.suffix.lower() in suffixes]
 
 
 def root_of(path: Path) -> str:
