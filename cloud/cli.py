@@ -33,18 +33,15 @@ def serve(config: option.Config) -> None:
     from cloud.memory import begin, keep_what_is_there, share_heaps  # noqa: PLC0415
 
     begin()
-    share_heaps()
     with option.needs_extra("cloud"):
         from cloud.configuration.settings import load_cloud_settings  # noqa: PLC0415
-        from cloud.inference.registry import TailOpening  # noqa: PLC0415
-    settings = load_cloud_settings(config)
-    opening = TailOpening(settings.bundles, settings.runtime, settings.tail.max_batch)
-    with option.needs_extra("cloud"):
         from cloud.service import CloudService  # noqa: PLC0415
+    share_heaps()
+    settings = load_cloud_settings(config)
     wanted_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: wanted_stop.set())
-    with CloudService(settings, tails=opening.ready()):
+    with CloudService(settings):
         keep_what_is_there()
         wanted_stop.wait()
         log.info("stopping")

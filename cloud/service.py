@@ -68,20 +68,11 @@ STOP_S = 5.0
 class CloudService:
     """Broker, intake, tails, records, API and what is plugged in, in one process."""
 
-    def __init__(
-        self,
-        settings: CloudSettings,
-        clock: Clock | None = None,
-        *,
-        tails: TailRegistry | None = None,
-    ) -> None:
-        """Opens bundles and checks them; raises BundleError, ParityError, RecordsError.
-
-        tails   those of its bundles, where they are open already
-        """
+    def __init__(self, settings: CloudSettings, clock: Clock | None = None) -> None:
+        """Opens bundles and checks them; raises BundleError, ParityError, RecordsError."""
         self._settings = settings
         clock = clock or SystemClock()
-        tails = _opened(settings) if tails is None else tails
+        tails = TailRegistry(settings.bundles, settings.runtime, settings.tail.max_batch)
         self._stopping = threading.Event()
         self._dead = DeadWorkers()
         self._closing = ExitStack()
@@ -363,10 +354,6 @@ class CloudService:
     def _stop_serving(self) -> None:
         if self._server is not None:
             self._server.stop()
-
-
-def _opened(settings: CloudSettings) -> TailRegistry:
-    return TailRegistry(settings.bundles, settings.runtime, settings.tail.max_batch)
 
 
 class LaterTold:

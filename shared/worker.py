@@ -78,10 +78,6 @@ class Worker:
                 log.error("thread_does_not_end", thread=self.name, waited_s=timeout_s)
         return not self.alive
 
-    def join(self) -> None:
-        """Wait until it has ended by itself: for a step that is due once, and ends."""
-        self._thread.join()
-
     def _run(self) -> None:
         try:
             while not self.stopping.is_set():

@@ -11,7 +11,6 @@ from shared.bundles.bundle import Bundle
 from shared.log import get_logger
 from shared.plugins.services import ServedTail
 from shared.runtime.settings import RuntimeSettings
-from shared.worker import Worker
 
 log = get_logger("rack")
 
@@ -91,32 +90,3 @@ class TailRegistry(Mapping[str, LoadedTail]):
     def _tell(self, pairs: Collection[str]) -> None:
         for listener in self._listeners:
             listener(pairs)
-
-
-class TailOpening:
-    """Opens tails on a thread of its own from the moment it is made.
-
-    A runtime's import and a tail's preparation leave the interpreter free for most of their second,
-    in which another processor imports what the service is made of: an only worker that was killed
-    answers so much sooner.
-    """
-
-    def __init__(self, paths: Sequence[Path], runtime: RuntimeSettings, max_batch: int = 8) -> None:
-        self._given = (paths, runtime, max_batch)
-        self._tails: TailRegistry | None = None
-        self._error: BaseException = RuntimeError("nothing was opened")
-        self._worker = Worker("tails", self._open, on_death=lambda _name, _error: None)
-        self._worker.start()
-
-    def ready(self) -> TailRegistry:
-        """All of them; waits as long as opening takes. Raises what `TailRegistry` raises."""
-        self._worker.join()
-        if self._tails is None:
-            raise self._error
-        return self._tails
-
-    def _open(self) -> None:
-        try:
-            self._tails = TailRegistry(*self._given)
-        except BaseException as error:  # noqa: BLE001 - raised by `ready`
-            self._error = error

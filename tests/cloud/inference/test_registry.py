@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.inference.registry import TailOpening, TailRegistry
+from cloud.inference.registry import TailRegistry
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.errors import BundleError
 from shared.plugins.services import ServedTail
@@ -74,15 +74,3 @@ def test_a_bundle_that_was_certified_anew_takes_the_place_of_its_pair(
     assert rack[pair].gate == GATE.gate
     # The one before, which a device may still run, does not come back.
     assert rack.serve(first.path) == ServedTail(pair, second.id)
-
-
-def test_what_is_opened_beside_the_imports_is_what_its_bundles_hold(bundle: Bundle) -> None:
-    opening = TailOpening([bundle.path], SETTINGS)
-    assert list(opening.ready()) == [bundle.manifest.pair]
-    assert opening.ready() is opening.ready()
-
-
-def test_a_bundle_that_is_none_is_refused_to_who_waits_for_it(tmp_path: Path) -> None:
-    opening = TailOpening([tmp_path / "nothing"], SETTINGS)
-    with pytest.raises(BundleError, match="nothing"):
-        opening.ready()
