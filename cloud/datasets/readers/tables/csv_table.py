@@ -104,11 +104,11 @@ class CsvTable:
             reader = csv.reader(stream, delimiter=self.delimiter, skipinitialspace=True)
             lines = _checked(reader, self.path)
             next(lines, None)
+            line = reader.line_num
             for cells in lines:
+                begin, line = line + 1, reader.line_num
                 if not any(cell.strip() for cell in cells):
                     continue
-                line = reader.line_num
-                begin = line - sum(cell.count("\n") for cell in cells)
                 if begin < line:
                     what = f"a cell runs on to line {line}: a quotation mark is not closed"
                     account.flaw(self.path, what, begin)

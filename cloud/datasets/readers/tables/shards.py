@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from tarfile import EOFHeaderError, HeaderError, ReadError, TarFile  # type: ignore[attr-defined]
+from typing import Any, Self
 
 from cloud.datasets.account import Account
 from cloud.datasets.entry import PictureEntry
@@ -84,8 +85,10 @@ class TarShard:
         sample = TarSample("", 0)
         try:
             # As a stream: nothing but one sample is held.
-            with tarfile.open(self.path, "r|*") as tar:
+            with tarfile.open(self.path, "r|*", tarinfo=_StrictHeader) as tar:
                 for member in tar:
+                    # It keeps every header that it has passed.
+                    tar.members.clear()  # type: ignore[attr-defined]
                     if member.isdir():
                         continue
                     folder, _, name = member.name.rpartition("/")
@@ -163,6 +166,20 @@ class TarShard:
         if masks:
             found["mask"] = target.save(sample.files[masks[0]])
         return found
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """tarfile takes a header that is cut or damaged for the end, unless it is the first."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: TarFile) -> Self:
+        """Raises ReadError for anything but a header, or the mark of the end."""
+        try:
+            return super().fromtarfile(tarfile)
+        except EOFHeaderError:
+            raise
+        except HeaderError as error:
+            raise ReadError(str(error)) from error
 
 
 def _shards(tree: FileTree) -> list[Path]:
