@@ -197,6 +197,13 @@ class TrainingError(SplitsightError):
     summary = "training can't end in a usable bundle"
 
 
+class ExperimentError(SplitsightError):
+    """The store that trainings are recorded in can't be reached, read or written."""
+
+    exit_code = 54
+    summary = "the store of recorded trainings can't be used"
+
+
 class CertificateError(SplitsightError):
     """A certificate can't be given for this bundle with these parts."""
 

@@ -2,7 +2,8 @@
 
 What each does by default, unless `CI=true`: onnxruntime's wheel for Linux writes a device id and
 events below `~/.cache/Microsoft` and sends them from the ninth second on; `import openvino` makes a
-client id below `~/intel` and sends an event; Flower looks for updates and reports its use.
+client id below `~/intel` and sends an event; Flower looks for updates and reports its use;
+MLflow sends what is called, in what kind of environment, to its makers.
 matplotlib speaks to nobody, but keeps a list of fonts in the user's home.
 """
 
@@ -16,6 +17,7 @@ import sys
 import tempfile
 
 _QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "ORT_DISABLE_TELEMETRY": "1",
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",

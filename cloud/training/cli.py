@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cloud.training import command_options as training
 from shared import command_options as option
 from shared.bundles.manifest import NAME, VERSION
 from shared.console import err, out, print_json
@@ -25,75 +26,30 @@ def train(
     version: Annotated[
         str, typer.Option("--release-version", help="Version of what is made, say 1.2.0.")
     ] = "1.0.0",
-    epochs: Annotated[
-        int,
-        typer.Option(
-            envvar="SPLITSIGHT_TRAIN_EPOCHS",
-            min=1,
-            max=1000,
-            help="Epochs; of the first stage, head and tail together.",
-        ),
-    ] = 14,
-    tail_epochs: Annotated[
-        int,
-        typer.Option(
-            envvar="SPLITSIGHT_TRAIN_TAIL_EPOCHS",
-            min=0,
-            max=1000,
-            help="Epochs of the second stage: the tail behind the head.",
-        ),
-    ] = 3,
-    bottleneck_epochs: Annotated[
-        int,
-        typer.Option(
-            envvar="SPLITSIGHT_TRAIN_BOTTLENECK_EPOCHS",
-            min=1,
-            max=1000,
-            help="Epochs of the third stage: what is sent to the cloud.",
-        ),
-    ] = 8,
+    epochs: training.Epochs = 14,
+    tail_epochs: training.TailEpochs = 3,
+    bottleneck_epochs: training.BottleneckEpochs = 8,
     patience: Annotated[
         int, typer.Option(min=0, help="Stop the first stage after so many epochs without gain.")
     ] = 0,
-    batch: Annotated[int, typer.Option(min=2, max=512, help="Pictures of a training step.")] = 8,
-    rate: Annotated[
-        float, typer.Option("--learning-rate", min=1e-6, max=1.0, help="Of the new layers.")
-    ] = 4e-3,
-    bit_weight: Annotated[
-        float, typer.Option(min=0.0, help="What a bit costs: higher sends less, sees less.")
-    ] = 0.008,
-    bottleneck: Annotated[
-        int, typer.Option(min=1, max=256, help="Channels sent to the cloud.")
-    ] = 32,
-    backbone: Annotated[
-        str, typer.Option(help="One that `splitsight doctor` lists.")
-    ] = "efficientnet-lite0",
-    split_block: Annotated[int, typer.Option(help="The backbone's last block on the edge.")] = 8,
-    dropped_blocks: Annotated[
-        int, typer.Option(help="Of the backbone's end, for a smaller tail.")
-    ] = 1,
-    teacher: Annotated[
-        Path | None, typer.Option(help="The run folder of a larger training to follow.")
-    ] = None,
-    synthetic: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of good parts that get a made-up defect.")
-    ] = 0.2,
-    good_only: Annotated[
-        bool, typer.Option("--good-only", help="Learn from good parts alone: no defects needed.")
-    ] = False,
-    height: Annotated[
-        int, typer.Option(envvar="SPLITSIGHT_TRAIN_HEIGHT", help="Of the input; a multiple of 32.")
-    ] = 224,
-    width: Annotated[
-        int, typer.Option(envvar="SPLITSIGHT_TRAIN_WIDTH", help="Of the input; a multiple of 32.")
-    ] = 224,
-    colour: Annotated[bool, typer.Option("--colour", help="Three channels, not grey.")] = False,
+    batch: training.Batch = 8,
+    rate: training.Rate = 4e-3,
+    bit_weight: training.BitWeight = 0.008,
+    bottleneck: training.Bottleneck = 32,
+    backbone: training.Backbone = "efficientnet-lite0",
+    split_block: training.SplitBlock = 8,
+    dropped_blocks: training.DroppedBlocks = 1,
+    teacher: training.Teacher = None,
+    synthetic: training.Synthetic = 0.2,
+    good_only: training.GoodOnly = False,
+    height: training.Height = 224,
+    width: training.Width = 224,
+    colour: training.Colour = False,
     seed: option.Seed = 0,
     threads: option.Threads = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
-    start_from: Annotated[
-        Path | None, typer.Option(help="The run folder of an earlier training to refine.")
-    ] = None,
+    start_from: training.StartFrom = None,
+    experiments: training.Experiments = "",
 ) -> None:
     """Local: train the split network on your pictures and write a bundle."""
     if good_only and (teacher or start_from):
@@ -105,13 +61,10 @@ def train(
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
     from cloud.datasets.readers import read  # noqa: PLC0415
-    from cloud.training.assembly import assemble  # noqa: PLC0415
-    from cloud.training.good_only import assemble_good_only, learn_from  # noqa: PLC0415
+    from cloud.experiments.mlflow_log import log_of  # noqa: PLC0415
+    from cloud.training.bundle_training import BundleOrder, train_bundle  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
-    from cloud.training.record import PIXEL_MODEL, write_record, write_splits  # noqa: PLC0415
-    from cloud.training.trainer import Trainer  # noqa: PLC0415
     from shared.splitnet.augmentation import Augmentation  # noqa: PLC0415
-    from shared.splitnet.export import export_pixels  # noqa: PLC0415
     from shared.splitnet.network import Architecture  # noqa: PLC0415
     from shared.splitnet.objective import Weights  # noqa: PLC0415
 
@@ -150,18 +103,8 @@ def train(
         start_from=str(start_from or ""),
         seed=seed,
     )
-    learned = learn_from(dataset, options, folder) if good_only else dataset
-    trainer = Trainer(learned, options, folder)
-    if resume and trainer.resume():
-        err.print(f"resuming after epoch {trainer.epoch} of {options.all_epochs}")
-    elif start_from is not None:
-        trainer.start_from(start_from)
-    net = trainer.fit()
-    (folder / PIXEL_MODEL).write_bytes(export_pixels(trainer.averaged))
-    finish = assemble_good_only if good_only else assemble
-    bundle = finish(net, dataset, trainer, target, name=name, version=version)
-    write_record(folder, trainer, dataset, bundle)
-    write_splits(folder, dataset)
+    order = BundleOrder(dataset, options, folder, target, name, version, good_only)
+    bundle = train_bundle(order, log_of(experiments, folder), resume=resume)
     out.print(
         f"{target} ({size(bundle.size)}); look at it with: splitsight bundle show {target}",
         soft_wrap=True,

@@ -5,40 +5,60 @@ from __future__ import annotations
 import csv
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.readers.manifest import COLUMNS
+from cloud.experiments.mlflow_log import RECORD
+from cloud.experiments.revision import code_revision
+from cloud.training.options import Options
 from shared.bundles.bundle import Bundle
-from shared.bundles.manifest import TRAINED
-
-if TYPE_CHECKING:
-    from cloud.training.trainer import Trainer
+from shared.bundles.manifest import MANIFEST, TRAINED
 
 PIXEL_MODEL = "pixels.onnx"
 
 
-def write_record(folder: Path, trainer: Trainer, dataset: Dataset, bundle: Bundle) -> Path:
-    """Write `record.json` into the run's folder and return its path; beside it the fingerprints
-    of what was learned from, for trainings that build on this one."""
-    path = folder / "record.json"
-    (folder / TRAINED).write_bytes(bundle.read(TRAINED))
-    record = {
-        "bundle": bundle.id,
-        "pair": bundle.manifest.pair,
-        "options": asdict(trainer.options),
-        "data": dataset.summary() | {"hash": bundle.manifest.training.data_hash},
-        "metrics": bundle.manifest.training.metrics,
-        "curves": trainer.curves,
+def known_at_start(name: str, options: Options, dataset: Dataset) -> dict[str, Any]:
+    """What a record holds before anything is learned.
+
+    name       of the bundle to be, with its version
+    """
+    return {
+        "name": name,
+        "options": asdict(options),
+        "data": dataset.summary() | {"hash": dataset.content_hash()},
+        "splitsight": version("splitsight"),
+        "revision": code_revision(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    return path
+
+
+def write_record(
+    folder: Path, facts: Mapping[str, Any], curves: list[dict[str, float]], bundle: Bundle
+) -> dict[str, Any]:
+    """Write `record.json` into the run's folder, and what it says. Beside it lie the bundle's
+    manifest and the fingerprints of what was learned from, for trainings that build on this one.
+
+    facts   as `known_at_start` gave them
+    """
+    (folder / TRAINED).write_bytes(bundle.read(TRAINED))
+    (folder / MANIFEST).write_text(bundle.manifest.model_dump_json(indent=2) + "\n")
+    record = {
+        "bundle": bundle.id,
+        "pair": bundle.manifest.pair,
+        **facts,
+        "metrics": bundle.manifest.training.metrics,
+        "curves": curves,
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+    return record
 
 
 def write_splits(folder: Path, dataset: Dataset) -> Path:

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.pictures import PictureArrays, load_pictures
+from cloud.experiments.experiment_log import ExperimentLog, UnkeptLog
 from cloud.training.batches import Batches, at_size, resized
 from cloud.training.checkpoint import (
     CHECKPOINT,
@@ -39,14 +40,17 @@ from shared.splitnet.objective import (
 
 
 class Trainer:
-    """Trains in `run`, where it keeps a checkpoint an epoch and a log of curves.
+    """Trains in `run`, where it keeps a checkpoint an epoch; `log` is told of each epoch.
 
     Raises TrainingError where the data can't be learned from, or where a checkpoint to resume
     was made with other options.
     """
 
-    def __init__(self, dataset: Dataset, options: Options, run: Path) -> None:
+    def __init__(
+        self, dataset: Dataset, options: Options, run: Path, log: ExperimentLog | None = None
+    ) -> None:
         run.mkdir(parents=True, exist_ok=True)
+        self._log = log or UnkeptLog()
         self.dataset = dataset
         self.options = options
         self.run = run
@@ -143,6 +147,7 @@ class Trainer:
             err.print(
                 "  ".join(f"{k} {v:.4g}" for k, v in self.curves[-1].items()), highlight=False
             )
+            self._log.learned(self.curves)
         return self.averaged.eval()
 
     def _watch(self, means: dict[str, float], watch: PictureArrays, started: float) -> None:

@@ -24,7 +24,8 @@ class Ended:
 
 def splitsight(*arguments: str | Path, path: Path | None = None, token: str = "") -> Ended:
     """Run one command line; `path` is a folder of further packages, `token` the shell's."""
-    environment = {**os.environ, "COLUMNS": "400", "NO_COLOR": "1"}
+    # A training records its run where the extra is installed; which tests want that say so.
+    environment = {"SPLITSIGHT_EXPERIMENTS": "off", **os.environ, "COLUMNS": "400", "NO_COLOR": "1"}
     if token:
         environment["SPLITSIGHT_TOKEN"] = token
     if path is not None:
