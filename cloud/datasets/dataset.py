@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cloud.datasets.masks import Mask
 from shared.errors import DataError, SettingsError
 
 Split = Literal["train", "calibrate", "test"]
@@ -23,7 +24,7 @@ class Sample:
     """One labelled picture.
 
     image   an absolute path
-    mask    pixels of the defect, 0 or 255, of the picture's size; None where there is none
+    mask    which pixels are defective; None where the set does not say
     defect  the kind of defect; `good` for none
     target  how surely it is defective, 0–1: an expert's probability, or simply 0 or 1
     part    the physical part; samples of one part never lie in two splits
@@ -31,7 +32,7 @@ class Sample:
     """
 
     image: Path
-    mask: Path | None
+    mask: Mask | None
     defect: str
     target: float
     part: str
@@ -87,11 +88,13 @@ class Dataset:
         return sorted({sample.defect for sample in self.samples} - {GOOD})
 
     def content_hash(self) -> str:
-        """sha256 over every picture's bytes, label, part and split, in the order of paths."""
+        """sha256 over every picture's bytes, label, mask, part and split, in the order of paths."""
         digest = hashlib.sha256()
         for sample in sorted(self.samples, key=lambda s: str(s.image)):
             digest.update(hashlib.sha256(sample.image.read_bytes()).digest())
             digest.update(f"{sample.defect}|{sample.target}|{sample.part}|{sample.split}".encode())
+            if sample.mask is not None:
+                digest.update(sample.mask.digest().encode())
         return digest.hexdigest()
 
     def summary(self) -> dict[str, object]:
@@ -123,7 +126,8 @@ def check(dataset: Dataset) -> Dataset:
     if not dataset.samples:
         raise DataError(f"{dataset.name} has no pictures", fix="check the path and the file types")
     missing = [sample.image for sample in dataset.samples if not sample.image.is_file()]
-    missing += [s.mask for s in dataset.samples if s.mask is not None and not s.mask.is_file()]
+    masks = (s.mask for s in dataset.samples if s.mask is not None)
+    missing += [file for mask in masks for file in mask.files if not file.is_file()]
     if missing:
         raise DataError(
             f"{len(missing)} files named by {dataset.name} are not there, the first is "

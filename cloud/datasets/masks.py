@@ -47,6 +47,11 @@ class MaskFiles:
     files: tuple[Path, ...]
     background: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file says it all, as a manifest names it."""
+        return len(self.files) == 1 and self.background == 0
+
     def pixels(self, height: int, width: int) -> NDArray[np.bool_]:
         defective = np.zeros((height, width), np.bool_)
         for file in self.files:

@@ -1,80 +1,62 @@
-"""Find pictures of the same part, and divide parts among train, calibrate and test."""
+"""Divide parts among train, calibrate and test, so that new pictures move none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-
+from cloud.datasets.account import Account
 from cloud.datasets.dataset import SPLITS, Split
-from cloud.datasets.pictures import decode
 
-THUMBNAIL = 32
-# Two photographs of one thing agree this well as thumbnails. On magnetic tile, whose parts are
-# known, every pair above 0.98 is one part; ELPV's cells of one design reach 0.99 (docs/decisions).
-SAME_PART_CORRELATION = 0.995
+SHARES: dict[Split, float] = {"train": 0.6, "calibrate": 0.15, "test": 0.25}
 
 
-def thumbnails(images: Sequence[Path]) -> NDArray[np.float32]:
-    """Each picture as a grey thumbnail of zero mean and unit length, (n, THUMBNAIL²)."""
-    rows = np.empty((len(images), THUMBNAIL * THUMBNAIL), np.float32)
-    for row, path in zip(rows, images, strict=True):
-        picture = decode(path, channels=1)
-        small = cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-        flat = small.astype(np.float32).ravel()
-        flat -= flat.mean()
-        row[:] = flat / max(float(np.linalg.norm(flat)), 1e-6)
-    return rows
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Divides parts by a hash of each, so that what one part gets depends on no other.
 
-
-def group_near_identical(
-    images: Sequence[Path], threshold: float = SAME_PART_CORRELATION
-) -> tuple[list[str], int]:
-    """A part name for each picture, and how many pictures joined another's part.
-
-    Pictures whose thumbnails correlate above `threshold` share a part, transitively.
+    seed   another one divides in another way
     """
-    if not images:
-        return [], 0
-    rows = thumbnails(images)
-    pairs: list[NDArray[np.intp]] = []
-    block = 512
-    for start in range(0, len(rows), block):
-        close = rows[start : start + block] @ rows.T > threshold
-        left, right = np.nonzero(close)
-        pairs.append(np.stack([left + start, right]))
-    edges = np.concatenate(pairs, axis=1)
-    graph = coo_matrix((np.ones(edges.shape[1]), (edges[0], edges[1])), shape=(len(rows),) * 2)
-    count, labels = connected_components(graph, directed=False)
-    return [f"part-{label}" for label in labels], len(rows) - int(count)
 
+    seed: int = 0
 
-def divide(
-    parts: Sequence[str],
-    strata: Sequence[str],
-    shares: Mapping[Split, float],
-    seed: int,
-) -> list[Split]:
-    """A split for each sample: whole parts only, each stratum divided by `shares`.
+    def split(self, part: str, among: Sequence[Split] = SPLITS) -> Split:
+        """The split of a part, with the shares of SHARES among these splits."""
+        place = self.place(part) * sum(SHARES[one] for one in among)
+        for one in among:
+            place -= SHARES[one]
+            if place < 0:
+                return one
+        return among[-1]
 
-    strata   what should be balanced, say the defect; a part takes its first sample's stratum
-    """
-    first: dict[str, str] = {}
-    for part, stratum in zip(parts, strata, strict=True):
-        first.setdefault(part, stratum)
-    rng = np.random.default_rng(seed)
-    chosen: dict[str, Split] = {}
-    for stratum in sorted(set(first.values())):
-        members = sorted(part for part, kind in first.items() if kind == stratum)
-        order = rng.permutation(len(members))
-        bounds = np.cumsum([shares.get(split, 0.0) for split in SPLITS]) / sum(shares.values())
-        for rank, index in enumerate(order):
-            position = (rank + 0.5) / len(members)
-            choice = int(np.searchsorted(bounds, position))
-            chosen[members[index]] = SPLITS[min(choice, len(SPLITS) - 1)]
-    return [chosen[part] for part in parts]
+    def place(self, part: str) -> float:
+        """Where a part lies in 0–1, 1 excluded."""
+        digest = hashlib.sha256(f"{self.seed}|{part}".encode()).digest()
+        return int.from_bytes(digest[:6], "big") / 2**48
+
+    def splits(
+        self, parts: Sequence[str], owners: Sequence[Split | None], account: Account
+    ) -> list[Split]:
+        """A split for each sample. What the set's owner divided stays as it is.
+
+        owners   each sample's split by its owner; None where nobody chose
+        A set whose owner knows train and test alone gets its calibrate out of train.
+        """
+        known = set(owners) - {None}
+        home = {part: owner for part, owner in zip(parts, owners, strict=True) if owner}
+        wanted = [owner or home.get(part) for part, owner in zip(parts, owners, strict=True)]
+        if None in wanted and home:
+            account.note("what the set's owner put in no split was divided among all three")
+        aside: tuple[Split, ...] = ("train",)
+        if "train" in known and "calibrate" not in known:
+            aside = ("train", "calibrate")
+            account.note(
+                "the set has no split to calibrate with: a fifth of train's parts became calibrate"
+            )
+        return [
+            self.split(part, aside if owner == "train" else SPLITS)
+            if owner in {None, "train"}
+            else owner
+            for part, owner in zip(parts, wanted, strict=True)
+        ]

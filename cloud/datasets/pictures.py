@@ -55,7 +55,8 @@ def load_pictures(
     masked = np.zeros(len(dataset.samples), bool)
     for index, sample in enumerate(dataset.samples):
         if sample.mask is not None:
-            masks[index] = coarse_mask(read_mask(sample.mask), height, width)
+            tall, wide = decode(sample.image, 1).shape[:2]
+            masks[index] = coarse_mask(sample.mask.pixels(tall, wide), height, width)
             masked[index] = True
         else:
             masked[index] = dataset.has_masks and not sample.defective
@@ -77,14 +78,3 @@ def decode(path: Path, channels: int) -> NDArray[np.uint8]:
         raise DataError(
             f"{path} is not a picture that can be read ({error})", fix="remove or replace it"
         ) from error
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Which pixels are defective, bool (h, w). Raises DataError where it can't be read."""
-    try:
-        mask = loaded(path, cv2.IMREAD_GRAYSCALE)
-    except Unopenable as error:
-        raise DataError(
-            f"{path} is not a mask that can be read ({error})", fix="remove or replace it"
-        ) from error
-    return np.asarray(mask > 127, np.bool_)

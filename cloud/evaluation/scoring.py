@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import read_mask
 from cloud.evaluation.groups import Masks, PassMasks, groups
 from cloud.evaluation.judgements import Judgements
 from cloud.evaluation.scorecard import (
@@ -92,7 +91,7 @@ def known_masks(dataset: Dataset, found: Judgements) -> Masks:
     masks: dict[int, NDArray[np.bool_]] = {}
     for index, sample in enumerate(dataset.samples):
         if sample.mask is not None:
-            masks[index] = read_mask(sample.mask)
+            masks[index] = sample.mask.pixels(*found.sizes[index].tolist())
         elif not sample.defective:
             masks[index] = np.zeros(found.sizes[index], np.bool_)
     return masks

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import decode, read_mask
+from cloud.datasets.pictures import decode
 from cloud.evaluation.judgements import Judgements
 from cloud.evaluation.verdicts import verdicts
 from cloud.statistics.localisation import enlarge
@@ -89,7 +89,7 @@ class Mistakes:
             pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
         by_cloud = bool(self._said.escalated[index])
         defect_map = (found.cloud_maps if by_cloud else found.edge_maps)[index]
-        mask = None if sample.mask is None else read_mask(sample.mask)
+        mask = None if sample.mask is None else sample.mask.pixels(*pixels.shape[:2])
         return Mistake(
             picture=_framed(pixels),
             heat=_framed(pixels, defect_map, mask),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset, Sample, Split
+from cloud.datasets.masks import MaskFiles
 from cloud.datasets.pictures import load_pictures
 from cloud.training.defect_painter import Painter
 from cloud.training.options import Options
@@ -82,7 +83,7 @@ def _wanted(goods: Dataset, folder: Path) -> Iterator[Sample]:
     for split in FEWEST_PARTS:
         for index, copy, sample in _copies(goods.of(split), split):
             image, mask = _names(folder, split, index, copy)
-            yield replace(sample, image=image, mask=mask, defect=PAINTED, target=1.0)
+            yield replace(sample, image=image, mask=MaskFiles((mask,)), defect=PAINTED, target=1.0)
 
 
 def _copies(goods: Dataset, split: Split) -> Iterator[tuple[int, int, Sample]]:

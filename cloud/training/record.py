@@ -11,10 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 
-from cloud.datasets.dataset import Dataset
-from cloud.datasets.readers.manifest import COLUMNS
+from cloud.datasets.dataset import Dataset, Sample
+from cloud.datasets.masks import MaskFiles
+from cloud.datasets.pictures import decode
+from cloud.datasets.readers.tables.csv_table import COLUMNS
 from cloud.experiments.mlflow_log import RECORD
 from cloud.experiments.revision import code_revision
 from cloud.training.options import Options
@@ -63,10 +67,24 @@ def write_record(
 
 def write_splits(folder: Path, dataset: Dataset) -> Path:
     """Write which picture went where: a manifest that divides the set in the same way again."""
-    path = folder / "splits.csv"
+    path, masks = folder / "splits.csv", folder / "masks"
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         for s in dataset.samples:
-            writer.writerow([s.image, s.mask or "", s.defect, s.part, s.domain, s.split])
+            mask = _mask_file(s, masks) or ""
+            writer.writerow([s.image, mask, s.defect, s.part, s.domain, s.split])
+    return path
+
+
+def _mask_file(sample: Sample, folder: Path) -> Path | None:
+    """A picture of the mask: the set's own, or one that is made where labels hold it."""
+    mask = sample.mask
+    if mask is None or (isinstance(mask, MaskFiles) and mask.is_plain):
+        return mask.files[0] if mask else None
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{mask.digest()[:16]}.png"
+    height, width = decode(sample.image, 1).shape[:2]
+    marked = mask.pixels(height, width).astype(np.uint8) * 255
+    path.write_bytes(cv2.imencode(".png", marked)[1].tobytes())
     return path

@@ -280,7 +280,8 @@ def divide(dataset: Dataset, how: str) -> dict[str, PictureFiles]:
             draw = np.random.default_rng(abs(hash_of(sample.part))).random()
             plant += "-a" if (draw < 0.85) == sample.defective else "-b"
         label = LabelledPicture(sample.part, sample.defective, sample.defect, plant, sample.split)
-        files.setdefault(plant, []).append(PictureFile(label, sample.image, sample.mask))
+        mask = sample.mask.files[0] if sample.mask else None
+        files.setdefault(plant, []).append(PictureFile(label, sample.image, mask))
     return {plant: PictureFiles(plant, files[plant]) for plant in sorted(files)}
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cloud.configuration.settings import load_cloud_settings
-from cloud.datasets.readers.manifest import read_manifest
+from cloud.datasets.readers import read
 from cloud.pictures.assembly import PictureAssembly
 from cloud.pictures.base import BadAnswer
 from cloud.web.labels import GivenLabel
@@ -250,7 +250,7 @@ _CLOUD = b"bundles: [x]\napi: {port: 8000}\n"
 
 
 def _labels(folder: Path) -> Fuzzed:
-    listed = _text_file("labels.csv", read_manifest)(folder)
+    listed = _text_file("labels.csv", lambda path: read(str(path)))(folder)
 
     def fuzzed(raw: bytes) -> None:
         if raw[:1] == b"{":

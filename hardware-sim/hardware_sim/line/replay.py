@@ -49,7 +49,7 @@ class ReplayedParts:
         pixels = _read(sample)
         mask = np.zeros(pixels.shape[:2], np.bool_)
         if sample.mask is not None:
-            mask = _mask(sample, pixels.shape[:2])
+            mask = sample.mask.pixels(*pixels.shape[:2])
         return DrawnPart(
             number,
             pixels,
@@ -117,16 +117,6 @@ def _read(sample: Sample) -> Pixels:
             f"{sample.image} is not a picture that can be read ({error})",
             fix="remove or replace it",
         ) from error
-
-
-def _mask(sample: Sample, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    read = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE)
-    if read is None or read.shape != shape:
-        raise DataError(
-            f"{sample.mask} is not a mask of {' × '.join(map(str, shape))} px",
-            fix="give a picture of its part's size, white where the part is defective",
-        )
-    return np.asarray(read > 127, np.bool_)
 
 
 def _severity(pixels: Pixels, mask: NDArray[np.bool_]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cloud.datasets.dataset import Dataset
+from cloud.datasets.masks import MaskFiles
 from cloud.datasets.pictures import load_pictures
 from edge.camera.decoding import decode_picture
 from shared.errors import CameraError, DataError
@@ -42,7 +43,7 @@ def test_masks_are_coarse_and_known_where_the_set_has_some(tmp_path: Path) -> No
     mask = save(tmp_path / "mask.png", pixels)
     bad, unmasked = sample(image, part="b", target=1.0), sample(image, part="c", target=1.0)
     good = sample(image, part="a")
-    rows = (good, replace(bad, mask=mask), unmasked)
+    rows = (good, replace(bad, mask=MaskFiles((mask,))), unmasked)
     found = load_pictures(Dataset("m", "none", rows), 64, 64, 1, tmp_path / "cache")
     assert found.masked.tolist() == [True, True, False]
     assert found.masks.shape == (3, 8, 8)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from cloud.datasets.dataset import Dataset, Sample
+from cloud.datasets.masks import MaskFiles
 from cloud.evaluation.judgements import Judgements
 from tests.bundles import BAD, GOOD, MIDDLE, UNSURE_BAD, UNSURE_GOOD, picture
 from tests.cloud.datasets.makers import sample, save
@@ -83,12 +84,16 @@ def _masked(folder: Path, one: Sample) -> Sample:
     mask = np.zeros((64, 64), np.uint8)
     side = 4 if int(one.part) % 8 == 0 else 20
     mask[8 : 8 + side, 8 : 8 + side] = 255
-    return replace(one, mask=save(folder / "masks" / one.image.name, mask))
+    return replace(one, mask=MaskFiles((save(folder / "masks" / one.image.name, mask),)))
 
 
 def manifest(folder: Path, dataset: Dataset) -> Path:
     """The data set as a CSV that `--data` takes."""
-    rows = [f"{s.image},{s.mask or ''},{s.defect},{s.part},{s.split}" for s in dataset.samples]
+    masks = [s.mask.files[0] if s.mask else "" for s in dataset.samples]
+    rows = [
+        f"{s.image},{mask},{s.defect},{s.part},{s.split}"
+        for s, mask in zip(dataset.samples, masks, strict=True)
+    ]
     path = folder / "parts.csv"
     path.write_text("\n".join(["image,mask,defect,part,split", *rows]))
     return path

@@ -103,7 +103,7 @@ def test_a_painted_set_keeps_good_parts_and_adds_masked_defects(
     for one in made.samples:
         if one.defective:
             assert one.mask is not None
-            mask = cv2.imread(str(one.mask), cv2.IMREAD_GRAYSCALE)
+            mask = cv2.imread(str(one.mask.files[0]), cv2.IMREAD_GRAYSCALE)
             assert mask is not None
             assert mask.shape == (SIZE, SIZE)
             assert set(np.unique(mask)) == {0, 255}

@@ -81,12 +81,12 @@ def test_a_picture_that_is_gone_is_one_clear_error(data: Path) -> None:
 def test_a_mask_of_another_size_is_one_clear_error(data: Path) -> None:
     parts = replay(str(data), 1, once=True)
     cv2.imwrite(str(data / "0-mask.png"), np.zeros((4, 4), np.uint8))
-    with pytest.raises(DataError, match=r"0-mask\.png is not a mask of 40 × 50 px"):
+    with pytest.raises(DataError, match=r"0-mask\.png is a mask of 4 × 4, its picture has 50 × 40"):
         parts.part(1)
 
 
 def test_a_set_that_training_does_not_read_is_not_replayed_either(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither a folder nor a CSV"):
+    with pytest.raises(DataError, match="neither a folder nor a file of labels"):
         replay(str(tmp_path / "nothing"), 0)
 
 

@@ -11,7 +11,7 @@ from cloud.datasets.account import Account
 from cloud.datasets.entry import PictureEntry
 from cloud.datasets.file_tree import FileTree
 from cloud.datasets.kinds import is_good
-from cloud.datasets.readers.kind_folders import KindFolders
+from cloud.datasets.readers.industrial.kind_folders import KindFolders
 
 PRIVATE = "a private test picture, whose label MVTec keeps"
 POINTS = "points in space; the colour picture is used"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.datasets.readers.kind_folders import OUTSIDE, KindFolders
+from cloud.datasets.readers.industrial.kind_folders import OUTSIDE, KindFolders
 from shared.errors import DataError
 from tests.cloud.datasets.makers import part, save
 from tests.cloud.datasets.readers.reading import marked, mask, read_with, recognised, save_mask
