@@ -13,6 +13,7 @@ app = option.group(
     "The cloud service, and the making of bundles.",
     {
         "train": "cloud.training.cli:train",
+        "search": "cloud.studies.cli:search",
         "runs": "cloud.experiments.cli:runs",
         "evaluate": "cloud.evaluation.cli:evaluate",
         "certify": "cloud.evaluation.cli:certify",

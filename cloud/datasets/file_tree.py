@@ -125,7 +125,7 @@ def _of_the_system(name: str) -> bool:
 def _of_a_run(names: list[str]) -> bool:
     """A bundle (its manifest beside a head), or the folder of a training or of what is recorded."""
     return {"manifest.json", "head.onnx"} <= set(names) or bool(
-        {"checkpoint.pt", "record.json", "mlflow.db"} & set(names)
+        {"checkpoint.pt", "record.json", "mlflow.db", "study.db"} & set(names)
     )
 
 

@@ -53,7 +53,7 @@ class RunStore:
         with self._speaking():
             if place.folder:
                 place.folder.mkdir(parents=True, exist_ok=True)
-                _want_database(place.folder / DATABASE)
+                want_database(place.folder / DATABASE)
             self._client = MlflowClient(tracking_uri=place.uri)
             self._experiment = self._named(name or os.environ.get(NAME, USUAL_NAME))
 
@@ -158,7 +158,7 @@ class RunStore:
             ) from error
 
 
-def _want_database(path: Path) -> None:
+def want_database(path: Path) -> None:
     """Raises sqlite3.Error at once; MLflow tries to open a file for 100 seconds."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA schema_version").fetchone()

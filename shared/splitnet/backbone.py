@@ -92,6 +92,12 @@ class Backbone:
     strides: tuple[int, ...]
     weights: str
 
+    @property
+    def split_blocks(self) -> list[int]:
+        """Blocks that can be the last on the edge: the tail needs at least one more of the same
+        stride for its pyramid."""
+        return [i for i, stride in enumerate(self.strides) if stride == SPLIT_STRIDE][:-1]
+
     def last_of(self, stride: int) -> int:
         """The last block at a stride."""
         return max(index for index, found in enumerate(self.strides) if found == stride)

@@ -318,8 +318,7 @@ class SplitNet(nn.Module):
         backbone = load_backbone(
             a.height, a.width, a.channels, name=a.backbone, pretrained=pretrained
         )
-        # The tail needs at least one block of the same stride for its pyramid.
-        fitting = [i for i, stride in enumerate(backbone.strides) if stride == SPLIT_STRIDE][:-1]
+        fitting = backbone.split_blocks
         if a.split_block not in fitting:
             raise SettingsError(
                 f"block {a.split_block} of {a.backbone} can't be the last on the edge",
