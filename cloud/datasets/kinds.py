@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from cloud.datasets.dataset import GOOD, Split
 
@@ -35,6 +35,7 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 
 
+@lru_cache(4096)
 def plain(name: str) -> str:
     """In lower case, trimmed, hyphens for blanks and underscores, `1` for `1.0` and `1,0`."""
     text = re.sub(r"[\s_-]+", "-", name.strip().casefold())

@@ -59,16 +59,18 @@ class MaskPairs:
     def of(cls, files: Sequence[Path], root: Path) -> MaskPairs:
         """Sort picture files below `root` into pictures and masks."""
         found = cls()
-        named = [path for path in files if _in_mask_folder(path, root) or _ENDING.search(path.stem)]
-        rest = _Pictures.of((path for path in files if path not in set(named)), root)
-        for path in named:
+        of_masks = {folder for folder in {p.parent for p in files} if _is_of_masks(folder, root)}
+        named = {p for p in files if p.parent in of_masks or _ENDING.search(p.stem)}
+        rest = _Pictures.of((path for path in files if path not in named), root)
+        for path in sorted(named):
             found._sort_named(path, root, rest)
         found._sort_alike(rest.by_stem.values())
         found.pictures.sort()
         return found
 
     def _sort_named(self, path: Path, root: Path, others: _Pictures) -> None:
-        picture = others.of_mask(path, root)
+        fitting = others.of_mask(path, root)
+        picture = fitting[0] if fitting else None
         try:
             is_mask = looks_like_mask(path)
         except Unopenable as error:
@@ -77,7 +79,9 @@ class MaskPairs:
             else:
                 self.wrong.append((path, f"is called a mask and can't be read ({error})"))
             return
-        if picture is not None and is_mask:
+        if len(fitting) > 1:
+            self.wrong.append((path, f"could be a mask of {fitting[0]} or of {fitting[1]}"))
+        elif picture is not None and is_mask:
             self.masks.setdefault(picture, []).append(path)
         elif picture is not None:
             self.wrong.append(
@@ -113,16 +117,19 @@ class _Pictures:
     @classmethod
     def of(cls, files: Iterable[Path], root: Path) -> _Pictures:
         found = cls()
+        places: dict[Path, tuple[str, ...]] = {}
         for path in files:
             stem = path.stem.casefold()
-            place = _place(path.parent, root)
+            place = places.get(path.parent)
+            if place is None:
+                place = places.setdefault(path.parent, _place(path.parent, root))
             found.by_stem.setdefault((path.parent, stem), []).append(path)
             found.near.setdefault((place, stem), []).append(path)
             found.far.setdefault((_without_splits(place), stem), []).append(path)
         return found
 
-    def of_mask(self, path: Path, root: Path) -> Path | None:
-        """The picture that a mask is of; None where none or several could be."""
+    def of_mask(self, path: Path, root: Path) -> list[Path]:
+        """The pictures that a mask can be of: none, one, or several."""
         bare = _ENDING.sub("", path.stem)
         keys = [(path.parent, name) for name in dict.fromkeys((path.stem, bare))]
         # A folder of masks for each picture.
@@ -130,10 +137,12 @@ class _Pictures:
         for folder, name in keys:
             place, stem = _place(folder, root), name.casefold()
             for index, key in ((self.near, place), (self.far, _without_splits(place))):
-                found = index.get((key, stem), ())
-                if len(found) == 1:
-                    return found[0]
-        return None
+                found = index.get((key, stem), [])
+                # One folder of masks beside train and test is of what is tested.
+                tested = [one for one in found if "train" not in _place(one.parent, root)]
+                if found:
+                    return tested if len(tested) == 1 else found
+        return []
 
 
 def _is_mask(path: Path) -> bool:
@@ -143,8 +152,8 @@ def _is_mask(path: Path) -> bool:
         return False
 
 
-def _in_mask_folder(path: Path, root: Path) -> bool:
-    return any(plain(name) in MASK_FOLDERS for name in path.parent.relative_to(root).parts)
+def _is_of_masks(folder: Path, root: Path) -> bool:
+    return any(plain(name) in MASK_FOLDERS for name in folder.relative_to(root).parts)
 
 
 def _place(folder: Path, root: Path) -> tuple[str, ...]:

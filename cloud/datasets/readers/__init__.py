@@ -35,8 +35,9 @@ READERS: tuple[DatasetReader, ...] = (
     VisaReader(),
     DagmReader(),
     *KOLEKTOR_FORMS,
-    *MVTEC_FORMS,
+    # Who put a table into a set of folders wants it read.
     CsvReader(),
+    *MVTEC_FORMS,
     ParquetReader(),
     ShardReader(),
     FOLDERS,

@@ -56,6 +56,14 @@ def test_two_pictures_of_one_name_are_both_pictures(tmp_path: Path) -> None:
     assert pairs(tmp_path) == ({}, ["crack/x.jpg", "crack/x.png"])
 
 
+def test_a_mask_that_two_pictures_could_have_is_wrong_and_not_guessed(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        save(tmp_path / split / "crack" / "x.png", part(1))
+    there = save_mask(tmp_path / "masks" / "crack" / "x.png")
+    found = MaskPairs.of(FileTree.of(tmp_path).pictures, tmp_path)
+    assert [path for path, why in found.wrong if "could be a mask of" in why] == [there]
+
+
 def test_several_masks_of_a_picture_are_all_taken(tmp_path: Path) -> None:
     save(tmp_path / "crack" / "x.png", part(1))
     for number in range(3):

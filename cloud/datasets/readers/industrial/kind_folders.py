@@ -42,9 +42,7 @@ class KindFolders:
 
     def entries(self, tree: FileTree, account: Account) -> Iterator[PictureEntry]:
         """As in `DatasetReader`. Raises DataError where no folder is of good parts."""
-        pairs = MaskPairs.of(
-            [p for p in tree.pictures if not self._aside(p, tree, account)], tree.root
-        )
+        pairs = MaskPairs.of(self._read(tree, account), tree.root)
         _tell(pairs, account)
         places = {
             folder: self._place(folder, tree) for folder in {p.parent for p in pairs.pictures}
@@ -68,13 +66,20 @@ class KindFolders:
                 split=split_of(place.split) if divided else None,
             )
 
-    def _aside(self, path: Path, tree: FileTree, account: Account) -> bool:
-        for name in path.parent.relative_to(tree.root).parts:
-            why = self.aside.get(name.lower())
+    def _read(self, tree: FileTree, account: Account) -> list[Path]:
+        """The pictures that this form reads."""
+        passed: dict[Path, str] = {}
+        for folder in {path.parent for path in tree.pictures} if self.aside else ():
+            names = (name.lower() for name in folder.relative_to(tree.root).parts)
+            passed[folder] = next((self.aside[name] for name in names if name in self.aside), "")
+        found = []
+        for path in tree.pictures:
+            why = passed.get(path.parent, "")
             if why:
                 account.leave_out(path, why)
-                return True
-        return False
+            else:
+                found.append(path)
+        return found
 
     def _place(self, folder: Path, tree: FileTree) -> FolderPlace:
         names, split = [], ""

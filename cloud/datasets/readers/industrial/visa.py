@@ -60,12 +60,13 @@ class VisaReader:
                 else "divided anew: the owner's train has no defects"
             )
         for row in rows:
-            image, mask = tree.root / row.image, tree.root / row.mask if row.mask else None
-            missing = [path for path in (image, mask) if path is not None and path not in files]
-            if missing:
-                account.flaw(
-                    row.table, f"{missing[0].relative_to(tree.root)} is not there", row.line
-                )
+            # Both kinds of tables lie in a folder of the set's own.
+            root = row.table.parent.parent
+            image, mask = root / row.image, root / row.mask if row.mask else None
+            missing = [name for name in (row.image, row.mask) if name and root / name not in files]
+            if missing or not row.image:
+                what = missing[0] if missing else "a picture without a name"
+                account.flaw(row.table, f"{what} is not there", row.line)
                 continue
             account.use(image, "picture")
             if mask is not None:

@@ -78,3 +78,9 @@ def test_a_table_with_other_columns_is_told(visa: Path) -> None:
     (visa / "candle" / "image_anno.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"has the columns a, b, want"):
         read_with(VisaReader(), visa)
+
+
+def test_one_product_alone_is_read_too(visa: Path) -> None:
+    found = read_with(VisaReader(), visa / "candle")
+    assert sorted(found.kinds.values()) == ["chunk of wax missing", "good", "good"]
+    assert found.flaws == []
