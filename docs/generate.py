@@ -14,6 +14,7 @@ import msgspec
 
 from cloud.app import openapi
 from cloud.configuration.settings import json_schema as cloud_schema
+from cloud.disputes.label_quality import LabelQuality
 from cloud.evaluation.agreement import AgreementRow
 from cloud.evaluation.certification_report import CertifyReport
 from cloud.evaluation.scorecard import Evaluation
@@ -50,6 +51,7 @@ REPORTS: dict[str, Any] = {
     "cloud-evaluate": Evaluation,
     "cloud-certify": CertifyReport,
     "cloud-parity": list[AgreementRow],
+    "cloud-dispute": LabelQuality,
     "doctor": list[DoctorRow],
     "fleet-federate": RunReport,
     "fleet-federate-dry-run": list[PossibleParticipant],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 from rich.markup import escape as escape_markup
-from rich.table import Table
 
 from cloud.evaluation.certification_report import certify_report, certify_rows
 from shared import command_options as option
@@ -22,12 +21,10 @@ from shared.features.novelty import NOVELTY, USUAL_SHARE
 from shared.format import iso
 from shared.storage.report_folder import prepare_report
 
-SHORT = 12
 PRICES = Prices()
 
 if TYPE_CHECKING:
     from cloud.evaluation.scorecard import Evaluation
-    from cloud.evaluation.tables import Words
 
 
 def evaluate(
@@ -196,6 +193,7 @@ def parity(
 
 
 def _print(figures: Evaluation) -> None:
+    from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
     from cloud.evaluation.tables import headline, rates, recall, side_by_side, traffic  # noqa: PLC0415
 
     out.print(f"{figures.bundle}. {headline(figures)}", highlight=False)
@@ -204,20 +202,4 @@ def _print(figures: Evaluation) -> None:
     tables = [side_by_side(figures), traffic(figures), recall(figures.groups)]
     if figures.rates is not None:
         tables.append(rates(figures.rates))
-    for table in tables:
-        if table.rows:
-            out.print()
-            out.print(_grid(table))
-            out.print(table.note, style="dim", highlight=False)
-
-
-def _grid(table: Words) -> Table:
-    """For a narrow terminal: a figure and its brackets share a line only where both are short."""
-    grid = Table(title=table.title, title_justify="left")
-    for number, key in enumerate(table.rows[0]):
-        first = number == 0
-        grid.add_column(key, justify="left" if first else "right", no_wrap=not first)
-    for row in table.rows:
-        cells = (c.replace(" (", "\n(") if len(c) > SHORT else c for c in row.values())
-        grid.add_row(*map(escape_markup, cells))
-    return grid
+    print_words(tables)

@@ -78,11 +78,11 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
             most=MOST,
         )
     )
-    _write(folder / "scores.png", scores_png[0])
-    _write(folder / "rates.png", None if rates_png is None else rates_png[0])
-    _write(folder / "escapes.png", _sheet(escapes))
-    _write(folder / "overkill.png", _sheet(overkill))
-    return _write(folder / PAGE, page.encode())
+    write_or_remove(folder / "scores.png", scores_png[0])
+    write_or_remove(folder / "rates.png", None if rates_png is None else rates_png[0])
+    write_or_remove(folder / "escapes.png", _sheet(escapes))
+    write_or_remove(folder / "overkill.png", _sheet(overkill))
+    return write_or_remove(folder / PAGE, page.encode())
 
 
 def _variants(draw: Callable[[ChartStyle], bytes]) -> list[bytes]:
@@ -92,7 +92,7 @@ def _variants(draw: Callable[[ChartStyle], bytes]) -> list[bytes]:
 
 
 def _chart(variants: Sequence[bytes]) -> Chart:
-    return Chart(*(_address(png, "png") for png in variants))
+    return Chart(*map(png_address, variants))
 
 
 def _shown(one: Mistake) -> Shown:
@@ -111,7 +111,13 @@ def _address(raw: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
 
 
-def _write(path: Path, raw: bytes | None) -> Path:
+def png_address(raw: bytes) -> str:
+    """A PNG as a data address."""
+    return _address(raw, "png")
+
+
+def write_or_remove(path: Path, raw: bytes | None) -> Path:
+    """None: a file of an earlier report is removed. Raises DataError where it can't be written."""
     try:
         if raw is None:
             path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ GROUND = (28, 21, 16)
 INK = (242, 236, 231)
 OUTLINE = (255, 255, 0)
 LINE = 22
+LETTER = 8
 GAP = 12
 BETWEEN = 4
 
@@ -91,8 +92,8 @@ class Mistakes:
         defect_map = (found.cloud_maps if by_cloud else found.edge_maps)[index]
         mask = None if sample.mask is None else sample.mask.pixels(*pixels.shape[:2])
         return Mistake(
-            picture=_framed(pixels),
-            heat=_framed(pixels, defect_map, mask),
+            picture=framed(pixels),
+            heat=framed(pixels, defect_map, mask),
             decided_by="cloud" if by_cloud else "edge",
             score=float((found.cloud if by_cloud else found.edge)[index]),
             defect=sample.defect,
@@ -104,14 +105,10 @@ class Mistakes:
 
 def sheet(mistakes: Sequence[Mistake]) -> Pixels:
     """All of them on one picture, two in a row, with what is known of each below it."""
-    cells = [_cell(one) for one in mistakes]
-    if len(cells) % 2:
-        cells.append(np.full_like(cells[0], GROUND))
-    rows = [np.hstack(cells[start : start + 2]) for start in range(0, len(cells), 2)]
-    return np.asarray(np.vstack(rows), np.uint8)
+    return rows_of([_cell(one) for one in mistakes], 2)
 
 
-def _framed(
+def framed(
     pixels: Pixels,
     defect_map: NDArray[np.float32] | None = None,
     mask: NDArray[np.bool_] | None = None,
@@ -129,10 +126,10 @@ def _framed(
         # Dark below cyan: it shows on bright metal and on bright heat.
         cv2.drawContours(small, around, -1, GROUND, 4, cv2.LINE_AA)
         cv2.drawContours(small, around, -1, OUTLINE, 2, cv2.LINE_AA)
-    framed = np.full((SIDE, SIDE, 3), GROUND, np.uint8)
+    canvas = np.full((SIDE, SIDE, 3), GROUND, np.uint8)
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    framed[top : top + height, left : left + width] = small
-    return framed
+    canvas[top : top + height, left : left + width] = small
+    return canvas
 
 
 def _heated(pixels: Pixels, probabilities: NDArray[np.float32]) -> Pixels:
@@ -142,18 +139,31 @@ def _heated(pixels: Pixels, probabilities: NDArray[np.float32]) -> Pixels:
     return np.asarray(pixels * (1 - strength) + colours * strength, np.uint8)
 
 
-def _cell(one: Mistake) -> Pixels:
-    between = np.full((SIDE, BETWEEN, 3), GROUND, np.uint8)
-    pair = np.hstack([one.picture, between, one.heat])
-    text = np.full((2 * LINE + GAP, pair.shape[1], 3), GROUND, np.uint8)
-    lines = (f"{one.defect}: {one.decided_by} {one.score:.3f}", f"{one.called}  {one.name}")
+def captioned(pixels: Pixels, lines: Sequence[str]) -> Pixels:
+    """Lines of text below a picture, cut to its width, with a gap around all but the top."""
+    text = np.full((len(lines) * LINE + GAP, pixels.shape[1], 3), GROUND, np.uint8)
     for number, line in enumerate(lines, start=1):
         # OpenCV's own letters are ASCII alone.
-        shown = line.encode("ascii", "replace").decode()[:70]
+        shown = line.encode("ascii", "replace").decode()[: pixels.shape[1] // LETTER]
         cv2.putText(
             text, shown, (4, number * LINE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA
         )
-    cell = np.vstack([pair, text])
+    cell = np.vstack([pixels, text])
     return np.asarray(
         cv2.copyMakeBorder(cell, GAP, 0, GAP, GAP, cv2.BORDER_CONSTANT, value=GROUND), np.uint8
     )
+
+
+def rows_of(cells: Sequence[Pixels], across: int) -> Pixels:
+    """Cells of one size side by side, so many in a row."""
+    blanks = [np.full_like(cells[0], GROUND)] * (-len(cells) % across)
+    filled = [*cells, *blanks]
+    rows = [np.hstack(filled[start : start + across]) for start in range(0, len(filled), across)]
+    return np.asarray(np.vstack(rows), np.uint8)
+
+
+def _cell(one: Mistake) -> Pixels:
+    between = np.full((SIDE, BETWEEN, 3), GROUND, np.uint8)
+    pair = np.hstack([one.picture, between, one.heat])
+    lines = (f"{one.defect}: {one.decided_by} {one.score:.3f}", f"{one.called}  {one.name}")
+    return captioned(np.asarray(pair, np.uint8), lines)

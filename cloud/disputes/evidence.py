@@ -1,0 +1,139 @@
+"""Judges the labels of a data set by what a bundle makes of its pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.datasets.dataset import GOOD, Dataset
+from cloud.datasets.partition import group_near_identical
+from cloud.disputes.confidence import disputed_labels, out_of_fold
+from cloud.disputes.label_quality import DisputedLabel, JudgedBy, LabelQuality, UnequalTwins
+from cloud.disputes.lineage import LineOrigins
+from cloud.disputes.opinion_agreement import opinion_agreement
+from shared.errors import DataError
+from shared.features.novelty import summary
+
+DEFECTIVE = "defective"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvidence:
+    """What a bundle makes of each sample, in order.
+
+    scores   how surely it is defective, 0–1, (n,)
+    symbols  the head's, int8 (n, channels, height, width)
+    learned  whether the bundle has learned from it, bool (n,)
+    """
+
+    scores: NDArray[np.floating]
+    symbols: NDArray[np.int8]
+    learned: NDArray[np.bool_]
+
+
+def label_quality(
+    dataset: Dataset,
+    evidence: LabelEvidence,
+    *,
+    bundle: str,
+    origins: LineOrigins | None = None,
+    seed: int = 0,
+) -> LabelQuality:
+    """Judge the labels of all samples.
+
+    A bundle remembers labels that it has learned from: of those parts other parts are asked.
+    Raises DataError where a picture can't be read.
+    """
+    found = origins or LineOrigins({})
+    ranked: list[tuple[float, DisputedLabel]] = []
+    notes: list[str] = []
+    judged = dict.fromkeys(("bundle", "other parts"), 0)
+    who: tuple[tuple[JudgedBy, NDArray[np.bool_]], ...] = (
+        ("bundle", ~evidence.learned),
+        ("other parts", evidence.learned),
+    )
+    for name, chosen in who:
+        places = np.flatnonzero(chosen)
+        if not len(places):
+            continue
+        given = dataset.labels[places]
+        try:
+            scores = _scores(dataset, evidence, places, name, seed)
+        except DataError as error:
+            notes.append(f"{len(places)} pictures that the bundle learned from: {error.message}")
+            continue
+        if given.all() or not given.any():
+            notes.append(
+                f"all {len(places)} pictures that the "
+                f"{'bundle has not learned' if name == 'bundle' else 'bundle learned'} from have "
+                "one label: none is disputed"
+            )
+        judged[name] = len(places)
+        for place in disputed_labels(given, scores):
+            score = float(scores[place])
+            margin = score if given[place] else 1 - score
+            ranked.append((margin, _row(dataset, int(places[place]), score, name, found)))
+    return LabelQuality(
+        data=dataset.name,
+        bundle=bundle,
+        pictures=len(dataset.samples),
+        by_bundle=judged["bundle"],
+        by_other_parts=judged["other parts"],
+        disputed=[row for _, row in sorted(ranked, key=lambda one: one[0])],
+        twins=unequal_twins(dataset),
+        agreement=opinion_agreement(found.opinions),
+        notes=notes,
+    )
+
+
+def unequal_twins(dataset: Dataset) -> list[UnequalTwins]:
+    """Near-identical pictures that carry different labels. Raises DataError for one unreadable."""
+    names, _ = group_near_identical([sample.image for sample in dataset.samples])
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        groups[name].append(place)
+    twins = []
+    for places in groups.values():
+        samples = [dataset.samples[place] for place in places]
+        if len({one.defect for one in samples}) > 1:
+            twins.append(
+                UnequalTwins(
+                    [str(one.image) for one in samples],
+                    [one.defect for one in samples],
+                    [one.split for one in samples],
+                )
+            )
+    return twins
+
+
+def _scores(
+    dataset: Dataset,
+    evidence: LabelEvidence,
+    places: NDArray[np.intp],
+    name: JudgedBy,
+    seed: int,
+) -> NDArray[np.floating]:
+    if name == "bundle":
+        return evidence.scores[places]
+    parts = [dataset.samples[int(place)].part for place in places]
+    return out_of_fold(summary(evidence.symbols[places]), dataset.labels[places], parts, seed)
+
+
+def _row(
+    dataset: Dataset, place: int, score: float, name: JudgedBy, origins: LineOrigins
+) -> DisputedLabel:
+    sample = dataset.samples[place]
+    return DisputedLabel(
+        image=str(sample.image),
+        part=sample.part,
+        split=sample.split,
+        domain=sample.domain,
+        given=sample.defect,
+        suggested=GOOD if sample.defective else DEFECTIVE,
+        score=score,
+        judged_by=name,
+        origin=origins.of(sample.image),
+    )

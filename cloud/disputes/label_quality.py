@@ -1,0 +1,68 @@
+"""What is known of a data set's labels: those in dispute, twins that differ, who agrees."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from cloud.datasets.dataset import Split
+from cloud.disputes.lineage import LineOrigin
+from cloud.disputes.opinion_agreement import OpinionAgreement
+
+JudgedBy = Literal["bundle", "other parts"]
+
+
+class DisputedLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """A label that the scores speak against.
+
+    score      how surely it is defective, 0–1, by `judged_by`
+    judged_by  `bundle`: its own score of a part that it has not learned from; `other parts`: what
+               the features and labels of other parts say
+    origin     its inspection, where it came off a line
+    """
+
+    image: str
+    part: str
+    split: Split
+    domain: str
+    given: str
+    suggested: str
+    score: float
+    judged_by: JudgedBy
+    origin: LineOrigin | None = None
+
+
+class UnequalTwins(msgspec.Struct, frozen=True):
+    """Pictures that are nearly the same and carry different labels; all in the same order."""
+
+    images: list[str]
+    labels: list[str]
+    splits: list[str]
+
+
+class LabelQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a set, or of one split of it.
+
+    pictures   looked at; `by_bundle` and `by_other_parts` of them were judged so
+    disputed   the surest first
+    twins      groups of near-identical pictures with different labels
+    agreement  of inspectors whose single opinions the data holds
+    notes      what was left out, and why
+    """
+
+    data: str
+    bundle: str
+    pictures: int
+    by_bundle: int
+    by_other_parts: int
+    disputed: list[DisputedLabel]
+    twins: list[UnequalTwins]
+    agreement: list[OpinionAgreement]
+    notes: list[str]
+
+    @property
+    def share(self) -> float:
+        """Of the pictures that were judged, how many are disputed, 0–1."""
+        judged = self.by_bundle + self.by_other_parts
+        return len(self.disputed) / judged if judged else 0.0

@@ -1,0 +1,69 @@
+"""`splitsight cloud dispute`: which labels are likely wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shared import command_options as option
+from shared.bundles.bundle import Bundle
+from shared.console import out, print_json
+from shared.storage.report_folder import prepare_report
+
+ALL = "all"
+
+
+def dispute(
+    bundle: option.Bundle,
+    data: option.Data,
+    split: Annotated[str, typer.Option(help="Which of them; train, calibrate, test or all.")] = ALL,
+    most: Annotated[int, typer.Option(min=1, help="Rows of each table; JSON has all.")] = 20,
+    report: option.Report = None,
+    runtime: option.Runtime = "auto",
+    threads: option.Threads = 0,
+    seed: option.Seed = 0,
+    format_: option.Format = "text",
+) -> None:
+    """Local: list the labels that a bundle's scores dispute, and twins with different labels.
+
+    Nothing is changed: look at the pictures, and correct what is wrong. The report shows pictures
+    of the data: keep it where they may be seen. --seed divides the data and must be that of the
+    training.
+    """
+    with option.needs_extra("labels"):
+        from cloud.disputes.evidence import label_quality  # noqa: PLC0415 - sklearn
+    from cloud.datasets.dataset import split_named  # noqa: PLC0415
+    from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.disputes.lineage import LineOrigins  # noqa: PLC0415
+    from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
+    from cloud.evaluation.judgements import judge  # noqa: PLC0415
+    from cloud.evaluation.label_evidence import label_evidence  # noqa: PLC0415
+    from cloud.evaluation.label_tables import label_headline, label_tables  # noqa: PLC0415
+
+    opened, dataset = Bundle.open(bundle), read(data, seed=seed)
+    if split != ALL:
+        dataset = dataset.of(split_named(split))
+    origins = LineOrigins.read(data)
+    if report is not None:
+        prepare_report(report, "train")
+    evidence = label_evidence(opened, dataset, judge(opened, dataset, runtime, threads))
+    found = label_quality(
+        dataset,
+        evidence,
+        bundle=f"{opened.manifest.name} {opened.manifest.version}",
+        origins=origins,
+        seed=seed,
+    )
+    page = None
+    if report is not None:
+        from cloud.evaluation.label_report import write_label_report  # noqa: PLC0415
+
+        page = write_label_report(report, found)
+    if format_ == "json":
+        print_json(found)
+        return
+    out.print(label_headline(found), highlight=False)
+    print_words(label_tables(found, most).filled)
+    if page is not None:
+        out.print(f"report: {page}", highlight=False, soft_wrap=True)

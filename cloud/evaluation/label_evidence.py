@@ -1,0 +1,34 @@
+"""What a bundle has to say of a set's labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloud.datasets.dataset import Dataset
+from cloud.datasets.fingerprints import known
+from cloud.disputes.evidence import LabelEvidence
+from cloud.evaluation.judgements import Judgements
+from shared.bundles.bundle import Bundle
+from shared.bundles.manifest import TRAINED
+from shared.errors import BundleError
+
+
+def label_evidence(bundle: Bundle, dataset: Dataset, found: Judgements) -> LabelEvidence:
+    """Of each sample, in order. A bundle that does not say what it has learned from has learned
+    from the train split.
+
+    Raises BundleError where a score is not a number.
+    """
+    lost = np.flatnonzero(~np.isfinite(found.cloud))
+    if len(lost):
+        raise BundleError(
+            f"{bundle.path.name} gives {len(lost)} pictures no score, the first is "
+            f"{dataset.samples[int(lost[0])].image}",
+            fix="its network does not compute numbers: train it again",
+        )
+    images = [sample.image for sample in dataset.samples]
+    if TRAINED in bundle.manifest.files:
+        learned = known(images, bundle.read(TRAINED))
+    else:
+        learned = np.array([sample.split == "train" for sample in dataset.samples], bool)
+    return LabelEvidence(found.cloud, found.symbols, learned)

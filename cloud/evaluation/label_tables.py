@@ -1,0 +1,121 @@
+"""What is known of a set's labels, as tables, a page and a sheet of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.datasets.pictures import decode
+from cloud.disputes.label_quality import DisputedLabel, LabelQuality
+from cloud.evaluation.sheets import captioned, framed, rows_of
+from cloud.evaluation.tables import Words
+from shared.format import NONE, decimal, number, percent
+
+PICTURES = 24
+ACROSS = 4
+ROWS = 50
+
+
+class LabelTables(NamedTuple):
+    """Any of them may have no rows."""
+
+    disputed: Words
+    twins: Words
+    agreement: Words
+
+    @property
+    def filled(self) -> list[Words]:
+        return [table for table in self if table.rows]
+
+
+def label_headline(found: LabelQuality) -> str:
+    """What was looked at and what came of it, in a few sentences."""
+    told = (
+        f"The scores dispute {number(len(found.disputed))} of {number(found.pictures)} labels "
+        f"({percent(found.share)}); {number(len(found.twins))} groups of near-identical pictures "
+        "carry different labels."
+    )
+    if found.by_other_parts:
+        told += (
+            f" The bundle has learned from {number(found.by_other_parts)} of them and remembers "
+            "their labels: those were compared with other parts instead."
+        )
+    return " ".join([told, *(f"{note[0].upper()}{note[1:]}." for note in found.notes)])
+
+
+def label_tables(found: LabelQuality, most: int = ROWS) -> LabelTables:
+    """most: rows of a table"""
+    return LabelTables(
+        Words(
+            "Labels that the scores dispute",
+            "The surest first: look at these again. A score is how surely the part is defective, "
+            "0 to 1; of parts that the bundle has not learned from it is the bundle's own."
+            + _beyond(len(found.disputed), most),
+            [_row(one) for one in found.disputed[:most]],
+        ),
+        Words(
+            "Near-identical pictures with different labels",
+            "Of twins at most one label can be right, unless the difference is too small for a "
+            "thumbnail." + _beyond(len(found.twins), most),
+            [
+                {
+                    "pictures": ", ".join(Path(image).name for image in twins.images),
+                    "labels": ", ".join(twins.labels),
+                    "splits": ", ".join(twins.splits),
+                }
+                for twins in found.twins[:most]
+            ],
+        ),
+        Words(
+            "How far inspectors agree",
+            "Cohen's κ is 1 where two always say the same and 0 where they agree as often as "
+            "chance would have it, with an interval of 95 % confidence. The data does not say "
+            "who knew of the other's word.",
+            [
+                {
+                    "inspectors": one.inspectors,
+                    "line": one.line,
+                    "parts": number(one.pairs),
+                    "the same": number(one.agreed),
+                    "κ": NONE
+                    if one.kappa is None
+                    else f"{decimal(one.kappa)} ({decimal(one.low)} to {decimal(one.high)})",
+                }
+                for one in found.agreement[:most]
+            ],
+        ),
+    )
+
+
+def label_sheet(rows: Sequence[DisputedLabel]) -> NDArray[np.uint8] | None:
+    """The first PICTURES of them, BGR (height, width, 3); None where there are none.
+
+    Raises DataError where a picture can't be read.
+    """
+    cells = [
+        captioned(
+            framed(decode(Path(row.image), channels=3)),
+            (f"{row.given}, rather {row.suggested}: {row.score:.3f}", Path(row.image).name),
+        )
+        for row in rows[:PICTURES]
+    ]
+    return rows_of(cells, ACROSS) if cells else None
+
+
+def _beyond(count: int, most: int) -> str:
+    return f" These are the first {most} of {number(count)}." if count > most else ""
+
+
+def _row(one: DisputedLabel) -> dict[str, str]:
+    return {
+        "picture": Path(one.image).name,
+        "split": one.split,
+        "label": one.given,
+        "rather": one.suggested,
+        "score": decimal(one.score),
+        "by": one.judged_by,
+    }
