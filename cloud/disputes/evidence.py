@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import GOOD, Dataset
-from cloud.datasets.partition import group_near_identical
+from cloud.datasets.likeness import group_near_identical
 from cloud.disputes.confidence import disputed_labels, out_of_fold
 from cloud.disputes.label_quality import DisputedLabel, JudgedBy, LabelQuality, UnequalTwins
 from cloud.disputes.lineage import LineOrigins
