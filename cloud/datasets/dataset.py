@@ -49,6 +49,7 @@ class Dataset:
     """Samples and where they come from.
 
     merged   near-identical pictures that were put into one part since the set names none
+    version  the recorded version that it is; empty: none was recorded
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     merged: int = 0
     notes: tuple[str, ...] = field(default=())
+    version: str = ""
 
     def of(self, split: Split) -> Dataset:
         """Only the samples of one split. Raises DataError where there are none."""
@@ -101,6 +103,7 @@ class Dataset:
         """Counts for a report: pictures and parts by split and by defect."""
         return {
             "name": self.name,
+            "version": self.version,
             "images": len(self.samples),
             "parts": len(set(self.parts)),
             "near_identical_merged": self.merged,

@@ -17,7 +17,7 @@ from cloud.training.model import ExportedModel, HalfScores, export_model
 from cloud.training.options import Options
 from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle, write_bundle
-from shared.bundles.manifest import CODEC, GOLDEN, HEAD, HEAD_FLOAT, TAIL
+from shared.bundles.manifest import CODEC, DATA_VERSION, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.certification.gate import Gate, choose_gate
 from shared.format import iso
 from shared.splitnet.network import SplitNet
@@ -98,12 +98,16 @@ def write_model(
             "weights": model.weights_origin or "none: it started from noise",
             "seed": options.seed,
             "epochs": options.all_epochs,
-            "options": asdict(options) | dict(origin.remarks),
+            "options": asdict(options) | dict(origin.remarks) | _version_of(origin.data),
             "metrics": dict(metrics),
             "tail_weights": len(TAIL_WEIGHTS),
         },
     }
     return write_bundle(out, manifest, files)
+
+
+def _version_of(data: Dataset) -> dict[str, str]:
+    return {DATA_VERSION: data.version} if data.version else {}
 
 
 def _calibrate(halves: HalfScores, labels: NDArray[np.bool_]) -> tuple[Gate, dict[str, float]]:

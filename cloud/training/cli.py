@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,7 @@ def train(
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
     from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.datasets.versions.standing import standing_of  # noqa: PLC0415
     from cloud.experiments.mlflow_log import log_of  # noqa: PLC0415
     from cloud.training.bundle_training import BundleOrder, train_bundle  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
@@ -80,6 +82,9 @@ def train(
     name = name or dataset.name
     _check_release(name, version)
     err.print(_described(dataset.summary()), highlight=False)
+    if standing := standing_of(dataset, data):
+        err.print(f"data: {standing.told(data)}", highlight=False, soft_wrap=True)
+        dataset = replace(dataset, version=standing.name)
     options = Options(
         architecture=Architecture(
             height=height,

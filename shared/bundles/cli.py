@@ -57,8 +57,9 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         "certificate": describe(manifest.certificate),
         **_left_to_person(manifest.certificate),
         "leakage": leakage.describe(manifest.leakage),
-        "trained on": f"{training.data} ({training.data_hash[:12]}), {training.epochs} epochs, "
-        f"seed {training.seed}",
+        "trained on": f"{training.data} ({training.data_hash[:12]}), "
+        + (f"version {training.data_version}, " if training.data_version else "")
+        + f"{training.epochs} epochs, seed {training.seed}",
         "data licence": training.data_licence,
         "metrics": ", ".join(f"{k} {v:.4g}" for k, v in training.metrics.items()),
         "size": f"{size(opened.size)} in {len(manifest.files)} files",

@@ -29,6 +29,7 @@ MAP_STRIDE = 8
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 FILE = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$"
 VERSION = r"^[0-9]+(\.[0-9]+){0,2}$"
+DATA_VERSION = "data_version"
 
 
 class InputSpec(Settings):
@@ -95,6 +96,15 @@ class TrainingRecord(Settings):
     tail_weights: int = Field(
         default=4, ge=1, description="among how many tail weights the pictures in tuned.bin chose"
     )
+
+    @property
+    def data_version(self) -> str:
+        """The version of the data that it was trained on, with `-changed` behind it where that
+        was not quite what was trained on; empty: none was recorded.
+
+        Among the options, which are any names, so that earlier releases read the bundle, too.
+        """
+        return str(self.options.get(DATA_VERSION, ""))
 
 
 class FileEntry(Settings):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cloud.datasets.fingerprints import known
 from cloud.datasets.readers import read
+from cloud.datasets.versions.desk import VersionDesk
 from cloud.training.good_only import METHOD, good_gate
 from cloud.training.model import HalfScores
 from shared.bundles.bundle import Bundle
@@ -33,6 +34,7 @@ class Trained(NamedTuple):
     data: Path
     bundle: Path
     said: Ended
+    version: str
 
 
 def command(data: Path, folder: Path, *more: str) -> list[str]:
@@ -46,9 +48,10 @@ def command(data: Path, folder: Path, *more: str) -> list[str]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("good-only")
     data = good_and_bad(folder / "parts", GOOD, BAD)
+    version, _ = VersionDesk(str(data)).record("as it came", "ada")
     said = splitsight(*command(data, folder))
     assert said.code == 0, said.stderr
-    return Trained(data, folder / "bundle", said)
+    return Trained(data, folder / "bundle", said, version.id)
 
 
 def test_defective_parts_are_left_out_and_said_to_be(trained: Trained) -> None:
@@ -70,6 +73,15 @@ def test_the_bundle_says_how_it_learned_and_promises_nothing(trained: Trained) -
     assert manifest.certificate is None
     assert manifest.training.data_hash == read(str(trained.data)).content_hash()
     assert set(manifest.training.metrics) >= {"painted_edge_auroc", "edge_threshold"}
+
+
+def test_the_bundle_names_the_version_of_the_data_that_it_was_trained_on(trained: Trained) -> None:
+    assert f"data: version {trained.version}: as it came" in trained.said.stderr
+    assert Bundle.open(trained.bundle).manifest.training.data_version == trained.version
+    shown = splitsight("bundle", "show", str(trained.bundle))
+    assert f"version {trained.version}," in shown.stdout
+    record = json.loads((trained.bundle.with_name("run") / "record.json").read_text())
+    assert record["data"]["version"] == trained.version
 
 
 def test_the_bundle_runs_on_every_backend(trained: Trained) -> None:
