@@ -18,6 +18,7 @@ app = option.group(
         "configure": "fleet.rollouts.cli:configure",
         "federate": "fleet.rounds.cli:federate",
         "candidate": "fleet.rounds.candidates.cli:app",
+        "collect": "fleet.collection.cli:collect",
         "image": "fleet.flash.cli:image",
         "flash": "fleet.flash.cli:flash",
         "boot": "fleet.flash.cli:boot",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -77,16 +78,26 @@ class CloudApi:
         return answer
 
     def _ask(
-        self, method: str, path: str, body: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        params: Mapping[str, str | int | float | bool] | None = None,
     ) -> httpx.Response:
         where = f"{self._url.rstrip('/')}/api/v1/{path}"
         try:
-            with httpx.Client(
-                transport=self._transport, timeout=TIMEOUT_S, headers=self._headers
-            ) as client:
-                return client.request(method, where, json=body)
+            with self._client() as client:
+                return client.request(method, where, json=body, params=params)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise self._unreadable(error) from error
+
+    @contextmanager
+    def _client(self) -> Iterator[httpx.Client]:
+        with self._opened(TIMEOUT_S) as client:
+            yield client
+
+    def _opened(self, timeout_s: float) -> httpx.Client:
+        return httpx.Client(transport=self._transport, timeout=timeout_s, headers=self._headers)
 
     def _accepted(self, answer: httpx.Response, refused: type[SplitsightError]) -> Any:
         if answer.status_code in REFUSALS:
