@@ -12,6 +12,7 @@ log = get_logger("cloud")
 app = option.group(
     "The cloud service, and the making of bundles.",
     {
+        "data": "cloud.datasets.cli:app",
         "train": "cloud.training.cli:train",
         "search": "cloud.studies.cli:search",
         "runs": "cloud.experiments.cli:runs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class Site:
         self.records.save(list(parts), [], [device(**box)])
 
     @staticmethod
-    def part(number: int, **changes: Any) -> dict[str, Any]:
+    def part(number: int, **changes: Any) -> Mapping[str, Any]:
         unsure = {"decision": "escalate", "verdict": "review", "decided_by": "cloud", "lot": "L7"}
         return inspection(number, digest=digest(shown(number)), **{**unsure, **changes})
 

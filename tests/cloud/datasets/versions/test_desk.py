@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from cloud.datasets.readers import read
+from cloud.datasets.versions.desk import VersionDesk
 from cloud.datasets.versions.file_hashes import CACHE, FOLDER, FileHashes
 from cloud.datasets.versions.standing import standing_of
 from cloud.datasets.versions.version import pictures_of
-from cloud.datasets.versions.desk import VersionDesk
 from shared.clock import ManualClock, SystemClock
 from shared.errors import DataError
 from tests.cloud.datasets.makers import good_and_bad, part, save

@@ -1,0 +1,12 @@
+"""`splitsight cloud data`: the pictures that training, calibration and tests are made of."""
+
+from __future__ import annotations
+
+from shared import command_options as option
+
+app = option.group(
+    "Data sets on disk.",
+    {
+        "version": "cloud.datasets.versions.cli:app",
+    },
+)
