@@ -65,7 +65,7 @@ class Collector:
             before = len(self._folder.pictures)
             for _ in track(self._settled(lacking), "fetching pictures", len(lacking)):
                 report.fetched = len(self._folder.pictures) - before
-            self._relabel(views)
+            self._relabel()
         finally:
             self._folder.finish()
         whole = [one for one in self._folder.pictures.values() if one.what == "full"]
@@ -148,18 +148,25 @@ class Collector:
         self._told.setdefault(why, words)
         return True
 
-    def _relabel(self, views: dict[InspectionKey, View]) -> None:
-        """What inspectors say now: of all that fits, and of what had no label."""
-        for key, one in list(self._folder.pictures.items()):
-            view = views.get(one.key)
-            if view is None and not one.defect:
+    def _relabel(self) -> None:
+        """What inspectors say now of all that is there, whenever it came."""
+        pictures = list(self._folder.pictures.values())
+        since = min((one.received_at for one in pictures), default=None)
+        if since is None:
+            return
+        asked = {"reviewed": True, "since": since}
+        labelled = {_key(view): view for view in self._api.parts(asked, None)}
+        for one in pictures:
+            view = labelled.get(one.key)
+            if view is None and one.defect:
+                # Its label was taken back, or the cloud does not keep it so long.
                 view = self._api.part(one.key)
             if view is None:
                 continue
             label = label_of(view)
             before = {name: getattr(one, name) for name in label}
-            if label != before or (label["label_verdict"] and not one.labels):
-                self._folder.change(self._labelled(self._folder.pictures[key], label))
+            if label != before:
+                self._folder.change(self._labelled(one, label))
 
     def _labelled(self, one: CollectedPicture, label: dict[str, str]) -> CollectedPicture:
         entries = self._api.labels(one.key)

@@ -196,6 +196,21 @@ def test_a_second_run_asks_no_box_again_and_takes_over_what_inspectors_have_said
     assert [row["defect"] for row in site.rows("manifest.csv")] == ["crack", "good"]
 
 
+def test_labels_that_were_changed_or_taken_back_are_so_in_the_set_too(site: Site) -> None:
+    """Also of parts that no longer fit what is asked for."""
+    site.label(1, kind="crack")
+    site.label(2, kind="crack")
+    site.collect()
+    site.label(1, kind="dent")
+    taken_back = {"numbers": [2], "inspector": "ada"}
+    answer = site.caller().post("/api/v1/labels/undo", json=taken_back, headers={"origin": BASE})
+    assert answer.status_code == 200, answer.text
+    report = site.collect(devices=("box-9",))
+    assert (report.found, report.labelled, report.unlabelled) == (0, 1, PARTS - 1)
+    (row,) = site.rows("manifest.csv")
+    assert (row["defect"], row["labels"]) == ("dent", "2")
+
+
 def test_what_an_inspector_drew_is_a_mask_of_the_pictures_own_size(site: Site) -> None:
     site.label(1, kind="crack", drawing=drawing())
     site.collect(keep="labelled")
