@@ -107,7 +107,9 @@ class KindNames:
         for key, kept in sorted(self._spelling.items()):
             others = sorted(n for n in self.names if _one_case(n) == key and n != kept)
             if others and plain(kept) not in self.good:
-                found.append(f"kinds that differ in case or blanks are one: {kept}, also {others}")
+                found.append(
+                    f"kinds that differ in case or blanks are one: {', '.join([kept, *others])}"
+                )
         return tuple(found)
 
     @cached_property

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud.datasets.kinds import plain, split_of, words
+from cloud.datasets.mask_pixels import mask_pixels
 from shared.features.picture_file import loaded
 from shared.opener import Unopenable
 
@@ -29,15 +32,22 @@ _Key = tuple[tuple[str, ...], str]
 
 def looks_like_mask(path: Path) -> bool:
     """Whether it has few values only. Raises Unopenable where it can't be read."""
-    pixels = loaded(path, cv2.IMREAD_UNCHANGED)
+    pixels = mask_pixels(path)
     planes = pixels.reshape(-1, 1) if pixels.ndim == 2 else pixels.reshape(-1, pixels.shape[2])
-    values = [np.flatnonzero(np.bincount(plane, minlength=256)) for plane in planes.T]
-    if all(len(own) <= MOST_VALUES for own in values):
-        return True
-    # Packed with losses, black and white have a seam of greys.
-    return bool(np.mean((planes < 32) | (planes > 223)) > 0.98) and all(
-        own[0] < 32 and own[-1] > 223 for own in values
-    )
+    return all(_values(plane) <= MOST_VALUES for plane in planes.T) or _is_black_and_white(path)
+
+
+def _values(plane: NDArray[Any]) -> int:
+    if plane.dtype == np.uint8:
+        return int(np.count_nonzero(np.bincount(plane, minlength=256)))
+    return len(np.unique(plane))
+
+
+def _is_black_and_white(path: Path) -> bool:
+    """But for a seam of greys, as where it is packed with losses."""
+    pixels = loaded(path, cv2.IMREAD_GRAYSCALE)
+    dark, bright = pixels < 32, pixels > 223
+    return bool(dark.any() and bright.any() and np.mean(dark | bright) > 0.98)
 
 
 @dataclass

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.datasets.mask_pixels import mask_pixels
 from shared.errors import DataError
-from shared.features.picture_file import loaded
 from shared.opener import Unopenable
 
 
@@ -136,10 +136,9 @@ class JoinedMasks:
         return hashlib.sha256("".join(m.digest() for m in self.masks).encode()).hexdigest()
 
 
-def _values(file: Path) -> NDArray[np.integer]:
-    """As they are in the file; a palette's indices, not its colours."""
+def _values(file: Path) -> NDArray[Any]:
     try:
-        return np.asarray(loaded(file, cv2.IMREAD_UNCHANGED))
+        return mask_pixels(file)
     except Unopenable as error:
         raise DataError(
             f"{file} is not a mask that can be read ({error})", fix="remove or replace it"

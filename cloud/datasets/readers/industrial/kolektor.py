@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
-
 from cloud.datasets.account import Account
 from cloud.datasets.dataset import GOOD
 from cloud.datasets.entry import PictureEntry
 from cloud.datasets.file_tree import SUFFIXES, FileTree
 from cloud.datasets.kinds import split_of
+from cloud.datasets.mask_pixels import mask_pixels
 from cloud.datasets.masks import MaskFiles
-from shared.features.picture_file import loaded
 from shared.opener import Unopenable
 
 
@@ -71,7 +69,7 @@ class KolektorForm:
             account.flaw(image, f"has no mask {image.stem}{self.mask} beside it")
             return None
         try:
-            return mask, bool(loaded(mask, cv2.IMREAD_UNCHANGED).any())
+            return mask, bool(mask_pixels(mask).any())
         except Unopenable as error:
             account.flaw(mask, f"is not a mask that can be read ({error})")
             return None

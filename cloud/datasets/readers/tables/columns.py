@@ -51,8 +51,11 @@ class TableColumns:
             chosen[purpose] = found[0]
             if found[0] != purpose:
                 notes.append(f"column {found[0]} is taken as {purpose}")
-            if found[1:] and purpose != "defect":
-                notes.append(f"column {', '.join(found[1:])} is not read beside {found[0]}")
+            others = [
+                name for name in found[1:] if purpose != "defect" or name != bare.get("target")
+            ]
+            if others:
+                notes.append(f"column {', '.join(others)} is not read beside {found[0]}")
         return cls(chosen, tuple(notes))
 
     @property

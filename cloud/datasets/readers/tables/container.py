@@ -18,8 +18,6 @@ from shared.storage.files import replacing
 
 MOST_PICTURE = 1 << 29
 """Bytes of one picture."""
-RESERVE = 1 << 28
-"""Bytes that are left free on the disk."""
 _ROWS = "rows.jsonl"
 _BEGINNINGS = (
     (b"\x89PNG\r\n\x1a\n", ".png"),
@@ -34,9 +32,13 @@ _BEGINNINGS = (
 
 @dataclass
 class Unpacked:
-    """Where a container's pictures are written, under names of our own: theirs lead nowhere."""
+    """Where a container's pictures are written, under names of our own: theirs lead nowhere.
+
+    reserve   bytes that are left free on the disk
+    """
 
     folder: Path
+    reserve: int = 1 << 28
     count: int = 0
 
     def save(self, raw: bytes) -> Path:
@@ -45,7 +47,7 @@ class Unpacked:
         if len(raw) > MOST_PICTURE:
             raise Unopenable(f"it has {len(raw)} B, at most {MOST_PICTURE} are taken")
         free = shutil.disk_usage(self.folder).free
-        if free < len(raw) + RESERVE:
+        if free < len(raw) + self.reserve:
             raise DataError(
                 f"{self.folder.parent} has {free >> 20} MB free, too little to unpack more "
                 "pictures",

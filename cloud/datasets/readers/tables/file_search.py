@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -37,7 +38,7 @@ class NamedFiles:
     def _direct(self, text: str, folder: Path) -> Path | None:
         path = folder / text
         try:
-            return path.resolve() if path.is_file() else None
+            return Path(os.path.normpath(path)) if path.is_file() else None
         except OSError:
             # A name that no file can have.
             return None

@@ -113,7 +113,7 @@ def test_a_good_part_with_a_marked_mask_is_refused(tmp_path: Path) -> None:
         survey(str(root), ReadOptions())
 
 
-def test_masks_of_one_and_of_a_palette_mark_their_defect(tmp_path: Path) -> None:
+def test_a_mask_of_ones_marks_its_defect(tmp_path: Path) -> None:
     root = made(tmp_path, "MVTec AD")
     save_mask(root / "ground_truth" / "bent" / "0_mask.png", mask(value=1))
     found = survey(str(root), ReadOptions()).dataset
