@@ -14,12 +14,14 @@ import msgspec
 
 from cloud.app import openapi
 from cloud.configuration.settings import json_schema as cloud_schema
+from cloud.datasets.versions.version import DataVersion
 from cloud.disputes.label_quality import LabelQuality
 from cloud.evaluation.agreement import AgreementRow
 from cloud.evaluation.certification_report import CertifyReport
 from cloud.evaluation.scorecard import Evaluation
 from edge.benchmark import BenchRow
 from edge.configuration.settings import json_schema as edge_schema
+from fleet.collection.report import CollectionReport
 from fleet.configuration.settings import FleetSettings
 from fleet.identity.authority import Authority
 from fleet.rounds.configuration.settings import json_schema as rounds_schema
@@ -53,6 +55,8 @@ REPORTS: dict[str, Any] = {
     "cloud-parity": list[AgreementRow],
     "cloud-dispute": LabelQuality,
     "doctor": list[DoctorRow],
+    "cloud-data-version-list": list[DataVersion],
+    "fleet-collect": CollectionReport,
     "fleet-federate": RunReport,
     "fleet-federate-dry-run": list[PossibleParticipant],
     "fleet-candidate-list": list[CandidateRecord],

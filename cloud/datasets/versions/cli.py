@@ -91,5 +91,6 @@ def diff(
 
 def _opened(path: str, seed: int = 0) -> VersionDesk:
     with option.needs_extra("train"):
+        from cloud.datasets.builder import ReadOptions  # noqa: PLC0415
         from cloud.datasets.versions.desk import VersionDesk  # noqa: PLC0415
-    return VersionDesk(path, seed=seed)
+    return VersionDesk(path, ReadOptions(seed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from cloud.datasets.builder import ReadOptions
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.readers import read
 from cloud.datasets.versions.difference import VersionDifference
@@ -29,7 +30,9 @@ class NamedDifference:
 class VersionDesk:
     """The data set at a path, which is read when something asks what is there now."""
 
-    def __init__(self, source: str, *, seed: int = 0, clock: Clock | None = None) -> None:
+    def __init__(
+        self, source: str, options: ReadOptions | None = None, *, clock: Clock | None = None
+    ) -> None:
         """Raises DataError where the path is none."""
         root = root_of(source)
         if root is None:
@@ -40,7 +43,7 @@ class VersionDesk:
             )
         self.store = VersionStore(root)
         self._source = source
-        self._seed = seed
+        self._options = options or ReadOptions()
         self._clock = clock or SystemClock()
 
     def record(self, message: str, by: str) -> tuple[DataVersion, bool]:
@@ -67,7 +70,7 @@ class VersionDesk:
         return NamedDifference(old.id, name, found)
 
     def _now(self) -> tuple[Dataset, tuple[VersionedPicture, ...]]:
-        dataset = read(self._source, seed=self._seed)
+        dataset = read(self._source, options=self._options)
         hashes = FileHashes(self.store.root, self._clock)
         pictures = pictures_of(dataset, hashes)
         with contextlib.suppress(OSError):

@@ -14,7 +14,6 @@ Told = Callable[[VersionedPicture], str]
 _COMPARED: dict[str, Told] = {
     "renamed": lambda one: one.relpath,
     "relabelled": lambda one: one.defect,
-    "judged_otherwise": lambda one: f"{one.target:g}",
     "moved": lambda one: one.split,
     "regrouped": lambda one: one.part,
     "of_another_domain": lambda one: one.domain,
@@ -37,7 +36,7 @@ class VersionDifference(msgspec.Struct, frozen=True):
     replaced           other bytes at the same place: their sha256
     renamed            the same bytes at another place
     relabelled         of another kind of defect
-    judged_otherwise   another probability of a defect
+    judged_otherwise   of the same kind, with another probability
     moved              to another split
     regrouped          said to be of another part
     of_another_domain  said to be from another line, lighting or plant
@@ -63,11 +62,13 @@ class VersionDifference(msgspec.Struct, frozen=True):
         pairs, gone, new = _paired(before, after)
         old_places = {one.relpath: one for one in gone}
         replaced = [(old_places[one.relpath], one) for one in new if one.relpath in old_places]
+        judged = [(old, new) for old, new in [*pairs, *replaced] if old.defect == new.defect]
         kept = {one.relpath for _, one in replaced}
         changes = {word: _changes([*pairs, *replaced], told) for word, told in _COMPARED.items()}
         return cls(
             added=sorted(one.relpath for one in new if one.relpath not in kept),
             removed=sorted(one.relpath for one in gone if one.relpath not in kept),
+            judged_otherwise=_changes(judged, lambda one: f"{one.target:g}"),
             replaced=_changes(replaced, lambda one: one.sha256[:12]),
             **changes,
         )

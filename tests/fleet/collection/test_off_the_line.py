@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from cloud.datasets.readers import read
 from hardware_sim.processes.child import splitsight as command_of
+from shared.errors import DataError
 from tests.browser.test_part import SIDE, Box
 from tests.bundles import make_bundle
 from tests.cloud.server import PATIENCE_S, Server
@@ -114,6 +116,39 @@ def test_a_run_that_is_killed_leaves_whole_pictures_and_the_next_one_goes_on(
     assert report["fetched"] == report["found"] - report["there"]
     assert report["refused"] == {}
     assert not list(folder.rglob("*.partial"))
+
+
+def test_a_full_disk_is_named_and_the_next_run_goes_on_on_another(
+    plant: LivePlant, tmp_path: Path
+) -> None:
+    small, kept = tmp_path / "small", tmp_path / "kept"
+    small.mkdir()
+    chosen = ("--keep", "all", "--last", "1h", "--max", "40")
+    script = 'mount -t tmpfs -o size=128k tmpfs "$0" && "$@"; c=$?; cp -r "$0" "$OUT"; exit $c'
+    command = command_of(*plant.command(small / "collected", *chosen))
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, small, *command],
+        env={**os.environ, "OUT": str(kept), "COLUMNS": "400", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S * 3,
+    )
+    if os.geteuid() != 0 or "unshare failed" in ended.stderr:
+        # What the kernel refuses nobody can install.
+        pytest.xfail("no disk of its own can be made here")
+    assert ended.returncode == DataError.exit_code, ended.stderr
+    assert "can't be written (No space left on device)" in ended.stderr
+    assert "it goes on where it stopped" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    folder = kept / "collected"
+    pictures = list(folder.rglob("*.png"))
+    assert pictures
+    for path in pictures:
+        assert cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) is not None, path
+    report = plant.collect(folder, *chosen[:4], "--max", "500")
+    assert report["there"] >= len(pictures) - 1
+    assert report["fetched"] == report["found"] - report["there"]
 
 
 def test_a_box_that_has_left_is_told_to_people_with_what_to_do(

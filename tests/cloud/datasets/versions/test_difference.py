@@ -21,14 +21,14 @@ BEFORE = (picture("a.png"), picture("b.png"), picture("c.png", mask="1" * 64))
 def test_each_change_stands_in_its_own_list() -> None:
     after = (
         picture("a.png", defect="crack", target=1.0, split="test", part="b", domain="line-2"),
-        picture("c.png", mask="2" * 64),
+        picture("c.png", mask="2" * 64, target=0.25),
         picture("d.png"),
     )
     found = VersionDifference.between(BEFORE, after)
     assert found.added == ["d.png"]
     assert found.removed == ["b.png"]
     assert found.relabelled == [PictureChange("a.png", "good", "crack")]
-    assert found.judged_otherwise == [PictureChange("a.png", "0", "1")]
+    assert found.judged_otherwise == [PictureChange("c.png", "0", "0.25")]
     assert found.moved == [PictureChange("a.png", "train", "test")]
     assert found.regrouped == [PictureChange("a.png", "a", "b")]
     assert found.of_another_domain == [PictureChange("a.png", "all", "line-2")]
