@@ -132,7 +132,8 @@ class Agent:
 
     def _inspect(self, event: CameraEvent) -> None:
         now = self._clock.monotonic()
-        event = checked(event, self.last_part + 1, now, self._deadline_s)
+        pixels = self._model.pixels
+        event = checked(event, self.last_part + 1, now, self._deadline_s, pixels)
         self.last_part = max(self.last_part, event.part)
         part = self._opened(event)
         try:

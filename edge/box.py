@@ -16,6 +16,7 @@ from edge.agent import MAX_OPEN
 from edge.camera.base import CAMERAS, Camera, CameraState
 from edge.camera.blank_detection import BlankGuard
 from edge.camera.freeze_detection import FrozenGuard
+from edge.camera.guard import PixelsNow, unchanged
 from edge.configuration.settings import EdgeSettings
 from edge.identity.transport import CertifiedTransport, open_certified
 from edge.inspection.control import ControlSample
@@ -86,7 +87,9 @@ class CameraBox:
         self.reopen: Literal["box", "process"] | None = None
         bay = self._open_bay(settings, reopening)
         model = bay.model if bay else open_model(settings, Bundle.open(settings.bundle))
-        self.camera = camera or open_watched_camera(settings, clock)
+        self.camera = camera or open_watched_camera(
+            settings, clock, lambda: self.agent.model.pixels
+        )
         self.actuator = actuator or open_actuator(settings.actuator, clock)
         self._actuations = ActuationQueue(self.actuator, clock, self.health)
         self.journal = open_journal(settings, self.health)
@@ -339,8 +342,10 @@ def open_inspector(settings: EdgeSettings, bundle: Bundle, runtime: Any) -> Insp
     if not settings.escalates:
         # Whoever would have asked the cloud asks a person: no more pass, and no more are rejected.
         spec = spec.model_copy(update={"escalates": False})
-    shape = bundle.manifest.input.shape
-    return Inspector(runtime, bundle.codec, spec.gate, shape, bundle.novelty)
+    seen = bundle.manifest.input
+    return Inspector(
+        runtime, bundle.codec, spec.gate, seen.shape, bundle.novelty, pixels=seen.pixels
+    )
 
 
 def open_journal(settings: EdgeSettings, health: BoxHealth) -> Journal:
@@ -362,12 +367,17 @@ def open_camera(settings: Settings, clock: Clock) -> Camera:
     return opened
 
 
-def open_watched_camera(settings: EdgeSettings, clock: Clock) -> Camera:
-    """The same, guarded against pictures that stand still or show nothing, where it is real."""
+def open_watched_camera(
+    settings: EdgeSettings, clock: Clock, pixels: PixelsNow = unchanged
+) -> Camera:
+    """The same, guarded against pictures that stand still or show nothing, where it is real.
+
+    pixels   the live bundle's settings
+    """
     camera = open_camera(settings.camera, clock)
     watched = settings.frozen_after > 0 and not CAMERAS.of(settings.camera).replays
     after = settings.frozen_after
-    return FrozenGuard(BlankGuard(camera, after), after) if watched else camera
+    return FrozenGuard(BlankGuard(camera, after, pixels), after, pixels) if watched else camera
 
 
 def open_actuator(settings: Settings, clock: Clock) -> Actuator:

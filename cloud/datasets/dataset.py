@@ -29,6 +29,7 @@ class Sample:
     target  how surely it is defective, 0–1: an expert's probability, or simply 0 or 1
     part    the physical part; samples of one part never lie in two splits
     domain  the lighting, line or plant that it comes from
+    prepared   whether the picture is as the head takes it: training painted it
     """
 
     image: Path
@@ -38,6 +39,7 @@ class Sample:
     part: str
     domain: str
     split: Split
+    prepared: bool = False
 
     @property
     def defective(self) -> bool:

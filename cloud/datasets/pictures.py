@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
+from shared.bundles.manifest import InputSpec
 from shared.console import track
 from shared.errors import DataError
-from shared.features.picture_file import loaded
+from shared.features.depth import WrongPixels, eight_bit
+from shared.features.picture_file import AS_STORED, loaded
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.features.preprocessing import MAP_STRIDE, coarse_mask, prepare
 from shared.opener import Unopenable
 from shared.storage.files import replacing
@@ -34,29 +38,39 @@ class PictureArrays:
 
 
 def load_pictures(
-    dataset: Dataset, height: int, width: int, channels: int, cache: Path
+    dataset: Dataset,
+    size: tuple[int, int, int],
+    cache: Path,
+    settings: PixelSettings = AS_IT_IS,
 ) -> PictureArrays:
     """Prepare every picture of a data set, or take them from `cache` where they already are.
 
-    Raises DataError for a picture that can't be decoded.
+    size       of the network's input: channels, height, width
+    settings   what is done to each before, but for what training made, which is prepared
+    Raises DataError for a picture that can't be decoded, or is not as the settings say.
     """
+    channels, height, width = size
     cache.mkdir(parents=True, exist_ok=True)
     names = "\n".join(_identity(s.image) for s in dataset.samples)
-    key = hashlib.sha256(f"{names}|{height}x{width}x{channels}".encode()).hexdigest()[:16]
+    what = f"{names}|{height}x{width}x{channels}|{settings.model_dump_json()}"
+    key = hashlib.sha256(what.encode()).hexdigest()[:16]
     path = cache / f"pictures-{key}.npy"
     shape = (len(dataset.samples), channels, height, width)
     if not path.is_file():
         with replacing(path) as partial:
             array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
             for index, sample in enumerate(track(dataset.samples, "reading pictures")):
-                array[index] = prepare(decode(sample.image, channels), height, width, channels)
+                done = AS_IT_IS if sample.prepared else settings
+                pixels = eight_bits_of(sample.image, done)
+                array[index] = prepare(pixels, height, width, channels, done)
             array.flush()
     masks = np.zeros((len(dataset.samples), height // MAP_STRIDE, width // MAP_STRIDE), np.float32)
     masked = np.zeros(len(dataset.samples), bool)
     for index, sample in enumerate(dataset.samples):
         if sample.mask is not None:
+            done = AS_IT_IS if sample.prepared else settings
             tall, wide = decode(sample.image, 1).shape[:2]
-            masks[index] = coarse_mask(sample.mask.pixels(tall, wide), height, width)
+            masks[index] = coarse_mask(sample.mask.pixels(tall, wide), height, width, done)
             masked[index] = True
         else:
             masked[index] = dataset.has_masks and not sample.defective
@@ -69,12 +83,55 @@ def _identity(path: Path) -> str:
     return f"{path}:{status.st_mtime_ns}:{status.st_size}"
 
 
-def decode(path: Path, channels: int) -> NDArray[np.uint8]:
-    """A picture as grey or BGR. Raises DataError where it can't be read."""
-    mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+def stored(path: Path) -> NDArray[Any]:
+    """A picture's pixels as deep as the file has them, (h, w) or (h, w, 3) BGR.
+
+    Raises DataError where it can't be read.
+    """
     try:
-        return loaded(path, mode)
+        return loaded(path, AS_STORED)
     except Unopenable as error:
         raise DataError(
             f"{path} is not a picture that can be read ({error})", fix="remove or replace it"
         ) from error
+
+
+def eight_bits_of(path: Path, settings: PixelSettings) -> NDArray[np.uint8]:
+    """A picture as the network is to see it, before it is cut out and resized.
+
+    Returns uint8 (h, w) or (h, w, 3) BGR. Raises DataError where it can't be read, or is not as
+    the settings say.
+    """
+    try:
+        return eight_bit(stored(path), settings)
+    except WrongPixels as error:
+        raise DataError(
+            f"{path} is {error}",
+            fix="say --depth, or bring all pictures of the set into one form",
+        ) from error
+
+
+def prepared_file(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
+    """A picture as a bundle's head takes it, uint8 (channels, height, width).
+
+    Raises DataError as `eight_bits_of`.
+    """
+    pixels = eight_bits_of(path, spec.pixels)
+    return prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
+
+
+def decode(path: Path, channels: int) -> NDArray[np.uint8]:
+    """A picture for people and for comparisons, grey or BGR; what is deeper than 8 bits is
+    stretched to its own brightest pixel.
+
+    Raises DataError where it can't be read.
+    """
+    pixels = stored(path)
+    if pixels.dtype != np.uint8:
+        plain = np.nan_to_num(pixels.astype(np.float64))
+        pixels = np.clip(plain / max(plain.max(), 1e-9) * 255, 0, 255).astype(np.uint8)
+    if channels == 1 and pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    elif channels == 3 and pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    return np.asarray(pixels, np.uint8)

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import decode
+from cloud.datasets.pictures import prepared_file
 from cloud.statistics.metrics import auroc
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, HEAD_FLOAT
 from shared.certification.gate import Gate
 from shared.console import track
 from shared.errors import BundleMismatch, TrainingError
-from shared.features.preprocessing import prepare
 from shared.runtime.base import RuntimeOptions, open_runtime
 
 FLOAT, INT8 = "float32", "int8"
@@ -73,9 +72,7 @@ def compare(
     spec = bundle.manifest.input
     scores: dict[Way, list[float]] = {key: [] for key in heads}
     for sample in track(dataset.samples, "judging"):
-        picture = prepare(
-            decode(sample.image, spec.channels), spec.height, spec.width, spec.channels
-        )
+        picture = prepared_file(sample.image, spec)
         for key, head in heads.items():
             scores[key].append(head(picture[np.newaxis]))
     judged = _Judged(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import decode
+from cloud.datasets.pictures import eight_bits_of, prepared_file
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TAIL
 from shared.bundles.runtime_choice import choose_runtime
@@ -19,6 +19,7 @@ from shared.console import track
 from shared.features.image_codecs import compress, to_pixels
 from shared.features.novelty import Novelty
 from shared.features.preprocessing import prepare
+from shared.features.straightening import onto_picture
 from shared.features.transmission import batches, received, weighed
 from shared.runtime.base import Runtime, RuntimeOptions
 
@@ -33,7 +34,8 @@ class Judgements:
     coarseness   of the encoding: above 1 where the finest would exceed the bundle's cap
     symbols      the head's, before encoding; int8 (n, channels, height, width). `arrived`: as the
                  cloud decodes them
-    edge_maps    probabilities, float32 (n, height/8, width/8) of the input; cloud_maps alike
+    edge_maps    probabilities, float32 (n, height/8, width/8) of the input, or laid over the whole
+                 picture where that is more; cloud_maps alike
     kinds        the tail's probabilities over the manifest's classes, float32 (n, classes), or
                  None where it has no such output
     sizes        height and width of each picture before it was prepared, int (n, 2)
@@ -109,7 +111,9 @@ def judge(
         symbols=symbols,
         arrived=arrived,
         edge_maps=np.stack([one.edge_map for one in seen]),
-        cloud_maps=answers.maps,
+        cloud_maps=np.stack(
+            [onto_picture(one, bundle.manifest.input.pixels) for one in answers.maps]
+        ),
         kinds=answers.kinds,
         sizes=np.array([one.size for one in seen]),
     )
@@ -117,9 +121,7 @@ def judge(
 
 def prepared(bundle: Bundle, dataset: Dataset, index: int) -> NDArray[np.uint8]:
     """One sample as the head's input, uint8 (channels, height, width)."""
-    spec = bundle.manifest.input
-    pixels = decode(dataset.samples[index].image, spec.channels)
-    return prepare(pixels, spec.height, spec.width, spec.channels)
+    return prepared_file(dataset.samples[index].image, bundle.manifest.input)
 
 
 def open_tail(bundle: Bundle, runtime: str, threads: int) -> Runtime:
@@ -143,14 +145,14 @@ def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[
     options = RuntimeOptions(threads=threads)
     head = choose_runtime(runtime, bundle.read(HEAD), options).runtime
     return [
-        _seen(bundle, head, decode(sample.image, bundle.manifest.input.channels))
+        _seen(bundle, head, eight_bits_of(sample.image, bundle.manifest.input.pixels))
         for sample in track(dataset.samples, "looking")
     ]
 
 
 def _seen(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> HeadAnswer:
     spec, codec = bundle.manifest.input, bundle.codec
-    picture = prepare(pixels, spec.height, spec.width, spec.channels)
+    picture = prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
     features, found, score = head.run(picture[np.newaxis])
     symbols = codec.quantise(np.asarray(features[0], np.float32))
     sent = codec.encode_within(symbols, bundle.manifest.features.cap_bytes)
@@ -160,6 +162,6 @@ def _seen(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> HeadAnswe
         jpeg=len(compress(to_pixels(picture))),
         coarseness=sent.coarseness,
         symbols=symbols,
-        edge_map=np.asarray(found, np.float32)[0, 0],
+        edge_map=onto_picture(np.asarray(found, np.float32)[0, 0], spec.pixels),
         size=(pixels.shape[0], pixels.shape[1]),
     )

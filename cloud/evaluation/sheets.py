@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import decode
+from cloud.datasets.pictures import eight_bits_of
 from cloud.evaluation.judgements import Judgements
 from cloud.evaluation.verdicts import verdicts
 from cloud.statistics.localisation import enlarge
@@ -63,7 +63,7 @@ class Mistakes:
     """
 
     def __init__(self, bundle: Bundle, dataset: Dataset, found: Judgements) -> None:
-        self._channels = bundle.manifest.input.channels
+        self._pixels = bundle.manifest.input.pixels
         self._dataset = dataset
         self._found = found
         self._said = verdicts(bundle.manifest.gate.gate, found.edge, found.cloud, found.novel)
@@ -85,7 +85,7 @@ class Mistakes:
 
     def _mistake(self, index: int) -> Mistake:
         sample, found = self._dataset.samples[index], self._found
-        pixels = decode(sample.image, self._channels)
+        pixels = eight_bits_of(sample.image, self._pixels)
         if pixels.ndim == 2:
             pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
         by_cloud = bool(self._said.escalated[index])

@@ -21,6 +21,7 @@ from cloud.records.writer import RecordsWriter
 from shared.clock import Clock
 from shared.contracts import Verdict, plain_verdict
 from shared.errors import CodecError, TransportError
+from shared.features.pixel_settings import PixelSettings
 from shared.log import get_logger
 from shared.transport.base import Transport
 from shared.wire import CloudVerdict, encode
@@ -50,6 +51,7 @@ class _Judged:
     verdict: Verdict
     kind: DefectKind | None
     ran: _Ran
+    pixels: PixelSettings
 
 
 class TailWorker:
@@ -185,8 +187,8 @@ class TailWorker:
             "batch": batch,
             "queue_ms": (judged.ran.began - job.arrived) * 1000,
             "tail_ms": judged.ran.took_s * 1000,
-            "map_png": map_png(judged.defect_map),
-            "seen_png": seen_png(judged.seen),
+            "map_png": map_png(judged.defect_map, judged.pixels),
+            "seen_png": seen_png(judged.seen, judged.pixels),
             "received_at": self._clock.utc(),
         }
 
@@ -212,4 +214,5 @@ def _conclude(
     verdict = tail.conclude(symbols, score)
     # The probabilities hold for defective parts alone.
     kind = found.kind(index, tail.bundle.manifest.classes) if verdict == "reject" else None
-    return _Judged(job, symbols, found.maps[index], score, verdict, kind, ran)
+    pixels = tail.bundle.manifest.input.pixels
+    return _Judged(job, symbols, found.maps[index], score, verdict, kind, ran, pixels)

@@ -123,7 +123,7 @@ def measure_leakage(
 def send(bundle: Bundle, head: Runtime, dataset: Dataset, cache: Path) -> Sent:
     """Every picture through the head and, at each coarseness, through the codec and back."""
     spec, codec = bundle.manifest.input, bundle.codec
-    inputs = load_pictures(dataset, spec.height, spec.width, spec.channels, cache).inputs
+    inputs = load_pictures(dataset, spec.shape, cache, spec.pixels).inputs
     ladder = (*RATES, NOTHING)
     symbols: dict[int, list[NDArray[np.int8]]] = {k: [] for k in ladder}
     sizes: dict[int, list[int]] = {k: [] for k in ladder}

@@ -49,11 +49,13 @@ def search(
     with option.needs_extra("train"):
         import torch  # noqa: PLC0415
 
+    from cloud.datasets.pixel_survey import survey  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.studies.option_study import OptionStudy  # noqa: PLC0415
     from cloud.studies.space import SearchSpace, chosen  # noqa: PLC0415
     from cloud.studies.study_store import only_one  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
+    from shared.features.pixel_settings import AS_IT_IS  # noqa: PLC0415
     from shared.splitnet.backbone import load_backbone  # noqa: PLC0415
     from shared.splitnet.network import Architecture  # noqa: PLC0415
     from shared.splitnet.objective import Weights  # noqa: PLC0415
@@ -62,6 +64,9 @@ def search(
         torch.set_num_threads(threads)
     dataset = read(data, seed=seed)
     channels = 3 if colour else 1
+    pixels = survey(dataset, AS_IT_IS, channels)
+    for note in pixels.notes:
+        err.print(f"- {note}", highlight=False, soft_wrap=True)
     kinds = 0 if good_only or len(dataset.classes) < 2 else len(dataset.classes)
     shape = Architecture(height, width, channels, split_block, kinds=kinds, backbone=backbone)
     base = Options(
@@ -73,6 +78,7 @@ def search(
         batch=batch,
         rate=rate,
         seed=seed,
+        pixels=pixels.settings,
     )
     blocks = load_backbone(height, width, channels, name=backbone, pretrained=False).split_blocks
     space = SearchSpace(base, chosen(what, base), tuple(blocks))

@@ -87,7 +87,12 @@ def write_model(
         "created": iso(),
         "architecture": asdict(a),
         "split_point": f"{a.backbone} after block {a.split_block}",
-        "input": {"height": a.height, "width": a.width, "channels": a.channels},
+        "input": {
+            "height": a.height,
+            "width": a.width,
+            "channels": a.channels,
+            "pixels": options.pixels,
+        },
         "features": {"channels": channels, "height": height, "width": width},
         "classes": origin.classes,
         "gate": asdict(gate),
@@ -98,7 +103,7 @@ def write_model(
             "weights": model.weights_origin or "none: it started from noise",
             "seed": options.seed,
             "epochs": options.all_epochs,
-            "options": asdict(options) | dict(origin.remarks) | _version_of(origin.data),
+            "options": options.plain() | dict(origin.remarks) | _version_of(origin.data),
             "metrics": dict(metrics),
             "tail_weights": len(TAIL_WEIGHTS),
         },
@@ -155,4 +160,5 @@ def cloud_scores(halves: HalfScores, tail_weight: float) -> NDArray[np.float64]:
 def inputs_of(dataset: Dataset, options: Options, run: Path) -> NDArray[np.uint8]:
     """A split's prepared pictures, uint8 (n, c, h, w), from the run's cache where they are."""
     a = options.architecture
-    return load_pictures(dataset, a.height, a.width, a.channels, run / "cache").inputs
+    size = (a.channels, a.height, a.width)
+    return load_pictures(dataset, size, run / "cache", options.pixels).inputs

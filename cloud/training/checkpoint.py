@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from cloud.datasets.dataset import Dataset
 from cloud.training.options import Options
 from shared.errors import TrainingError
+from shared.features.pixel_settings import PixelSettings
 from shared.splitnet.network import Architecture, SplitNet
 from shared.storage.files import replacing
 
@@ -71,6 +71,22 @@ def trained_net(run: Path) -> SplitNet:
     return net.eval()
 
 
+def refuse_moved(run: Path) -> None:
+    """Raises TrainingError where the run cut its pictures out or blackened some of them: devices
+    that learn do not yet."""
+    try:
+        said = json.loads(_read(run)["options"]).get("pixels", {})
+        pixels = PixelSettings.model_validate(said)
+    except (ValueError, AttributeError) as error:
+        raise _unreadable(run, error) from error
+    if pixels.shapes:
+        raise TrainingError(
+            f"{run} cut out, turned or blackened its pictures, and devices would learn from whole "
+            "ones",
+            fix="train the base of federated rounds without such settings",
+        )
+
+
 def refuse_leak(run: Path, dataset: Dataset) -> None:
     """Raises TrainingError where `run` learned from the same data, divided in another way."""
     try:
@@ -88,7 +104,7 @@ def refuse_leak(run: Path, dataset: Dataset) -> None:
 
 
 def _text(options: Options) -> str:
-    return json.dumps(asdict(options), sort_keys=True)
+    return json.dumps(options.plain(), sort_keys=True)
 
 
 def _read(run: Path) -> dict[str, Any]:

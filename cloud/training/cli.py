@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cloud.training import command_options as training
+from cloud.training.pixel_options import BayerOption, DepthOption, PixelsFile, wanted_pixels
 from shared import command_options as option
 from shared.bundles.manifest import NAME, VERSION
 from shared.console import err, out, print_json
@@ -46,6 +47,9 @@ def train(
     height: training.Height = 224,
     width: training.Width = 224,
     colour: training.Colour = False,
+    pixels: PixelsFile = None,
+    depth: DepthOption = "auto",
+    bayer: BayerOption = "none",
     seed: option.Seed = 0,
     threads: option.Threads = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
@@ -61,6 +65,7 @@ def train(
     with option.needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
+    from cloud.datasets.pixel_survey import survey  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.datasets.versions.standing import standing_of  # noqa: PLC0415
     from cloud.experiments.mlflow_log import log_of  # noqa: PLC0415
@@ -85,6 +90,9 @@ def train(
     if standing := standing_of(dataset, data):
         err.print(f"data: {standing.told(data)}", highlight=False, soft_wrap=True)
         dataset = replace(dataset, version=standing.name)
+    surveyed = survey(dataset, wanted_pixels(pixels, depth, bayer), 3 if colour else 1)
+    for note in surveyed.notes:
+        err.print(f"- {note}", highlight=False, soft_wrap=True)
     options = Options(
         architecture=Architecture(
             height=height,
@@ -107,6 +115,7 @@ def train(
         teacher=str(teacher or ""),
         start_from=str(start_from or ""),
         seed=seed,
+        pixels=surveyed.settings,
     )
     order = BundleOrder(dataset, options, folder, target, name, version, good_only)
     bundle = train_bundle(order, log_of(experiments, folder), resume=resume)
@@ -123,9 +132,10 @@ def base(
 ) -> None:
     """Local: write a training's averaged network as the base of federated rounds."""
     with option.needs_extra("train"):
-        from cloud.training.checkpoint import trained_net  # noqa: PLC0415
+        from cloud.training.checkpoint import refuse_moved, trained_net  # noqa: PLC0415
         from shared.federation.base_network import BaseNetwork  # noqa: PLC0415
         from shared.splitnet.base_network import export_base  # noqa: PLC0415
+    refuse_moved(run)
     export_base(trained_net(run), target)
     written = BaseNetwork.read(target)
     if format_ == "json":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.splitnet.augmentation import Augmentation
 from shared.splitnet.network import Architecture
 from shared.splitnet.objective import Weights
@@ -26,6 +27,7 @@ class Options:
     average            decay of the exponential average of weights, per batch
     teacher            the run that is followed in the first two stages; empty: none
     start_from         the run whose network the last stage begins with; empty: none
+    pixels             what is done to each picture before
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -45,6 +47,11 @@ class Options:
     teacher: str = ""
     start_from: str = ""
     seed: int = 0
+    pixels: PixelSettings = AS_IT_IS
+
+    def plain(self) -> dict[str, object]:
+        """As JSON takes it."""
+        return {**asdict(self), "pixels": self.pixels.model_dump(mode="json")}
 
     @property
     def all_epochs(self) -> int:

@@ -75,7 +75,8 @@ def paint_set(goods: Dataset, options: Options, run: Path) -> Dataset:
 
 def _key(goods: Dataset, options: Options) -> str:
     a = options.architecture
-    what = f"{goods.content_hash()}|{a.height}x{a.width}x{a.channels}|{options.seed}|{PAINTS}"
+    size = f"{a.height}x{a.width}x{a.channels}|{options.pixels.model_dump_json()}"
+    what = f"{goods.content_hash()}|{size}|{options.seed}|{PAINTS}"
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
@@ -83,7 +84,8 @@ def _wanted(goods: Dataset, folder: Path) -> Iterator[Sample]:
     for split in FEWEST_PARTS:
         for index, copy, sample in _copies(goods.of(split), split):
             image, mask = _names(folder, split, index, copy)
-            yield replace(sample, image=image, mask=MaskFiles((mask,)), defect=PAINTED, target=1.0)
+            made = replace(sample, image=image, mask=MaskFiles((mask,)), defect=PAINTED, target=1.0)
+            yield replace(made, prepared=True)
 
 
 def _copies(goods: Dataset, split: Split) -> Iterator[tuple[int, int, Sample]]:
@@ -101,7 +103,8 @@ def _names(folder: Path, split: Split, index: int, copy: int) -> tuple[Path, Pat
 
 def _paint_split(goods: Dataset, options: Options, run: Path, folder: Path, split: Split) -> None:
     a = options.architecture
-    pictures = load_pictures(goods, a.height, a.width, a.channels, run / "cache").inputs
+    size = (a.channels, a.height, a.width)
+    pictures = load_pictures(goods, size, run / "cache", options.pixels).inputs
     painter = Painter(pictures, options.seed + (split != "train"))
     wanted = list(_copies(goods, split))
     for index, copy, _ in track(wanted, f"painting defects on {split} parts"):

@@ -6,7 +6,6 @@ import csv
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def known_at_start(name: str, options: Options, dataset: Dataset) -> dict[str, A
     """
     return {
         "name": name,
-        "options": asdict(options),
+        "options": options.plain(),
         "data": dataset.summary() | {"hash": dataset.content_hash()},
         "splitsight": version("splitsight"),
         "revision": code_revision(),

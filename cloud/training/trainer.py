@@ -217,7 +217,8 @@ class Trainer:
 
     def _load(self, dataset: Dataset, height: int, width: int) -> PictureArrays:
         channels = self.options.architecture.channels
-        return load_pictures(dataset, height, width, channels, self.run / "cache")
+        size = (channels, height, width)
+        return load_pictures(dataset, size, self.run / "cache", self.options.pixels)
 
     def _optimiser(self) -> torch.optim.Optimizer:
         pretrained: list[nn.Module] = [self.net.head.stem, self.net.head.blocks]

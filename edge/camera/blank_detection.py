@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge.camera.base import Camera, CameraEvent, MissedFrame
-from edge.camera.guard import CameraGuard
+from edge.camera.guard import CameraGuard, PixelsNow, unchanged
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.log import get_logger
@@ -48,8 +48,8 @@ class BlankGuard(CameraGuard):
 
     status = "blank"
 
-    def __init__(self, camera: Camera, after: int) -> None:
-        super().__init__(camera, after)
+    def __init__(self, camera: Camera, after: int, pixels: PixelsNow = unchanged) -> None:
+        super().__init__(camera, after, pixels)
         self._seen = 0
         self._blank = 0
 

@@ -8,21 +8,31 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.camera.base import CameraEvent, MissedFrame
 from shared.contracts import Frame
 from shared.errors import CameraError
+from shared.features.depth import WrongPixels, eight_bit
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.inspection import LARGEST_NUMBER
 
 _FIX = "mend the camera's package; the part gets the fail-safe verdict"
 
 
-def checked(event: object, spare: int, now: float, deadline_s: float) -> CameraEvent:
+def checked(
+    event: object,
+    spare: int,
+    now: float,
+    deadline_s: float,
+    settings: PixelSettings = AS_IT_IS,
+) -> CameraEvent:
     """The event as `contracts.Frame` says, else a part without a picture that says why.
 
     spare       number of a part whose own can't be kept
     now         monotonic seconds: its trigger, where that can't be kept
     deadline_s  from trigger to deadline
+    settings    the bundle's, by which its pixels become 8 bits of grey or colour
     """
     if not isinstance(event, Frame | MissedFrame):
         return _missed(f"the camera gave a {type(event).__name__}", spare, now, now + deadline_s)
@@ -32,27 +42,30 @@ def checked(event: object, spare: int, now: float, deadline_s: float) -> CameraE
     plain = _plain(event)
     if isinstance(plain, MissedFrame):
         return plain
-    wrong = wrong_picture(plain.pixels)
-    if wrong:
+    try:
+        pixels = shown(plain.pixels, settings)
+    except WrongPixels as error:
         return replace(
-            _missed(wrong, plain.part, plain.triggered, plain.deadline, plain.source),
+            _missed(str(error), plain.part, plain.triggered, plain.deadline, plain.source),
             fields=plain.fields,
         )
-    return plain
+    if pixels is plain.pixels:
+        return plain
+    # What is kept, sent and learned from is what was judged, in the 8 bits that all behind know.
+    return replace(plain, pixels=pixels, encoded=None)
 
 
-def wrong_picture(pixels: Any) -> str:
-    """Why these can't be a frame's pixels; empty where they can."""
+def shown(pixels: Any, settings: PixelSettings) -> NDArray[np.uint8]:
+    """A frame's pixels as the network is to see them, themselves where they already are so.
+
+    Raises WrongPixels for what is no picture, or not as the settings say.
+    """
     if not isinstance(pixels, np.ndarray):
-        return f"the camera gave a {type(pixels).__name__} as a picture"
-    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
-    if pixels.dtype == np.uint8 and fits and pixels.size:
-        return ""
-    shape = " × ".join(map(str, pixels.shape)) or "no size"
-    return (
-        f"the camera gave a picture of {pixels.dtype}, {shape}; wanted is uint8, "
-        "height × width or height × width × 3"
-    )
+        raise WrongPixels(f"the camera gave a {type(pixels).__name__} as a picture")
+    try:
+        return eight_bit(pixels, settings)
+    except WrongPixels as error:
+        raise WrongPixels(f"the camera gave {error}") from error
 
 
 def _wrong_numbers(event: Frame | MissedFrame) -> str:

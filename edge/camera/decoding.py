@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,14 +15,14 @@ from shared.opener import Unopenable
 Colour = Literal["as_is", "grey", "colour"]
 
 _FLAGS: dict[Colour, int] = {
-    "as_is": cv2.IMREAD_ANYCOLOR,
-    "grey": cv2.IMREAD_GRAYSCALE,
-    "colour": cv2.IMREAD_COLOR,
+    "as_is": cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH,
+    "grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
+    "colour": cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
 }
 
 
-def decode_picture(encoded: bytes, colour: Colour, name: str) -> NDArray[np.uint8]:
-    """Pixels, uint8 (height, width) grey or (height, width, 3) BGR.
+def decode_picture(encoded: bytes, colour: Colour, name: str) -> NDArray[Any]:
+    """Pixels as deep as they are stored, (height, width) grey or (height, width, 3) BGR.
 
     Raises CameraError for bytes that are damaged, cut off or no picture.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge.camera.base import Camera, CameraEvent, MissedFrame
-from edge.camera.guard import CameraGuard
+from edge.camera.guard import CameraGuard, PixelsNow, unchanged
 from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.log import get_logger
@@ -23,8 +23,8 @@ class FrozenGuard(CameraGuard):
 
     status = "frozen"
 
-    def __init__(self, camera: Camera, after: int) -> None:
-        super().__init__(camera, after)
+    def __init__(self, camera: Camera, after: int, pixels: PixelsNow = unchanged) -> None:
+        super().__init__(camera, after, pixels)
         self._same: Frame | None = None
         self._count = 0
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from edge.camera.base import Camera, CameraEvent, CameraState
-from edge.camera.checks import wrong_picture
+from edge.camera.checks import shown
 from shared.contracts import Frame
 from shared.errors import CameraError
+from shared.features.depth import WrongPixels
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
+
+PixelsNow = Callable[[], PixelSettings]
+
+
+def unchanged() -> PixelSettings:
+    """Of a bundle that says nothing of pixels."""
+    return AS_IT_IS
 
 
 class CameraGuard(ABC):
@@ -20,10 +30,13 @@ class CameraGuard(ABC):
 
     status: ClassVar[Literal["frozen", "blank"]]
 
-    def __init__(self, camera: Camera, after: int) -> None:
-        """after: parts that the trouble may last for before it is one, at least 1"""
+    def __init__(self, camera: Camera, after: int, pixels: PixelsNow = unchanged) -> None:
+        """after: parts that the trouble may last for before it is one, at least 1
+        pixels: the live bundle's settings, by which a picture is looked at
+        """
         self._camera = camera
         self._after = after
+        self._pixels = pixels
         self._error: CameraError | None = None
 
     @property
@@ -38,9 +51,17 @@ class CameraGuard(ABC):
 
     def frames(self, first_part: int, deadline_s: float) -> Iterator[CameraEvent]:
         for event in self._camera.frames(first_part, deadline_s):
+            yield self._guarded(event) if isinstance(event, Frame) else event
+
+    def _guarded(self, frame: Frame) -> CameraEvent:
+        try:
+            pixels = shown(frame.pixels, self._pixels())
+        except WrongPixels:
             # What is no picture at all is for who inspects it to say.
-            usable = isinstance(event, Frame) and not wrong_picture(event.pixels)
-            yield self.judged(event) if isinstance(event, Frame) and usable else event
+            return frame
+        judged = self.judged(frame if pixels is frame.pixels else replace(frame, pixels=pixels))
+        # Who inspects it makes 8 bits of it by the settings of that moment.
+        return frame if isinstance(judged, Frame) else judged
 
     def stop(self) -> None:
         self._camera.stop()

@@ -16,6 +16,7 @@ from shared.contracts import Finding, Frame
 from shared.errors import RuntimeUnavailable
 from shared.features.codec import FeatureCodec
 from shared.features.novelty import Novelty
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.features.preprocessing import prepare
 from shared.runtime.base import Runtime, RuntimeOptions
 
@@ -37,15 +38,19 @@ class Inspector:
         gate: Gate,
         input_shape: tuple[int, int, int],
         novelty: Novelty | None = None,
+        *,
+        pixels: PixelSettings = AS_IT_IS,
     ) -> None:
         """input_shape: channels, height, width of the head's input
         novelty: tells parts of which the head can know nothing; None: none is looked for
+        pixels: what is done to a frame's pixels, whose depth is 8 bits by now
         """
         self._runtime = runtime
         self._codec = codec
         self._gate = gate
         self._channels, self._height, self._width = input_shape
         self._novelty = novelty
+        self._pixels = pixels
 
     def look(self, frame: Frame) -> Finding:
         """Judge one frame. A score that is not a number is an unsure one, and so is any score of a
@@ -53,7 +58,7 @@ class Inspector:
 
         Raises RuntimeUnavailable where the backend fails.
         """
-        picture = prepare(frame.pixels, self._height, self._width, self._channels)
+        picture = prepare(frame.pixels, self._height, self._width, self._channels, self._pixels)
         try:
             features, defect_map, score = self._runtime.run(picture[np.newaxis])
         except Exception as error:

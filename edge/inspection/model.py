@@ -10,6 +10,7 @@ from edge.inspection.inspector import Looks
 from shared.bundles.bundle import Bundle
 from shared.contracts import Finding, Frame
 from shared.features.codec import FeatureCodec
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class LiveModel:
     pair       the id of the head and tail that belong together
     cap_bytes  of an escalation's features
     runtime    that runs its head, for people
+    pixels     what is done to a camera's pixels before
     source     where it comes from, for who wants to look again; None: nowhere that can be opened
     """
 
@@ -29,13 +31,22 @@ class LiveModel:
     codec: FeatureCodec
     cap_bytes: int
     runtime: str
+    pixels: PixelSettings = AS_IT_IS
     source: Bundle | None = None
 
     @classmethod
     def of(cls, bundle: Bundle, inspector: Looks, runtime: str) -> LiveModel:
         manifest = bundle.manifest
-        cap_bytes = manifest.features.cap_bytes
-        return cls(bundle.id, manifest.pair, inspector, bundle.codec, cap_bytes, runtime, bundle)
+        return cls(
+            bundle.id,
+            manifest.pair,
+            inspector,
+            bundle.codec,
+            manifest.features.cap_bytes,
+            runtime,
+            manifest.input.pixels,
+            bundle,
+        )
 
 
 class Observes(Protocol):

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from edge.learning.labelled_parts import GOOD, USES, LabelledPicture, use_of
 from shared.errors import DataError
-from shared.features.picture_file import loaded
+from shared.features.depth import WrongPixels, eight_bit
+from shared.features.picture_file import AS_STORED, loaded
+from shared.features.pixel_settings import AS_IT_IS
 from shared.opener import Unopenable
 
 _GOOD_NAMES = frozenset({"", GOOD, "free", "ok", "normal", "none"})
@@ -47,8 +50,14 @@ class PictureFiles:
         return [file.label for file in self.files]
 
     def picture(self, place: int) -> NDArray[np.uint8]:
-        """Raises DataError where it can't be read."""
-        return _read(self.files[place].image, cv2.IMREAD_ANYCOLOR)
+        """Raises DataError where it can't be read, or is of no depth that a network would know."""
+        path = self.files[place].image
+        try:
+            return eight_bit(_read(path, AS_STORED), AS_IT_IS)
+        except WrongPixels as error:
+            raise DataError(
+                f"{path} is {error}", fix="save the pictures with 8 bits, as a box keeps them"
+            ) from error
 
     def mask(self, place: int) -> NDArray[np.bool_] | None:
         """A good part's is known to be empty where the set has masks at all."""
@@ -110,7 +119,7 @@ def _file(root: Path, row: Mapping[str, str]) -> PictureFile:
     return PictureFile(label, root / row["image"], mask)
 
 
-def _read(path: Path, mode: int) -> NDArray[np.uint8]:
+def _read(path: Path, mode: int) -> NDArray[Any]:
     try:
         return loaded(path, mode)
     except Unopenable as error:

@@ -18,6 +18,7 @@ from shared.clock import Clock
 from shared.errors import RuntimeUnavailable, SplitsightError
 from shared.features.picture_file import decoded
 from shared.features.preprocessing import prepare
+from shared.features.straightening import onto_picture
 from shared.opener import Unopenable, require_picture
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime
 from shared.runtime.settings import AUTO
@@ -38,7 +39,8 @@ class HeadLook:
     """What the live model's head makes of a picture now.
 
     pixels      uint8 (height, width) grey or (height, width, 3) BGR
-    defect_map  probabilities, float32 (height/8, width/8) of the head's input
+    defect_map  probabilities, float32, of the whole picture; (height/8, width/8) of the head's
+                input where that is the whole picture
     bundle      whose head it is; another one may have decided the part
     """
 
@@ -91,17 +93,17 @@ class SecondHead:
         model, pixels = self._live(), pixels_of(picture)
         if model.source is None:
             raise Unseen("the live model has no bundle to open again")
-        channels, height, width = model.source.manifest.input.shape
+        spec = model.source.manifest.input
         try:
             runtime = self._opened(model, model.source)
-            shown = prepare(pixels, height, width, channels)
+            shown = prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
             _, defect_map, _ = runtime.run(shown[np.newaxis])
         except SplitsightError as error:
             raise Unseen(f"its head can't be opened again ({error.message})") from error
         except Exception as error:
             # Each backend has exceptions of its own.
             raise Unseen(f"its head fails ({type(error).__name__}: {error})") from error
-        found = np.asarray(defect_map[0, 0], np.float32)
+        found = onto_picture(np.asarray(defect_map[0, 0], np.float32), spec.pixels)
         return HeadLook(pixels, found, model.bundle)
 
     def rest(self) -> None:

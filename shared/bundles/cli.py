@@ -25,6 +25,7 @@ from shared.bundles.parity import (
 from shared.certification.promises import Certificate, describe, in_words, left_to_person, percent
 from shared.console import out, print_json, print_table
 from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
+from shared.features.pixel_settings import PixelSettings
 from shared.format import size
 from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
 
@@ -51,6 +52,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         "split point": manifest.split_point,
         "input": f"{manifest.input.width} × {manifest.input.height}, "
         + ("grey" if manifest.input.channels == 1 else "colour"),
+        **_of_pixels(manifest.input.pixels),
         "features": " × ".join(map(str, manifest.features.shape)),
         "classes": ", ".join(manifest.classes),
         "gate": in_words(gate),
@@ -66,6 +68,12 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
     }
     for name, value in rows.items():
         out.print(f"[bold]{name:>14}[/]  {escape(value)}", highlight=False)
+
+
+def _of_pixels(pixels: PixelSettings) -> dict[str, str]:
+    """What is set, and nothing where nothing is."""
+    said = pixels.model_dump(mode="json", exclude_defaults=True)
+    return {"pixels": ", ".join(f"{name} {value}" for name, value in said.items())} if said else {}
 
 
 def _left_to_person(certificate: Certificate | None) -> dict[str, str]:

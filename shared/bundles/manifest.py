@@ -6,10 +6,17 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from shared.bundles.leakage import Leakage
 from shared.certification.promises import SHA256, Certificate, GateSpec
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.settings import Settings
 from shared.wire import MAX_BODY
 
@@ -38,6 +45,16 @@ class InputSpec(Settings):
     height: int = Field(gt=0, le=4096)
     width: int = Field(gt=0, le=4096)
     channels: Literal[1, 3]
+    pixels: PixelSettings = AS_IT_IS
+
+    @model_serializer(mode="wrap")
+    def _brief(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not set is not written, so that agents before these settings read it too; one
+        that would do something else to its pictures refuses it."""
+        fields: dict[str, Any] = serialise(self)
+        if self.pixels == AS_IT_IS:
+            fields.pop("pixels", None)
+        return fields
 
     @property
     def shape(self) -> tuple[int, int, int]:

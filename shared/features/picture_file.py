@@ -21,6 +21,7 @@ from shared.opener import Unopenable, require_picture
 _JPEG, _END = b"\xff\xd8", b"\xff\xd9"
 _SIGNATURES = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM", b"RIFF")
 _SPACES = {cv2.IMREAD_GRAYSCALE: "GRAY", cv2.IMREAD_COLOR: "BGR"}
+AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 _FILL = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
@@ -37,6 +38,21 @@ def decoded(encoded: bytes, mode: int) -> NDArray[Any]:
     return _by_opencv(encoded, mode)
 
 
+def eight_bits_by_header(head: bytes) -> bool:
+    """Whether a file that begins so has 8 bits a channel or fewer; False where only its pixels
+    tell."""
+    return head.startswith((_JPEG, b"BM", b"RIFF")) or (_is_png(head) and head[24] <= 8)
+
+
+def transparent_by_header(head: bytes) -> bool:
+    """Whether a file that begins so is a PNG with an alpha channel."""
+    return _is_png(head) and head[25] in {4, 6}
+
+
+def _is_png(head: bytes) -> bool:
+    return head.startswith(_SIGNATURES[0]) and len(head) > 25
+
+
 def loaded(path: Path, mode: int) -> NDArray[Any]:
     """The pixels of a file, as `decoded`. Raises Unopenable where it can't be read, too."""
     try:
@@ -48,7 +64,7 @@ def loaded(path: Path, mode: int) -> NDArray[Any]:
 def _jpeg(encoded: bytes, mode: int) -> NDArray[Any]:
     try:
         stored = simplejpeg.decode_jpeg_header(encoded)[2]
-        space = _SPACES.get(mode) or ("GRAY" if stored == "Gray" else "BGR")
+        space = _SPACES.get(mode & ~cv2.IMREAD_ANYDEPTH) or ("GRAY" if stored == "Gray" else "BGR")
         pixels = _strictly(encoded, space)
     except (ValueError, RuntimeError) as error:
         raise Unopenable(f"it is cut off or damaged: {error}") from error

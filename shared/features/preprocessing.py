@@ -8,16 +8,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.pixel_settings import AS_IT_IS, PixelSettings
+from shared.features.straightening import straightened
+
 MAP_STRIDE = 8
 
 
-def prepare(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def prepare(
+    pixels: NDArray[np.uint8],
+    height: int,
+    width: int,
+    channels: int,
+    settings: PixelSettings = AS_IT_IS,
+) -> NDArray[np.uint8]:
     """Resize and convert one picture; an axis that shrinks is averaged.
 
     pixels    uint8, (h, w) grey or (h, w, 3) BGR
     channels  1 (grey) or 3 (BGR)
+    settings  by which it is blackened, cut out and turned before; its depth is 8 bits by now
     Returns uint8 (channels, height, width), C-contiguous. Normalisation is in the graph.
     """
+    pixels = straightened(pixels, settings)
     if pixels.ndim == 3 and channels == 1:
         pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
     elif pixels.ndim == 2 and channels == 3:
@@ -28,13 +39,16 @@ def prepare(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def coarse_mask(defective: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:
+def coarse_mask(
+    defective: NDArray[np.bool_], height: int, width: int, settings: PixelSettings = AS_IT_IS
+) -> NDArray[np.float32]:
     """A mask as the network's map sees it: the share of defective pixels a place.
 
     defective   bool, (h, w) of the picture that it belongs to
     Returns float32 (height/8, width/8), 0–1; a place that a thin crack crosses counts whole.
     """
-    full = _resized(defective.astype(np.float32), height, width, cv2.INTER_AREA)
+    seen = straightened(defective, settings)
+    full = _resized(seen.astype(np.float32), height, width, cv2.INTER_AREA)
     places = full.reshape(height // MAP_STRIDE, MAP_STRIDE, width // MAP_STRIDE, MAP_STRIDE)
     share = places.mean(axis=(1, 3))
     return np.asarray(np.minimum(share * 4.0, 1.0), np.float32)

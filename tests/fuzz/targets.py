@@ -39,6 +39,8 @@ from shared.errors import (
     WireError,
 )
 from shared.features.codec import LADDER, FeatureCodec, tables_from_symbols
+from shared.features.depth import WrongPixels, eight_bit
+from shared.features.pixel_settings import AS_IT_IS
 from shared.federation import protocol, questions, secure_aggregation
 from shared.federation.flower_private import message_from_bytes
 from tests.bundles import make_bundle, picture
@@ -274,8 +276,8 @@ def _label_seeds(_folder: Path) -> list[bytes]:
 def _pictures(_folder: Path) -> Fuzzed:
     def fuzzed(raw: bytes) -> None:
         try:
-            pixels = decode_picture(raw, "as_is", "fuzzed")
-        except CameraError:
+            pixels = eight_bit(decode_picture(raw, "as_is", "fuzzed"), AS_IT_IS)
+        except (CameraError, WrongPixels):
             return
         assert pixels.dtype == np.uint8
         assert pixels.ndim in {2, 3}

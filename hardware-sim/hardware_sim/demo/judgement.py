@@ -39,7 +39,9 @@ class CellJudge:
         options, spec = RuntimeOptions(threads=1), bundle.manifest
         head = load_head(bundle, runtime, options).runtime
         self._bundle = bundle
-        self._inspector = Inspector(head, bundle.codec, spec.gate.gate, spec.input.shape)
+        self._inspector = Inspector(
+            head, bundle.codec, spec.gate.gate, spec.input.shape, pixels=spec.input.pixels
+        )
         chosen = choose_runtime(runtime, bundle.read(TAIL), options)
         self._tail = LoadedTail(bundle, chosen.runtime)
 

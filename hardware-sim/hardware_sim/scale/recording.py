@@ -115,7 +115,13 @@ def record(bundle: Bundle, runtime: str) -> tuple[Recording, HeadCost]:
     options = RuntimeOptions(threads=1)
     chosen = load_head(bundle, runtime, options)
     spec = bundle.manifest
-    inspector = Inspector(chosen.runtime, bundle.codec, spec.gate.gate, spec.input.shape)
+    inspector = Inspector(
+        chosen.runtime,
+        bundle.codec,
+        spec.gate.gate,
+        spec.input.shape,
+        pixels=spec.input.pixels,
+    )
     findings, head_ms = [], []
     for number, pixels in enumerate(pictures(bundle), start=1):
         started = time.process_time()

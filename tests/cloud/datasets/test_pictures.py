@@ -25,13 +25,13 @@ def dataset(*rows: tuple[Path, float]) -> Dataset:
 def test_prepared_pictures_are_kept_until_a_file_changes(tmp_path: Path) -> None:
     image = save(tmp_path / "a.png", part(1))
     wanted = dataset((image, 0.0))
-    first = np.array(load_pictures(wanted, 64, 64, 1, tmp_path / "cache").inputs)
+    first = np.array(load_pictures(wanted, (1, 64, 64), tmp_path / "cache").inputs)
     np.testing.assert_array_equal(first[0, 0], part(1))
-    load_pictures(wanted, 64, 64, 1, tmp_path / "cache")
+    load_pictures(wanted, (1, 64, 64), tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 1
     save(image, part(2))
     os.utime(image, ns=(1, 1))
-    again = load_pictures(wanted, 64, 64, 1, tmp_path / "cache").inputs
+    again = load_pictures(wanted, (1, 64, 64), tmp_path / "cache").inputs
     np.testing.assert_array_equal(again[0, 0], part(2))
 
 
@@ -44,7 +44,7 @@ def test_masks_are_coarse_and_known_where_the_set_has_some(tmp_path: Path) -> No
     bad, unmasked = sample(image, part="b", target=1.0), sample(image, part="c", target=1.0)
     good = sample(image, part="a")
     rows = (good, replace(bad, mask=MaskFiles((mask,))), unmasked)
-    found = load_pictures(Dataset("m", "none", rows), 64, 64, 1, tmp_path / "cache")
+    found = load_pictures(Dataset("m", "none", rows), (1, 64, 64), tmp_path / "cache")
     assert found.masked.tolist() == [True, True, False]
     assert found.masks.shape == (3, 8, 8)
     assert found.masks[0].sum() == 0
@@ -57,7 +57,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     image = save(tmp_path / "a.png", part(1))
     image.write_bytes(image.read_bytes()[:30])
     with pytest.raises(DataError, match=r"a\.png is not a picture"):
-        load_pictures(dataset((image, 0.0)), 64, 64, 1, tmp_path / "cache")
+        load_pictures(dataset((image, 0.0)), (1, 64, 64), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("harm", ["cut off", "damaged"])
@@ -71,6 +71,6 @@ def test_a_jpeg_that_a_box_would_refuse_is_no_good_part_for_training(
         raw[:half] if harm == "cut off" else raw[:half] + bytes(range(256)) + raw[half + 256 :]
     )
     with pytest.raises(DataError, match=r"a\.jpg is not a picture .*cut off or damaged"):
-        load_pictures(dataset((image, 0.0)), 64, 64, 1, tmp_path / "cache")
+        load_pictures(dataset((image, 0.0)), (1, 64, 64), tmp_path / "cache")
     with pytest.raises(CameraError, match=r"a\.jpg can't be read .*cut off or damaged"):
         decode_picture(image.read_bytes(), "as_is", image.name)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.bundles.bundle import Bundle, Golden, write_bundle
+from shared.bundles.bundle import Bundle, Golden, amend_bundle, write_bundle
 from shared.bundles.manifest import (
     CODEC,
     GOLDEN,
@@ -30,6 +30,7 @@ from shared.bundles.manifest import (
     FeatureSpec,
 )
 from shared.errors import BundleError, BundleMismatch
+from shared.features.pixel_settings import PixelSettings
 from shared.wire import MAX_BODY
 from tests.bundles import make_bundle
 
@@ -295,3 +296,17 @@ def test_a_file_larger_than_promised_is_not_read(copy: Path) -> None:
         stream.truncate(1 << 34)
     with pytest.raises(BundleMismatch, match="has 17179869184 B"):
         Bundle.open(copy).read(TAIL)
+
+
+def test_settings_of_pixels_lie_in_a_bundle_and_no_word_of_them_where_there_are_none(
+    tmp_path: Path,
+) -> None:
+    plain = make_bundle(tmp_path / "plain")
+    assert "pixels" not in json.loads((plain.path / MANIFEST).read_text())["input"]
+    spec = plain.manifest.input.model_dump() | {"pixels": {"depth": 12, "turn": 90}}
+    said = amend_bundle(plain, {"input": spec}, tmp_path / "said")
+    assert said.manifest.input.pixels == PixelSettings(depth=12, turn=90)
+    assert said.manifest.pair == plain.manifest.pair
+    assert Bundle.open(tmp_path / "said").manifest.input == said.manifest.input
+    # What they do is another bundle's, though the network is the same.
+    assert said.id != plain.id
