@@ -24,14 +24,17 @@ def area(points: Points) -> float:
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
 
 
-def polygon(points: Points, size: Size) -> MaskShapes:
+def polygon(points: Points, size: Size, *, cut: bool = False) -> MaskShapes:
     """A polygon's pixels, its border's with them, so that the thinnest scratch has some.
 
     points  (x, y), where (0, 0) is the upper left corner of the first pixel
     size    (height, width) of the picture
+    cut     corners may lie outside of the picture, their middle may not
     Raises LabelFault for less than three corners, no area, and what lies outside of the picture.
     """
-    _require_inside(points, size)
+    _require_numbers(points)
+    if points:
+        _require_inside([_middle(points)] if cut else points, size)
     if len(set(points)) < 3:
         raise LabelFault(f"a polygon of {len(set(points))} corners has no inside")
     if area(points) <= 0:
@@ -40,20 +43,28 @@ def polygon(points: Points, size: Size) -> MaskShapes:
 
 
 def rectangle(
-    left: float, top: float, width: float, height: float, size: Size, *, angle: float = 0.0
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    size: Size,
+    *,
+    angle: float = 0.0,
+    about: tuple[float, float] | None = None,
 ) -> MaskShapes:
-    """A box, turned clockwise about its upper left corner.
+    """A box, turned clockwise.
 
     angle   degrees
+    about   the point that stays where it is; None: the upper left corner
     Raises LabelFault as `polygon` does.
     """
-    _require_numbers([(left, top), (width, height)])
+    _require_numbers([(left, top), (width, height), (angle, 0)])
     if width <= 0 or height <= 0:
         raise LabelFault(f"a box of {width:g} × {height:g} has no inside")
     if angle % 360:
         corners = [(left, top), (left + width, top)]
         corners += [(left + width, top + height), (left, top + height)]
-        return polygon(turned(corners, (left, top), angle), size)
+        return polygon(turned(corners, about or (left, top), angle), size, cut=True)
     _require_inside([(left, top), (left + width, top + height)], size)
     return MaskShapes((box(left, top, max(width, 1), max(height, 1)),), size)
 
@@ -62,21 +73,27 @@ def ellipse(
     middle: tuple[float, float], radii: tuple[float, float], size: Size, *, angle: float = 0.0
 ) -> MaskShapes:
     """An ellipse, turned clockwise about its middle by `angle` degrees. Raises LabelFault."""
-    _require_numbers([middle, radii])
+    _require_numbers([middle, radii, (angle, 0)])
     if min(radii) <= 0:
         raise LabelFault(f"an ellipse with the radii {radii[0]:g} and {radii[1]:g} has no inside")
     turns = [2 * math.pi * step / _ELLIPSE for step in range(_ELLIPSE)]
     (x, y), (across, down) = middle, radii
     points = [(x + across * math.cos(turn), y + down * math.sin(turn)) for turn in turns]
-    return polygon(turned(points, middle, angle), size)
+    return polygon(turned(points, middle, angle), size, cut=True)
 
 
 def strip(points: Points, size: Size) -> MaskShapes:
     """A line through all points, one pixel wide. Raises LabelFault where it leaves the picture."""
     _require_inside(points, size)
-    if not points:
-        raise LabelFault("a line without points")
-    return _drawn(list(pairwise(points)) or [(points[0], points[0])], size)
+    if len(points) < 2:
+        raise LabelFault(f"a line of {len(points)} points")
+    return _drawn(list(pairwise(points)), size)
+
+
+def dots(points: Points, size: Size) -> MaskShapes:
+    """Each point as a pixel. Raises LabelFault where one lies outside of the picture."""
+    _require_inside(points, size)
+    return _drawn([(point, point) for point in points], size)
 
 
 def turned(points: Points, about: tuple[float, float], angle: float) -> list[tuple[float, float]]:
@@ -97,6 +114,11 @@ def paired(numbers: Sequence[float]) -> list[tuple[float, float]]:
 def _drawn(lines: Sequence[Points], size: Size) -> MaskShapes:
     # Tools count from a pixel's corner, drawing from its middle.
     return MaskShapes(tuple(tuple((x - 0.5, y - 0.5) for x, y in line) for line in lines), size)
+
+
+def _middle(points: Points) -> tuple[float, float]:
+    x, y = np.mean(np.asarray(points, np.float64), axis=0)
+    return float(x), float(y)
 
 
 def _require_numbers(points: Points) -> None:

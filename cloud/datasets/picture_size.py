@@ -36,7 +36,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def _orientation(picture: Image.Image) -> object:
-    # Where the header has none, Pillow would decode a whole PNG to look behind its pixels.
-    if "exif" not in picture.info and picture.format != "TIFF":
+    # Without it Pillow decodes a whole PNG to look behind its pixels. A TIFF's size is turned.
+    if "exif" not in picture.info or picture.format == "TIFF":
         return None
     return picture.getexif().get(_ORIENTATION)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from cloud.datasets.label_fault import LabelFault
 from shared.errors import DataError
 
-MOST_PIXELS = 1 << 28
+# A brush's mask takes four bytes a pixel while it is read.
+MOST_BRUSHED = 1 << 26
 # COCO's strings: six bits a character from `0` on, of which the sixth says that more follow.
 _FIRST, _MORE, _SIGN = 48, 0x20, 0x10
 
@@ -58,6 +59,14 @@ class RunLengths:
             raise LabelFault("its mask marks no pixel")
         packed = np.asarray(runs, np.uint32).tobytes()
         return cls(packed, size, (left, top, width, height), by_column)
+
+    @classmethod
+    def drawn(
+        cls, marked: NDArray[np.bool_], size: tuple[int, int], *, left: int = 0, top: int = 0
+    ) -> RunLengths:
+        """Of pixels, bool (height, width), somewhere in the picture. Raises LabelFault."""
+        height, width = marked.shape
+        return cls.of(_counts(marked.ravel()), size, window=(left, top, width, height))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -127,11 +136,11 @@ def brush_counts(packed: Sequence[int], size: tuple[int, int]) -> list[int]:
     bits = _Bits(bytes(packed))
     wanted = size[0] * size[1] * 4
     found = bits.take(32)
-    if found != wanted or wanted > 4 * MOST_PIXELS:
+    if found != wanted or wanted > 4 * MOST_BRUSHED:
         raise LabelFault(f"its mask has {found // 4} pixels, the picture {size[1]} × {size[0]}")
     word = bits.take(5) + 1
     lengths = [bits.take(4) + 1 for _ in range(4)]
-    values = np.zeros(wanted, np.uint32)
+    values = np.zeros(wanted, np.bool_)
     place = 0
     while place < wanted:
         alike = bits.take(1)
@@ -143,10 +152,13 @@ def brush_counts(packed: Sequence[int], size: tuple[int, int]) -> list[int]:
         else:
             values[place:end] = [bits.take(word) for _ in range(place, end)]
         place = end
-    marked = values[3::4] > 0
-    edges = np.flatnonzero(np.diff(marked)) + 1
-    counts = np.diff([0, *edges, marked.size]).tolist()
-    return [0, *counts] if marked[0] else counts
+    return _counts(values[3::4])
+
+
+def _counts(flat: NDArray[np.bool_]) -> list[int]:
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = [int(count) for count in np.diff([0, *edges, flat.size])]
+    return [0, *counts] if flat[0] else counts
 
 
 class _Bits:

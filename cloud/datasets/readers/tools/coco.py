@@ -12,56 +12,23 @@ from cloud.datasets.dataset import Split
 from cloud.datasets.entry import PictureEntry
 from cloud.datasets.file_tree import FileTree
 from cloud.datasets.label_fault import LabelFault
-from cloud.datasets.masks import Mask, MaskShapes
-from cloud.datasets.outlines import Size, paired, polygon, rectangle
-from cloud.datasets.readers.tools.documents import converted, files_of, json_of, keys_of
-from cloud.datasets.readers.tools.labelled_pictures import (
-    LabelledPictures,
-    LabelPlace,
-    PictureLabels,
-    split_of,
+from cloud.datasets.readers.tools.coco_document import (
+    CocoAnnotation,
+    CocoCategory,
+    CocoDocument,
+    CocoKey,
+    CocoPicture,
+    CocoReference,
+    drawn,
 )
-from cloud.datasets.run_lengths import RunLengths, coco_counts
+from cloud.datasets.readers.tools.documents import converted, files_of, json_of, keys_of
+from cloud.datasets.readers.tools.labelled_pictures import LabelledPictures
+from cloud.datasets.readers.tools.picture_labels import LabelPlace, PictureLabels
+from cloud.datasets.readers.tools.picture_names import split_named_in
 
-Key = int | str
 # Where tools put pictures, beside the folder of the labels.
 _FOLDERS = ("images", "data", "JPEGImages")
 _SNIFFED = 50
-
-
-class _Category(msgspec.Struct):
-    id: Key
-    name: str
-
-
-class _Picture(msgspec.Struct):
-    id: Key
-    file_name: str
-    width: float | None = None
-    height: float | None = None
-
-
-class _Runs(msgspec.Struct):
-    counts: list[int] | str
-    size: tuple[int, int]
-
-
-class _Annotation(msgspec.Struct):
-    image_id: Key
-    category_id: Key
-    id: Key | None = None
-    bbox: list[float] | None = None
-    segmentation: list[list[float]] | _Runs | None = None
-
-
-class _Coco(msgspec.Struct):
-    images: list[msgspec.Raw]
-    categories: list[msgspec.Raw] = []
-    annotations: list[msgspec.Raw] | None = None
-
-
-class _Whose(msgspec.Struct):
-    image_id: Key
 
 
 class CocoReader:
@@ -79,7 +46,7 @@ class CocoReader:
             account.use(path, "labels")
             # A single file holds every split, whatever it is called.
             folders = reversed(path.relative_to(tree.root).parts[:-1])
-            split = split_of(path.stem, *folders) if len(files) > 1 else None
+            split = split_named_in(path.stem, *folders) if len(files) > 1 else None
             try:
                 _CocoFile(tree, account, pictures, path, split).read()
             except LabelFault as fault:
@@ -101,12 +68,12 @@ class _CocoFile:
         self._account, self._pictures = account, pictures
         self._path, self._split = path, split
         self._near = _near(tree, path)
-        self._kinds: dict[Key, str] = {}
-        self._named: dict[Key, PictureLabels | None] = {}
+        self._kinds: dict[CocoKey, str] = {}
+        self._named: dict[CocoKey, PictureLabels | None] = {}
 
     def read(self) -> None:
         """Raises LabelFault where the file as a whole is none of COCO's."""
-        whole = json_of(self._path, _Coco)
+        whole = json_of(self._path, CocoDocument)
         if whole.annotations is None:
             self._account.note(f"{self._path.name} has no annotations: its pictures are left out")
             return
@@ -123,7 +90,7 @@ class _CocoFile:
 
     def _categorise(self, place: LabelPlace, raw: msgspec.Raw) -> None:
         try:
-            category = converted(raw, _Category)
+            category = converted(raw, CocoCategory)
         except LabelFault as fault:
             self._pictures.flaw(place, str(fault))
             return
@@ -132,8 +99,8 @@ class _CocoFile:
 
     def _name(self, place: LabelPlace, raw: msgspec.Raw) -> None:
         try:
-            said = converted(raw, _Picture)
-            path = self._pictures.find(said.file_name, *self._near)
+            said = converted(raw, CocoPicture)
+            path = self._pictures.names.find(said.file_name, *self._near)
         except LabelFault as fault:
             self._pictures.flaw(place, str(fault))
             return
@@ -149,7 +116,7 @@ class _CocoFile:
 
     def _annotate(self, place: LabelPlace, raw: msgspec.Raw) -> None:
         try:
-            annotation = converted(raw, _Annotation)
+            annotation = converted(raw, CocoAnnotation)
         except LabelFault as fault:
             self._spoil(place, raw, str(fault))
             return
@@ -163,12 +130,12 @@ class _CocoFile:
             what = f"no category has the id {annotation.category_id}"
             self._pictures.spoil(picture, place, what)
             return
-        self._pictures.mark(picture, place, kind, lambda size: _drawn(annotation, size))
+        self._pictures.mark(picture, place, kind, lambda size: drawn(annotation, size))
 
     def _spoil(self, place: LabelPlace, raw: msgspec.Raw, what: str) -> None:
         """Costs the annotation's picture, or every one of this file where it can't be told."""
         try:
-            picture = self._named.get(converted(raw, _Whose).image_id)
+            picture = self._named.get(converted(raw, CocoReference).image_id)
         except LabelFault:
             for one in self._named.values():
                 if one is not None:
@@ -177,28 +144,6 @@ class _CocoFile:
         if picture is not None:
             picture.spoilt = True
         self._pictures.flaw(place, what)
-
-
-def _drawn(annotation: _Annotation, size: Size) -> Mask | None:
-    """The finest that an annotation has; None where it is a kind alone."""
-    match annotation.segmentation:
-        case _Runs(counts, (height, width)):
-            runs = coco_counts(counts) if isinstance(counts, str) else counts
-            if (height, width) != size:
-                raise LabelFault(
-                    f"its mask was drawn on {width} × {height}, its picture has {size[1]} × "
-                    f"{size[0]}"
-                )
-            return RunLengths.of(runs, size, by_column=True)
-        case [*outlines] if outlines:
-            shapes = [polygon(paired(outline), size).polygons for outline in outlines]
-            return MaskShapes(tuple(corners for shape in shapes for corners in shape), size)
-        case _ if annotation.bbox:
-            if len(annotation.bbox) != 4:
-                raise LabelFault(f"a box has four numbers, this one {len(annotation.bbox)}")
-            left, top, across, down = annotation.bbox
-            return rectangle(left, top, across, down, size)
-    return None
 
 
 def _is_coco(path: Path) -> bool:

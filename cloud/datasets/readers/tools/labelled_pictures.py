@@ -2,76 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cloud.datasets.account import Account
 from cloud.datasets.dataset import GOOD, Split
 from cloud.datasets.entry import PictureEntry
 from cloud.datasets.file_tree import FileTree
-from cloud.datasets.kinds import SPLIT_NAMES, is_good
+from cloud.datasets.kinds import is_good
 from cloud.datasets.label_fault import LabelFault
-from cloud.datasets.masks import Mask, MaskShapes, joined
-from cloud.datasets.outlines import Size, area
+from cloud.datasets.masks import Mask, joined
+from cloud.datasets.outlines import Size
 from cloud.datasets.picture_size import picture_size
-from cloud.datasets.run_lengths import RunLengths
+from cloud.datasets.readers.tools.picture_labels import LabelPlace, PictureLabels, marked_area
+from cloud.datasets.readers.tools.picture_names import PictureNames
 
 SPOILT = "its labels can't be used"
 UNNAMED = "a picture that no label names"
 
 
-@dataclass(frozen=True, slots=True)
-class LabelPlace:
-    """Where something is said: a file, its line (0: of none), and the entry's own name."""
-
-    file: Path
-    line: int = 0
-    entry: str = ""
-
-
-@dataclass(slots=True)
-class PictureLabels:
-    """size   (height, width)
-    kinds  of defect, with the pixels that each marks; 0 for what is said of the whole picture
-    """
-
-    path: Path
-    size: Size
-    place: LabelPlace
-    split: Split | None = None
-    part: str = ""
-    domain: str = "all"
-    kinds: Counter[str] = field(default_factory=Counter)
-    masks: list[Mask] = field(default_factory=list)
-    called_good: bool = False
-    spoilt: bool = False
-
-
-def split_of(*names: str) -> Split | None:
-    """The split that a folder or file is named after: `val`, `instances_train2017.json`."""
-    for name in names:
-        for word in re.split(r"[^a-z]+", name.lower()):
-            if word in SPLIT_NAMES:
-                return SPLIT_NAMES[word]
-    return None
-
-
-def without_dots(path: Path) -> Path:
-    """A path with `..` taken away by name: links to folders are not followed."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and len(parts) > 1:
-            parts.pop()
-        elif part != "..":
-            parts.append(part)
-    return Path(*parts)
-
-
 class LabelledPictures:
-    """Pictures of one data set, in the order in which they are named."""
+    """Pictures of one data set, in the order in which they are named.
+
+    names   finds them
+    """
 
     def __init__(self, tree: FileTree, account: Account) -> None:
         self._tree = tree
@@ -80,10 +34,7 @@ class LabelledPictures:
         self._used: set[str] = set()
         self._pictures: dict[Path, PictureLabels] = {}
         self._gone: set[Path] = set()
-        self._files = frozenset(tree.pictures)
-        self._by_name: dict[str, list[Path]] = {}
-        for path in tree.pictures:
-            self._by_name.setdefault(path.name.lower(), []).append(path)
+        self.names = PictureNames(tree, account)
 
     def declare(self, kinds: Iterable[str]) -> None:
         """The set says that it has these kinds; those that no label uses are said."""
@@ -93,30 +44,11 @@ class LabelledPictures:
         said = f"{place.entry}: {what}" if place.entry else what
         self._account.flaw(place.file, said, line or place.line)
 
-    def find(self, name: str, *near: Path) -> Path:
-        """The picture that a label names, with folders of either slash or of another machine.
+    def note(self, text: str) -> None:
+        self._account.note(text)
 
-        near   folders to which the name may be relative
-        Raises LabelFault where there is none, or several that it could be.
-        """
-        wanted = PurePosixPath(name.replace("\\", "/").strip())
-        if not wanted.name:
-            raise LabelFault("it names no picture")
-        for folder in near:
-            # `..` leads to a sibling folder, and never out of the tree: only its files are known.
-            found = without_dots(folder / wanted)
-            if found in self._files:
-                return found
-        alike = self._by_name.get(wanted.name.lower(), [])
-        shared = [_common_tail(path, wanted) for path in alike]
-        best = [path for path, tail in zip(alike, shared, strict=True) if tail == max(shared)]
-        if not best:
-            raise LabelFault(f"the picture {name} is not there")
-        if len(best) > 1:
-            raise LabelFault(f"{name} could be {len(best)} pictures, {best[0]} and {best[1]}")
-        if len(wanted.parts) > 1:
-            self._account.note("the labels name other folders: pictures are found by their names")
-        return best[0]
+    def leave_out(self, path: Path, why: str) -> None:
+        self._account.leave_out(path, why)
 
     def picture(
         self,
@@ -154,7 +86,7 @@ class LabelledPictures:
         found.domain = domain or found.domain
         if drawn_on is not None and drawn_on != found.size:
             found.spoilt = True
-            self.flaw(place, _sizes(found, drawn_on))
+            self.flaw(place, found.other_size(drawn_on))
         return found
 
     def mark(
@@ -169,6 +101,7 @@ class LabelledPictures:
         draw   its pixels on a picture of (height, width); None for what is said of all of it
         """
         self._used.add(kind)
+        picture.labelled = True
         if not kind.strip():
             picture.spoilt = True
             self.flaw(place, "it has no kind")
@@ -182,7 +115,7 @@ class LabelledPictures:
         if is_good(kind):
             picture.called_good |= mask is None
             return
-        picture.kinds[kind.strip()] += _area(mask)
+        picture.kinds[kind.strip()] += marked_area(mask)
         if mask is not None:
             picture.masks.append(mask)
 
@@ -204,7 +137,7 @@ class LabelledPictures:
             if picture.spoilt:
                 self._account.leave_out(picture.path, SPOILT)
                 continue
-            bare += not kinds and not picture.called_good
+            bare += not picture.labelled
             several += len(kinds) > 1
             self._account.use(picture.path, "picture")
             for mask in picture.masks:
@@ -240,32 +173,6 @@ class LabelledPictures:
         unnamed = [path for path in self._tree.pictures if path not in self._pictures]
         for path in unnamed:
             self._account.leave_out(path, UNNAMED)
-
-
-def _common_tail(path: Path, wanted: PurePosixPath) -> int:
-    count = 0
-    for mine, other in zip(reversed(path.parts), reversed(wanted.parts), strict=False):
-        if mine.lower() != other.lower():
-            break
-        count += 1
-    return count
-
-
-def _area(mask: Mask | None) -> int:
-    if isinstance(mask, RunLengths):
-        return mask.area
-    if isinstance(mask, MaskShapes):
-        return max(1, round(sum(area(polygon) for polygon in mask.polygons)))
-    return 0
-
-
-def _sizes(picture: PictureLabels, drawn_on: Size) -> str:
-    height, width = picture.size
-    said = (
-        f"the labels of {picture.path.name} were drawn on {drawn_on[1]} × {drawn_on[0]} pixels, "
-        f"it has {width} × {height}"
-    )
-    return f"{said} once turned by its EXIF orientation" if drawn_on == (width, height) else said
 
 
 def _pictures(count: int) -> str:

@@ -13,14 +13,11 @@ from cloud.datasets.file_tree import FileTree
 from cloud.datasets.label_fault import LabelFault
 from cloud.datasets.masks import Mask
 from cloud.datasets.outlines import Size, paired, polygon, rectangle
+from cloud.datasets.readers.tools.darknet import YoloLayout
 from cloud.datasets.readers.tools.documents import lines_of
-from cloud.datasets.readers.tools.labelled_pictures import (
-    LabelledPictures,
-    LabelPlace,
-    PictureLabels,
-)
+from cloud.datasets.readers.tools.labelled_pictures import LabelledPictures
+from cloud.datasets.readers.tools.picture_labels import LabelPlace, PictureLabels
 from cloud.datasets.readers.tools.yolo_layout import (
-    YoloLayout,
     descriptions,
     holds_labels,
     read_layout,

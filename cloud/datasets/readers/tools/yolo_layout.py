@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -13,24 +12,14 @@ from cloud.datasets.account import Account
 from cloud.datasets.dataset import Split
 from cloud.datasets.file_tree import SUFFIXES, FileTree
 from cloud.datasets.label_fault import LabelFault
+from cloud.datasets.readers.tools.darknet import YoloLayout, listed_pictures, read_darknet
 from cloud.datasets.readers.tools.documents import content, files_of, lines_of
-from cloud.datasets.readers.tools.labelled_pictures import split_of, without_dots
+from cloud.datasets.readers.tools.labelled_pictures import SPOILT
+from cloud.datasets.readers.tools.picture_names import split_in, without_dots
 from shared.opener import Unopenable, read_yaml
 
 _NAMES = frozenset({"obj.names", "classes.txt", "obj.data"})
 _SPLITS: dict[str, Split] = {"train": "train", "val": "calibrate", "test": "test"}
-
-
-@dataclass(slots=True)
-class YoloLayout:
-    """kinds      by their numbers
-    pictures   each with the split that it is in, None where nobody said
-    keypoints  numbers that follow the box of a pose
-    """
-
-    kinds: dict[int, str] = field(default_factory=dict)
-    pictures: dict[Path, Split | None] = field(default_factory=dict)
-    keypoints: int = 0
 
 
 def descriptions(tree: FileTree) -> list[Path]:
@@ -50,11 +39,9 @@ def read_layout(tree: FileTree, account: Account, path: Path) -> YoloLayout:
     if path.suffix.lower() in {".yaml", ".yml"}:
         return _Ultralytics(tree, account, path).layout()
     if path.suffix.lower() == ".data":
-        return _darknet(tree, account, path)
+        return read_darknet(tree, account, path)
     kinds = dict(enumerate(line.strip() for line in lines_of(path) if line.strip()))
-    return YoloLayout(
-        kinds, {picture: split_of(*_folders(tree, picture)) for picture in tree.pictures}
-    )
+    return YoloLayout(kinds, {picture: split_in(tree, picture) for picture in tree.pictures})
 
 
 def holds_labels(path: Path) -> bool:
@@ -86,6 +73,7 @@ class _Ultralytics:
         if count != len(layout.kinds):
             raise LabelFault(f"`nc` is {count}, `names` has {len(layout.kinds)}")
         root = self._root(said.get("path"))
+        twice: set[Path] = set()
         for name, split in _SPLITS.items():
             try:
                 for picture in self._of(root, name, said):
@@ -93,8 +81,12 @@ class _Ultralytics:
                     if other != split:
                         what = f"{picture.name} lies in two splits, {other} and {split}"
                         self._account.flaw(self._path, what)
+                        twice.add(picture)
             except LabelFault as fault:
                 self._account.flaw(self._path, f"{name}: {fault}")
+        for picture in twice:
+            del layout.pictures[picture]
+            self._account.leave_out(picture, SPOILT)
         return layout
 
     def _of(self, root: Path, name: str, said: dict[object, object]) -> Iterator[Path]:
@@ -123,7 +115,7 @@ class _Ultralytics:
         found = self._found(root, where)
         if found in self._files and found.suffix.lower() == ".txt":
             self._account.use(found, "labels")
-            yield from _listed(self._tree, self._account, found, root)
+            yield from listed_pictures(self._tree, self._account, found, root)
         elif found in self._files and found.suffix.lower() in SUFFIXES:
             yield found
         else:
@@ -138,51 +130,6 @@ class _Ultralytics:
             if plain in self._tree.folders or plain in self._files:
                 return plain
         raise LabelFault(f"{where} is neither a folder with files nor a list")
-
-
-def _darknet(tree: FileTree, account: Account, path: Path) -> YoloLayout:
-    """`train = data/train.txt`, `names = data/obj.names`: by name, since paths are a machine's."""
-    layout = YoloLayout()
-    for number, line in enumerate(lines_of(path), 1):
-        key, is_pair, value = (part.strip() for part in line.partition("="))
-        name = PurePosixPath(value.replace("\\", "/")).name
-        if not is_pair or key not in {"names", "train", "valid", "test"}:
-            continue
-        found = next((file for file in tree.files if file.name == name), None)
-        if found is None:
-            # Exports name a list of tests that they don't have.
-            if key == "names":
-                raise LabelFault(f"its list of names, {value}, is not there", number)
-            continue
-        account.use(found, "labels")
-        if key == "names":
-            layout.kinds = dict(enumerate(one.strip() for one in lines_of(found) if one.strip()))
-        else:
-            split = split_of(key)
-            for picture in _listed(tree, account, found, path.parent):
-                layout.pictures.setdefault(picture, split)
-    return layout
-
-
-def _listed(tree: FileTree, account: Account, path: Path, root: Path) -> Iterator[Path]:
-    """The pictures in a list of names."""
-    files = frozenset(tree.pictures)
-    by_name: dict[str, list[Path]] = {}
-    for picture in tree.pictures:
-        by_name.setdefault(picture.name, []).append(picture)
-    for number, line in enumerate(lines_of(path), 1):
-        name = line.strip().replace("\\", "/")
-        if not name:
-            continue
-        # By its name alone, too: paths in a list are those of the machine that wrote it.
-        alike = by_name.get(PurePosixPath(name).name, [])
-        wanted = [without_dots(folder / name) for folder in (path.parent, root)]
-        wanted += alike if len(alike) == 1 else []
-        found = next((one for one in wanted if one in files), None)
-        if found is None:
-            account.flaw(path, f"the picture {name} is not there", number)
-        else:
-            yield found
 
 
 def _named(said: object) -> dict[int, str]:
@@ -213,7 +160,3 @@ def _describes(path: Path) -> bool:
 def _texts(tree: FileTree) -> list[Path]:
     known = {path.with_suffix("").name for path in tree.pictures}
     return [p for p in tree.files if p.suffix.lower() == ".txt" and p.stem in known]
-
-
-def _folders(tree: FileTree, picture: Path) -> tuple[str, ...]:
-    return picture.relative_to(tree.root).parts[-2::-1]
