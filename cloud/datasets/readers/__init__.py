@@ -21,6 +21,10 @@ from cloud.datasets.readers.tables.csv_table import CsvReader
 from cloud.datasets.readers.tables.parquet import ParquetReader
 from cloud.datasets.readers.tables.shards import ShardReader
 from cloud.datasets.readers.tools.coco import CocoReader
+from cloud.datasets.readers.tools.cvat import CvatReader
+from cloud.datasets.readers.tools.label_studio import LabelStudioReader
+from cloud.datasets.readers.tools.labelme import LabelMeReader
+from cloud.datasets.readers.tools.voc import VocReader
 from cloud.datasets.readers.tools.yolo import YoloReader
 from shared.errors import DataError, SettingsError
 
@@ -31,6 +35,10 @@ FOLDERS = KindFolders()
 READERS: tuple[DatasetReader, ...] = (
     CocoReader(),
     YoloReader(),
+    VocReader(),
+    LabelMeReader(),
+    CvatReader(),
+    LabelStudioReader(),
     SeverstalReader(),
     VisaReader(),
     DagmReader(),
