@@ -123,9 +123,12 @@ class _Ultralytics:
 
     def _found(self, root: Path, where: str) -> Path:
         wanted = PurePosixPath(where.replace("\\", "/"))
-        inside = [part for part in wanted.parts if part not in {"..", "."}]
-        # Exports of Roboflow say `../train/images`, and mean `train/images`.
-        for found in (root / wanted, root.joinpath(*inside), self._path.parent.joinpath(*inside)):
+        inside = [part for part in wanted.parts if part not in {"..", ".", "/"}]
+        # Exports of Roboflow say `../train/images`, and mean `train/images`; others name the
+        # folders of the machine that wrote them.
+        tails = [inside[cut:] for cut in range(len(inside))]
+        near = [folder.joinpath(*tail) for tail in tails for folder in (root, self._path.parent)]
+        for found in (root / wanted, *near):
             plain = without_dots(found)
             if plain in self._tree.folders or plain in self._files:
                 return plain

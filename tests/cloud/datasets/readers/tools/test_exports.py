@@ -101,6 +101,7 @@ def test_an_export_is_recognised_and_becomes_the_same_data_set(
         mask = found[name].mask
         assert mask is not None
         pixels = mask.pixels(HEIGHT, WIDTH)
-        assert (pixels.sum(), pixels[8:20, 8:24].all()) == (16 * 12, True)
+        assert pixels.sum() == 16 * 12
+        assert pixels[8:20, 8:24].all()
     # They are told apart with certainty: no other reader but that of folders knows the files.
     assert not [note for note in read.account.notes if note.startswith("read as")]

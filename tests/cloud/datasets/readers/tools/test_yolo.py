@@ -74,6 +74,7 @@ def test_boxes_polygons_and_turned_boxes_become_masks(tmp_path: Path) -> None:
         {"names": "[scratch, dent, good]"},
         {"train": "'images\\train'"},
         {"train": "images/train/"},
+        {"train": "/home/somebody/set/images/train", "val": "D:\\set\\images\\val"},
     ],
 )
 def test_every_form_of_the_settings_is_read(tmp_path: Path, more: dict[str, str]) -> None:
