@@ -47,7 +47,19 @@ Seed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
 Data = Annotated[
     str, typer.Option(help="Pictures; a folder, a CSV manifest, or `elpv`.", show_default=False)
 ]
+DataFormat = Annotated[
+    str, typer.Option(help="How the pictures are labelled; recognised unless given, say COCO.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Go on without the files that are wrong.")
+]
+SamePart = Annotated[
+    str, typer.Option(help="When pictures show one part; auto, never, or a correlation.")
+]
 Split = Annotated[str, typer.Option(help="Which of them; train, calibrate or test.")]
+AllowSeen = Annotated[
+    bool, typer.Option("--allow-seen", help="Look at pictures that the bundle was trained on.")
+]
 Report = Annotated[Path | None, typer.Option(help="Folder for report.html and more.")]
 Keep = Annotated[Path | None, typer.Option(help="Folder in which to keep logs and data.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the cloud's pages; 0: any free one.")]

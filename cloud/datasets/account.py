@@ -77,7 +77,10 @@ class Account:
         """
         for path in files:
             self.leave_out(path, why)
-        if not self.flaws or self.skip_bad:
+        if self.skip_bad:
+            self._leave_out_bad()
+            return
+        if not self.flaws:
             return
         shown = [str(flaw) for flaw in self.flaws[:SHOWN]]
         more = len(self.flaws) - len(shown)
@@ -87,6 +90,12 @@ class Account:
             "\n  ".join([f"{len(self.flaws)} entries can't be used:", *shown]),
             fix="mend them, or add --skip-bad to go on without them",
         )
+
+    def _leave_out_bad(self) -> None:
+        for path in dict.fromkeys(flaw.path for flaw in self.flaws):
+            if self._uses.get(path) == "picture":
+                del self._uses[path]
+                self.left_out.append(LeftOut(path, "bad, as told"))
 
     def used(self, use: FileUse) -> Iterator[Path]:
         return (path for path, found in self._uses.items() if found == use)

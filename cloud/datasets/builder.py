@@ -9,7 +9,8 @@ from pathlib import Path
 from cloud.datasets.account import Account
 from cloud.datasets.dataset import GOOD, Dataset, Sample
 from cloud.datasets.entry import PictureEntry
-from cloud.datasets.likeness import group_near_identical
+from cloud.datasets.glances import Glances, glance
+from cloud.datasets.likeness import SamePart, group_near_identical
 from cloud.datasets.mask_check import wrong_mask
 from cloud.datasets.partition import Division
 from shared.errors import DataError
@@ -24,11 +25,28 @@ class ReadOptions:
     seed          of the division into splits, where the set has none of its own
     data_format   the name of a reader; empty: the one that recognises the files
     skip_bad      go on without the entries that are wrong
+    same_part     when pictures are of one part, where the set names none
+    look          open every picture, also where parts are named
     """
 
     seed: int = 0
     data_format: str = ""
     skip_bad: bool = False
+    same_part: SamePart = field(default_factory=SamePart)
+    look: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDataset:
+    """A data set, and what was seen on the way.
+
+    groups   pictures that were kept together as one part, where the set named none
+    seen     of every picture; None where none was opened
+    """
+
+    dataset: Dataset
+    groups: tuple[tuple[Path, ...], ...]
+    seen: Glances | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +56,19 @@ class DatasetBuilder:
     account: Account
     options: ReadOptions = field(default_factory=ReadOptions)
 
-    def build(self, found: Iterable[PictureEntry], root: Path) -> Dataset:
+    def build(self, found: Iterable[PictureEntry], root: Path) -> BuiltDataset:
         """The entries as samples, each with a part and a split.
 
         What is wrong with an entry is a flaw of the account, and the entry is left out; who calls
         closes the account, which raises them.
         """
         entries = self._without_wrong(list(found))
-        parts, merged = self._parts(entries)
-        entries = [replace(one, part=part) for one, part in zip(entries, parts, strict=True)]
+        groups: tuple[tuple[Path, ...], ...] = ()
+        seen = None
+        if self.options.look or not all(entry.part for entry in entries):
+            seen = glance([entry.image for entry in entries], self.account)
+            self._refuse_two_labels(entries, seen)
+            entries, groups = self._with_parts(entries, seen)
         splits = Division(self.options.seed).splits(
             [one.part for one in entries], [one.split for one in entries], self.account
         )
@@ -62,11 +84,11 @@ class DatasetBuilder:
             )
             for one, split in zip(entries, splits, strict=True)
         )
-        return Dataset(root.name, licence_of(root), samples, merged)
-
-    def noted(self, dataset: Dataset) -> Dataset:
-        """The set with all that was decided on the way."""
-        return replace(dataset, notes=tuple(self.account.notes))
+        merged = sum(len(group) - 1 for group in groups)
+        notes = tuple(self.account.notes)
+        return BuiltDataset(
+            Dataset(root.name, licence_of(root), samples, merged, notes), groups, seen
+        )
 
     def _without_wrong(self, entries: Sequence[PictureEntry]) -> list[PictureEntry]:
         kept: dict[Path, PictureEntry] = {}
@@ -93,11 +115,70 @@ class DatasetBuilder:
             self.account.flaw(entry.image, wrong)
         return not wrong
 
-    def _parts(self, entries: Sequence[PictureEntry]) -> tuple[list[str], int]:
-        nameless = [entry.image for entry in entries if not entry.part]
-        found, merged = group_near_identical(nameless)
-        named = iter(found)
-        return [entry.part or next(named) for entry in entries], merged
+    def _refuse_two_labels(self, entries: Sequence[PictureEntry], seen: Glances) -> None:
+        """One picture under two names can't be good and defective."""
+        first: dict[bytes, PictureEntry] = {}
+        for entry, content in zip(entries, seen.hashes, strict=True):
+            if not content:
+                continue
+            before = first.setdefault(content, entry)
+            if before.defect != entry.defect:
+                what = f"is {entry.defect}, and the same picture as {before.image}, {before.defect}"
+                self.account.flaw(entry.image, what)
+
+    def _with_parts(
+        self, entries: Sequence[PictureEntry], seen: Glances
+    ) -> tuple[list[PictureEntry], tuple[tuple[Path, ...], ...]]:
+        """The entries that could be read, each with a part, and what was kept together.
+
+        A part is called by the content of its first picture, in the order of paths, so that its
+        name says nothing of how many pictures there are.
+        """
+        nameless = [n for n, one in enumerate(entries) if seen.good[n] and not one.part]
+        images = [entries[n].image for n in nameless]
+        grouping = group_near_identical(images, seen.some(nameless), self.options.same_part)
+        members: dict[int, list[int]] = {}
+        for label, n in sorted(
+            zip(grouping.labels.tolist(), nameless, strict=True),
+            key=lambda pair: entries[pair[1]].image,
+        ):
+            members.setdefault(label, []).append(n)
+        names = {
+            n: f"part-{seen.hashes[group[0]].hex()[:12]}"
+            for group in members.values()
+            for n in group
+        }
+        groups = tuple(
+            tuple(entries[n].image for n in group) for group in members.values() if len(group) > 1
+        )
+        if groups:
+            self.account.note(
+                f"{grouping.merged} pictures are near-identical to another and kept with it as one "
+                f"part, the first {groups[0][1].name} with {groups[0][0].name}; --same-part never "
+                "keeps them apart"
+            )
+        found = [
+            replace(one, part=one.part or names[n]) for n, one in enumerate(entries) if seen.good[n]
+        ]
+        return self._apart_by_owner(found), groups
+
+    def _apart_by_owner(self, entries: list[PictureEntry]) -> list[PictureEntry]:
+        """What the owner put into two splits stays there, and it is said that it is alike."""
+        homes: dict[str, set[str]] = {}
+        for one in entries:
+            if one.split and one.part.startswith("part-"):
+                homes.setdefault(one.part, set()).add(one.split)
+        torn = {part for part, splits in homes.items() if len(splits) > 1}
+        if torn:
+            first = next(one for one in entries if one.part in torn)
+            self.account.note(
+                f"{len(torn)} groups of near-identical pictures lie in several of the owner's "
+                f"splits, the first around {first.image.name}: what is measured there is too good"
+            )
+        return [
+            replace(one, part=f"{one.part}-{one.split}") if one.part in torn else one
+            for one in entries
+        ]
 
 
 def licence_of(root: Path) -> str:

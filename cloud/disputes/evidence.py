@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.datasets.account import Account
 from cloud.datasets.dataset import GOOD, Dataset
+from cloud.datasets.glances import glance
 from cloud.datasets.likeness import group_near_identical
 from cloud.disputes.confidence import disputed_labels, out_of_fold
 from cloud.disputes.label_quality import DisputedLabel, JudgedBy, LabelQuality, UnequalTwins
@@ -91,9 +93,11 @@ def label_quality(
 
 def unequal_twins(dataset: Dataset) -> list[UnequalTwins]:
     """Near-identical pictures that carry different labels. Raises DataError for one unreadable."""
-    names, _ = group_near_identical([sample.image for sample in dataset.samples])
-    groups: dict[str, list[int]] = defaultdict(list)
-    for place, name in enumerate(names):
+    images, account = [sample.image for sample in dataset.samples], Account()
+    seen = glance(images, account)
+    account.close(())
+    groups: dict[int, list[int]] = defaultdict(list)
+    for place, name in enumerate(group_near_identical(images, seen).labels.tolist()):
         groups[name].append(place)
     twins = []
     for places in groups.values():

@@ -8,12 +8,13 @@ import numpy as np
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
+from cloud.datasets.seen_pictures import told_seen, trained_on
 from cloud.evaluation.judgements import Judgements, judge
 from cloud.evaluation.novelty import fit_novelty, shown_symbols
 from cloud.evaluation.scorecard import Escalated
 from cloud.evaluation.verdicts import unsure_pictures
 from shared.bundles.bundle import Bundle
-from shared.bundles.manifest import HEAD, TRAINED, TUNED
+from shared.bundles.manifest import HEAD, TUNED
 from shared.bundles.runtime_choice import choose_runtime
 from shared.bundles.scores import ScoredParts
 from shared.certification.certificate import interval
@@ -212,22 +213,12 @@ def refuse_trained(bundle: Bundle, dataset: Dataset) -> None:
     A part counts whole: its other pictures show the same thing. Without a list of what a bundle
     was trained on there is no proof, and so no certificate.
     """
-    if TRAINED not in bundle.manifest.files:
+    seen = trained_on(bundle, dataset)
+    if seen:
         raise CertificateError(
-            f"{bundle.path.name} has no {TRAINED}: nothing shows that it was not trained on "
-            "these parts",
-            fix="train it again: this version lists what a bundle was trained on",
+            told_seen(bundle, dataset, seen),
+            fix="give parts that it has not seen: another --split, or the --seed of its training",
         )
-    trained = known([sample.image for sample in dataset.samples], bundle.read(TRAINED))
-    if not trained.any():
-        return
-    seen = [s for s, was in zip(dataset.samples, trained, strict=True) if was]
-    raise CertificateError(
-        f"{bundle.path.name} was trained on {len({s.part for s in seen})} of these "
-        f"{len(set(dataset.parts))} parts of {dataset.name}, the first is {seen[0].part} "
-        f"({seen[0].image.name})",
-        fix="give parts that it has not seen: another --split, or the --seed of its training",
-    )
 
 
 def weights_compared(bundle: Bundle, dataset: Dataset) -> int:

@@ -35,6 +35,7 @@ def evaluate(
         Path | None,
         typer.Option(help="The run's pixels.onnx, to set JPEG and WebP beside the features."),
     ] = None,
+    allow_seen: option.AllowSeen = False,
     report: option.Report = None,
     runtime: option.Runtime = "auto",
     threads: option.Threads = 0,
@@ -50,12 +51,14 @@ def evaluate(
         from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
 
     chosen = split_named(split)
     opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
+    seen = require_unseen(opened, samples, allow=allow_seen)
     if report is not None:
         prepare_report(report, "train")
-    found = run(opened, samples, split, runtime, pixels=pixels, threads=threads)
+    found = run(opened, samples, split, runtime, pixels=pixels, threads=threads, seen=seen)
     if report is not None:
         from cloud.evaluation.report import write_report  # noqa: PLC0415 - two seconds of matplotlib
 
@@ -168,16 +171,20 @@ def parity(
     run: Annotated[
         Path | None, typer.Option(help="Folder of a training; to compare torch as well.")
     ] = None,
+    allow_seen: option.AllowSeen = False,
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
     """Local: compare float with int8, and backend with backend, on a split's pictures."""
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
     from cloud.evaluation.agreement import compare  # noqa: PLC0415
 
     chosen = split_named(split)
-    rows = compare(Bundle.open(bundle), read(data, seed=seed).of(chosen), run)
+    opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
+    require_unseen(opened, samples, allow=allow_seen)
+    rows = compare(opened, samples, run)
     if format_ == "json":
         print_json(rows)
     else:

@@ -31,13 +31,15 @@ def evaluate(
     *,
     pixels: Path | None = None,
     threads: int = 0,
+    seen: int = 0,
 ) -> Evaluated:
     """Judge one split's samples (`dataset` holds only those), count, and sweep the rates.
 
     pixels   the cloud model on pixels, to be set beside the bundle; None leaves it out
+    seen     how many of the pictures the bundle was trained on, for the report
     """
     model = PixelsModel(pixels, bundle.manifest.input, runtime, threads) if pixels else None
     found = judge(bundle, dataset, runtime, threads).seen_by(bundle.novelty)
     rates = sweep(bundle, dataset, found, runtime=runtime, threads=threads, model=model)
     figures = score(bundle, dataset, split, found)
-    return Evaluated(msgspec.structs.replace(figures, rates=rates), found)
+    return Evaluated(msgspec.structs.replace(figures, rates=rates, seen=seen), found)

@@ -109,6 +109,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     novel_share    share of the pictures that are unlike anything that the network was shown; None
                    where nothing looks for them
     certificate    what the bundle promises, in a sentence
+    seen           pictures that the bundle was trained on, which prove nothing
     """
 
     bundle: str
@@ -130,3 +131,4 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates | None = None
     novel_share: float | None = None
     certificate: str | None = None
+    seen: int = 0

@@ -35,6 +35,8 @@ def headline(e: Evaluation) -> str:
     )
     if e.novel_share is not None:
         told += f" {percent(e.novel_share)} of them look like nothing that the network was shown."
+    if e.seen:
+        told += f" The bundle was trained on {e.seen:,} of the pictures: this is no proof."
     return told
 
 

@@ -23,6 +23,7 @@ SHEET = "leakage.png"
 def leakage(
     bundle: option.Bundle,
     data: option.Data,
+    allow_seen: option.AllowSeen = False,
     epochs: Annotated[
         int,
         typer.Option(
@@ -49,10 +50,12 @@ def leakage(
         from cloud.leakage.inverter import Fit  # noqa: PLC0415
         from cloud.leakage.leakage import measure_leakage  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
 
     if threads:
         torch.set_num_threads(threads)
     opened, dataset = Bundle.open(bundle), read(data, seed=seed)
+    require_unseen(opened, dataset.of("test"), allow=allow_seen)
     if target is not None:
         _make_folder(target)
     inverted = measure_leakage(opened, dataset, Fit(epochs, seed=seed), runtime, threads)

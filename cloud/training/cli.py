@@ -50,6 +50,9 @@ def train(
     pixels: PixelsFile = None,
     depth: DepthOption = "auto",
     bayer: BayerOption = "none",
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     threads: option.Threads = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
@@ -65,10 +68,14 @@ def train(
     with option.needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
+    from cloud.datasets.builder import ReadOptions  # noqa: PLC0415
+    from cloud.datasets.likeness import SamePart  # noqa: PLC0415
     from cloud.datasets.pixel_survey import survey  # noqa: PLC0415
-    from cloud.datasets.readers import read  # noqa: PLC0415
+    from cloud.datasets.readers import survey as survey_files  # noqa: PLC0415
     from cloud.datasets.versions.standing import standing_of  # noqa: PLC0415
     from cloud.experiments.mlflow_log import log_of  # noqa: PLC0415
+    from cloud.survey.account_lines import account_lines  # noqa: PLC0415
+    from cloud.survey.shortages import require_trainable  # noqa: PLC0415
     from cloud.training.bundle_training import BundleOrder, train_bundle  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
     from shared.splitnet.augmentation import Augmentation  # noqa: PLC0415
@@ -83,7 +90,10 @@ def train(
             f"{folder} holds a checkpoint of an earlier training",
             fix="add --resume to go on with it, or choose another --run folder",
         )
-    dataset = read(data, seed=seed)
+    found = survey_files(
+        data, ReadOptions(seed, data_format, skip_bad, SamePart(same_part), look=True)
+    )
+    dataset = found.dataset
     name = name or dataset.name
     _check_release(name, version)
     err.print(_described(dataset.summary()), highlight=False)
@@ -93,6 +103,9 @@ def train(
     surveyed = survey(dataset, wanted_pixels(pixels, depth, bayer), 3 if colour else 1)
     for note in surveyed.notes:
         err.print(f"- {note}", highlight=False, soft_wrap=True)
+    for line in account_lines(found):
+        err.print(line, highlight=False, markup=False)
+    require_trainable(dataset, good_only=good_only, seed=seed)
     options = Options(
         architecture=Architecture(
             height=height,

@@ -16,6 +16,7 @@ from tests.bench import (
     catch_up,
     codec,
     dashboard,
+    data,
     depth,
     endurance,
     escalations,
@@ -63,6 +64,7 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
 # Takes a quarter of an hour, so it is run by name only.
 LONG: dict[str, Callable[[Path, Path], list[Row]]] = {
     "dashboard": dashboard.measure,
+    "data": data.measure,
     "endurance": endurance.measure,
     "rollout": rollout.measure,
     "superlink": superlink.measure,

@@ -10,6 +10,7 @@ from cloud.datasets.builder import DatasetBuilder, ReadOptions
 from cloud.datasets.dataset import Dataset, check
 from cloud.datasets.entry import DatasetReader
 from cloud.datasets.file_tree import FileTree
+from cloud.datasets.glances import Glances
 from cloud.datasets.readers.elpv import read_elpv
 from cloud.datasets.readers.industrial.dagm import DagmReader
 from cloud.datasets.readers.industrial.kind_folders import KindFolders
@@ -56,14 +57,16 @@ READERS: tuple[DatasetReader, ...] = (
 class SurveyedData:
     """A data set, and what became of every file of it.
 
-    form   the name of its reader
-    tree   its files
+    form     the name of its reader
+    groups   pictures that were kept together as one part, where the set named none
+    seen     of every picture; None where none was opened
     """
 
     dataset: Dataset
     account: Account
     form: str
-    tree: FileTree
+    groups: tuple[tuple[Path, ...], ...] = ()
+    seen: Glances | None = None
 
 
 def read(source: str, *, seed: int = 0, options: ReadOptions | None = None) -> Dataset:
@@ -83,17 +86,15 @@ def survey(source: str, options: ReadOptions) -> SurveyedData:
         for sample in dataset.samples:
             account.use(sample.image, "picture")
         account.note("divided as published, and near-identical cells by the rule of then")
-        root = dataset.samples[0].image.parent
-        return SurveyedData(dataset, account, "ELPV", FileTree(root, (), ()))
+        return SurveyedData(dataset, account, "ELPV")
     tree = _tree(source)
     account = Account(skip_bad=options.skip_bad)
     account.left_out.extend(tree.passed_over)
     reader = _reader(tree, options.data_format, account)
     builder = DatasetBuilder(account, options)
-    dataset = builder.build(reader.entries(tree, account), tree.root)
+    built = builder.build(reader.entries(tree, account), tree.root)
     account.close(tree.files)
-    dataset = builder.noted(dataset)
-    return SurveyedData(check(dataset), account, reader.name, tree)
+    return SurveyedData(check(built.dataset), account, reader.name, built.groups, built.seen)
 
 
 def _tree(source: str) -> FileTree:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from cloud.datasets.dataset import SPLITS, Dataset, Split, check, parts_in_two_splits
 from cloud.datasets.elpv_division import divide
-from cloud.datasets.likeness import group_near_identical
 from cloud.datasets.masks import MaskFiles
 from cloud.datasets.readers import read
 from shared.errors import DataError
@@ -143,7 +142,7 @@ def test_a_damaged_manifest_is_told_with_its_line(six: Path) -> None:
 
 def test_a_truncated_picture_is_named(six: Path) -> None:
     (six / "3.png").write_bytes((six / "3.png").read_bytes()[:20])
-    with pytest.raises(DataError, match=r"3\.png is not a picture"):
+    with pytest.raises(DataError, match=r"3\.png: is not a picture"):
         read(str(manifest(six, "image,defect\n0.png,good\n3.png,crack\n")))
 
 
@@ -273,24 +272,6 @@ def test_every_stratum_is_divided_by_the_shares(good: int, bad: int, seed: int) 
         members = [s for s, k in zip(splits, kinds, strict=True) if k == kind]
         for split, share in wanted.items():
             assert abs(members.count(split) - share * len(members)) <= 1
-
-
-def test_pictures_of_different_parts_are_not_merged(tmp_path: Path) -> None:
-    images = [save(tmp_path / f"{n}.png", part(n)) for n in range(20)]
-    parts, merged = group_near_identical(images)
-    assert merged == 0
-    assert len(set(parts)) == 20
-
-
-def test_being_near_identical_is_passed_on(tmp_path: Path) -> None:
-    one, far = part(1).astype(float), part(2).astype(float)
-    blends = [(one * (1 - n / 20) + far * n / 20).astype(np.uint8) for n in range(21)]
-    steps = [save(tmp_path / f"{n}.png", blend) for n, blend in enumerate(blends)]
-    parts, merged = group_near_identical(steps)
-    assert merged == 20
-    assert len(set(parts)) == 1
-    assert group_near_identical([steps[0], steps[-1]])[1] == 0
-    assert group_near_identical([]) == ([], 0)
 
 
 def test_the_hash_changes_with_pictures_labels_and_splits(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import fingerprints, known, seen_pictures
 from cloud.datasets.readers import read
+from cloud.datasets.seen_pictures import require_unseen
 from cloud.evaluation.certification import CertificateTerms, Certified, certify, weights_compared
 from cloud.evaluation.cli import certify as certify_command
 from cloud.thresholds.promise import chosen_again
@@ -26,7 +27,14 @@ from shared.certification.gate import expit
 from shared.certification.prices import Prices
 from shared.certification.shortage import offered
 from shared.certification.thresholds import SystemLimits
-from shared.errors import BundleError, CertificateError, SettingsError, TooFewParts, TrainingError
+from shared.errors import (
+    BundleError,
+    CertificateError,
+    DataError,
+    SettingsError,
+    TooFewParts,
+    TrainingError,
+)
 from tests.bundles import make_bundle, picture
 from tests.cloud.datasets.makers import save
 from tests.support.commands import splitsight
@@ -458,3 +466,27 @@ def test_a_refusal_has_an_exit_code_and_leaves_the_bundle_as_it_was(
     assert "needed: 299 (239 more) if none of them passes" in ended.stderr
     assert "do: photograph more defective parts" in ended.stderr
     assert Bundle.open(bundle.path).id == bundle.id
+
+
+def test_no_command_judges_by_pictures_that_the_bundle_was_trained_on(
+    bundle: Bundle, plant: Path
+) -> None:
+    dataset = read(str(plant))
+    assert require_unseen(bundle, dataset.of("calibrate")) == 0
+    with pytest.raises(DataError, match=r"was trained on 20 of these 20 parts .*--allow-seen"):
+        require_unseen(bundle, dataset.of("train"))
+    assert require_unseen(bundle, dataset.of("train"), allow=True) == 20
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("command", ["evaluate", "parity"])
+def test_a_judging_command_refuses_what_was_trained_on(
+    bundle: Bundle, plant: Path, command: str
+) -> None:
+    asked = ("cloud", command, "--bundle", bundle.path, "--data", plant, "--split", "train")
+    refused = splitsight(*map(str, asked))
+    assert refused.code == DataError.exit_code
+    assert "was trained on 20 of these 20 parts" in " ".join(refused.stderr.split())
+    looked = splitsight(*map(str, asked), "--allow-seen")
+    assert "was trained on 20 of these 20 parts" in " ".join(looked.stderr.split())
+    assert looked.code != DataError.exit_code

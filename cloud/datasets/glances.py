@@ -1,0 +1,87 @@
+"""One look at every picture of a set: its bytes' hash, its size and depth, a small grey copy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.datasets.account import Account
+from shared.console import track
+from shared.features.picture_file import decoded
+from shared.opener import Unopenable
+
+SIDE = 24
+FINE = 96
+_STEPS = 256
+"""Small copies are kept in 16 bits: a 256th of a grey level of 8-bit pictures is told apart."""
+
+
+@dataclass(frozen=True)
+class Glances:
+    """What was seen of n pictures, in their order.
+
+    good    bool (n,): it could be read
+    hashes  sha256 of each file, 32 bytes; empty where it could not be read
+    small   uint16 (n, SIDE²): grey, stretched to a square; 0 where it could not be read
+    sizes   how many have which size, `640 × 480`; depths: and which depth, `8 bit grey`
+    """
+
+    good: NDArray[np.bool_]
+    hashes: Sequence[bytes]
+    small: NDArray[np.uint16]
+    sizes: Counter[str]
+    depths: Counter[str]
+
+    def some(self, places: Sequence[int]) -> Glances:
+        """Of those pictures alone."""
+        hashes = [self.hashes[place] for place in places]
+        return replace(self, good=self.good[places], hashes=hashes, small=self.small[places])
+
+
+def glance(images: Sequence[Path], account: Account) -> Glances:
+    """Read and decode each picture once. One that can't be is a flaw of the account."""
+    good = np.zeros(len(images), bool)
+    hashes = [b""] * len(images)
+    small = np.zeros((len(images), SIDE * SIDE), np.uint16)
+    sizes: Counter[str] = Counter()
+    depths: Counter[str] = Counter()
+    for index, image in enumerate(track(images, "looking at pictures", len(images))):
+        try:
+            raw = image.read_bytes()
+            pixels = decoded(raw, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+        except OSError as error:
+            account.flaw(image, f"can't be read ({error.strerror})")
+            continue
+        except Unopenable as error:
+            account.flaw(image, f"is not a picture that can be read ({error})")
+            continue
+        good[index] = True
+        hashes[index] = hashlib.sha256(raw).digest()
+        sizes[f"{pixels.shape[1]} × {pixels.shape[0]}"] += 1
+        depths[_depth(pixels)] += 1
+        small[index] = np.round(shrunk(pixels, SIDE) * _STEPS).astype(np.uint16).ravel()
+    return Glances(good, hashes, small, sizes, depths)
+
+
+def shrunk(pixels: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Grey, stretched to float32 (side, side), in 0–255 whatever the depth."""
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    if grey.dtype == np.uint8:
+        return np.asarray(small, np.float32)
+    low, high = float(small.min()), float(small.max())
+    return np.asarray((small - low) * (255 / max(high - low, 1e-9)), np.float32)
+
+
+def _depth(pixels: NDArray[Any]) -> str:
+    kind = "grey" if pixels.ndim == 2 else "colour"
+    bits = pixels.dtype.itemsize * 8
+    return f"{'float ' if pixels.dtype.kind == 'f' else ''}{bits} bit {kind}"
