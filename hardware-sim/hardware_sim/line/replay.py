@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +11,9 @@ from hardware_sim.line.drawing.defects import severity
 from hardware_sim.line.drawing.parts import GOOD, DrawnPart
 from hardware_sim.line.drawing.surface import Pixels
 from shared.errors import DataError, MissingExtra
-from shared.features.picture_file import loaded
+from shared.features.depth import WrongPixels, eight_bit
+from shared.features.picture_file import AS_STORED, loaded
+from shared.features.pixel_settings import AS_IT_IS
 from shared.opener import Unopenable
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def _order(seed: int, turn: int, count: int) -> NDArray[np.int64]:
 
 def _read(sample: Sample) -> Pixels:
     try:
-        return loaded(sample.image, cv2.IMREAD_ANYCOLOR)
+        return eight_bit(loaded(sample.image, AS_STORED), AS_IT_IS)
+    except WrongPixels as error:
+        raise DataError(f"{sample.image} is {error}", fix="save the set with 8 bits") from error
     except Unopenable as error:
         raise DataError(
             f"{sample.image} is not a picture that can be read ({error})",

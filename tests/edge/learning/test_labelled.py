@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,3 +86,10 @@ def test_a_manifest_without_parts_or_a_picture_that_is_none_is_refused(manifest:
     manifest.write_text("")
     with pytest.raises(DataError, match="has no column defect, image, part"):
         read_domains(manifest)
+
+
+def test_a_picture_whose_depth_nobody_said_is_refused_and_not_darkened(manifest: Path) -> None:
+    deep = np.full((8, 8), 2512, np.uint16)
+    assert cv2.imwrite(str(manifest.parent / "a.png"), deep)
+    with pytest.raises(DataError, match=r"a\.png is a picture of uint16.*may be any depth"):
+        read_domains(manifest)["1"].picture(0)

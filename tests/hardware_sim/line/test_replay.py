@@ -110,3 +110,10 @@ def test_replaying_elpv_loads_no_torch_and_no_scipy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_picture_deeper_than_a_line_shows_is_refused_and_not_darkened(data: Path) -> None:
+    parts = replay(str(data), 1, once=True)
+    assert cv2.imwrite(str(data / "0.png"), np.full((60, 60), 2512, np.uint16))
+    with pytest.raises(DataError, match=r"0\.png is a picture of uint16"):
+        parts.part(1)
