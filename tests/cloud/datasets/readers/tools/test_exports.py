@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from cloud.datasets.builder import ReadOptions
+from cloud.datasets.entry import DatasetReader
 from cloud.datasets.readers import survey
-from tests.cloud.datasets.readers.tools.labels import HEIGHT, WIDTH, pictures, written
+from cloud.datasets.readers.tools.coco import CocoReader
+from cloud.datasets.readers.tools.cvat import CvatReader
+from cloud.datasets.readers.tools.label_studio import LabelStudioReader
+from cloud.datasets.readers.tools.labelme import LabelMeReader
+from cloud.datasets.readers.tools.voc import VocReader
+from tests.cloud.datasets.readers.tools.labels import HEIGHT, WIDTH, Reading, pictures, written
 
 NAMES = tuple(f"{number}.png" for number in range(10))
 # The first half is good.
@@ -105,3 +111,27 @@ def test_an_export_is_recognised_and_becomes_the_same_data_set(
         assert pixels[8:20, 8:24].all()
     # They are told apart with certainty: no other reader but that of folders knows the files.
     assert not [note for note in read.account.notes if note.startswith("read as")]
+
+
+@pytest.mark.parametrize(
+    ("reader", "export"),
+    [
+        (CocoReader(), coco),
+        (VocReader(), voc),
+        (LabelMeReader(), labelme),
+        (CvatReader(), cvat),
+        (LabelStudioReader(), label_studio),
+    ],
+)
+def test_a_file_that_is_cut_anywhere_is_told_and_makes_no_defect_good(
+    tmp_path: Path, reader: DatasetReader, export: Callable[[Path], None]
+) -> None:
+    pictures(tmp_path / "images", *NAMES)
+    export(tmp_path)
+    last = max(path for path in tmp_path.rglob("*") if path.suffix in {".json", ".xml"})
+    whole = last.read_bytes()
+    for end in range(len(whole) // 4, len(whole), max(1, len(whole) // 40)):
+        last.write_bytes(whole[:end])
+        read = Reading(reader, tmp_path)
+        assert read.flaws
+        assert "good" not in [kind for name, kind in read.kinds.items() if name in BAD]
