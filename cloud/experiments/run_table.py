@@ -90,7 +90,7 @@ def table_of(rows: Sequence[RunRow]) -> list[dict[str, object]]:
             "run": row.id[:SHORT],
             "when": date(row.began),
             "name": row.name + ("" if row.state == "finished" else f" ({row.state})"),
-            "data": f"{row.data.get('name', NONE)} {row.data.get('hash', '')[:SHORT]}",
+            "data": f"{row.data.get('name', NONE)} {_version_of(row.data)}",
             "differs": ", ".join(f"{k} {row.options.get(k, NONE)}" for k in differing) or NONE,
             "AUROC edge": decimal(row.edge_auroc),
             "system": decimal(row.system_auroc),
@@ -99,6 +99,12 @@ def table_of(rows: Sequence[RunRow]) -> list[dict[str, object]]:
         }
         for row in rows
     ]
+
+
+def _version_of(data: dict[str, str]) -> str:
+    """The recorded version, or else a hash of all of it."""
+    version, changed, _ = data.get("version", "").partition("-changed")
+    return f"{version[:SHORT]}{changed}" if version else data.get("hash", "")[:SHORT]
 
 
 def facts_of(row: RunRow) -> list[dict[str, object]]:

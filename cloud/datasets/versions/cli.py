@@ -26,11 +26,14 @@ def create(
     path: DataPath,
     message: Annotated[str, typer.Option("--message", "-m", help="What it is; it is kept.")],
     by: option.By,
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
     """Local: record pictures, labels, masks, parts and splits as they are now."""
-    version, new = _opened(path, seed).record(message, by)
+    version, new = _opened(path, data_format, skip_bad, same_part, seed).record(message, by)
     if not new:
         err.print(f"nothing has changed since {version.id}: no version was made", highlight=False)
     if format_ == "json":
@@ -72,11 +75,15 @@ def diff(
     path: DataPath,
     before: Annotated[str, typer.Argument(help="A version, or `latest`.")] = "latest",
     after: Annotated[str, typer.Argument(help="Another one, or `now`: as it is.")] = "now",
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
     """Local: what was added, removed, relabelled, moved between splits or marked otherwise."""
-    found = _opened(path, seed).difference(before, after)
+    opened = _opened(path, data_format, skip_bad, same_part, seed)
+    found = opened.difference(before, after)
     changes = found.difference.lists()
     counts = found.difference.counts()
     if format_ == "json":
@@ -89,8 +96,15 @@ def diff(
             print_text(f"{counts[word] - SHOWN} more: --format json lists all")
 
 
-def _opened(path: str, seed: int = 0) -> VersionDesk:
+def _opened(
+    path: str,
+    data_format: str = "",
+    skip_bad: bool = False,
+    same_part: str = "auto",
+    seed: int = 0,
+) -> VersionDesk:
     with option.needs_extra("train"):
         from cloud.datasets.builder import ReadOptions  # noqa: PLC0415
+        from cloud.datasets.likeness import SamePart  # noqa: PLC0415
         from cloud.datasets.versions.desk import VersionDesk  # noqa: PLC0415
-    return VersionDesk(path, ReadOptions(seed))
+    return VersionDesk(path, ReadOptions(seed, data_format, skip_bad, SamePart(same_part)))

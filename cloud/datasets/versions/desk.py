@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from cloud.datasets.builder import ReadOptions
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.readers import read
+from cloud.datasets.readers import survey
 from cloud.datasets.versions.difference import VersionDifference
 from cloud.datasets.versions.file_hashes import FileHashes
 from cloud.datasets.versions.store import VersionStore
 from cloud.datasets.versions.version import DataVersion, VersionedPicture, pictures_of, root_of
 from shared.clock import Clock, SystemClock
+from shared.console import err
 from shared.errors import DataError
 
 NOW = "now"
@@ -70,7 +71,10 @@ class VersionDesk:
         return NamedDifference(old.id, name, found)
 
     def _now(self) -> tuple[Dataset, tuple[VersionedPicture, ...]]:
-        dataset = read(self._source, options=self._options)
+        read = survey(self._source, self._options)
+        dataset, flaws = read.dataset, read.account.flaws
+        if flaws:
+            err.print(f"{len(flaws)} entries are left out, the first: {flaws[0]}", highlight=False)
         hashes = FileHashes(self.store.root, self._clock)
         pictures = pictures_of(dataset, hashes)
         with contextlib.suppress(OSError):

@@ -40,6 +40,19 @@ def test_only_options_that_differ_are_shown() -> None:
     assert table_of([ROW])[0]["differs"] == "–"
 
 
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("", f"caps {'ab' * 4}"),
+        ("30d4a8aeb56c2acc", "caps 30d4a8ae"),
+        ("30d4a8aeb56c2acc-changed", "caps 30d4a8ae-changed"),
+    ],
+)
+def test_the_version_of_the_data_is_told_where_one_was_recorded(version: str, told: str) -> None:
+    (row,) = table_of([replace(ROW, data={**ROW.data, "version": version})])
+    assert row["data"] == told
+
+
 @given(st.lists(st.one_of(st.none(), st.floats(0.5, 1.0)), min_size=1, max_size=12))
 def test_runs_without_a_figure_come_last_and_the_best_first(figures: list[float | None]) -> None:
     rows = [replace(ROW, id=str(n), system_auroc=value) for n, value in enumerate(figures)]

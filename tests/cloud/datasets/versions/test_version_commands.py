@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cloud.datasets.versions.cli import app
+from shared.errors import DataError
 from tests.cloud.datasets.makers import good_and_bad, part, save
 
 
@@ -51,6 +52,22 @@ def test_programs_read_the_same_as_json_alone_on_standard_output(screws: Path) -
     assert [one["id"] for one in json.loads(run("list", screws, "--format", "json"))] == [
         first["id"]
     ]
+
+
+def test_a_set_with_a_bad_entry_is_refused_or_recorded_without_it_as_the_user_says(
+    screws: Path,
+) -> None:
+    rows = [f"good/00{number}.png,good,{number}" for number in range(5)]
+    table = "\n".join(["image,defect,part", *rows, "good/none.png,good,9"])
+    (screws / "manifest.csv").write_text(table + "\n")
+    told = ["create", screws, "-m", "as it came", "--format", "json"]
+    refused = CliRunner().invoke(app, list(map(str, told)))
+    assert isinstance(refused.exception, DataError)
+    assert "manifest.csv:7" in str(refused.exception)
+    ended = CliRunner().invoke(app, list(map(str, [*told, "--skip-bad"])))
+    assert ended.exit_code == 0
+    assert "1 entries are left out, the first:" in ended.stderr
+    assert json.loads(ended.stdout)["counts"].keys() == {"good"}
 
 
 def test_what_is_changed_in_many_pictures_is_shown_in_part_and_counted_whole(screws: Path) -> None:
