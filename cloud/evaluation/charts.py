@@ -16,12 +16,16 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from cloud.evaluation.rates import LOSS, Point, Rates, tail_alone
+from cloud.evaluation.robustness import by_kind
+from shared.bundles.robustness import CountedParts, Robustness
 from shared.certification.gate import Gate
 
 DPI = 160
 BARS = 40
 # A zone narrower than this share of the axis has no room for its name.
 ROOM = 0.16
+# Panels side by side.
+PANELS_WIDE, PANELS_NARROW = 4, 2
 # Log-odds of the scores drawn: what is surer than 1 in 10,000 lies at the edge.
 SUREST = 9.2
 TICKS = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -79,7 +83,7 @@ def score_chart(
     look: ChartStyle,
 ) -> bytes:
     """Histograms of the good and the defective by score, with the gate's thresholds; PNG."""
-    figure = _figure(look, (9.6, 3.9), (4.4, 6.4))
+    figure = new_figure(look, (9.6, 3.9), (4.4, 6.4))
     unsure = "escalate" if gate.escalates else "review"
     panels = (
         Panel("edge", edge, (gate.pass_below, gate.reject_from), ("pass", unsure, "reject")),
@@ -94,7 +98,7 @@ def score_chart(
     )
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(2, 1, number) if look.narrow else figure.add_subplot(1, 2, number)
-        _style(axes, look)
+        style_axes(axes, look)
         _mirrored(axes, panel, labels, look)
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(),
@@ -103,14 +107,14 @@ def score_chart(
         frameon=False,
         labelcolor=look.text,
     )
-    return _png(figure)
+    return to_png(figure)
 
 
 def rate_chart(rates: Rates, look: ChartStyle) -> bytes:
     """Bytes a picture against the cloud's AUROC; PNG."""
-    figure = _figure(look, (9.6, 4.6), (4.4, 5.2))
+    figure = new_figure(look, (9.6, 4.6), (4.4, 5.2))
     axes = figure.add_subplot()
-    _style(axes, look)
+    style_axes(axes, look)
     _curve(axes, rates.ours, CurveStyle("features", "o-", look.good, "×"))
     _curve(axes, tail_alone(rates.ours), CurveStyle("tail alone", "o:", look.good, None))
     if rates.pictures is not None:
@@ -131,7 +135,36 @@ def rate_chart(rates: Rates, look: ChartStyle) -> bytes:
         frameon=False,
         labelcolor=look.text,
     )
-    return _png(figure)
+    return to_png(figure)
+
+
+def robustness_chart(found: Robustness, look: ChartStyle) -> bytes:
+    """A panel a kind: escapes and overkill by strength, with their intervals; PNG."""
+    kinds = by_kind(found)
+    columns = PANELS_NARROW if look.narrow else PANELS_WIDE
+    rows = -(-len(kinds) // columns)
+    figure = new_figure(look, (9.6, 1.9 * rows + 0.6), (4.4, 1.9 * rows + 0.6))
+    first: Axes | None = None
+    for number, (kind, conditions) in enumerate(kinds.items(), start=1):
+        axes = figure.add_subplot(rows, columns, number, sharey=first)
+        first = first or axes
+        style_axes(axes, look)
+        fates = [found.clean, *(condition.fate for condition in conditions)]
+        _banded(axes, [fate.escapes for fate in fates], "escapes", look.bad, "o-")
+        _banded(axes, [fate.overkill for fate in fates], "overkill", look.good, "s--")
+        axes.set_title(kind, fontsize=10, color=look.text, loc="left")
+        axes.set_xticks(range(len(fates)), ["0", *(f"{c.amount:g}" for c in conditions)])
+        axes.set_xlabel(conditions[0].unit, color=look.soft, fontsize=8.5)
+        axes.set_ylim(-3, 103)
+        axes.set_yticks([0, 50, 100], ["0", "50", "100 %"])
+        axes.grid(axis="y", color=look.rule, linewidth=0.8)
+    if first is not None:
+        handles, labels = first.get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=2, frameon=False,
+            labelcolor=look.text,
+        )  # fmt: skip
+    return to_png(figure)
 
 
 def _mirrored(axes: Axes, panel: Panel, labels: NDArray[np.bool_], look: ChartStyle) -> None:
@@ -250,12 +283,23 @@ def _curve(axes: Axes, points: Sequence[Point], line: CurveStyle) -> None:
         )
 
 
+def _banded(axes: Axes, shares: list[CountedParts], name: str, colour: str, style: str) -> None:
+    rates = 100 * np.array([share.rate for share in shares])
+    low, high = (
+        100 * np.array([getattr(share, end) for share in shares]) for end in ("low", "high")
+    )
+    places = np.arange(len(shares))
+    axes.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(places, rates, style, color=colour, label=name, linewidth=1.6, markersize=4)
+
+
 def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     kept = np.clip(np.nan_to_num(scores, nan=1.0), 1e-6, 1 - 1e-6)
     return np.asarray(np.clip(np.log(kept / (1 - kept)), -SUREST, SUREST))
 
 
-def _figure(look: ChartStyle, wide: tuple[float, float], narrow: tuple[float, float]) -> Figure:
+def new_figure(look: ChartStyle, wide: tuple[float, float], narrow: tuple[float, float]) -> Figure:
+    """An empty one of this size, in inches, as the page is `wide` or `narrow`."""
     figure = Figure(
         narrow if look.narrow else wide, dpi=DPI, facecolor=look.ground, layout="constrained"
     )
@@ -263,7 +307,8 @@ def _figure(look: ChartStyle, wide: tuple[float, float], narrow: tuple[float, fl
     return figure
 
 
-def _style(axes: Axes, look: ChartStyle) -> None:
+def style_axes(axes: Axes, look: ChartStyle) -> None:
+    """Its ground, ticks and spines in the look's colours."""
     axes.set_facecolor(look.ground)
     axes.tick_params(colors=look.soft, labelcolor=look.text, labelsize=9)
     for side, spine in axes.spines.items():
@@ -271,7 +316,8 @@ def _style(axes: Axes, look: ChartStyle) -> None:
         spine.set_color(look.rule)
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """The whole figure as a PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", facecolor=figure.get_facecolor())
     return stream.getvalue()

@@ -12,11 +12,12 @@ from rich.markup import escape as escape_markup
 from cloud.evaluation.certification_report import certify_report, certify_rows
 from shared import command_options as option
 from shared.bundles.bundle import Bundle, amend_bundle
+from shared.bundles.robustness import ROBUSTNESS, Robustness, judge_of
 from shared.bundles.scores import TESTED
 from shared.certification.prices import Prices
 from shared.certification.thresholds import SystemLimits
-from shared.console import out, print_json, print_table
-from shared.errors import CheckFailed
+from shared.console import err, out, print_json, print_table
+from shared.errors import BundleError, CheckFailed
 from shared.features.novelty import NOVELTY, USUAL_SHARE
 from shared.format import iso
 from shared.storage.report_folder import prepare_report
@@ -36,6 +37,22 @@ def evaluate(
         typer.Option(help="The run's pixels.onnx, to set JPEG and WebP beside the features."),
     ] = None,
     allow_seen: option.AllowSeen = False,
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robust", help="Judge all again, disturbed in 13 ways at three strengths each."
+        ),
+    ] = False,
+    adversarial: Annotated[
+        bool,
+        typer.Option(
+            "--adversarial", help="Look for the worst that one step in each symbol sent can do."
+        ),
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep/--no-keep", help="Note what these two find in the bundle."),
+    ] = True,
     report: option.Report = None,
     runtime: option.Runtime = "auto",
     threads: option.Threads = 0,
@@ -45,10 +62,12 @@ def evaluate(
     """Local: judge a split's pictures as the product will: edge, cloud and both together.
 
     The report has charts and sheets as PNG. It shows pictures of the data: keep it where they may
-    be seen. --seed divides the data and must be that of the training.
+    be seen. --seed divides the data and must be that of the training. --robust takes as long as 40
+    evaluations; its figures and those of --adversarial are kept in the bundle, whose id changes.
     """
     with option.needs_extra("train"):
-        from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415 - needs scipy
+        from cloud.evaluation.evaluation import Trials  # noqa: PLC0415 - needs scipy
+        from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
@@ -58,7 +77,18 @@ def evaluate(
     seen = require_unseen(opened, samples, allow=allow_seen)
     if report is not None:
         prepare_report(report, "train")
-    found = run(opened, samples, split, runtime, pixels=pixels, threads=threads, seen=seen)
+    trials = Trials(robust, adversarial, seed)
+    found = run(
+        *(opened, samples, split, runtime),
+        pixels=pixels,
+        threads=threads,
+        seen=seen,
+        trials=trials,
+    )
+    # What was trained on says nothing to whoever opens the bundle later.
+    if keep and found.figures.robustness is not None and not seen:
+        amended = keep_robustness(bundle, found.figures.robustness)
+        err.print(f"{bundle} notes how it fares; its id is now {amended.id}", highlight=False)
     if report is not None:
         from cloud.evaluation.report import write_report  # noqa: PLC0415 - two seconds of matplotlib
 
@@ -69,6 +99,24 @@ def evaluate(
     _print(found.figures)
     if report is not None:
         out.print(f"report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def keep_robustness(path: Path, found: Robustness) -> Bundle:
+    """Write the figures into the bundle as it is now: others may have changed its gate meanwhile.
+
+    What was not tried this time, disturbances or symbols, stays as it was found before.
+    Raises BundleError where the bundle no longer decides as it did when they were found.
+    """
+    bundle = Bundle.open(path)
+    if judge_of(bundle.manifest) != found.judge:
+        raise BundleError(
+            f"{path} has another model or gate than the one that was measured",
+            fix="run the command again",
+        )
+    before = bundle.robustness
+    if before is not None and before.data_hash == found.data_hash:
+        found = found.beside(before)
+    return amend_bundle(bundle, {}, None, {ROBUSTNESS: found.to_bytes()})
 
 
 def certify(
@@ -200,6 +248,7 @@ def parity(
 
 
 def _print(figures: Evaluation) -> None:
+    from cloud.evaluation import robustness_report  # noqa: PLC0415
     from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
     from cloud.evaluation.tables import headline, rates, recall, side_by_side, traffic  # noqa: PLC0415
 
@@ -209,4 +258,6 @@ def _print(figures: Evaluation) -> None:
     tables = [side_by_side(figures), traffic(figures), recall(figures.groups)]
     if figures.rates is not None:
         tables.append(rates(figures.rates))
+    if figures.robustness is not None:
+        tables += robustness_report.tables(figures.robustness)
     print_words(tables)

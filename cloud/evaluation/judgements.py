@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -132,7 +133,16 @@ def open_tail(bundle: Bundle, runtime: str, threads: int) -> Runtime:
 
 def ask(tail: Runtime, symbols: NDArray[np.int8], what: str) -> TailAnswers:
     """Run the tail on decoded symbols (n, channels, height, width), in batches."""
-    columns = zip(*(tail.run(batch) for batch in track(batches(symbols), what)), strict=True)
+    return _answers(tail, track(batches(symbols), what))
+
+
+def tail_scores(tail: Runtime, symbols: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Of a few decoded symbols (n, channels, height, width): the tail's own scores (n,)."""
+    return _answers(tail, batches(symbols)).scores
+
+
+def _answers(tail: Runtime, asked: Iterable[NDArray[np.int8]]) -> TailAnswers:
+    columns = zip(*(tail.run(batch) for batch in asked), strict=True)
     maps, scores, *kinds = (np.concatenate(column) for column in columns)
     return TailAnswers(
         np.asarray(scores, np.float64).reshape(-1),
@@ -141,16 +151,21 @@ def ask(tail: Runtime, symbols: NDArray[np.int8], what: str) -> TailAnswers:
     )
 
 
+def open_head(bundle: Bundle, runtime: str, threads: int) -> Runtime:
+    """The bundle's int8 head, ready. Raises RuntimeUnavailable where no backend runs it."""
+    return choose_runtime(runtime, bundle.read(HEAD), RuntimeOptions(threads=threads)).runtime
+
+
 def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[HeadAnswer]:
-    options = RuntimeOptions(threads=threads)
-    head = choose_runtime(runtime, bundle.read(HEAD), options).runtime
+    head = open_head(bundle, runtime, threads)
     return [
-        _seen(bundle, head, eight_bits_of(sample.image, bundle.manifest.input.pixels))
+        look(bundle, head, eight_bits_of(sample.image, bundle.manifest.input.pixels))
         for sample in track(dataset.samples, "looking")
     ]
 
 
-def _seen(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> HeadAnswer:
+def look(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> HeadAnswer:
+    """One picture as the camera gave it, (h, w) grey or (h, w, 3) BGR, prepared and judged."""
     spec, codec = bundle.manifest.input, bundle.codec
     picture = prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
     features, found, score = head.run(picture[np.newaxis])

@@ -13,11 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.evaluation.charts import DARK, LIGHT, ChartStyle, rate_chart, score_chart
+from cloud.evaluation import robustness_report
+from cloud.evaluation.charts import (
+    DARK,
+    LIGHT,
+    ChartStyle,
+    rate_chart,
+    robustness_chart,
+    score_chart,
+)
 from cloud.evaluation.evaluation import Evaluated
 from cloud.evaluation.sheets import MOST, Mistake, Mistakes, sheet
 from cloud.evaluation.tables import headline, rates, recall, side_by_side, tiles, traffic
 from shared.bundles.bundle import Bundle
+from shared.bundles.robustness import Robustness
 from shared.errors import DataError
 from shared.web.html import environment
 
@@ -35,6 +44,13 @@ class Chart(NamedTuple):
     dark_narrow: str
 
 
+class Example(NamedTuple):
+    """A disturbed picture as the data address of a JPEG, and what it is."""
+
+    title: str
+    picture: str
+
+
 class Shown(NamedTuple):
     """A mistake with its pictures as data addresses of JPEGs."""
 
@@ -44,10 +60,12 @@ class Shown(NamedTuple):
 
 
 def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluated) -> Path:
-    """Write `report.html`, `scores.png`, `rates.png`, `escapes.png` and `overkill.png`.
+    """Write `report.html`, `scores.png`, `rates.png`, `robustness.png`, `escapes.png` and
+    `overkill.png`.
 
     dataset   the judged samples. The report shows pictures of them
-    Without rates, or without a mistake, the PNG is not there, and none of an earlier report is.
+    Without rates, disturbances or a mistake, the PNG is not there, and none of an earlier report
+    is.
     Returns the page's path; raises DataError where it can't be written.
     """
     gate = bundle.manifest.gate.gate
@@ -59,6 +77,11 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
     )
     swept = figures.rates
     rates_png = None if swept is None else _variants(lambda look: rate_chart(swept, look))
+    fared = figures.robustness
+    disturbed = fared if fared is not None and fared.conditions else None
+    robust_png = (
+        None if disturbed is None else _variants(lambda look: robustness_chart(disturbed, look))
+    )
     page = (
         environment(TEMPLATES)
         .get_template("report.html")
@@ -73,6 +96,9 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
             rates=None if swept is None else rates(swept),
             scores_chart=_chart(scores_png),
             rates_chart=None if rates_png is None else _chart(rates_png),
+            robustness=[] if fared is None else robustness_report.tables(fared),
+            robust_chart=None if robust_png is None else _chart(robust_png),
+            examples=[] if disturbed is None else _examples(bundle, dataset, disturbed),
             escapes=[_shown(one) for one in escapes],
             overkill=[_shown(one) for one in overkill],
             most=MOST,
@@ -80,6 +106,7 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
     )
     write_or_remove(folder / "scores.png", scores_png[0])
     write_or_remove(folder / "rates.png", None if rates_png is None else rates_png[0])
+    write_or_remove(folder / "robustness.png", None if robust_png is None else robust_png[0])
     write_or_remove(folder / "escapes.png", _sheet(escapes))
     write_or_remove(folder / "overkill.png", _sheet(overkill))
     return write_or_remove(folder / PAGE, page.encode())
@@ -97,6 +124,13 @@ def _chart(variants: Sequence[bytes]) -> Chart:
 
 def _shown(one: Mistake) -> Shown:
     return Shown(one, *(_address(_jpeg(pixels), "jpeg") for pixels in (one.picture, one.heat)))
+
+
+def _examples(bundle: Bundle, dataset: Dataset, found: Robustness) -> list[list[Example]]:
+    return [
+        [Example(one.condition.title, _address(_jpeg(one.pixels), "jpeg")) for one in row]
+        for row in robustness_report.examples(bundle, dataset, found)
+    ]
 
 
 def _sheet(mistakes: Sequence[Mistake]) -> bytes | None:

@@ -8,6 +8,7 @@ from cloud.evaluation.groups import Group
 from cloud.evaluation.rates import Rates
 from cloud.statistics.intervals import Interval, PartRate
 from cloud.statistics.localisation import Localisation
+from shared.bundles.robustness import Robustness
 from shared.features.image_codecs import JPEG_QUALITY
 
 
@@ -110,6 +111,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
                    where nothing looks for them
     certificate    what the bundle promises, in a sentence
     seen           pictures that the bundle was trained on, which prove nothing
+    robustness     of disturbed pictures, where it was asked for
     """
 
     bundle: str
@@ -132,3 +134,4 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     novel_share: float | None = None
     certificate: str | None = None
     seen: int = 0
+    robustness: Robustness | None = None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from shared.bundles.manifest import CODEC, GOLDEN, MANIFEST, MAX_FILE, REQUIRED, Manifest
+from shared.bundles.robustness import ROBUSTNESS, Robustness, judge_of
 from shared.bundles.scores import TESTED, ScoredParts
 from shared.errors import BundleError, BundleMismatch
 from shared.features.codec import CodecTables, FeatureCodec
@@ -174,6 +175,17 @@ class Bundle:
         if TESTED not in self.manifest.files:
             return None
         return ScoredParts.from_bytes(self.read(TESTED), self.manifest.pair)
+
+    @cached_property
+    def robustness(self) -> Robustness | None:
+        """How it fares on disturbed pictures; None where nobody measured it, or where the file
+        is another judge's.
+
+        Raises BundleError where it can't be read.
+        """
+        if ROBUSTNESS not in self.manifest.files:
+            return None
+        return Robustness.from_bytes(self.read(ROBUSTNESS), judge_of(self.manifest))
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from shared import command_options as option
-from shared.bundles import leakage
+from shared.bundles import leakage, robustness
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, HEAD_FLOAT, TAIL
 from shared.bundles.parity import (
@@ -43,7 +43,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
     manifest = opened.manifest
     described = {"id": opened.id, "pair": manifest.pair, **manifest.model_dump(mode="json")}
     if format_ == "json":
-        print_json(described)
+        print_json(described | {"robustness": opened.robustness})
         return
     gate, training = manifest.gate, manifest.training
     rows = {
@@ -59,6 +59,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         "certificate": describe(manifest.certificate),
         **_left_to_person(manifest.certificate),
         "leakage": leakage.describe(manifest.leakage),
+        "robustness": robustness.describe(opened.robustness),
         "trained on": f"{training.data} ({training.data_hash[:12]}), "
         + (f"version {training.data_version}, " if training.data_version else "")
         + f"{training.epochs} epochs, seed {training.seed}",

@@ -18,11 +18,11 @@ from fleet.rounds.candidates.candidate_pages import CandidatePages
 from fleet.rounds.candidates.candidate_store import CandidateStore
 from fleet.rounds.report.findings import CandidateRecord, RunFindings
 from fleet.rounds.report.round_pages import TEMPLATES
-from shared.bundles import leakage
+from shared.bundles import leakage, robustness
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import Manifest
 from shared.certification import promises
-from shared.errors import FederationError, SplitsightError
+from shared.errors import BundleError, FederationError, SplitsightError
 from shared.plugins.pages import Page, PageContext
 
 HOME = "/models"
@@ -77,10 +77,11 @@ class ModelPages:
         return self._all(error)
 
     def one(self, bundle: BundleId) -> Response:
-        manifest = next((_manifest(m.path) for m in self._models() if m.bundle == bundle), None)
-        if manifest is None:
+        path = next((m.path for m in self._models() if m.bundle == bundle), None)
+        if path is None:
             told = FederationError(f"no bundle {bundle[:80]!r} lies here", fix="see the list")
             return self._all(told)
+        manifest = _manifest(path)
         entry = next((one for one in self._entries() if one.facts.bundle == bundle), None)
         return self._render(
             "model.html",
@@ -89,6 +90,7 @@ class ModelPages:
             bundle=bundle,
             certificate=promises.describe(manifest.certificate),
             leakage=leakage.describe(manifest.leakage),
+            robustness=_robustness(path),
             devices=self._devices().get(bundle, []),
             tail=next((one for one in self._tails() if one.pair == manifest.pair), None),
             f=self._report(bundle),
@@ -151,3 +153,12 @@ class ModelPages:
 def _manifest(path: File) -> Manifest:
     """The file's name holds its sha256, so that it never says something else."""
     return Bundle.open(path).manifest
+
+
+@lru_cache(maxsize=256)
+def _robustness(path: File) -> str:
+    """In words; what a damaged file says of itself is the model's, not the page's, trouble."""
+    try:
+        return robustness.describe(Bundle.open(path).robustness)
+    except BundleError as error:
+        return error.message

@@ -11,9 +11,9 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from hardware_sim.camera import optics
-from hardware_sim.camera.optics import Pixels
 from shared.errors import SettingsError
+from shared.features import optics
+from shared.features.optics import Pixels
 from shared.settings import Settings, validate
 
 _DROP, _AGAIN = 5, 6

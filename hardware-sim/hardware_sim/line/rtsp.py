@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 
 from hardware_sim.camera.faults import Shot
-from hardware_sim.camera.optics import Pixels
 from hardware_sim.line.line import Sight, SimulatedLine
 from hardware_sim.processes.unix_socket import hang_up
 from shared.clock import Clock
+from shared.features.optics import Pixels
 from shared.log import get_logger
 from shared.loopback import bind
 

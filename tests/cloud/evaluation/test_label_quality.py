@@ -15,9 +15,9 @@ from cloud.datasets.fingerprints import fingerprints
 from cloud.disputes.evidence import label_quality
 from cloud.disputes.label_quality import LabelQuality
 from cloud.evaluation.judgements import judge
-from cloud.evaluation.label_evidence import label_evidence
-from cloud.evaluation.label_report import SHEET, write_label_report
-from cloud.evaluation.label_tables import PICTURES, label_headline, label_tables
+from cloud.evaluation.labels.label_evidence import label_evidence
+from cloud.evaluation.labels.label_report import SHEET, write_label_report
+from cloud.evaluation.labels.label_tables import PICTURES, label_headline, label_tables
 from cloud.evaluation.report import PAGE
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.manifest import TRAINED

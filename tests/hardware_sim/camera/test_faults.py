@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hardware_sim.camera import optics
 from hardware_sim.camera.faults import (
     CameraFaults,
     Defocus,
@@ -24,8 +23,9 @@ from hardware_sim.camera.faults import (
     known_effects,
     parse_effect,
 )
-from hardware_sim.camera.optics import Pixels
 from shared.errors import SettingsError
+from shared.features import optics
+from shared.features.optics import Pixels
 
 SHAPES = st.sampled_from([(24, 32), (24, 32, 3)])
 pictures = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape))

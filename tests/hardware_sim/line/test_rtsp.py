@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from edge.camera.base import CameraEvent
 from edge.camera.live import RTSP_KIND, RtspSettings
 from hardware_sim.camera.faults import Disconnect, Shot
-from hardware_sim.camera.optics import Pixels
 from hardware_sim.line.conveyor import LineSettings
 from hardware_sim.line.drawing.parts import DrawingSettings, DrawnParts
 from hardware_sim.line.line import Sight
@@ -25,6 +24,7 @@ from shared.address import CameraAddress
 from shared.clock import SystemClock
 from shared.contracts import Frame
 from shared.errors import ProcessError
+from shared.features.optics import Pixels
 from tests.hardware_sim.line.rigs import LineRig
 from tests.support.waiting import wait_until
 

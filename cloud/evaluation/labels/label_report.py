@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from cloud.disputes.label_quality import LabelQuality
-from cloud.evaluation.label_tables import label_headline, label_sheet, label_tables
+from cloud.evaluation.labels.label_tables import label_headline, label_sheet, label_tables
 from cloud.evaluation.report import PAGE, TEMPLATES, png_address, write_or_remove
 from shared.web.html import environment
 

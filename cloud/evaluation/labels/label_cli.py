@@ -38,8 +38,8 @@ def dispute(
     from cloud.disputes.lineage import LineOrigins  # noqa: PLC0415
     from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
     from cloud.evaluation.judgements import judge  # noqa: PLC0415
-    from cloud.evaluation.label_evidence import label_evidence  # noqa: PLC0415
-    from cloud.evaluation.label_tables import label_headline, label_tables  # noqa: PLC0415
+    from cloud.evaluation.labels.label_evidence import label_evidence  # noqa: PLC0415
+    from cloud.evaluation.labels.label_tables import label_headline, label_tables  # noqa: PLC0415
 
     opened, dataset = Bundle.open(bundle), read(data, seed=seed)
     if split != ALL:
@@ -57,7 +57,7 @@ def dispute(
     )
     page = None
     if report is not None:
-        from cloud.evaluation.label_report import write_label_report  # noqa: PLC0415
+        from cloud.evaluation.labels.label_report import write_label_report  # noqa: PLC0415
 
         page = write_label_report(report, found)
     if format_ == "json":

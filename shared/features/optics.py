@@ -5,17 +5,43 @@ Pictures are uint8, (h, w) grey or (h, w, 3) BGR; each function returns a new on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-_DUST, _HOT, _SHAKE = 1, 2, 3
+_DUST, _HOT, _SHAKE, _SCRATCH, _LAMP = 1, 2, 3, 7, 8
+WHITE = 255
 
 
 def exposed(pixels: Pixels, stops: float) -> Pixels:
     """Brighter (above 0) or darker by photographic stops; what is too bright is lost in white."""
     return _lit(pixels, np.float32(2.0**stops))
+
+
+def strayed(pixels: Pixels, levels: float) -> Pixels:
+    """Stray light lifts everything by so many grey levels of 255."""
+    return np.asarray(np.rint(pixels + np.float32(levels)).clip(0, WHITE), np.uint8)
+
+
+def bent(pixels: Pixels, gamma: float) -> Pixels:
+    """Another response curve, black and white in place: above 1 darkens what lies between."""
+    curve = WHITE * (np.arange(WHITE + 1) / WHITE) ** gamma
+    return np.asarray(np.rint(curve).astype(np.uint8)[pixels])
+
+
+def unevenly_lit(pixels: Pixels, falloff: float, seed: int) -> Pixels:
+    """One side is darker by this share of its light (0–1), on an even slope to the other side.
+
+    Which side is drawn from the seed: a lamp stands where it stands.
+    """
+    angle = float(np.random.default_rng([seed, _LAMP]).uniform(0, 2 * np.pi))
+    rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in pixels.shape[:2])
+    along = np.cos(angle) * columns + np.sin(angle) * rows[:, np.newaxis]
+    place = (along - along.min()) / max(float(np.ptp(along)), 1e-6)
+    return _lit(pixels, np.asarray(1 - falloff * place, np.float32))
 
 
 def defocused(pixels: Pixels, radius_px: float) -> Pixels:
@@ -46,6 +72,54 @@ def shaken(pixels: Pixels, amplitude_px: float, seed: int, part: int) -> Pixels:
     height, width = pixels.shape[:2]
     moved = cv2.warpAffine(pixels, shift, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
+
+
+def displaced(
+    pixels: Pixels, shift: tuple[float, float] = (0.0, 0.0), degrees: float = 0.0, scale: float = 1
+) -> Pixels:
+    """The part lies elsewhere: turned and scaled about the middle, then shifted.
+
+    shift   to the right and down, px
+    scale   above 1: nearer, and so larger
+    What comes into view repeats the border.
+    """
+    height, width = pixels.shape[:2]
+    turned = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, scale)
+    turned[:, 2] += np.array(shift)
+    moved = cv2.warpAffine(pixels, turned, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
+
+
+def noisy(pixels: Pixels, white: float, read: float, seed: Sequence[int]) -> Pixels:
+    """A sensor's noise by the linear model of EMVA 1288: shot noise of the light, and reading.
+
+    white   electrons that a white pixel (255) holds; fewer are noisier
+    read    standard deviation of reading, electrons
+    Grey levels are taken for linear in light, and black for no electrons. Every channel is drawn
+    for itself.
+    """
+    rng = np.random.default_rng(seed)
+    electrons = rng.poisson(pixels * (white / WHITE)) + rng.normal(0, read, pixels.shape)
+    return np.asarray(np.rint(electrons * (WHITE / white)).clip(0, WHITE), np.uint8)
+
+
+def scratched(pixels: Pixels, scratches: int, seed: int) -> Pixels:
+    """Fine bright scratches on the window before the lens: at the same places in every picture."""
+    rng = np.random.default_rng([seed, _SCRATCH])
+    height, width = pixels.shape[:2]
+    least = min(height, width)
+    glow = np.zeros((height, width), np.uint8)
+    for _ in range(scratches):
+        x, y = rng.uniform(0, 1, 2)
+        angle, length = rng.uniform(0, np.pi), rng.uniform(0.08, 0.3) * least
+        depth = float(rng.uniform(30, 90))
+        across, down = length * np.cos(angle) / 2, length * np.sin(angle) / 2
+        start = (round(x * width - across), round(y * height - down))
+        end = (round(x * width + across), round(y * height + down))
+        cv2.line(glow, start, end, (depth,), max(1, round(0.004 * least)), cv2.LINE_AA)
+    soft = cv2.GaussianBlur(glow, (0, 0), 0.002 * least + 0.4).astype(np.float32)
+    lifted = soft if pixels.ndim == 2 else soft[:, :, np.newaxis]
+    return np.asarray(np.rint(pixels + lifted).clip(0, WHITE), np.uint8)
 
 
 def dusty(pixels: Pixels, spots: int, seed: int) -> Pixels:
