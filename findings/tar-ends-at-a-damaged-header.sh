@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Python's tarfile takes a header that is cut or damaged for the archive's end, unless it is the
 # first: what lies behind is missing without a word, in stream mode too. webdataset reads through it
-# and gives fewer samples. GNU tar tells the damage. A class of headers that raises mends both.
+# and gives fewer samples. GNU tar tells a changed header, not a cut one. A class of headers that
+# raises mends both.
 # Output: Python 3.11.7 webdataset 1.0.2
 #   whole               tarfile 6 files, webdataset 3 samples, tar ends with 0
 #   a header is cut     tarfile 2 files, webdataset 1 samples, tar ends with 0
