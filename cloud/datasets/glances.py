@@ -20,8 +20,6 @@ from shared.opener import Unopenable
 
 SIDE = 24
 FINE = 96
-_STEPS = 256
-"""Small copies are kept in 16 bits: a 256th of a grey level of 8-bit pictures is told apart."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +28,21 @@ class Glances:
 
     good    bool (n,): it could be read
     hashes  sha256 of each file, 32 bytes; empty where it could not be read
-    small   uint16 (n, SIDE²): grey, stretched to a square; 0 where it could not be read
+    small   float16 (n, SIDE²): grey, stretched to a square, of zero mean and unit length; 0 where
+            it could not be read
     sizes   how many have which size, `640 × 480`; depths: and which depth, `8 bit grey`
     """
 
     good: NDArray[np.bool_]
     hashes: Sequence[bytes]
-    small: NDArray[np.uint16]
+    small: NDArray[np.float16]
     sizes: Counter[str]
     depths: Counter[str]
 
     def some(self, places: Sequence[int]) -> Glances:
         """Of those pictures alone."""
+        if len(places) == len(self.good):
+            return self
         hashes = [self.hashes[place] for place in places]
         return replace(self, good=self.good[places], hashes=hashes, small=self.small[places])
 
@@ -50,7 +51,7 @@ def glance(images: Sequence[Path], account: Account) -> Glances:
     """Read and decode each picture once. One that can't be is a flaw of the account."""
     good = np.zeros(len(images), bool)
     hashes = [b""] * len(images)
-    small = np.zeros((len(images), SIDE * SIDE), np.uint16)
+    small = np.zeros((len(images), SIDE * SIDE), np.float16)
     sizes: Counter[str] = Counter()
     depths: Counter[str] = Counter()
     for index, image in enumerate(track(images, "looking at pictures", len(images))):
@@ -67,7 +68,7 @@ def glance(images: Sequence[Path], account: Account) -> Glances:
         hashes[index] = hashlib.sha256(raw).digest()
         sizes[f"{pixels.shape[1]} × {pixels.shape[0]}"] += 1
         depths[_depth(pixels)] += 1
-        small[index] = np.round(shrunk(pixels, SIDE) * _STEPS).astype(np.uint16).ravel()
+        small[index] = unit(shrunk(pixels, SIDE))
     return Glances(good, hashes, small, sizes, depths)
 
 
@@ -79,6 +80,12 @@ def shrunk(pixels: NDArray[Any], side: int) -> NDArray[np.float32]:
         return np.asarray(small, np.float32)
     low, high = float(small.min()), float(small.max())
     return np.asarray((small - low) * (255 / max(high - low, 1e-9)), np.float32)
+
+
+def unit(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A picture as a row of zero mean and unit length."""
+    row = picture.ravel() - picture.mean()
+    return np.asarray(row / max(float(np.linalg.norm(row)), 1e-6), np.float32)
 
 
 def _depth(pixels: NDArray[Any]) -> str:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.datasets.glances import FINE, SIDE, Glances, shrunk
+from cloud.datasets.glances import FINE, SIDE, Glances, shrunk, unit
 from shared.errors import SettingsError
 from shared.features.picture_file import loaded
 
@@ -30,7 +30,8 @@ SPREADS = 4.0
 DIRECTIONS = 48
 BLOCK = 1024
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.float16]
+Directions = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,15 @@ class Grouping:
 def group_near_identical(
     images: Sequence[Path], seen: Glances, how: SamePart | None = None
 ) -> Grouping:
-    """Group pictures that could be read; each of the others is a group of its own."""
+    """Group pictures that could be read; each of the others is a group of its own.
+
+    Works in `seen.small`, to hold 100,000 pictures but once: what is in it afterwards is of no use.
+    """
     rule = how or SamePart()
     if rule.rule == NEVER or not seen.good.any():
         return Grouping(np.arange(len(images)), None)
     places = np.flatnonzero(seen.good)
-    left = _left_over(seen.small[places], SIDE)
+    left = _left_over(seen.small if len(places) == len(images) else seen.small[places], SIDE)
     threshold = rule.threshold or _own_threshold(left)
     groups = _Groups(len(images))
     for one, other in _close(left, threshold):
@@ -118,25 +122,22 @@ class _Groups:
         return one
 
 
-def _left_over(small: NDArray[np.uint16], side: int) -> Rows:
-    """Rows of unit length, without what the set has in common; float32 (n, side²)."""
-    rows = small.astype(np.float32)
-    rows -= rows.mean(axis=1, keepdims=True)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
-    return _without(rows, _common(rows, side))
-
-
-def _without(rows: Rows, common: Rows) -> Rows:
-    rows -= (rows @ common.T) @ common
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+def _left_over(rows: Rows, side: int) -> Rows:
+    """Rows of unit length without what the set has in common, in place; float16 (n, side²)."""
+    common = _common(rows, side)
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK].astype(np.float32)
+        block -= (block @ common.T) @ common
+        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-6)
+        rows[start : start + BLOCK] = block
     return rows
 
 
-def _common(rows: Rows, side: int) -> Rows:
+def _common(rows: Rows, side: int) -> Directions:
     """Orthonormal directions, (k, side²): the light's, and where parts are alike their mean's."""
     down, across = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     found = [np.ones((side, side)), across, down]
-    mean = rows.mean(axis=0)
+    mean = rows.mean(axis=0, dtype=np.float32)
     alike = (len(rows) * float(mean @ mean) - 1) / max(len(rows) - 1, 1)
     if len(rows) >= FEWEST and alike > 0.5:
         picture = mean.reshape(side, side).astype(np.float64)
@@ -154,9 +155,10 @@ def _own_threshold(rows: Rows) -> float:
     if len(rows) < FEWEST:
         return HIGHEST
     chosen = np.random.default_rng(0).permutation(len(rows))[:SAMPLED]
+    some = rows[chosen].astype(np.float32)
     nearest = np.full(len(chosen), -1.0, np.float32)
     for start in range(0, len(rows), BLOCK):
-        alike = rows[start : start + BLOCK] @ rows[chosen].T
+        alike = rows[start : start + BLOCK].astype(np.float32) @ some.T
         within = (chosen >= start) & (chosen < start + BLOCK)
         alike[chosen[within] - start, within] = -1
         nearest = np.maximum(nearest, alike.max(axis=0))
@@ -175,30 +177,37 @@ def _close(rows: Rows, threshold: float) -> Iterator[tuple[int, int]]:
     few = _projected(rows)
     half = (few * few).sum(axis=1) / 2
     apart = np.float32(1 - threshold)
-    for start in range(0, len(rows), BLOCK):
-        stop = min(start + BLOCK, len(rows))
-        alike = few[start:stop] @ few[start:].T
-        alike -= half[start:]
-        left, right = np.nonzero(alike >= half[start:stop, np.newaxis] - apart)
-        ahead = right > left
-        left, right = left[ahead] + start, right[ahead] + start
-        for begin in range(0, len(left), BLOCK):
-            one, other = left[begin : begin + BLOCK], right[begin : begin + BLOCK]
-            found = np.einsum("ij,ij->i", rows[one], rows[other]) > threshold
-            yield from zip(one[found].tolist(), other[found].tolist(), strict=True)
+    for top in range(0, len(rows), BLOCK):
+        for left in range(top, len(rows), BLOCK):
+            alike = few[top : top + BLOCK] @ few[left : left + BLOCK].T
+            alike -= half[left : left + BLOCK]
+            ones, others = np.nonzero(alike >= half[top : top + BLOCK, np.newaxis] - apart)
+            ones, others = ones + top, others + left
+            ahead = others > ones
+            yield from _surely_close(rows, ones[ahead], others[ahead], threshold)
 
 
-def _projected(rows: Rows) -> Rows:
-    some = rows[np.random.default_rng(0).permutation(len(rows))[: 4 * SAMPLED]]
+def _surely_close(
+    rows: Rows, ones: NDArray[np.intp], others: NDArray[np.intp], threshold: float
+) -> Iterator[tuple[int, int]]:
+    for begin in range(0, len(ones), BLOCK):
+        one, other = ones[begin : begin + BLOCK], others[begin : begin + BLOCK]
+        alike = np.einsum("ij,ij->i", rows[one], rows[other], dtype=np.float32)
+        found = alike > threshold
+        yield from zip(one[found].tolist(), other[found].tolist(), strict=True)
+
+
+def _projected(rows: Rows) -> Directions:
+    some = rows[np.random.default_rng(0).permutation(len(rows))[: 4 * SAMPLED]].astype(np.float32)
     _, directions = np.linalg.eigh(some.T @ some)
-    return np.asarray(rows @ directions[:, -DIRECTIONS:], np.float32)
+    few = np.asarray(directions[:, -DIRECTIONS:], np.float32)
+    starts = range(0, len(rows), BLOCK)
+    return np.concatenate([rows[s : s + BLOCK].astype(np.float32) @ few for s in starts])
 
 
 def _alike_finely(one: Path, other: Path) -> bool:
     fine = [
-        shrunk(loaded(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR), FINE)
+        unit(shrunk(loaded(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR), FINE))
         for path in (one, other)
     ]
-    details = np.stack([(picture - picture.mean()).ravel() for picture in fine])
-    details /= np.maximum(np.linalg.norm(details, axis=1, keepdims=True), 1e-6)
-    return float(details[0] @ details[1]) > FINELY
+    return float(fine[0] @ fine[1]) > FINELY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cloud.datasets.dataset import GOOD, SPLITS, Dataset, Split
 from cloud.datasets.partition import Division
@@ -11,12 +11,31 @@ from shared.errors import DataError
 
 FEWEST = 10
 """Defective parts to choose a gate by, below which one part more or less moves it by 10 %."""
+CHANCE = 0.6
 SEEDS = 200
 
 
 def shortages(dataset: Dataset) -> list[str]:
     """What is few or rare, each in a sentence."""
     return [*_by_split(dataset), *_by_kind(dataset)]
+
+
+def doubts(calibrate: Dataset, aurocs: Mapping[str, float]) -> list[str]:
+    """Why a trained bundle may be of no use, each in a sentence.
+
+    calibrate   the samples by which its gate was chosen
+    aurocs      of each judge on these, 0–1; not a number where they have one label only
+    """
+    count = len(_parts(calibrate, "calibrate", defective=True))
+    found = []
+    if count < FEWEST:
+        found.append(f"its gate was chosen on {count} defective parts: more would move it")
+    found += [
+        f"the {judge} tells good from defective hardly better than chance (AUROC {area:.2f})"
+        for judge, area in aurocs.items()
+        if not area > CHANCE
+    ]
+    return found
 
 
 def require_trainable(dataset: Dataset, *, good_only: bool, seed: int) -> None:

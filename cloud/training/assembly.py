@@ -13,12 +13,14 @@ from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import seen_pictures
 from cloud.datasets.pictures import load_pictures
 from cloud.statistics.metrics import auroc, best_threshold
+from cloud.survey.shortages import doubts
 from cloud.training.model import ExportedModel, HalfScores, export_model
 from cloud.training.options import Options
 from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, DATA_VERSION, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.certification.gate import Gate, choose_gate
+from shared.console import err
 from shared.format import iso
 from shared.splitnet.network import SplitNet
 
@@ -59,7 +61,12 @@ def assemble(
     calibrate = dataset.of("calibrate")
     halves = model.judge(inputs_of(calibrate, options, trainer.run), "choosing the gate")
     gate, metrics = _calibrate(halves, calibrate.labels)
-    origin = Origin(name, version, dataset, dataset, dataset.classes, options)
+    judges = {half: metrics[f"calibrate_{half}_auroc"] for half in ("edge", "cloud")}
+    doubtful = doubts(calibrate, judges)
+    for doubt in doubtful:
+        err.print(f"doubtful: {doubt}", highlight=False)
+    told = {"doubts": doubtful} if doubtful else {}
+    origin = Origin(name, version, dataset, dataset, dataset.classes, options, told)
     return write_model(model, gate, metrics, origin, out)
 
 

@@ -9,7 +9,7 @@ import pytest
 from cloud.datasets.dataset import SPLITS, Dataset
 from cloud.datasets.partition import Division
 from cloud.datasets.readers import read
-from cloud.survey.shortages import require_trainable, shortages
+from cloud.survey.shortages import doubts, require_trainable, shortages
 from shared.errors import DataError
 from tests.cloud.datasets.makers import good_and_bad, part, sample, save
 
@@ -62,3 +62,13 @@ def test_good_parts_alone_need_to_be_asked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--good-only"):
         require_trainable(dataset, good_only=False, seed=0)
     require_trainable(dataset, good_only=True, seed=0)
+
+
+def test_a_bundle_that_tells_nothing_apart_is_doubted_by_name() -> None:
+    calibrate = of(*[("calibrate", 1.0)] * 3, ("calibrate", 0.0))
+    assert doubts(calibrate, {"edge": 0.0, "cloud": 0.9}) == [
+        "its gate was chosen on 3 defective parts: more would move it",
+        "the edge tells good from defective hardly better than chance (AUROC 0.00)",
+    ]
+    assert doubts(of(*[("calibrate", 1.0)] * 10), {"edge": 0.9, "cloud": 0.9}) == []
+    assert len(doubts(of(*[("calibrate", 1.0)] * 10), {"edge": float("nan")})) == 1
