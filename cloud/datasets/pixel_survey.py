@@ -76,7 +76,7 @@ def _deep(images: Sequence[Path], wanted: PixelSettings) -> tuple[PixelSettings,
         white = wanted.white or (1.0 if floats.most <= 1 else floats.most)
         settings = _with(wanted, depth="float", white=white)
         said = f"white is {white:.6g}: the brightest of {count} pictures of floats has "
-        said += f"{floats.most:.6g}; `white` in a --pixels file says otherwise"
+        said += f"{floats.most:.6g}; `white` in a --pixel-settings file says otherwise"
         return settings, [said]
     if not whole.images:
         return wanted, []

@@ -14,7 +14,9 @@ from shared.settings import load_settings
 DepthName = Literal["auto", "8", "10", "12", "14", "16", "float"]
 PixelsFile = Annotated[
     Path | None,
-    typer.Option("--pixels", help="YAML file: depth, mosaic, crop, corners, ignored areas."),
+    typer.Option(
+        "--pixel-settings", help="YAML file: depth, mosaic, crop, corners, ignored areas."
+    ),
 ]
 DepthOption = Annotated[
     DepthName, typer.Option("--depth", help="Bits of a pixel; auto: found out.")
