@@ -153,7 +153,7 @@ def robustness_chart(found: Robustness, look: ChartStyle) -> bytes:
         _banded(axes, [fate.escapes for fate in fates], "escapes", look.bad, "o-")
         _banded(axes, [fate.overkill for fate in fates], "overkill", look.good, "s--")
         axes.set_title(kind, fontsize=10, color=look.text, loc="left")
-        axes.set_xticks(range(len(fates)), ["0", *(f"{c.amount:g}" for c in conditions)])
+        axes.set_xticks(range(len(fates)), ["none", *(f"{c.amount:g}" for c in conditions)])
         axes.set_xlabel(conditions[0].unit, color=look.soft, fontsize=8.5)
         axes.set_ylim(-3, 103)
         axes.set_yticks([0, 50, 100], ["0", "50", "100 %"])
