@@ -61,7 +61,9 @@ AllowSeen = Annotated[
     bool, typer.Option("--allow-seen", help="Look at pictures that the bundle was trained on.")
 ]
 Report = Annotated[Path | None, typer.Option(help="Folder for report.html and more.")]
-Keep = Annotated[Path | None, typer.Option(help="Folder in which to keep logs and data.")]
+Keep = Annotated[
+    Path | None, typer.Option("--keep-in", help="Folder in which to keep logs and data.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the cloud's pages; 0: any free one.")]
 BrokerPort = Annotated[int, typer.Option(min=0, max=65535, help="Of the broker; 0: any free one.")]
 Every = Annotated[float, typer.Option(min=0.01, max=3600, help="Seconds between a device's parts.")]

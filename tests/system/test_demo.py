@@ -125,7 +125,7 @@ def test_a_busy_port_is_said_at_once() -> None:
 def test_ctrl_c_ends_everything_and_still_tells_what_was_inspected(tmp_path: Path) -> None:
     ports = ("--port", str(free_port()), "--broker-port", str(free_port()))
     with subprocess.Popen(
-        splitsight("demo", *ports, "--format", "json", "--keep", str(tmp_path)),
+        splitsight("demo", *ports, "--format", "json", "--keep-in", str(tmp_path)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -144,7 +144,7 @@ def test_an_ended_simulator_leaves_no_orphan(tmp_path: Path, how: signal.Signals
     path = written(tmp_path, name="orphans", duration_s=120)
     folder = tmp_path / "kept"
     with subprocess.Popen(
-        command(path, "--keep", str(folder)),
+        command(path, "--keep-in", str(folder)),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

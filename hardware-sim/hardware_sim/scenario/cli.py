@@ -47,7 +47,7 @@ def run(
         unmet = [check.name for check in found.checks if not check.ok]
         raise CheckFailed(
             f"{found.name} is not as expected: {', '.join(unmet)}",
-            fix="look at --report DIR, and with --keep DIR at the logs",
+            fix="look at --report DIR, and with --keep-in DIR at the logs",
         )
 
 

@@ -124,7 +124,7 @@ class Run:
             if self._now > give_up:
                 raise ProcessError(
                     f"{scenario.name} did not end {SETTLE_S:.0f} s after its last part",
-                    fix="look at the boxes' logs: --keep DIR keeps them",
+                    fix="look at the boxes' logs: --keep-in DIR keeps them",
                 )
             self._stop.wait(STEP_S)
         self._gather()

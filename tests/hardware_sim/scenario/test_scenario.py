@@ -211,7 +211,7 @@ def test_hardware_that_cannot_run_the_head_is_refused_before_anything_starts(
     path.write_text(
         f"name: wrong\nabout: x\nduration_s: 20\ndevices: [{{name: a, profile: {profile}}}]\n"
     )
-    ended = splitsight("sim", "run", str(path), "--keep", str(folder))
+    ended = splitsight("sim", "run", str(path), "--keep-in", str(folder))
     assert ended.code == RuntimeUnavailable.exit_code
     assert "has 0.0 MB for a model, this one takes" in ended.stderr
     assert not list(folder.iterdir())
@@ -239,7 +239,7 @@ def test_every_shipped_profile_can_be_simulated_here() -> None:
 def test_a_bundle_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
     path, folder = tmp_path / "wrong.yaml", tmp_path / "kept"
     path.write_text("name: w\nabout: x\nduration_s: 20\ndevices: [{name: a}]\nbundle: nowhere\n")
-    ended = splitsight("sim", "run", str(path), "--keep", str(folder))
+    ended = splitsight("sim", "run", str(path), "--keep-in", str(folder))
     assert ended.code == BundleError.exit_code
     assert "nowhere" in ended.stderr
     assert not list(folder.iterdir())
