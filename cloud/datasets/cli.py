@@ -7,7 +7,7 @@ from shared import command_options as option
 app = option.group(
     "Data sets on disk.",
     {
-        "check": "cloud.evaluation.survey_cli:check",
+        "check": "cloud.evaluation.survey.cli:check",
         "version": "cloud.datasets.versions.cli:app",
     },
 )

@@ -51,7 +51,7 @@ def evaluate(
     ] = False,
     keep: Annotated[
         bool,
-        typer.Option("--keep/--no-keep", help="Note what these two find in the bundle."),
+        typer.Option("--note/--no-note", help="Note what these two find in the bundle."),
     ] = True,
     report: option.Report = None,
     runtime: option.Runtime = "auto",

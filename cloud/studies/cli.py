@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def search(
     data: option.Data,
-    target: Annotated[Path, typer.Option("--out", help="The search's folder; again to go on.")],
+    target: Annotated[
+        Path, typer.Option("--out", help="Where to write; a folder, the same one to go on.")
+    ],
     budget: Annotated[str, typer.Option(help="Time for all of it; 90m, 2h, 1d.")] = "2h",
     trials: Annotated[
         int, typer.Option(min=0, help="End after so many; 0: when the time is over.")

@@ -17,16 +17,16 @@ from shared.console import print_json, print_table, print_text
 
 def collect(
     target: Annotated[
-        Path, typer.Option("--out", help="Folder of the data set; a new one, or one to go on with.")
+        Path, typer.Option("--out", help="Where to write; a new folder, or one to go on with.")
     ],
     cloud: option.Cloud,
     keep: Annotated[str, typer.Option(help=f"Which parts; {', '.join(KEEPS)}.")] = "uncertain",
     last: Annotated[str, typer.Option(help="How far back; 30m, 24h, 7d, 2w.")] = "24h",
     device: Annotated[
-        list[str] | None, typer.Option(help="Only of this device; again for several.")
-    ] = None,
-    site: Annotated[str, typer.Option(help="Only of this site.")] = "",
-    line: Annotated[str, typer.Option(help="Only of this line.")] = "",
+        str, typer.Option(help="Name of a device; several with commas, all unless given.")
+    ] = "",
+    site: Annotated[str, typer.Option(help="Name of a site; all unless given.")] = "",
+    line: Annotated[str, typer.Option(help="Name of a line; all unless given.")] = "",
     lot: Annotated[str, typer.Option(help="Only of this lot.")] = "",
     most: Annotated[
         int | None, typer.Option("--max", min=1, help="At most so many parts; the newest.")
@@ -38,7 +38,9 @@ def collect(
 ) -> None:
     """Cloud: fetch pictures of parts from their boxes, with labels and where each is from."""
     since = SystemClock().utc() - seconds_of(last)
-    chosen = PartSelection(keep_named(keep), since, tuple(device or ()), site, line, lot)
+    chosen = PartSelection(
+        keep_named(keep), since, tuple(filter(None, device.split(","))), site, line, lot
+    )
     with option.needs_extra("fleet"):
         from fleet.client.part_api import PartApi  # noqa: PLC0415
         from fleet.collection.collector import Collector  # noqa: PLC0415 - OpenCV

@@ -78,9 +78,9 @@ def devices(cloud: option.Cloud, format_: option.Format = "text") -> None:
 
 
 def claim(
-    site: Annotated[str, typer.Option(help="Where the device will be.")],
-    line: Annotated[str, typer.Option(help="Its line there.")],
-    device: Annotated[str, typer.Option(help="Its name, unique in the fleet.")],
+    site: Annotated[str, typer.Option(help="Name of a site; where the device will be.")],
+    line: Annotated[str, typer.Option(help="Name of a line; the device's, there.")],
+    device: Annotated[str, typer.Option(help="Name of a device; unique in the fleet.")],
     cloud: option.Cloud,
     hours: option.Hours = 24.0,
     format_: option.Format = "text",

@@ -168,7 +168,9 @@ class TrialRunner:
         self.tend()
         for child in (self.cloud.child, *self.workers):
             if child.exit_code:
-                raise child.failure("run it again; with --keep-in its whole log stays in the folder")
+                raise child.failure(
+                    "run it again; with --keep-in its whole log stays in the folder"
+                )
 
 
 def this_machine() -> str:

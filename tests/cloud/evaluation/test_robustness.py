@@ -228,7 +228,7 @@ def test_json_holds_the_same_and_nothing_is_kept_where_it_is_not_wanted(
 ) -> None:
     before = Bundle.open(tiny.path).id
     ended = told(
-        *("--bundle", tiny.path, "--data", manifest(tmp_path, line), "--robust", "--no-keep"),
+        *("--bundle", tiny.path, "--data", manifest(tmp_path, line), "--robust", "--no-note"),
         *("--runtime", "onnx", "--format", "json", "--seed", "3"),
     )
     figures = msgspec.json.decode(ended.stdout, type=Evaluation)

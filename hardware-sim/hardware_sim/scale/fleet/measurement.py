@@ -191,7 +191,8 @@ def _folder_of(folder: Path, devices: int) -> Path:
 def _require_new(folder: Path) -> None:
     if folder.exists():
         raise SettingsError(
-            f"{folder} holds an earlier run", fix="give --keep-in another folder, or remove this one"
+            f"{folder} holds an earlier run",
+            fix="give --keep-in another folder, or remove this one",
         )
 
 

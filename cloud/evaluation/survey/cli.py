@@ -20,7 +20,10 @@ def check(
     skip_bad: option.SkipBad = False,
     same_part: option.SamePart = "auto",
     good_only: Annotated[
-        bool, typer.Option("--good-only", help="They are to be trained on without defects.")
+        bool,
+        typer.Option(
+            "--good-only", help="Learn from good parts alone: no defects needed; whether it can."
+        ),
     ] = False,
     seed: option.Seed = 0,
     report: option.Report = None,
@@ -42,7 +45,7 @@ def check(
         prepare_report(report, "train")
     found = survey(path, options)
     if report is not None:
-        from cloud.evaluation.survey_report import write_survey  # noqa: PLC0415
+        from cloud.evaluation.survey.survey_report import write_survey  # noqa: PLC0415
 
         write_survey(report, found)
     if format_ == "json":
