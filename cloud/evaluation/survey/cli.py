@@ -45,7 +45,7 @@ def check(
         prepare_report(report, "train")
     found = survey(path, options)
     if report is not None:
-        from cloud.evaluation.survey.survey_report import write_survey  # noqa: PLC0415
+        from cloud.evaluation.survey_report import write_survey  # noqa: PLC0415
 
         write_survey(report, found)
     if format_ == "json":

@@ -330,6 +330,7 @@ def test_a_share_has_its_exact_interval() -> None:
     assert (CountedParts.of(0, 0).low, CountedParts.of(0, 0).high) == (0.0, 1.0)
 
 
+@pytest.mark.torch
 def test_the_tiny_bundles_tail_has_no_gradient_and_that_is_said(
     tiny: Bundle, tmp_path: Path
 ) -> None:
