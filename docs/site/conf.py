@@ -25,7 +25,16 @@ html_static_path: list[str] = []
 # The order of the menu; what a pattern names twice stands where it is named first.
 MENU = {
     "Guides": ["guides/**", "federated"],
-    "Reference": ["reference/*", "words", "rooms", "dashboard", "reliability", "threats"],
+    "Reference": [
+        "reference/*",
+        "words",
+        "rooms",
+        "dashboard",
+        "data-sets",
+        "robustness",
+        "reliability",
+        "threats",
+    ],
     "Measured and decided": ["benchmarks", "decisions/README"],
     "Maintaining": ["releasing"],
 }

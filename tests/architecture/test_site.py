@@ -90,7 +90,9 @@ def test_a_broken_link_fails_the_build(tmp_path: Path, link: str, told: str) -> 
         "releasing.md",
         "rooms.md",
         "dashboard.md",
+        "data-sets.md",
         "reliability.md",
+        "robustness.md",
         "threats.md",
         "decisions/0001-one.md",
     ):
