@@ -28,6 +28,7 @@ from cloud.drift.store import DriftStore
 from cloud.drift.stream import ReferenceLimits
 from cloud.health.running_promise import PromiseMonitor
 from cloud.labels.agreement import agreement_of
+from cloud.labels.disputes import DisputeDesk
 from cloud.labels.history import LabelHistory
 from cloud.pictures.store import PictureRequests
 from cloud.records.database import Database
@@ -41,6 +42,7 @@ from cloud.web.api_version import VersionedApi
 from cloud.web.assets import Assets
 from cloud.web.context import Backstage
 from cloud.web.costs import cost_routes
+from cloud.web.disputes import dispute_routes
 from cloud.web.http_cache import CachedAnswers
 from cloud.web.http_request import BoundedBodies, HeadApp
 from cloud.web.labels import LabelDesk, label_routes
@@ -104,6 +106,7 @@ def create_app(backstage: Backstage) -> FastAPI:
     history = LabelHistory(database, clock, access.audit)
     desk = LabelDesk(records, history, backstage.labelled)
     app.include_router(label_routes(records, desk, lambda: agreement_of(database)))
+    app.include_router(dispute_routes(DisputeDesk(database, access.audit)))
     app.include_router(label_form_routes(desk), prefix="/review", include_in_schema=False)
     pictures = PictureDesk(
         records,

@@ -16,6 +16,7 @@ from cloud.disputes.confidence import disputed_labels, out_of_fold
 from cloud.disputes.label_quality import DisputedLabel, JudgedBy, LabelQuality, UnequalTwins
 from cloud.disputes.lineage import LineOrigins
 from cloud.disputes.opinion_agreement import opinion_agreement
+from shared.certification.ranking import auroc
 from shared.errors import DataError
 from shared.features.novelty import summary
 
@@ -46,34 +47,30 @@ def label_quality(
 ) -> LabelQuality:
     """Judge the labels of all samples.
 
-    A bundle remembers labels that it has learned from: of those parts other parts are asked.
+    A bundle remembers labels that it has learned from: of those parts other parts are asked. Of
+    the rest whoever tells good from defective better is: the bundle, or other parts' features.
     Raises DataError where a picture can't be read.
     """
     found = origins or LineOrigins({})
     ranked: list[tuple[float, DisputedLabel]] = []
     notes: list[str] = []
     judged = dict.fromkeys(("bundle", "other parts"), 0)
-    who: tuple[tuple[JudgedBy, NDArray[np.bool_]], ...] = (
-        ("bundle", ~evidence.learned),
-        ("other parts", evidence.learned),
-    )
-    for name, chosen in who:
-        places = np.flatnonzero(chosen)
+    for learned in (False, True):
+        places = np.flatnonzero(evidence.learned == learned)
         if not len(places):
             continue
+        which = "bundle learned from" if learned else "bundle has not learned from"
         given = dataset.labels[places]
         try:
-            scores = _scores(dataset, evidence, places, name, seed)
+            scores, name = _scores(dataset, evidence, places, seed, learned=learned)
         except DataError as error:
-            notes.append(f"{len(places)} pictures that the bundle learned from: {error.message}")
+            notes.append(f"{len(places)} pictures that the {which}: {error.message}")
             continue
         if given.all() or not given.any():
             notes.append(
-                f"all {len(places)} pictures that the "
-                f"{'bundle has not learned' if name == 'bundle' else 'bundle learned'} from have "
-                "one label: none is disputed"
+                f"all {len(places)} pictures that the {which} have one label: none is disputed"
             )
-        judged[name] = len(places)
+        judged[name] += len(places)
         for place in disputed_labels(given, scores):
             score = float(scores[place])
             margin = score if given[place] else 1 - score
@@ -82,6 +79,7 @@ def label_quality(
         data=dataset.name,
         bundle=bundle,
         pictures=len(dataset.samples),
+        learned=int(evidence.learned.sum()),
         by_bundle=judged["bundle"],
         by_other_parts=judged["other parts"],
         disputed=[row for _, row in sorted(ranked, key=lambda one: one[0])],
@@ -117,13 +115,23 @@ def _scores(
     dataset: Dataset,
     evidence: LabelEvidence,
     places: NDArray[np.intp],
-    name: JudgedBy,
     seed: int,
-) -> NDArray[np.floating]:
-    if name == "bundle":
-        return evidence.scores[places]
+    *,
+    learned: bool,
+) -> tuple[NDArray[np.floating], JudgedBy]:
+    """The scores of those who know the labels better, of those who have not learned them."""
+    given = dataset.labels[places]
     parts = [dataset.samples[int(place)].part for place in places]
-    return out_of_fold(summary(evidence.symbols[places]), dataset.labels[places], parts, seed)
+    own = evidence.scores[places]
+    try:
+        others = out_of_fold(summary(evidence.symbols[places]), given, parts, seed)
+    except DataError:
+        if learned:
+            raise
+        return own, "bundle"
+    if learned or auroc(others, given) > auroc(own, given):
+        return others, "other parts"
+    return own, "bundle"
 
 
 def _row(

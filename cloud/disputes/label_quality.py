@@ -45,21 +45,25 @@ class LabelQuality(msgspec.Struct, frozen=True, kw_only=True):
     """Of a set, or of one split of it.
 
     pictures   looked at; `by_bundle` and `by_other_parts` of them were judged so
+    learned    from so many of them the bundle has learned
     disputed   the surest first
     twins      groups of near-identical pictures with different labels
     agreement  of inspectors whose single opinions the data holds
     notes      what was left out, and why
+    review     disputed parts by what the cloud's review queue answered; None: it was not asked
     """
 
     data: str
     bundle: str
     pictures: int
+    learned: int
     by_bundle: int
     by_other_parts: int
     disputed: list[DisputedLabel]
     twins: list[UnequalTwins]
     agreement: list[OpinionAgreement]
     notes: list[str]
+    review: dict[str, int] | None = None
 
     @property
     def share(self) -> float:

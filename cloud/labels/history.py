@@ -152,7 +152,7 @@ class LabelHistory:
         return [known[number] for number in sorted(wanted, reverse=True)]
 
     def _said(self, connection: Connection, said: Said, caller: Caller, stand: Standing) -> Outcome:
-        before = _opinions(connection, said.key)
+        before = opinions_said(connection, said.key)
         unseen = tuple(
             one
             for one in before
@@ -195,7 +195,7 @@ class LabelHistory:
         self, connection: Connection, entry: RowMapping, caller: Caller, by: str, stand: Standing
     ) -> Outcome:
         key, now = _key_of(entry), self._clock.utc()
-        before = _opinions(connection, key)
+        before = opinions_said(connection, key)
         connection.execute(
             update(LabelEntry)
             .where(col(LabelEntry.number) == entry["number"], col(LabelEntry.undone_at).is_(None))
@@ -231,7 +231,7 @@ def _entries_of(rows: Sequence[RowMapping]) -> list[EntryView]:
     ]
 
 
-def _opinions(connection: Connection, key: InspectionKey) -> list[LabelOpinion]:
+def opinions_said(connection: Connection, key: InspectionKey) -> list[LabelOpinion]:
     """What was said of a part and not taken back, oldest first."""
     entry = LabelEntry
     query = (

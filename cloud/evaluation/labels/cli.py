@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
+import msgspec
 import typer
 
 from shared import command_options as option
@@ -20,6 +22,13 @@ def dispute(
     split: Annotated[str, typer.Option(help="Which of them; train, calibrate, test or all.")] = ALL,
     most: Annotated[int, typer.Option(min=1, help="Rows of each table; JSON has all.")] = 20,
     report: option.Report = None,
+    to_review: Annotated[
+        str | None,
+        typer.Option(
+            help="Have inspectors look again at what came off a line; the cloud's address. "
+            "SPLITSIGHT_TOKEN is an engineer's."
+        ),
+    ] = None,
     runtime: option.Runtime = "auto",
     threads: option.Threads = 0,
     seed: option.Seed = 0,
@@ -33,6 +42,7 @@ def dispute(
     """
     with option.needs_extra("labels"):
         from cloud.disputes.evidence import label_quality  # noqa: PLC0415 - sklearn
+        from cloud.disputes.second_opinions import ask_again  # noqa: PLC0415 - httpx
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.disputes.lineage import LineOrigins  # noqa: PLC0415
@@ -60,10 +70,15 @@ def dispute(
         from cloud.evaluation.labels.label_report import write_label_report  # noqa: PLC0415
 
         page = write_label_report(report, found)
+    asked = None
+    if to_review is not None:
+        asked = ask_again(to_review, found.disputed, os.environ.get("SPLITSIGHT_TOKEN"))
     if format_ == "json":
-        print_json(found)
+        print_json(msgspec.structs.replace(found, review=None if asked is None else asked.states))
         return
     out.print(label_headline(found), highlight=False)
     print_words(label_tables(found, most).filled)
+    if asked is not None:
+        out.print(asked.told, highlight=False)
     if page is not None:
         out.print(f"report: {page}", highlight=False, soft_wrap=True)

@@ -39,11 +39,13 @@ def label_headline(found: LabelQuality) -> str:
         f"({percent(found.share)}); {number(len(found.twins))} groups of near-identical pictures "
         "carry different labels."
     )
-    if found.by_other_parts:
+    if found.learned:
         told += (
-            f" The bundle has learned from {number(found.by_other_parts)} of them and remembers "
-            "their labels: those were compared with other parts instead."
+            f" The bundle has learned from {number(found.learned)} of them and remembers their "
+            "labels: those were compared with other parts instead."
         )
+    if not found.by_bundle and found.by_other_parts > found.learned:
+        told += " Other parts tell the rest better than the bundle's own scores do."
     return " ".join([told, *(f"{note[0].upper()}{note[1:]}." for note in found.notes)])
 
 
@@ -53,7 +55,7 @@ def label_tables(found: LabelQuality, most: int = ROWS) -> LabelTables:
         Words(
             "Labels that the scores dispute",
             "The surest first: look at these again. A score is how surely the part is defective, "
-            "0 to 1; of parts that the bundle has not learned from it is the bundle's own."
+            "0 to 1: the bundle's own where it has not learned from the part, or by other parts."
             + _beyond(len(found.disputed), most),
             [_row(one) for one in found.disputed[:most]],
         ),

@@ -85,6 +85,18 @@ def test_a_bundle_that_does_not_say_what_it_learned_from_has_learned_from_train(
     assert (quality.by_bundle, quality.by_other_parts) == (30, 30)
 
 
+def test_a_bundle_that_cannot_tell_good_from_defective_is_not_asked(
+    tiny: Bundle, tmp_path: Path
+) -> None:
+    dataset = mislabelled(tmp_path)
+    evidence = label_evidence(tiny, dataset, judge(tiny, dataset, "onnx"))
+    guessing = np.random.default_rng(0).uniform(0.4, 0.6, len(dataset.samples))
+    quality = label_quality(dataset, replace(evidence, scores=guessing), bundle="blind 1.0.0")
+    assert (quality.by_bundle, quality.by_other_parts) == (0, 60)
+    assert {5, 16} <= found(quality)
+    assert "better than the bundle's own scores" in label_headline(quality)
+
+
 def test_without_a_second_label_nothing_is_disputed_and_it_is_said(
     tiny: Bundle, tmp_path: Path
 ) -> None:
