@@ -24,6 +24,7 @@ from cloud.costs.meter import CostMeter
 from cloud.dashboard import wording
 from cloud.dashboard.labels import label_form_routes
 from cloud.dashboard.pages import STATIC, Desks, dashboard_pages
+from cloud.disputes.dispute_routes import dispute_routes
 from cloud.drift.store import DriftStore
 from cloud.drift.stream import ReferenceLimits
 from cloud.health.running_promise import PromiseMonitor
@@ -42,7 +43,6 @@ from cloud.web.api_version import VersionedApi
 from cloud.web.assets import Assets
 from cloud.web.context import Backstage
 from cloud.web.costs import cost_routes
-from cloud.web.disputes import dispute_routes
 from cloud.web.http_cache import CachedAnswers
 from cloud.web.http_request import BoundedBodies, HeadApp
 from cloud.web.labels import LabelDesk, label_routes

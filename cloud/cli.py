@@ -21,7 +21,6 @@ app = option.group(
         "leakage": "cloud.leakage.cli:leakage",
         "parity": "cloud.evaluation.cli:parity",
         "base": "cloud.training.cli:base",
-        "dispute": "cloud.evaluation.labels.cli:dispute",
         "account": "cloud.accounts.cli:account",
         "token": "cloud.accounts.cli:token",
         "audit": "cloud.accounts.cli:audit",

@@ -53,7 +53,7 @@ REPORTS: dict[str, Any] = {
     "cloud-evaluate": Evaluation,
     "cloud-certify": CertifyReport,
     "cloud-parity": list[AgreementRow],
-    "cloud-dispute": LabelQuality,
+    "cloud-data-dispute": LabelQuality,
     "doctor": list[DoctorRow],
     "cloud-data-version-list": list[DataVersion],
     "fleet-collect": CollectionReport,

@@ -9,5 +9,6 @@ app = option.group(
     {
         "check": "cloud.evaluation.survey.cli:check",
         "version": "cloud.datasets.versions.cli:app",
+        "dispute": "cloud.evaluation.labels.cli:dispute",
     },
 )

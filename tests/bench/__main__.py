@@ -18,6 +18,7 @@ from tests.bench import (
     dashboard,
     data,
     depth,
+    disputes,
     endurance,
     escalations,
     federate,
@@ -65,6 +66,7 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
 LONG: dict[str, Callable[[Path, Path], list[Row]]] = {
     "dashboard": dashboard.measure,
     "data": data.measure,
+    "disputes": disputes.measure,
     "endurance": endurance.measure,
     "rollout": rollout.measure,
     "superlink": superlink.measure,

@@ -1,4 +1,4 @@
-"""`splitsight cloud dispute`: which labels are likely wrong."""
+"""`splitsight cloud data dispute`: which labels are likely wrong."""
 
 from __future__ import annotations
 

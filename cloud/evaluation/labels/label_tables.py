@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.pictures import decode
-from cloud.disputes.label_quality import DisputedLabel, LabelQuality
+from cloud.disputes.label_quality import DisputedLabel, LabelQuality, UnequalTwins
 from cloud.evaluation.sheets import captioned, framed, rows_of
 from cloud.evaluation.tables import Words
 from shared.format import NONE, decimal, number, percent
@@ -63,14 +63,7 @@ def label_tables(found: LabelQuality, most: int = ROWS) -> LabelTables:
             "Near-identical pictures with different labels",
             "Of twins at most one label can be right, unless the difference is too small for a "
             "thumbnail." + _beyond(len(found.twins), most),
-            [
-                {
-                    "pictures": ", ".join(Path(image).name for image in twins.images),
-                    "labels": ", ".join(twins.labels),
-                    "splits": ", ".join(twins.splits),
-                }
-                for twins in found.twins[:most]
-            ],
+            [_twins_row(twins) for twins in found.twins[:most]],
         ),
         Words(
             "How far inspectors agree",
@@ -110,6 +103,13 @@ def label_sheet(rows: Sequence[DisputedLabel]) -> NDArray[np.uint8] | None:
 
 def _beyond(count: int, most: int) -> str:
     return f" These are the first {most} of {number(count)}." if count > most else ""
+
+
+def _twins_row(twins: UnequalTwins) -> dict[str, str]:
+    """The first picture, and the first that carries another label."""
+    other = next(n for n, label in enumerate(twins.labels) if label != twins.labels[0])
+    named = [f"{Path(twins.images[n]).name} ({twins.labels[n]})" for n in (0, other)]
+    return {"picture": named[0], "twin": named[1], "alike in all": number(len(twins.images))}
 
 
 def _row(one: DisputedLabel) -> dict[str, str]:

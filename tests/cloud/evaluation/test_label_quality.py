@@ -137,7 +137,7 @@ def test_twins_with_different_labels_are_told_and_twins_with_one_are_not(
     assert [Path(image).name for image in twins.images] == ["3.png", "4.png"]
     assert twins.labels == ["good", "blot"]
     (row,) = label_tables(quality).twins.rows
-    assert row["pictures"] == "3.png, 4.png"
+    assert list(row.values()) == ["3.png (good)", "4.png (blot)", "2"]
 
 
 def test_the_report_shows_what_is_disputed_and_loads_nothing(tiny: Bundle, tmp_path: Path) -> None:
@@ -169,7 +169,17 @@ def test_a_table_says_that_there_are_more_and_a_sheet_ends(tiny: Bundle, tmp_pat
 @pytest.mark.process
 def test_the_command_lists_them_for_people_and_for_programs(tiny: Bundle, tmp_path: Path) -> None:
     source = manifest(tmp_path, mislabelled(tmp_path / "parts"))
-    asked = ("cloud", "dispute", "--bundle", tiny.path, "--data", source, "--runtime", "onnx")
+    asked = (
+        "cloud",
+        "data",
+        "dispute",
+        "--bundle",
+        tiny.path,
+        "--data",
+        source,
+        "--runtime",
+        "onnx",
+    )
     ended = splitsight(*asked, "--report", tmp_path / "report")
     assert ended.code == 0
     assert "dispute 3 of 60 labels" in " ".join(ended.stdout.split())

@@ -27,13 +27,15 @@ from tests.cloud.web.test_api import healthy
 from tests.support.databases import place_migrated
 
 # What these take has rules that a schema can't say, and a caller needs to be told of them (422):
-# where a page begins is what we gave them before, a part that passes has no kind of defect, a ring
-# says its devices in one of three ways, a setting's name is a dotted key.
+# where a page begins is what we gave them before, a part that passes has no kind of defect, parts
+# of one dispute differ, a ring says its devices in one of three ways, a setting's name is a dotted
+# key.
 RULED = {
     "GET /api/v1/inspections",
     "GET /api/v1/parts.csv",
     "GET /api/v1/parts.parquet",
     "POST /api/v1/labels",
+    "POST /api/v1/labels/disputes",
     "PUT /api/v1/inspections/{device}/{boot}/{sequence}/review",
     "POST /api/v1/fleet/rollouts",
     "POST /api/v1/fleet/settings",

@@ -13,7 +13,7 @@ from cloud.web.labels import MOST_AT_ONCE, SignedIn
 from cloud.web.problems import Problem
 from shared.contracts import InspectionKey
 from shared.inspection import LARGEST_NUMBER
-from shared.web.roles import needs
+from shared.web.roles import OWN_ENTRY, needs
 
 
 class DisputedPart(BaseModel):
@@ -61,7 +61,7 @@ def dispute_routes(desk: DisputeDesk) -> APIRouter:
     """Disputes under /api."""
     routes = APIRouter(prefix="/api", responses={503: {"model": Problem}})
 
-    @routes.post("/labels/disputes", dependencies=[needs("engineer", "label")])
+    @routes.post("/labels/disputes", dependencies=[needs("engineer", "label", OWN_ENTRY)])
     def dispute(disputed: DisputedParts, caller: SignedIn) -> list[DisputeAnswer]:
         """Have another inspector look at each of these parts, who is not told its label."""
         states = desk.ask({one.key: one.worth for one in disputed.parts}, caller)
