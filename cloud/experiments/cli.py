@@ -59,11 +59,12 @@ def list_(
     """Network: print recorded trainings, the newest or the best first."""
     from cloud.experiments.run_table import sorted_by, table_of  # noqa: PLC0415
 
-    rows = sorted_by(_rows(_opened(experiments)), sort)
+    store = _opened(experiments)
+    rows = sorted_by(_rows(store), sort)
     if format_ == "json":
         print_json([asdict(row) for row in rows])
     elif rows:
-        print_table(f"runs in {experiments}", table_of(rows))
+        print_table(f"runs in {store.place}", table_of(rows))
     else:
         print_text("no runs yet")
 

@@ -14,7 +14,6 @@ from cloud.experiments.place import FOLDER, ExperimentPlace, place_of
 from cloud.experiments.store import RunStore
 from shared.console import err
 from shared.errors import ExperimentError
-from shared.redaction import redact
 from shared.storage.files import replace_file
 
 STATE = "experiment.json"
@@ -42,6 +41,7 @@ class MlflowLog:
         self._clock = clock
         self._facts: Mapping[str, Any] = {}
         self._store: RunStore | None = None
+        self._key = ""
         self._run = ""
         self._sent = 0
         self._next_try = 0.0
@@ -58,10 +58,9 @@ class MlflowLog:
 
     def end(self, record: Mapping[str, Any], files: Sequence[Path]) -> None:
         if not self._try(lambda: self._finish(record, files)):
-            place = redact(str(self.place))
             err.print(
-                f"this run is not in {place} yet; add it later with: "
-                f"splitsight cloud runs upload {self._folder} --experiments {place}",
+                f"this run is not in {self.place} yet; add it later with: "
+                f"splitsight cloud runs upload {self._folder} --experiments {self.place}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -81,9 +80,10 @@ class MlflowLog:
 
     def _remember(self, facts: Mapping[str, Any], *, anew: bool) -> None:
         self._facts = facts
-        if anew or not (self._folder / STATE).is_file():
-            state = json.dumps({"run": uuid.uuid4().hex})
-            replace_file(self._folder / STATE, state.encode())
+        self._key = "" if anew else _kept_key(self._folder / STATE)
+        if not self._key:
+            self._key = uuid.uuid4().hex
+            replace_file(self._folder / STATE, json.dumps({"run": self._key}).encode())
 
     def _finish(self, record: Mapping[str, Any], files: Sequence[Path]) -> None:
         self._send(record["curves"])
@@ -101,10 +101,9 @@ class MlflowLog:
     def _connect(self) -> None:
         if self._run:
             return
-        key = str(json.loads((self._folder / STATE).read_text())["run"])
-        found = self._open.find(key)
+        found = self._open.find(self._key)
         if found is None:
-            run = self._open.begin(key, str(self._facts["name"]), tags_of(self._facts))
+            run = self._open.begin(self._key, str(self._facts["name"]), tags_of(self._facts))
         else:
             run = str(found.info.run_id)
             self._open.go_on(run)
@@ -131,6 +130,16 @@ class MlflowLog:
             return False
         self._wait_s = FIRST_WAIT_S
         return True
+
+
+def _kept_key(path: Path) -> str:
+    """Empty where none is kept that could be one."""
+    try:
+        state = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return ""
+    key = state.get("run") if isinstance(state, dict) else None
+    return key if isinstance(key, str) and key.isalnum() else ""
 
 
 def parameters_of(facts: Mapping[str, Any]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.errors import SettingsError
+from shared.redaction import redact
 
 OFF = "off"
 DATABASE = "mlflow.db"
@@ -44,7 +45,8 @@ class ExperimentPlace:
         return (self.folder or Path()).absolute()
 
     def __str__(self) -> str:
-        return self.server or str(self.folder)
+        """For people: without a password that may stand in the URL."""
+        return redact(self.server) or str(self.folder)
 
 
 def place_of(setting: str, default: Path) -> ExperimentPlace | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -133,10 +134,10 @@ def _differing(rows: Sequence[RunRow]) -> list[str]:
 
 
 def _value(row: RunRow, name: str) -> float | None:
-    if name in {"began", "edge_auroc", "system_auroc", "kilobytes"}:
-        found: float | None = getattr(row, name)
-        return found
-    return row.metrics.get(name)
+    own = name in {"began", "edge_auroc", "system_auroc", "kilobytes"}
+    found: float | None = getattr(row, name) if own else row.metrics.get(name)
+    # Of a training that diverged.
+    return None if found is None or math.isnan(found) else found
 
 
 def _first(metrics: Mapping[str, float], names: Sequence[str]) -> float | None:

@@ -139,19 +139,9 @@ class RunStore:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        from alembic.util import CommandError  # noqa: PLC0415
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
         try:
             yield
-        except (
-            MlflowException,
-            SQLAlchemyError,
-            CommandError,
-            OSError,
-            sqlite3.Error,
-        ) as error:
+        except Exception as error:
             raise ExperimentError(
                 f"the runs in {self.place} can't be used ({_reason(error)})",
                 fix="see that it is there and yours to write, or give another --experiments",
@@ -187,7 +177,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(step, DBAPIError):
             return str(step.orig)
         step = step.__cause__ or step.__context__
-    if status := re.search(r"error code (\d{3})", str(error)):
+    if status := re.search(r"(?:error code|too many) (\d{3})", str(error)):
         return _ANSWERS.get(status[1], f"it answers {status[1]}")
     lines: list[Any] = str(error).splitlines() or [type(error).__name__]
     return str(lines[0])[:200]

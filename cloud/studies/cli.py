@@ -23,7 +23,10 @@ def search(
     target: Annotated[
         Path, typer.Option("--out", help="Where to write; a folder, the same one to go on.")
     ],
-    budget: Annotated[str, typer.Option(help="Time for all of it; 90m, 2h, 1d.")] = "2h",
+    budget: Annotated[
+        str,
+        typer.Option(envvar="SPLITSIGHT_SEARCH_BUDGET", help="Time for all of it; 90m, 2h, 1d."),
+    ] = "2h",
     trials: Annotated[
         int, typer.Option(min=0, help="End after so many; 0: when the time is over.")
     ] = 0,
@@ -119,5 +122,5 @@ def _report(study: OptionStudy, space: SearchSpace, given: list[str], format_: s
         f"{len(ended)} trials, {len(failed)} of them failed; {study.used_s / 60:.1f} minutes used"
     )
     if best:
-        print_table("none is better in both", [row_of(one) for one in best])
+        print_table("trials that no other beats", [row_of(one) for one in best])
         print_text(f"the first in full, with a bundle's folder for BUNDLE:\n  {commands[0]}")

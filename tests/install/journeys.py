@@ -22,6 +22,7 @@ SMALL = {
     "SPLITSIGHT_TRAIN_HEIGHT": "64",
     "SPLITSIGHT_TRAIN_WIDTH": "64",
     "SPLITSIGHT_LEAKAGE_EPOCHS": "1",
+    "SPLITSIGHT_SEARCH_BUDGET": "10s",
     # Of the Makefile: `make demo` ends after so many parts.
     "PARTS": "60",
 }

@@ -56,6 +56,10 @@ class SealedMachine:
                 found.append(str(inside))
         return found
 
+    def seen(self, path: Path) -> Path:
+        """Where something that lies in it can be read from outside, while it is there."""
+        return self._root / path.relative_to("/")
+
     def _elsewhere(self) -> list[str]:
         """This installation, where it lies on another file system than the root's."""
         used = (str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix)

@@ -38,6 +38,8 @@ COMMANDS = {
         "mine",
         "--run",
         "run",
+        "--experiments",
+        "experiments",
         *SIZE,
         *EPOCHS,
     ],
@@ -93,6 +95,12 @@ class SilentPlant:
         return {name: child.poll() for name, child in self._children.items()}  # type: ignore[misc]
 
     @property
+    def recorded(self) -> bool:
+        """Whether the training has left its run in a database."""
+        database = self._folder / "plant" / "experiments" / "mlflow.db"
+        return self._machine.seen(database).is_file()
+
+    @property
     def changed(self) -> list[str]:
         return self._machine.changed(self._folder / "plant")
 
@@ -119,7 +127,8 @@ def main(folder: Path, resolver: str, seconds: float) -> None:
         threading.Event().wait(max(0.0, learned + seconds - time.monotonic()))
     finally:
         codes = plant.stop()
-    json.dump({"codes": codes, "changed": plant.changed}, sys.stdout)
+    found = {"codes": codes, "changed": plant.changed, "recorded": plant.recorded}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ def test_box_cloud_training_and_learner_speak_to_nobody_and_leave_nothing_behind
         found = json.loads(sealed(network, *module, str(tmp_path), ADDRESSES[1], WATCH_S))
     assert watch.seen == []
     assert found["changed"] == []
+    assert found["recorded"]
     assert found["codes"] == {"cloud": 0, "box": 0, "rounds": 130, "training": 0, "judging": 0}
 
 

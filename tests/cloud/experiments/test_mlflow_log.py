@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -219,22 +222,70 @@ def test_a_training_whose_server_never_came_is_uploaded_afterwards_and_only_once
         assert only(place).bundle == "b" * 16
 
 
-def test_a_web_server_that_is_no_mlflow_is_named_so(place: ExperimentPlace, tmp_path: Path) -> None:
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-    from threading import Thread
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A web server that has one answer, at this URL."""
 
     class Elsewhere(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_error(404)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(ExperimentError, match="no MLflow server is there"):
-            RunStore(ExperimentPlace(server=f"http://127.0.0.1:{server.server_port}"))
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (404, b"", "no MLflow server is there"),
+        (401, b"", "MLFLOW_TRACKING_TOKEN"),
+        (403, b"", "does not let you"),
+        (500, b"", "it answers 500"),
+        (200, b"<html>hello</html>", "can't be used"),
+        (200, b"[]", "can't be used"),
+    ],
+)
+def test_whatever_else_answers_there_ends_no_training(
+    run: Path, capsys: pytest.CaptureFixture[str], status: int, body: bytes, said: str
+) -> None:
+    with answering(status, body) as url:
+        log = MlflowLog(ExperimentPlace(server=url), run, clock=SteppedClock())
+        log.begin(FACTS, resumed=False)
+        log.end(record(1), [])
+    assert said in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_password_in_a_url_is_not_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = place_of("http://me:s3cret-word@127.0.0.1:9", Path())
+    assert place is not None
+    log = MlflowLog(place, run)
+    log.begin(FACTS, resumed=False)
+    log.end(record(1), [])
+    said = capsys.readouterr().err
+    assert "127.0.0.1:9" in said
+    assert "s3cret-word" not in said
+
+
+@pytest.mark.parametrize("state", ["", "{", "[]", '{"run": 7}', '{"run": "a\'b"}'])
+def test_a_damaged_key_begins_another_run(run: Path, place: ExperimentPlace, state: str) -> None:
+    (run / "experiment.json").write_text(state)
+    MlflowLog(place, run).begin(FACTS, resumed=True)
+    assert only(place).state == "running"
+
+
+def test_figures_of_a_training_that_diverged_are_kept(run: Path, place: ExperimentPlace) -> None:
+    log = MlflowLog(place, run)
+    log.begin(FACTS, resumed=False)
+    log.learned([{"epoch": 1, "loss": math.nan, "bits": math.inf}])
+    assert math.isnan(only(place).metrics["loss"])
 
 
 @pytest.mark.parametrize(

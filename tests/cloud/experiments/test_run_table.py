@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,11 @@ def test_runs_without_a_figure_come_last_and_the_best_first(figures: list[float 
         return
     found = [row.system_auroc for row in sorted_by(rows, "system_auroc")]
     assert found == known + [None] * (len(figures) - len(known))
+
+
+def test_a_figure_that_is_no_number_comes_last() -> None:
+    rows = [replace(ROW, id=str(n), system_auroc=n) for n in (math.nan, 0.7, 0.9)]
+    assert [row.id for row in sorted_by(rows, "system_auroc")] == ["0.9", "0.7", "nan"]
 
 
 def test_fewer_kilobytes_are_better() -> None:
