@@ -23,9 +23,11 @@ def code_revision() -> str:
 
 
 def _git(*words: str) -> str | None:
+    # Without its locks `status` writes no index: who only looks leaves nothing behind.
+    command: list[str | Path] = ["git", "--no-optional-locks", "-C", PACKAGE, *words]
     try:
         done = subprocess.run(
-            ["git", "-C", PACKAGE, *words],
+            command,
             capture_output=True,
             text=True,
             check=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +133,7 @@ class OptionStudy:
         """A study compares trials; those of other data or options can't be compared."""
         facts = {
             "data": self._dataset.content_hash(),
-            "options": asdict(self._space.base),
+            "options": self._space.base.plain(),
             "what": list(self._space.what),
             "good_only": self._good_only,
         }
