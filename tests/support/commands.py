@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +41,27 @@ def splitsight(*arguments: str | Path, path: Path | None = None, token: str = ""
         timeout=LIMIT_S,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def ended_by(number: int, starts: Sequence[str], *arguments: str) -> tuple[str, int]:
+    """What a command line says on stderr, and its exit code, where it is sent the signal `number`
+    once lines that begin with each of `starts` have come, in this order."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "shared.commands", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "400"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as child:
+        assert child.stderr is not None
+        said, awaited = [], list(starts)
+        for line in child.stderr:
+            said.append(line)
+            if line.startswith(awaited[0]):
+                awaited.pop(0)
+            if not awaited:
+                child.send_signal(number)
+                break
+        said.append(child.stderr.read())
+    return "".join(said), child.returncode

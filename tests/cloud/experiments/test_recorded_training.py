@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +13,7 @@ from cloud.datasets.file_tree import OF_A_RUN, FileTree
 from cloud.datasets.readers import read
 from shared.bundles.bundle import Bundle
 from tests.cloud.datasets.makers import good_and_bad
-from tests.support.commands import ROOT, Ended, splitsight
+from tests.support.commands import Ended, ended_by, splitsight
 
 pytestmark = [pytest.mark.torch, pytest.mark.process]
 
@@ -49,32 +46,13 @@ def command(folder: Path, *more: str) -> list[str]:
     return ["cloud", "train", *map(str, [*where, *size, *epochs, *more])]
 
 
-def killed_after_an_epoch(arguments: list[str]) -> str:
-    """What it had said."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "shared.commands", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "400"},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        assert child.stderr is not None
-        said = []
-        for line in child.stderr:
-            said.append(line)
-            if line.startswith("epoch 1 "):
-                child.send_signal(signal.SIGKILL)
-                break
-        child.stderr.read()
-    assert child.returncode == -signal.SIGKILL, said
-    return "".join(said)
-
-
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     folder = tmp_path_factory.mktemp("recorded")
     good_and_bad(folder / "parts", 30, 20)
-    killed = killed_after_an_epoch(command(folder, "--experiments", AWAY))
+    away = command(folder, "--experiments", AWAY)
+    killed, code = ended_by(signal.SIGKILL, ["epoch 1 "], *away)
+    assert code == -signal.SIGKILL, killed
     resumed = splitsight(*command(folder, "--experiments", str(folder / "experiments"), "--resume"))
     assert resumed.code == 0, resumed.stderr
     return Recorded(folder, killed, resumed)

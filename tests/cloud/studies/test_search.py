@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.cloud.datasets.makers import good_and_bad
-from tests.support.commands import ROOT, splitsight
+from tests.support.commands import ended_by, splitsight
 
 pytestmark = [pytest.mark.torch, pytest.mark.process]
 
@@ -38,36 +35,15 @@ def command(folder: Path, *more: str) -> list[str]:
     return ["cloud", "search", *map(str, [*where, *size, *epochs, *more])]
 
 
-def ended_by(number: int, trial: str, arguments: list[str]) -> tuple[str, int]:
-    """What the command had said when it was sent a signal after a trial's first epoch."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "shared.commands", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "400"},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    ) as child:
-        assert child.stderr is not None
-        said, reached = [], False
-        for line in child.stderr:
-            said.append(line)
-            reached = reached or line.startswith(trial)
-            if reached and line.startswith("epoch 1 "):
-                child.send_signal(number)
-                break
-        said.append(child.stderr.read())
-    return "".join(said), child.returncode
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("search")
     good_and_bad(folder / "parts", 30, 20)
-    killed, code = ended_by(signal.SIGKILL, "trial 0", command(folder, "--trials", "3"))
+    three = command(folder, "--trials", "3")
+    killed, code = ended_by(signal.SIGKILL, ["trial 0", "epoch 1 "], *three)
     assert code == -signal.SIGKILL, killed
-    stopped, code = ended_by(signal.SIGINT, "trial 2", command(folder, "--trials", "3"))
-    ended = splitsight(*command(folder, "--trials", "3", "--format", "json"))
+    stopped, code = ended_by(signal.SIGINT, ["trial 2", "epoch 1 "], *three)
+    ended = splitsight(*three, "--format", "json")
     assert ended.code == 0, ended.stderr
     return Searched(folder, killed, stopped, code, ended.stderr, json.loads(ended.stdout))
 

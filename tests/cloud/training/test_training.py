@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +29,7 @@ from shared.splitnet.base_network import restore
 from shared.splitnet.network import Architecture
 from tests.cloud.datasets.makers import good_and_bad, part, save
 from tests.cloud.evaluation.test_evaluation import REPORT, keys
-from tests.support.commands import ROOT, Ended, splitsight
+from tests.support.commands import Ended, ended_by, splitsight
 
 # One thread, as the commands below: how a sum is shared changes its last digits.
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
@@ -63,25 +60,10 @@ def tiny(**more: Any) -> Options:
     return Options(architecture=Architecture(height=64, width=64), **{**usual, **more})
 
 
-def killed(line_start: str, *arguments: str) -> int:
-    """Run the command until it says so, kill it, and return its exit code."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "shared.commands", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "400"},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        assert child.stderr is not None
-        said = []
-        for line in child.stderr:
-            said.append(line)
-            if line.startswith(line_start):
-                child.send_signal(signal.SIGKILL)
-                break
-        child.stderr.read()
-    assert child.returncode == -signal.SIGKILL, said
-    return child.returncode
+def killed(line_start: str, *arguments: str) -> None:
+    """Run the command until it says so, and kill it."""
+    said, code = ended_by(signal.SIGKILL, [line_start], *arguments)
+    assert code == -signal.SIGKILL, said
 
 
 @pytest.fixture(scope="module")
