@@ -56,6 +56,9 @@ SkipBad = Annotated[
 SamePart = Annotated[
     str, typer.Option(help="When pictures show one part; auto, never, or a correlation.")
 ]
+GoodOnly = Annotated[
+    bool, typer.Option("--good-only", help="Learn from good parts alone: no defects needed.")
+]
 Split = Annotated[str, typer.Option(help="Which of them; train, calibrate or test.")]
 AllowSeen = Annotated[
     bool, typer.Option("--allow-seen", help="Look at pictures that the bundle was trained on.")

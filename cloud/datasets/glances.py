@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cloud.datasets.account import Account
 from shared.console import track
-from shared.features.picture_file import decoded
+from shared.features.picture_file import AS_STORED, decoded
 from shared.opener import Unopenable
 
 SIDE = 24
@@ -57,7 +57,7 @@ def glance(images: Sequence[Path], account: Account) -> Glances:
     for index, image in enumerate(track(images, "looking at pictures", len(images))):
         try:
             raw = image.read_bytes()
-            pixels = decoded(raw, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+            pixels = decoded(raw, AS_STORED)
         except OSError as error:
             account.flaw(image, f"can't be read ({error.strerror})")
             continue

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.glances import FINE, SIDE, Glances, shrunk, unit
 from shared.errors import SettingsError
-from shared.features.picture_file import loaded
+from shared.features.picture_file import AS_STORED, loaded
 
 AUTO, NEVER = "auto", "never"
 # What is left of two photographs of one thing correlates above the lowest for sure; what is above
@@ -206,8 +205,5 @@ def _projected(rows: Rows) -> Directions:
 
 
 def _alike_finely(one: Path, other: Path) -> bool:
-    fine = [
-        unit(shrunk(loaded(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR), FINE))
-        for path in (one, other)
-    ]
+    fine = [unit(shrunk(loaded(path, AS_STORED), FINE)) for path in (one, other)]
     return float(fine[0] @ fine[1]) > FINELY

@@ -41,7 +41,7 @@ def search(
     bit_weight: training.BitWeight = 0.008,
     backbone: training.Backbone = "efficientnet-lite0",
     split_block: training.SplitBlock = 8,
-    good_only: training.GoodOnly = False,
+    good_only: option.GoodOnly = False,
     height: training.Height = 224,
     width: training.Width = 224,
     colour: training.Colour = False,

@@ -36,14 +36,13 @@ def account_lines(found: SurveyedData) -> Iterator[str]:
 
 def kinds_by_split(dataset: Dataset) -> list[dict[str, object]]:
     """A row a kind: pictures by split, and parts."""
+    pictures = Counter((s.defect, s.split) for s in dataset.samples)
+    parts = Counter(kind for kind, _ in {(s.defect, s.part) for s in dataset.samples})
     return [
         {
             "kind": kind,
-            **{
-                split: sum(s.split == split for s in dataset.samples if s.defect == kind)
-                for split in SPLITS
-            },
-            "parts": len({s.part for s in dataset.samples if s.defect == kind}),
+            **{split: pictures[kind, split] for split in SPLITS},
+            "parts": parts[kind],
         }
         for kind in (GOOD, *dataset.classes)
     ]

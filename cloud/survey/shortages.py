@@ -80,9 +80,9 @@ def _parts(dataset: Dataset, split: Split, *, defective: bool) -> set[str]:
 def _seed_that_divides(dataset: Dataset, seed: int, *, good_only: bool) -> int | None:
     """The first seed by which every split has what it needs; None: none has, or nothing does."""
     defective = {s.part: s.defective for s in sorted(dataset.samples, key=lambda s: s.defective)}
-    if [Division(seed).split(part) for part in defective] != [
-        {s.part: s.split for s in dataset.samples}[part] for part in defective
-    ]:
+    divided = {s.part: s.split for s in dataset.samples}
+    usual = Division(seed)
+    if any(usual.split(part) != split for part, split in divided.items()):
         return None
     for other in range(SEEDS):
         division = Division(other)

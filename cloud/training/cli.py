@@ -43,7 +43,7 @@ def train(
     dropped_blocks: training.DroppedBlocks = 1,
     teacher: training.Teacher = None,
     synthetic: training.Synthetic = 0.2,
-    good_only: training.GoodOnly = False,
+    good_only: option.GoodOnly = False,
     height: training.Height = 224,
     width: training.Width = 224,
     colour: training.Colour = False,

@@ -48,9 +48,6 @@ DroppedBlocks = Annotated[int, typer.Option(help="Of the backbone's end, for a s
 Synthetic = Annotated[
     float, typer.Option(min=0, max=1, help="Share of good parts that get a made-up defect.")
 ]
-GoodOnly = Annotated[
-    bool, typer.Option("--good-only", help="Learn from good parts alone: no defects needed.")
-]
 Height = Annotated[
     int, typer.Option(envvar="SPLITSIGHT_TRAIN_HEIGHT", help="Of the input; a multiple of 32.")
 ]

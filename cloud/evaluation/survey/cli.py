@@ -19,12 +19,7 @@ def check(
     data_format: option.DataFormat = "",
     skip_bad: option.SkipBad = False,
     same_part: option.SamePart = "auto",
-    good_only: Annotated[
-        bool,
-        typer.Option(
-            "--good-only", help="Learn from good parts alone: no defects needed; whether it can."
-        ),
-    ] = False,
+    good_only: option.GoodOnly = False,
     seed: option.Seed = 0,
     report: option.Report = None,
     format_: option.Format = "text",
