@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -46,7 +47,7 @@ class Sample:
         return self.target > 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
     """Samples and where they come from.
 
@@ -92,7 +93,12 @@ class Dataset:
         return sorted({sample.defect for sample in self.samples} - {GOOD})
 
     def content_hash(self) -> str:
-        """sha256 over every picture's bytes, label, mask, part and split, in the order of paths."""
+        """sha256 over every picture's bytes, label, mask, part and split, in the order of paths, as
+        they are when it is first asked: what a training says of its data is of one moment."""
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         digest = hashlib.sha256()
         for sample in sorted(self.samples, key=lambda s: str(s.image)):
             digest.update(hashlib.sha256(sample.image.read_bytes()).digest())
