@@ -41,16 +41,15 @@ class Mask(Protocol):
 class MaskFiles:
     """One picture of the defect, or several that are laid over each other.
 
-    Whatever is not `background` is defect: 255, 1, or the index of a palette.
+    Whatever is not 0 is defect: 255, 1, or the index of a palette.
     """
 
     files: tuple[Path, ...]
-    background: int = 0
 
     @property
     def is_plain(self) -> bool:
         """Whether the file says it all, as a manifest names it."""
-        return len(self.files) == 1 and self.background == 0
+        return len(self.files) == 1
 
     def pixels(self, height: int, width: int) -> NDArray[np.bool_]:
         defective = np.zeros((height, width), np.bool_)
@@ -62,7 +61,7 @@ class MaskFiles:
                     f"{width} × {height}",
                     fix="save the mask in the size of its picture",
                 )
-            marked = values != self.background
+            marked = values != 0
             defective |= marked if marked.ndim == 2 else marked.any(axis=2)
         return defective
 
@@ -89,12 +88,8 @@ class MaskShapes:
         return ()
 
     def pixels(self, height: int, width: int) -> NDArray[np.bool_]:
-        if any(self.size) and self.size != (height, width):
-            raise DataError(
-                f"the labels were drawn on {self.size[1]} × {self.size[0]} pixels, the picture has "
-                f"{width} × {height}",
-                fix="export the labels again with the pictures that they were drawn on",
-            )
+        if any(self.size):
+            require_size(self.size, height, width)
         canvas = np.zeros((height, width), np.uint8)
         for polygon in self.polygons:
             corners = np.round(np.asarray(polygon, np.float64)).astype(np.int32)
@@ -103,6 +98,16 @@ class MaskShapes:
 
     def digest(self) -> str:
         return hashlib.sha256(repr((self.polygons, self.size)).encode()).hexdigest()
+
+
+def require_size(drawn: tuple[int, int], height: int, width: int) -> None:
+    """Raises DataError for labels that were drawn on a picture of another (height, width)."""
+    if drawn != (height, width):
+        raise DataError(
+            f"the labels were drawn on {drawn[1]} × {drawn[0]} pixels, the picture has "
+            f"{width} × {height}",
+            fix="export the labels again with the pictures that they were drawn on",
+        )
 
 
 def box(left: float, top: float, width: float, height: float) -> tuple[tuple[float, float], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.label_fault import LabelFault
-from shared.errors import DataError
+from cloud.datasets.masks import require_size
 
 # A brush's mask takes four bytes a pixel while it is read.
 MOST_BRUSHED = 1 << 26
@@ -78,12 +78,7 @@ class RunLengths:
         return int(self._runs()[1::2].sum())
 
     def pixels(self, height: int, width: int) -> NDArray[np.bool_]:
-        if self.size != (height, width):
-            raise DataError(
-                f"the labels were drawn on {self.size[1]} × {self.size[0]} pixels, the picture has "
-                f"{width} × {height}",
-                fix="export the labels again with the pictures that they were drawn on",
-            )
+        require_size(self.size, height, width)
         runs = self._runs()
         left, top, across, down = self.window
         flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)

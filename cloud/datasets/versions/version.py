@@ -127,8 +127,8 @@ def counts_of(pictures: Sequence[VersionedPicture]) -> dict[str, dict[Split, int
 def _digest(mask: Mask, hashes: FileHashes) -> str:
     """As the mask's own digest, by hashes that are kept where it is made of files."""
     match mask:
-        case MaskFiles(files, background):
-            parts = [str(background), *map(hashes.sha256, files)]
+        case MaskFiles(files):
+            parts = [*map(hashes.sha256, files)]
         case JoinedMasks(masks):
             parts = [_digest(one, hashes) for one in masks]
         case _:
