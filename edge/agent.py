@@ -166,10 +166,9 @@ class Agent:
             frame_bytes=frame_bytes,
             head_ms=seconds * 1000,
         )
-        if recorded and finding.decision is Decision.ESCALATE:
-            symbols = finding.symbols
-            if not self._uplink.escalate(part, self._model, symbols, score, frame_bytes):
-                self._settlement.give_up(part)
+        asks = recorded and finding.decision is Decision.ESCALATE
+        if asks and not self._uplink.escalate(part, self._model, finding, score, frame_bytes):
+            self._settlement.give_up(part)
 
     def answer(self, verdict: CloudVerdict) -> None:
         """The cloud's verdict on an escalation. From any thread."""

@@ -21,6 +21,8 @@ Control = Literal["", "pass", "reject", "review"]
 DeviceState = Literal["online", "stopping", "offline"]
 PictureKind = Literal["full", "region", "map"]
 PicturePolicy = Literal["never", "region", "full"]
+TileShares = tuple[float, float, float, float]
+"""Left, top, right and bottom in shares of the picture as it was cut out and turned, 0–1."""
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 DECIDERS: tuple[Decider, ...] = get_args(Decider)
@@ -100,8 +102,9 @@ class Finding:
     decision    pass, reject, escalate or review
     score       0 (surely good) – 1 (surely defective)
     symbols     rounded bottleneck features, int8 (channels, height, width)
-    defect_map  probabilities, float32 (height/8, width/8) of the input
+    defect_map  probabilities, float32 (height/8, width/8) of the input, or of all tiles together
     novelty     distance from what the network was shown; above 1 the gate's word does not count
+    tile        whose symbols these are; None where the picture is judged whole
     """
 
     decision: Decision
@@ -109,3 +112,4 @@ class Finding:
     symbols: NDArray[np.int8]
     defect_map: NDArray[np.float32]
     novelty: float = 0.0
+    tile: TileShares | None = None

@@ -15,7 +15,14 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from shared.contracts import DeviceState, PictureKind, PicturePolicy, PlainVerdict, Verdict
+from shared.contracts import (
+    DeviceState,
+    PictureKind,
+    PicturePolicy,
+    PlainVerdict,
+    TileShares,
+    Verdict,
+)
 from shared.errors import WireError
 from shared.inspection import LARGEST_NUMBER, Inspection, with_review, without_review
 
@@ -35,6 +42,10 @@ _PREFIX = struct.Struct(">3sBH")
 # a NaN or a NUL raises in the thread that stores everybody's.
 Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_CORNERS = 4
+_SLIVER = 1e-4
+_Place = Annotated[tuple[Share, ...], msgspec.Meta(max_length=_CORNERS)]
 Text = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00]*\Z")]
 
 
@@ -51,6 +62,8 @@ class Escalation(Message, frozen=True, tag="escalation"):
     remaining   seconds from sending to the deadline; 0 or less: too late to be actuated
     score       the head's, 0–1
     coarseness  of the body's symbols, a rung of the codec's `LADDER`; 1 is as fine as can be
+    tile        of which tile of the picture the features are: left, top, right and bottom in shares
+                of what the network sees of it, 0–1; empty: of the whole picture
     """
 
     boot: str
@@ -63,6 +76,16 @@ class Escalation(Message, frozen=True, tag="escalation"):
     score: float
     frame_bytes: Number = 0
     coarseness: Number = 1
+    tile: _Place = ()
+
+    @property
+    def place(self) -> TileShares | None:
+        """The tile; None of a whole picture, and of numbers that are none."""
+        if len(self.tile) != _CORNERS:
+            return None
+        left, top, right, bottom = self.tile
+        seen = right - left >= _SLIVER and bottom - top >= _SLIVER
+        return (left, top, right, bottom) if seen else None
 
 
 class Probe(Message, frozen=True, tag="probe"):

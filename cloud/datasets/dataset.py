@@ -14,6 +14,7 @@ import numpy as np
 
 from cloud.datasets.masks import Mask
 from shared.errors import DataError, SettingsError
+from shared.features.tiling import Tile
 
 Split = Literal["train", "calibrate", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -31,6 +32,7 @@ class Sample:
     part    the physical part; samples of one part never lie in two splits
     domain  the lighting, line or plant that it comes from
     prepared   whether the picture is as the head takes it: training painted it
+    tile       of which tile of the picture it is; None: of the whole
     """
 
     image: Path
@@ -41,6 +43,7 @@ class Sample:
     domain: str
     split: Split
     prepared: bool = False
+    tile: Tile | None = None
 
     @property
     def defective(self) -> bool:
@@ -99,10 +102,15 @@ class Dataset:
 
     @cached_property
     def _content_hash(self) -> str:
-        digest = hashlib.sha256()
-        for sample in sorted(self.samples, key=lambda s: str(s.image)):
-            digest.update(hashlib.sha256(sample.image.read_bytes()).digest())
+        digest, files = hashlib.sha256(), dict[Path, bytes]()
+        for sample in sorted(self.samples, key=lambda s: (str(s.image), s.tile or ())):
+            if sample.image not in files:
+                # Tiles of one picture follow each other.
+                files = {sample.image: hashlib.sha256(sample.image.read_bytes()).digest()}
+            digest.update(files[sample.image])
             digest.update(f"{sample.defect}|{sample.target}|{sample.part}|{sample.split}".encode())
+            if sample.tile is not None:
+                digest.update(repr(tuple(sample.tile)).encode())
             if sample.mask is not None:
                 digest.update(sample.mask.digest().encode())
         return digest.hexdigest()

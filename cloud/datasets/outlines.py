@@ -16,6 +16,8 @@ Size = tuple[int, int]
 # What tools round, and what a mouse draws beyond the border, in pixels.
 SLACK = 1.0
 _ELLIPSE = 48
+# Pixels: shares of a picture that lie on one line are rounded, and each processor rounds its way.
+_FLAT = 1e-6
 
 
 def area(points: Points) -> float:
@@ -37,7 +39,7 @@ def polygon(points: Points, size: Size, *, cut: bool = False) -> MaskShapes:
         _require_inside([_middle(points)] if cut else points, size)
     if len(set(points)) < 3:
         raise LabelFault(f"a polygon of {len(set(points))} corners has no inside")
-    if area(points) <= 0:
+    if area(points) < _FLAT:
         raise LabelFault("a polygon without an area")
     return _drawn([points], size)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.datasets.dataset import Dataset
+from cloud.datasets.dataset import Dataset, Sample
+from cloud.datasets.masks import Mask
 from shared.bundles.manifest import InputSpec
+from shared.bundles.picture_head import input_tiles
 from shared.console import track
 from shared.errors import DataError
 from shared.features.depth import WrongPixels, eight_bit
 from shared.features.picture_file import AS_STORED, loaded
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings
-from shared.features.preprocessing import MAP_STRIDE, coarse_mask, prepare
+from shared.features.preprocessing import MAP_STRIDE, as_input, as_map, seen_pixels
+from shared.features.straightening import straightened
 from shared.opener import Unopenable
 from shared.storage.files import replacing
 
@@ -51,7 +55,7 @@ def load_pictures(
     """
     channels, height, width = size
     cache.mkdir(parents=True, exist_ok=True)
-    names = "\n".join(_identity(s.image) for s in dataset.samples)
+    names = "\n".join(_identity(s) for s in dataset.samples)
     what = f"{names}|{height}x{width}x{channels}|{settings.model_dump_json()}"
     key = hashlib.sha256(what.encode()).hexdigest()[:16]
     path = cache / f"pictures-{key}.npy"
@@ -59,28 +63,64 @@ def load_pictures(
     if not path.is_file():
         with replacing(path) as partial:
             array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+            source = _Source(channels, settings)
             for index, sample in enumerate(track(dataset.samples, "reading pictures")):
-                done = AS_IT_IS if sample.prepared else settings
-                pixels = eight_bits_of(sample.image, done)
-                array[index] = prepare(pixels, height, width, channels, done)
+                array[index] = as_input(source.pixels(sample), height, width)
             array.flush()
     masks = np.zeros((len(dataset.samples), height // MAP_STRIDE, width // MAP_STRIDE), np.float32)
     masked = np.zeros(len(dataset.samples), bool)
+    source = _Source(channels, settings)
     for index, sample in enumerate(dataset.samples):
         if sample.mask is not None:
-            done = AS_IT_IS if sample.prepared else settings
-            tall, wide = decode(sample.image, 1).shape[:2]
-            masks[index] = coarse_mask(sample.mask.pixels(tall, wide), height, width, done)
+            masks[index] = as_map(source.mask(sample, sample.mask), height, width)
             masked[index] = True
         else:
             masked[index] = dataset.has_masks and not sample.defective
     return PictureArrays(np.load(path, mmap_mode="r"), masks, masked)
 
 
-def _identity(path: Path) -> str:
+class _Source:
+    """What is seen of samples' pictures and masks. Tiles of one picture follow each other, so the
+    last picture is kept."""
+
+    def __init__(self, channels: int, settings: PixelSettings) -> None:
+        self._channels = channels
+        self._settings = settings
+        self._image: Path | None = None
+        self._seen: NDArray[Any] = np.zeros((0, 0))
+
+    def pixels(self, sample: Sample) -> NDArray[np.uint8]:
+        """Of the picture, or of the sample's tile of it."""
+
+        def read() -> NDArray[np.uint8]:
+            done = self._done(sample)
+            return seen_pixels(eight_bits_of(sample.image, done), self._channels, done)
+
+        return np.asarray(self._cut(sample, read), np.uint8)
+
+    def mask(self, sample: Sample, mask: Mask) -> NDArray[np.bool_]:
+        def read() -> NDArray[np.bool_]:
+            tall, wide = decode(sample.image, 1).shape[:2]
+            return straightened(mask.pixels(tall, wide), self._done(sample))
+
+        return np.asarray(self._cut(sample, read), np.bool_)
+
+    def _done(self, sample: Sample) -> PixelSettings:
+        return AS_IT_IS if sample.prepared else self._settings
+
+    def _cut(self, sample: Sample, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        if sample.tile is None:
+            return read()
+        if self._image != sample.image:
+            self._seen, self._image = read(), sample.image
+        return sample.tile.of(self._seen)
+
+
+def _identity(sample: Sample) -> str:
     """Changes with the file, so that the cache never holds a picture of yesterday."""
-    status = path.stat()
-    return f"{path}:{status.st_mtime_ns}:{status.st_size}"
+    status = sample.image.stat()
+    tile = "" if sample.tile is None else f":{tuple(sample.tile)}"
+    return f"{sample.image}:{status.st_mtime_ns}:{status.st_size}{tile}"
 
 
 def stored(path: Path) -> NDArray[Any]:
@@ -105,19 +145,29 @@ def eight_bits_of(path: Path, settings: PixelSettings) -> NDArray[np.uint8]:
     try:
         return eight_bit(stored(path), settings)
     except WrongPixels as error:
-        raise DataError(
-            f"{path} is {error}",
-            fix="say --depth, or bring all pictures of the set into one form",
-        ) from error
+        raise misfit(path, error) from error
 
 
-def prepared_file(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
-    """A picture as a bundle's head takes it, uint8 (channels, height, width).
+def misfit(path: Path, error: WrongPixels) -> DataError:
+    """Of a picture that is not as the settings say."""
+    if "tiles" in str(error):
+        fix = "choose other tiles, or leave this picture out"
+    else:
+        fix = "say --depth, or bring all pictures of the set into one form"
+    return DataError(f"{path} is {error}", fix=fix)
 
-    Raises DataError as `eight_bits_of`.
+
+def inputs_of_file(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
+    """A picture as a bundle's head takes it, uint8 (n, channels, height, width): once, or as each
+    of its tiles.
+
+    Raises DataError as `eight_bits_of`, and for a picture that can't be cut into such tiles.
     """
     pixels = eight_bits_of(path, spec.pixels)
-    return prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
+    try:
+        return input_tiles(pixels, spec.shape, spec.pixels)
+    except WrongPixels as error:
+        raise misfit(path, error) from error
 
 
 def decode(path: Path, channels: int) -> NDArray[np.uint8]:

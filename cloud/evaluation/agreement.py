@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import prepared_file
+from cloud.datasets.pictures import inputs_of_file
 from cloud.statistics.metrics import auroc
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, HEAD_FLOAT
@@ -72,9 +72,10 @@ def compare(
     spec = bundle.manifest.input
     scores: dict[Way, list[float]] = {key: [] for key in heads}
     for sample in track(dataset.samples, "judging"):
-        picture = prepared_file(sample.image, spec)
+        inputs = inputs_of_file(sample.image, spec)
         for key, head in heads.items():
-            scores[key].append(head(picture[np.newaxis]))
+            # Of tiles the most suspicious speaks for the picture.
+            scores[key].append(max(head(one[np.newaxis]) for one in inputs))
     judged = _Judged(
         {key: np.array(values) for key, values in scores.items()},
         dataset.labels,

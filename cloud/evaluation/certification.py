@@ -10,7 +10,7 @@ from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
 from cloud.datasets.seen_pictures import told_seen, trained_on
 from cloud.evaluation.judgements import Judgements, judge
-from cloud.evaluation.novelty import fit_novelty, shown_symbols
+from cloud.evaluation.novelty import fit_novelty, summaries_of_shown
 from cloud.evaluation.scorecard import Escalated
 from cloud.evaluation.verdicts import unsure_pictures
 from shared.bundles.bundle import Bundle
@@ -253,9 +253,9 @@ def _novelty(
     _, part = np.unique(dataset.parts, return_inverse=True)
     try:
         return fit_novelty(
-            shown_symbols(bundle, shown, head),
-            judged.symbols,
-            np.asarray(part, np.intp),
+            summaries_of_shown(bundle, shown, head),
+            judged.summaries,
+            np.asarray(part, np.intp)[judged.shown_by],
             share,
             bundle.manifest.pair,
         ), ""

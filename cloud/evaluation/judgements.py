@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.datasets.pictures import eight_bits_of, prepared_file
+from cloud.datasets.pictures import eight_bits_of, misfit
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, TAIL
+from shared.bundles.picture_head import PictureHead
 from shared.bundles.runtime_choice import choose_runtime
 from shared.certification.gate import Gate
 from shared.certification.scores import NovelPictures
 from shared.console import track
+from shared.contracts import TileShares
+from shared.features.depth import WrongPixels
 from shared.features.image_codecs import compress, to_pixels
 from shared.features.novelty import Novelty
-from shared.features.preprocessing import prepare
 from shared.features.straightening import onto_picture
+from shared.features.tiling import laid_over
 from shared.features.transmission import batches, received, weighed
 from shared.runtime.base import Runtime, RuntimeOptions
 
@@ -35,11 +39,16 @@ class Judgements:
     coarseness   of the encoding: above 1 where the finest would exceed the bundle's cap
     symbols      the head's, before encoding; int8 (n, channels, height, width). `arrived`: as the
                  cloud decodes them
-    edge_maps    probabilities, float32 (n, height/8, width/8) of the input, or laid over the whole
-                 picture where that is more; cloud_maps alike
+    edge_maps    probabilities, each float32 (height/8, width/8) of the input, or laid over the
+                 whole picture where that is more; cloud_maps alike, of the tile that is sent where
+                 there are tiles
     kinds        the tail's probabilities over the manifest's classes, float32 (n, classes), or
                  None where it has no such output
     sizes        height and width of each picture before it was prepared, int (n, 2)
+    spoke        the number of each picture's tile whose symbols these are, int (n,); -1 of one that
+                 is judged whole
+    summaries    of every tile, `shared.features.novelty.summary`; `shown_by` (m,) says of which
+                 picture each is
     novel        which are unlike anything that the network was shown; None until `seen_by` is asked
     """
 
@@ -50,18 +59,24 @@ class Judgements:
     coarseness: NDArray[np.int64]
     symbols: NDArray[np.int8]
     arrived: NDArray[np.int8]
-    edge_maps: NDArray[np.float32]
-    cloud_maps: NDArray[np.float32]
+    edge_maps: Sequence[NDArray[np.float32]]
+    cloud_maps: Sequence[NDArray[np.float32]]
     kinds: NDArray[np.float32] | None
     sizes: NDArray[np.int64]
+    spoke: NDArray[np.intp]
+    summaries: NDArray[np.float32]
+    shown_by: NDArray[np.intp]
     novel: NovelPictures | None = None
 
     def seen_by(self, novelty: Novelty | None) -> Judgements:
         """The same, with what this calls novel."""
-        novel = None
-        if novelty is not None:
-            novel = NovelPictures(novelty.novel(self.symbols), novelty.novel(self.arrived))
-        return replace(self, novel=novel)
+        if novelty is None:
+            return replace(self, novel=None)
+        edge = np.zeros(len(self.edge), bool)
+        edge[self.shown_by[novelty.of_summaries(self.summaries) > 1.0]] = True
+        # A picture in tiles with a novel one goes to a person, whatever the cloud would say.
+        cloud = novelty.novel(self.arrived) | (edge & (self.spoke >= 0))
+        return replace(self, novel=NovelPictures(edge, cloud))
 
 
 class HeadAnswer(NamedTuple):
@@ -74,6 +89,13 @@ class HeadAnswer(NamedTuple):
     symbols: NDArray[np.int8]
     edge_map: NDArray[np.float32]
     size: tuple[int, int]
+    tile: TileShares | None
+    spoke: int
+    summaries: NDArray[np.float32]
+
+    def novel_to(self, novelty: Novelty) -> bool:
+        """Whether it, or one of its tiles, is unlike anything that the network was shown."""
+        return bool(novelty.of_summaries(self.summaries).max() > 1)
 
 
 class TailAnswers(NamedTuple):
@@ -102,7 +124,7 @@ def judge(
     coarseness = np.array([one.coarseness for one in seen])
     arrived = received(bundle.codec, symbols, coarseness)
     answers = ask(open_tail(bundle, runtime, threads), arrived, "judging")
-    edge = np.array([one.edge for one in seen])
+    edge, pixels = np.array([one.edge for one in seen]), bundle.manifest.input.pixels
     return Judgements(
         edge=edge,
         cloud=weighed(gate or bundle.manifest.gate.gate, edge, answers.scores),
@@ -111,18 +133,17 @@ def judge(
         coarseness=coarseness,
         symbols=symbols,
         arrived=arrived,
-        edge_maps=np.stack([one.edge_map for one in seen]),
-        cloud_maps=np.stack(
-            [onto_picture(one, bundle.manifest.input.pixels) for one in answers.maps]
-        ),
+        edge_maps=[one.edge_map for one in seen],
+        cloud_maps=[
+            onto_picture(found if one.tile is None else laid_over(found, one.tile), pixels)
+            for found, one in zip(answers.maps, seen, strict=True)
+        ],
         kinds=answers.kinds,
         sizes=np.array([one.size for one in seen]),
+        spoke=np.array([one.spoke for one in seen], np.intp),
+        summaries=np.concatenate([one.summaries for one in seen]),
+        shown_by=np.repeat(np.arange(len(seen)), [len(one.summaries) for one in seen]),
     )
-
-
-def prepared(bundle: Bundle, dataset: Dataset, index: int) -> NDArray[np.uint8]:
-    """One sample as the head's input, uint8 (channels, height, width)."""
-    return prepared_file(dataset.samples[index].image, bundle.manifest.input)
 
 
 def open_tail(bundle: Bundle, runtime: str, threads: int) -> Runtime:
@@ -157,26 +178,33 @@ def open_head(bundle: Bundle, runtime: str, threads: int) -> Runtime:
 
 
 def _look(bundle: Bundle, dataset: Dataset, runtime: str, threads: int) -> list[HeadAnswer]:
-    head = open_head(bundle, runtime, threads)
-    return [
-        look(bundle, head, eight_bits_of(sample.image, bundle.manifest.input.pixels))
-        for sample in track(dataset.samples, "looking")
-    ]
+    head = PictureHead.of(bundle, open_head(bundle, runtime, threads))
+    return [_of_file(bundle, head, sample.image) for sample in track(dataset.samples, "looking")]
 
 
-def look(bundle: Bundle, head: Runtime, pixels: NDArray[np.uint8]) -> HeadAnswer:
-    """One picture as the camera gave it, (h, w) grey or (h, w, 3) BGR, prepared and judged."""
-    spec, codec = bundle.manifest.input, bundle.codec
-    picture = prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
-    features, found, score = head.run(picture[np.newaxis])
-    symbols = codec.quantise(np.asarray(features[0], np.float32))
-    sent = codec.encode_within(symbols, bundle.manifest.features.cap_bytes)
+def _of_file(bundle: Bundle, head: PictureHead, path: Path) -> HeadAnswer:
+    try:
+        return look(bundle, head, eight_bits_of(path, bundle.manifest.input.pixels))
+    except WrongPixels as error:
+        raise misfit(path, error) from error
+
+
+def look(bundle: Bundle, head: PictureHead, pixels: NDArray[np.uint8]) -> HeadAnswer:
+    """One picture as the camera gave it, (h, w) grey or (h, w, 3) BGR, prepared and judged.
+
+    Raises WrongPixels where it can't be cut into the bundle's tiles.
+    """
+    found = head.look(pixels)
+    sent = bundle.codec.encode_within(found.symbols, bundle.manifest.features.cap_bytes)
     return HeadAnswer(
-        edge=float(score.reshape(-1)[0]),
+        edge=found.score,
         encoded=len(sent.body),
-        jpeg=len(compress(to_pixels(picture))),
+        jpeg=len(compress(to_pixels(found.picture))),
         coarseness=sent.coarseness,
-        symbols=symbols,
-        edge_map=onto_picture(np.asarray(found, np.float32)[0, 0], spec.pixels),
+        symbols=found.symbols,
+        edge_map=onto_picture(found.defect_map, bundle.manifest.input.pixels),
         size=(pixels.shape[0], pixels.shape[1]),
+        tile=found.tile,
+        spoke=found.spoke,
+        summaries=found.summaries,
     )

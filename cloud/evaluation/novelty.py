@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
-from cloud.evaluation.judgements import prepared
+from cloud.datasets.pictures import inputs_of_file
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TRAINED
 from shared.certification.promises import percent
@@ -33,10 +33,10 @@ ROUNDING = 1e-4
 """So that the part that sets the limit lies within it on every machine."""
 
 
-def shown_symbols(bundle: Bundle, shown: Dataset, head: Runtime) -> NDArray[np.int8]:
-    """The head's symbols of those of these pictures that the bundle was trained on.
+def summaries_of_shown(bundle: Bundle, shown: Dataset, head: Runtime) -> NDArray[np.float32]:
+    """What the head's symbols come to in those of these pictures that the bundle was trained on.
 
-    int8 (n, channels, height, width), at most MOST. Raises CertificateError where there are fewer
+    float32 (n, 2 · channels), at most MOST. Raises CertificateError where there are fewer pictures
     than FEWEST.
     """
     listed = known([sample.image for sample in shown.samples], bundle.read(TRAINED))
@@ -48,24 +48,27 @@ def shown_symbols(bundle: Bundle, shown: Dataset, head: Runtime) -> NDArray[np.i
             fix="give the data and the --seed of its training",
         )
     some = found[np.unique(np.linspace(0, len(found) - 1, MOST).astype(int))]
-    symbols = []
+    summaries = []
     for index in track(some.tolist(), "what it was shown"):
-        features = head.run(prepared(bundle, shown, index)[np.newaxis])[0]
-        symbols.append(bundle.codec.quantise(np.asarray(features[0], np.float32)))
-    return np.stack(symbols)
+        inputs = inputs_of_file(shown.samples[index].image, bundle.manifest.input)
+        for one in inputs[:: math.ceil(len(inputs) * len(some) / MOST)]:
+            features = head.run(one[np.newaxis])[0]
+            symbols = bundle.codec.quantise(np.asarray(features[0], np.float32))
+            summaries.append(summary(symbols[np.newaxis]))
+    return np.concatenate(summaries)
 
 
 def fit_novelty(
-    shown: NDArray[np.int8],
-    unseen: NDArray[np.int8],
+    shown: NDArray[np.float32],
+    unseen: NDArray[np.float32],
     part: NDArray[np.intp],
     share: float,
     pair: str,
 ) -> Novelty:
     """What the network was shown, and a limit that parts like the unseen ones rarely exceed.
 
-    shown    symbols of pictures that it was trained on, int8 (n, channels, height, width)
-    unseen   of parts that it was not; `part` (m,) says which each picture shows, 0 to parts − 1
+    shown    `summary` of pictures or tiles that it was trained on, (n, 2 · channels)
+    unseen   of parts that it was not; `part` (m,) says which each of them shows, 0 to parts − 1
     share    of parts like these that have a novel picture: at most so many on average over sets
              of parts (split conformal prediction, Vovk, Gammerman and Shafer 2005)
     Raises CertificateError where the parts are too few for the share.
@@ -78,9 +81,9 @@ def fit_novelty(
             f"exceed; {math.ceil(1 / share - 1e-9) - 1} are enough",
             fix=f"give more parts, or --novelty-share {1 / (parts + 1) + 5e-4:.3f}",
         )
-    known_pictures = _fitted(summary(shown).astype(np.float64), share, pair)
+    known_pictures = _fitted(shown.astype(np.float64), share, pair)
     farthest = np.zeros(parts)
-    np.maximum.at(farthest, part, known_pictures.distances(unseen))
+    np.maximum.at(farthest, part, known_pictures.of_summaries(unseen))
     limit = max(float(np.sort(farthest)[rank - 1]), ROUNDING)
     scale = np.float32(1 / math.sqrt(limit * (1 + ROUNDING)))
     return Novelty(pair, share, known_pictures.directions * scale, known_pictures.centre * scale)

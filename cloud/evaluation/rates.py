@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
-from cloud.evaluation.judgements import Judgements, ask, open_tail, prepared
+from cloud.datasets.pictures import inputs_of_file
+from cloud.evaluation.judgements import Judgements, ask, open_tail
 from cloud.evaluation.pixels import PixelsModel
 from cloud.statistics.intervals import Interval, auroc_interval
 from cloud.statistics.metrics import auroc
@@ -123,11 +124,21 @@ def sweep(
                 tail_auroc=auroc(scores, labels),
             )
         )
-    return Rates(ours, None if model is None else _pictures(bundle, dataset, model, ours))
+    return Rates(ours, None if model is None else _pictures(bundle, dataset, found, model, ours))
+
+
+def _sent(bundle: Bundle, dataset: Dataset, found: Judgements, index: int) -> NDArray[np.uint8]:
+    """The input whose features would be sent of a picture, uint8 (channels, height, width)."""
+    inputs = inputs_of_file(dataset.samples[index].image, bundle.manifest.input)
+    return np.asarray(inputs[max(int(found.spoke[index]), 0)], np.uint8)
 
 
 def _pictures(
-    bundle: Bundle, dataset: Dataset, model: PixelsModel, ours: Sequence[Point]
+    bundle: Bundle,
+    dataset: Dataset,
+    found: Judgements,
+    model: PixelsModel,
+    ours: Sequence[Point],
 ) -> PictureRates:
     labels, parts = dataset.labels, np.array(dataset.parts)
     columns = {(kind, quality): _Column() for kind in COMPRESSIONS for quality in QUALITIES}
@@ -135,7 +146,7 @@ def _pictures(
     starts = range(0, len(labels), BATCH)
     for start in track(starts, "JPEG and WebP through the model on pixels"):
         indices = range(start, min(start + BATCH, len(labels)))
-        pictures = np.stack([prepared(bundle, dataset, index) for index in indices])
+        pictures = np.stack([_sent(bundle, dataset, found, index) for index in indices])
         undistorted.append(model.scores(pictures))
         for (kind, quality), column in columns.items():
             column.add(model, pictures, kind, quality)

@@ -22,6 +22,7 @@ from cloud.evaluation.judgements import (
 from cloud.evaluation.verdicts import SampleVerdicts, verdicts
 from cloud.statistics.intervals import part_rate
 from shared.bundles.bundle import Bundle
+from shared.bundles.picture_head import PictureHead
 from shared.bundles.robustness import (
     Adversary,
     CountedParts,
@@ -77,7 +78,7 @@ class PictureJudge:
     def __init__(self, bundle: Bundle, runtime: str = "auto", threads: int = 0) -> None:
         self._bundle = bundle
         self._gate = bundle.manifest.gate.gate
-        self._head = open_head(bundle, runtime, threads)
+        self._head = PictureHead.of(bundle, open_head(bundle, runtime, threads))
         self._tail = open_tail(bundle, runtime, threads)
 
     def look(self, pixels: Pixels) -> HeadAnswer:
@@ -91,8 +92,10 @@ class PictureJudge:
         novelty = self._bundle.novelty
         novel = None
         if novelty is not None:
-            nothing = np.zeros(len(seen), bool)
-            novel = NovelPictures(novelty.novel(symbols), nothing)
+            strange = np.array([one.novel_to(novelty) for one in seen])
+            # A picture in tiles with a novel one goes to a person, whatever the cloud would say.
+            tiled = np.array([one.tile is not None for one in seen])
+            novel = NovelPictures(strange, strange & tiled)
         cloud = np.full(len(seen), np.nan)
         sent = np.flatnonzero(verdicts(self._gate, edge, cloud, novel).escalated)
         if len(sent):
@@ -100,7 +103,7 @@ class PictureJudge:
             arrived = received(self._bundle.codec, symbols[sent], coarseness)
             cloud[sent] = weighed(self._gate, edge[sent], tail_scores(self._tail, arrived))
             if novelty is not None and novel is not None:
-                novel.cloud[sent] = novelty.novel(arrived)
+                novel.cloud[sent] |= novelty.novel(arrived)
         return PictureScores(edge, cloud, novel)
 
 

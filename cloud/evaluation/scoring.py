@@ -97,7 +97,7 @@ def known_masks(dataset: Dataset, found: Judgements) -> Masks:
     return masks
 
 
-def _localised(masks: Masks, maps: NDArray[np.float32]) -> Localisation | None:
+def _localised(masks: Masks, maps: Sequence[NDArray[np.float32]]) -> Localisation | None:
     watched = track(masks.items(), "comparing defect maps with masks", len(masks))
     return localise(MarkedMap(maps[index], mask) for index, mask in watched)
 

@@ -6,33 +6,51 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.contracts import TileShares
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.features.straightening import onto_picture
+from shared.features.tiling import laid_over
 
 SIDE = 320
 HEAT_FROM = 0.05
 
 
-def map_png(defect_map: NDArray[np.float32], pixels: PixelSettings = AS_IT_IS) -> bytes:
+def map_png(
+    defect_map: NDArray[np.float32],
+    pixels: PixelSettings = AS_IT_IS,
+    tile: TileShares | None = None,
+) -> bytes:
     """A defect map, probabilities (height, width), as 8-bit grey PNG; NaN counts as 1.
 
     pixels   the bundle's: by them it is laid over the whole picture
+    tile     of which it is; None: of the whole picture
     """
-    sure = onto_picture(np.nan_to_num(defect_map, nan=1.0), pixels)
+    sure = _laid(np.nan_to_num(defect_map, nan=1.0), pixels, tile)
     return _png(np.rint(np.clip(sure, 0, 1) * 255).astype(np.uint8))
 
 
-def seen_png(symbols: NDArray[np.int8], pixels: PixelSettings = AS_IT_IS) -> bytes:
+def seen_png(
+    symbols: NDArray[np.int8],
+    pixels: PixelSettings = AS_IT_IS,
+    tile: TileShares | None = None,
+) -> bytes:
     """What the tail saw: mean absolute symbol over channels, stretched to 8-bit grey PNG.
 
     symbols   int8 (channels, height, width)
     pixels    the bundle's: by them it is laid over the whole picture, as the map is
+    tile      of which they are; None: of the whole picture
     """
     strength = np.abs(symbols.astype(np.float32)).mean(axis=0)
     low, high = float(strength.min()), float(strength.max())
-    strength = onto_picture(strength, pixels)
+    strength = _laid(strength, pixels, tile)
     stretched = np.clip((strength - low) / max(high - low, 1e-6), 0, 1)
     return _png(np.rint(stretched * 255).astype(np.uint8))
+
+
+def _laid(
+    found: NDArray[np.float32], pixels: PixelSettings, tile: TileShares | None
+) -> NDArray[np.float32]:
+    return onto_picture(found if tile is None else laid_over(found, tile), pixels)
 
 
 def heat_map(found: bytes, seen: bytes) -> bytes:

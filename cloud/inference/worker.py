@@ -169,7 +169,7 @@ class TailWorker:
         return now
 
     def _record(self, judged: _Judged, answered: float, batch: int) -> TailRow:
-        job, kind = judged.job, judged.kind
+        job, kind, tile = judged.job, judged.kind, judged.job.escalation.place
         return {
             "device": job.address.device,
             "boot": job.escalation.boot,
@@ -187,8 +187,8 @@ class TailWorker:
             "batch": batch,
             "queue_ms": (judged.ran.began - job.arrived) * 1000,
             "tail_ms": judged.ran.took_s * 1000,
-            "map_png": map_png(judged.defect_map, judged.pixels),
-            "seen_png": seen_png(judged.seen, judged.pixels),
+            "map_png": map_png(judged.defect_map, judged.pixels, tile),
+            "seen_png": seen_png(judged.seen, judged.pixels, tile),
             "received_at": self._clock.utc(),
         }
 

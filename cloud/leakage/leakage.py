@@ -16,6 +16,7 @@ from cloud.datasets.dataset import Dataset
 from cloud.datasets.pictures import load_pictures
 from cloud.leakage.inverter import Fit, fit_inverter, reconstruct
 from cloud.statistics.metrics import auroc
+from cloud.training.tiles import tiled
 from shared.bundles.bundle import Bundle
 from shared.bundles.leakage import Leakage, Reconstruction
 from shared.bundles.manifest import HEAD, HEAD_FLOAT
@@ -85,7 +86,9 @@ def measure_leakage(
     runtime, threads   of the heads
     Raises DataError or TrainingError for data that does not allow it.
     """
-    train, test = dataset.of("train"), dataset.of("test")
+    pixels = bundle.manifest.input.pixels
+    # What is sent of a picture in tiles is one of them.
+    train, test = tiled(dataset.of("train"), pixels), tiled(dataset.of("test"), pixels)
     options = RuntimeOptions(threads=threads)
     head = choose_runtime(runtime, bundle.read(HEAD), options).runtime
     classifier = Classifier(

@@ -58,7 +58,7 @@ def run_trial(
     if trainer.resume():
         err.print(f"  going on after epoch {trainer.epoch} of {options.all_epochs}")
     net = trainer.fit()
-    a, watch = options.architecture, learned.of("calibrate")
+    a, watch = options.architecture, trainer.watch_set
     size = (a.channels, a.height, a.width)
     pictures = load_pictures(watch, size, folder / "cache", options.pixels)
     scores = score(net, pictures, on_pixels=False)

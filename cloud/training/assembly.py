@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import seen_pictures
-from cloud.datasets.pictures import load_pictures
+from cloud.datasets.pictures import eight_bits_of, load_pictures
 from cloud.statistics.metrics import auroc, best_threshold
 from cloud.survey.shortages import doubts
 from cloud.training.model import ExportedModel, HalfScores, export_model
@@ -20,7 +20,7 @@ from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle, write_bundle
 from shared.bundles.manifest import CODEC, DATA_VERSION, GOLDEN, HEAD, HEAD_FLOAT, TAIL
 from shared.certification.gate import Gate, choose_gate
-from shared.console import err
+from shared.console import err, track
 from shared.format import iso
 from shared.splitnet.network import SplitNet
 
@@ -57,9 +57,9 @@ def assemble(
     they will run. Raises TrainingError or SettingsError where the data does not allow it.
     """
     options = trainer.options
-    model = export_model(net, inputs_of(dataset.of("train"), options, trainer.run))
+    model = export_model(net, inputs_of(trainer.train_set, options, trainer.run))
     calibrate = dataset.of("calibrate")
-    halves = model.judge(inputs_of(calibrate, options, trainer.run), "choosing the gate")
+    halves = halves_of(model, calibrate, options, trainer.run)
     gate, metrics = _calibrate(halves, calibrate.labels)
     judges = {half: metrics[f"calibrate_{half}_auroc"] for half in ("edge", "cloud")}
     doubtful = doubts(calibrate, judges)
@@ -162,6 +162,19 @@ def cloud_scores(halves: HalfScores, tail_weight: float) -> NDArray[np.float64]:
     gate = Gate(0.0, 1.0, 0.5, tail_weight)
     pairs = zip(halves.edge.tolist(), halves.tail.tolist(), strict=True)
     return np.array([gate.cloud_score(head, tail) for head, tail in pairs])
+
+
+def halves_of(model: ExportedModel, dataset: Dataset, options: Options, run: Path) -> HalfScores:
+    """Both halves' scores of a split's pictures as the product will give them: of tiles the most
+    suspicious speaks.
+    """
+    what = "choosing the gate"
+    if options.pixels.tiles is None:
+        return model.judge(inputs_of(dataset, options, run), what)
+    return model.judge_pictures(
+        (eight_bits_of(s.image, options.pixels) for s in track(dataset.samples, what)),
+        options.pixels,
+    )
 
 
 def inputs_of(dataset: Dataset, options: Options, run: Path) -> NDArray[np.uint8]:

@@ -79,10 +79,9 @@ def refuse_moved(run: Path) -> None:
         pixels = PixelSettings.model_validate(said)
     except (ValueError, AttributeError) as error:
         raise _unreadable(run, error) from error
-    if pixels.shapes:
+    if pixels.shapes or pixels.tiles is not None:
         raise TrainingError(
-            f"{run} cut out, turned or blackened its pictures, and devices would learn from whole "
-            "ones",
+            f"{run} cut, turned or blackened its pictures, and devices would learn from whole ones",
             fix="train the base of federated rounds without such settings",
         )
 

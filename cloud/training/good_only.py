@@ -17,10 +17,18 @@ from torch import Tensor
 
 from cloud.datasets.dataset import Dataset
 from cloud.statistics.metrics import auroc
-from cloud.training.assembly import Origin, cloud_scores, inputs_of, weigh, write_model
+from cloud.training.assembly import (
+    Origin,
+    cloud_scores,
+    halves_of,
+    inputs_of,
+    weigh,
+    write_model,
+)
 from cloud.training.model import ExportedModel, HalfScores, export_model
 from cloud.training.options import Options
 from cloud.training.painted_defects import FEWEST_PARTS, good_parts, paint_set
+from cloud.training.tiles import tiled
 from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle
 from shared.certification.gate import Gate, expit, logit
@@ -48,7 +56,7 @@ def learn_from(dataset: Dataset, options: Options, run: Path) -> Dataset:
             "calibrate are left out",
             highlight=False,
         )
-    return paint_set(goods, options, run)
+    return paint_set(tiled(goods, options.pixels), options, run)
 
 
 def assemble_good_only(
@@ -61,12 +69,13 @@ def assemble_good_only(
     """
     options, run = trainer.options, trainer.run
     goods = good_parts(dataset)
-    train = inputs_of(goods.of("train"), options, run)
-    calibrate = inputs_of(goods.of("calibrate"), options, run)
+    learned = tiled(goods, options.pixels)
+    train = inputs_of(learned.of("train"), options, run)
+    calibrate = inputs_of(learned.of("calibrate"), options, run)
     judging = judging_by_good_parts(net, sum_features(net, _batches(train, "learning good parts")))
     set_scales(judging, _batches(calibrate, "scaling scores"))
     model = export_model(judging, train)
-    gate, metrics = _calibrate(model, trainer)
+    gate, metrics = _calibrate(model, trainer, goods.of("calibrate"))
     origin = Origin(name, version, dataset, goods, [], options, {"method": METHOD})
     return write_model(model, gate, metrics, origin, out)
 
@@ -89,18 +98,21 @@ def good_gate(halves: HalfScores, tail_weight: float) -> Gate:
     )
 
 
-def _calibrate(model: ExportedModel, trainer: Trainer) -> tuple[Gate, dict[str, float]]:
+def _calibrate(
+    model: ExportedModel, trainer: Trainer, goods: Dataset
+) -> tuple[Gate, dict[str, float]]:
     """The gate from good parts; painted ones decide only how much the tail counts."""
-    painted = trainer.dataset.of("calibrate")
-    halves = model.judge(inputs_of(painted, trainer.options, trainer.run), "choosing the gate")
+    painted, options, run = trainer.dataset.of("calibrate"), trainer.options, trainer.run
+    halves = model.judge(inputs_of(painted, options, run), "weighing both halves")
     labels = painted.labels
     tail_weight, cloud = weigh(halves.edge, halves.tail, labels)
-    gate = good_gate(HalfScores(halves.edge[~labels], halves.tail[~labels]), tail_weight)
+    good = halves_of(model, goods, options, run)
+    gate = good_gate(good, tail_weight)
     return gate, {
         "painted_edge_auroc": auroc(halves.edge, labels),
         "painted_tail_auroc": auroc(halves.tail, labels),
         "painted_cloud_auroc": auroc(cloud, labels),
-        "edge_threshold": float(np.quantile(halves.edge[~labels], CLOUD_PASS_SHARE)),
+        "edge_threshold": float(np.quantile(good.edge, CLOUD_PASS_SHARE)),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,8 +15,10 @@ from shared.bundles.bundle import Golden
 from shared.bundles.golden import golden_inputs, golden_outputs
 from shared.bundles.manifest import Tolerance
 from shared.bundles.parity import check_quantisation
+from shared.bundles.picture_head import PictureHead
 from shared.console import track
 from shared.features.codec import CodecTables, FeatureCodec, tables_from_symbols
+from shared.features.pixel_settings import PixelSettings
 from shared.runtime.base import Runtime, open_runtime
 from shared.splitnet.export import export_head, export_int8_head, export_tail
 from shared.splitnet.network import Architecture, SplitNet
@@ -78,6 +81,22 @@ class ExportedModel:
             symbols = self.codec.quantise(np.asarray(features[0], np.float32))
             edge.append(float(score.reshape(-1)[0]))
             tail.append(float(self.cloud.run(symbols[np.newaxis])[1][0]))
+        return HalfScores(np.array(edge), np.array(tail))
+
+    def judge_pictures(
+        self, pictures: Iterable[NDArray[np.uint8]], settings: PixelSettings
+    ) -> HalfScores:
+        """The same of whole pictures, uint8 (h, w) or (h, w, 3) BGR, by what the settings say.
+
+        Raises WrongPixels for one that can't be cut into their tiles.
+        """
+        a = self.architecture
+        head = PictureHead(self.edge, self.codec, (a.channels, a.height, a.width), settings)
+        edge, tail = [], []
+        for pixels in pictures:
+            found = head.look(pixels)
+            edge.append(found.score)
+            tail.append(float(self.cloud.run(found.symbols[np.newaxis])[1][0]))
         return HalfScores(np.array(edge), np.array(tail))
 
     def golden(self) -> Golden:

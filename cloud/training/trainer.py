@@ -26,6 +26,7 @@ from cloud.training.checkpoint import (
 )
 from cloud.training.options import Options
 from cloud.training.teacher import Teacher
+from cloud.training.tiles import tiled
 from cloud.training.validation import score, watched
 from shared.console import err, track
 from shared.errors import TrainingError
@@ -59,7 +60,9 @@ class Trainer:
         self.epoch = 0
         torch.manual_seed(options.seed)
         self.generator = torch.Generator().manual_seed(options.seed)
-        self.train_set, self.watch_set = dataset.of("train"), dataset.of("calibrate")
+        self.train_set, self.watch_set = (
+            tiled(dataset.of(split), options.pixels) for split in ("train", "calibrate")
+        )
         for part in (self.train_set, self.watch_set):
             _want_both_labels(part)
         self.net = SplitNet(options.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

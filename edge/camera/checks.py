@@ -15,6 +15,7 @@ from shared.contracts import Frame
 from shared.errors import CameraError
 from shared.features.depth import WrongPixels, eight_bit
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings
+from shared.features.tiling import require_tiles
 from shared.inspection import LARGEST_NUMBER
 
 _FIX = "mend the camera's package; the part gets the fail-safe verdict"
@@ -63,9 +64,12 @@ def shown(pixels: Any, settings: PixelSettings) -> NDArray[np.uint8]:
     if not isinstance(pixels, np.ndarray):
         raise WrongPixels(f"the camera gave a {type(pixels).__name__} as a picture")
     try:
-        return eight_bit(pixels, settings)
+        found = eight_bit(pixels, settings)
+        height, width = found.shape[:2]
+        require_tiles(height, width, settings)
     except WrongPixels as error:
         raise WrongPixels(f"the camera gave {error}") from error
+    return found
 
 
 def _wrong_numbers(event: Frame | MissedFrame) -> str:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-import numpy as np
-
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
 from shared.bundles.parity import check_codec, check_head
+from shared.bundles.picture_head import HeadFinding, PictureHead
 from shared.bundles.runtime_choice import ChosenRuntime, choose_runtime
 from shared.certification.gate import Gate
-from shared.contracts import Finding, Frame
+from shared.contracts import Decision, Finding, Frame
 from shared.errors import RuntimeUnavailable
 from shared.features.codec import FeatureCodec
 from shared.features.novelty import Novelty
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings
-from shared.features.preprocessing import prepare
 from shared.runtime.base import Runtime, RuntimeOptions
 
 
@@ -46,43 +44,38 @@ class Inspector:
         pixels: what is done to a frame's pixels, whose depth is 8 bits by now
         """
         self._runtime = runtime
-        self._codec = codec
+        self._head = PictureHead(runtime, codec, input_shape, pixels)
         self._gate = gate
-        self._channels, self._height, self._width = input_shape
         self._novelty = novelty
-        self._pixels = pixels
 
     def look(self, frame: Frame) -> Finding:
         """Judge one frame. A score that is not a number is an unsure one, and so is any score of a
         part that is unlike anything that the network was shown.
 
+        Of a picture in tiles the most suspicious is sent. Where any of them is unlike anything
+        shown a person looks: the cloud would know of the one that is sent only.
         Raises RuntimeUnavailable where the backend fails.
         """
-        picture = prepare(frame.pixels, self._height, self._width, self._channels, self._pixels)
         try:
-            features, defect_map, score = self._runtime.run(picture[np.newaxis])
+            found = self._head.look(frame.pixels)
         except Exception as error:
             # Each backend has exceptions of its own; what they share is that there is no score.
             raise RuntimeUnavailable(
                 f"{self._runtime.name} failed on part {frame.part} ({error})",
                 fix="restart the agent; if it fails again, see `splitsight edge bench`",
             ) from error
-        number = float(score.reshape(-1)[0])
-        bottleneck = np.asarray(features[0], np.float32)
-        if not math.isfinite(number):
-            # What is not a number has no symbol.
-            bottleneck = np.nan_to_num(bottleneck)
-        symbols = self._codec.quantise(bottleneck)
-        novelty = self._novelty.distance(symbols) if self._novelty is not None else 0.0
+        novelty = self._distance(found)
         # An infinite score is a fault of the backend, not a sure part.
-        sure = math.isfinite(number) and novelty <= 1
-        return Finding(
-            self._gate.decide(number if sure else math.nan),
-            number,
-            symbols,
-            np.asarray(defect_map[0, 0], np.float32),
-            novelty,
-        )
+        sure = math.isfinite(found.score) and novelty <= 1
+        decision = self._gate.decide(found.score if sure else math.nan)
+        if found.tile is not None and novelty > 1:
+            decision = Decision.REVIEW
+        return Finding(decision, found.score, found.symbols, found.defect_map, novelty, found.tile)
+
+    def _distance(self, found: HeadFinding) -> float:
+        if self._novelty is None:
+            return 0.0
+        return float(self._novelty.of_summaries(found.summaries).max())
 
 
 def load_head(bundle: Bundle, name: str, options: RuntimeOptions) -> ChosenRuntime:

@@ -6,14 +6,12 @@ import random
 import secrets
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge.inspection.model import LiveModel
 from edge.inspection.open_part import OpenPart
 from edge.link.circuit import CircuitBreaker
 from edge.monitoring.health import BoxHealth
 from shared.clock import Clock
+from shared.contracts import Finding
 from shared.errors import TransportError
 from shared.log import get_logger
 from shared.topics import Address
@@ -71,11 +69,11 @@ class Uplink:
         self,
         part: OpenPart,
         model: LiveModel,
-        symbols: NDArray[np.int8],
+        finding: Finding,
         score: float,
         frame_bytes: int,
     ) -> bool:
-        """Send a part's features, as `model` made them.
+        """Send a part's features, as `model` found them.
 
         Where that can't be done the deadline will decide. False: the cloud's answers come too
         late at present, and the part need not wait for its own.
@@ -91,19 +89,19 @@ class Uplink:
         elif part.deadline <= self._clock.monotonic():
             self._health.count("escalations_too_late")
         else:
-            self._send(part, model, symbols, score, frame_bytes)
+            self._send(part, model, finding, score, frame_bytes)
         return True
 
     def _send(
         self,
         part: OpenPart,
         model: LiveModel,
-        symbols: NDArray[np.int8],
+        finding: Finding,
         score: float,
         frame_bytes: int,
     ) -> None:
         remaining = part.deadline - self._clock.monotonic()
-        body, coarseness = model.codec.encode_within(symbols, model.cap_bytes)
+        body, coarseness = model.codec.encode_within(finding.symbols, model.cap_bytes)
         header = Escalation(
             boot=self._boot,
             sequence=part.sequence,
@@ -115,6 +113,7 @@ class Uplink:
             score=score,
             frame_bytes=frame_bytes,
             coarseness=coarseness,
+            tile=finding.tile or (),
         )
         payload = encode(header, body)
         # Set before publishing: the answer may be here before `publish` returns.

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from edge.inspection.model import LiveModel
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD
+from shared.bundles.picture_head import PictureHead
 from shared.bundles.runtime_choice import choose_runtime
 from shared.clock import Clock
 from shared.errors import RuntimeUnavailable, SplitsightError
 from shared.features.picture_file import decoded
-from shared.features.preprocessing import prepare
-from shared.features.straightening import onto_picture
 from shared.opener import Unopenable, require_picture
 from shared.runtime.base import Runtime, RuntimeOptions, open_runtime
 from shared.runtime.settings import AUTO
@@ -85,7 +84,7 @@ class SecondHead:
     def __init__(self, live: Callable[[], LiveModel], clock: Clock) -> None:
         self._live = live
         self._clock = clock
-        self._runtime: Runtime | None = None
+        self._head: PictureHead | None = None
         self._of: LiveModel | None = None
         self._used = float("-inf")
 
@@ -93,28 +92,24 @@ class SecondHead:
         model, pixels = self._live(), pixels_of(picture)
         if model.source is None:
             raise Unseen("the live model has no bundle to open again")
-        spec = model.source.manifest.input
         try:
-            runtime = self._opened(model, model.source)
-            shown = prepare(pixels, spec.height, spec.width, spec.channels, spec.pixels)
-            _, defect_map, _ = runtime.run(shown[np.newaxis])
+            found = self._opened(model, model.source).map_of(pixels)
         except SplitsightError as error:
             raise Unseen(f"its head can't be opened again ({error.message})") from error
         except Exception as error:
             # Each backend has exceptions of its own.
             raise Unseen(f"its head fails ({type(error).__name__}: {error})") from error
-        found = onto_picture(np.asarray(defect_map[0, 0], np.float32), spec.pixels)
         return HeadLook(pixels, found, model.bundle)
 
     def rest(self) -> None:
-        if self._runtime is not None and self._clock.monotonic() - self._used > IDLE_S:
-            self._runtime = self._of = None
+        if self._head is not None and self._clock.monotonic() - self._used > IDLE_S:
+            self._head = self._of = None
 
-    def _opened(self, model: LiveModel, source: Bundle) -> Runtime:
+    def _opened(self, model: LiveModel, source: Bundle) -> PictureHead:
         self._used = self._clock.monotonic()
-        if self._runtime is None or self._of is not model:
-            self._runtime, self._of = _open(source.read(HEAD)), model
-        return self._runtime
+        if self._head is None or self._of is not model:
+            self._head, self._of = PictureHead.of(source, _open(source.read(HEAD))), model
+        return self._head
 
 
 def _open(head: bytes) -> Runtime:

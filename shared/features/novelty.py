@@ -44,7 +44,11 @@ class Novelty:
 
     def distances(self, symbols: NDArray[np.int8]) -> NDArray[np.float64]:
         """The same of many, int8 (n, channels, height, width) → (n,)."""
-        apart = summary(symbols) @ self.directions.T - self.centre
+        return self.of_summaries(summary(symbols))
+
+    def of_summaries(self, summaries: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The same of what `summary` makes of them, (n, 2 · channels) → (n,)."""
+        apart = summaries @ self.directions.T - self.centre
         return np.asarray(np.einsum("ij,ij->i", apart, apart), np.float64)
 
     def novel(self, symbols: NDArray[np.int8]) -> NDArray[np.bool_]:

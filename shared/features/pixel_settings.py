@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from shared.settings import Settings
 
@@ -18,6 +25,36 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[Share, Share]
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3, max_length=1000)]
 _LEAST = 1e-4
+
+
+class TileSettings(Settings):
+    """How a large picture is cut into tiles that overlap, each judged by itself.
+
+    Lengths are pixels of the picture once it is cut out and turned. Tiles lie evenly, the last of
+    a row ends where the picture ends.
+    """
+
+    height: int = Field(ge=16, le=4096, description="of a tile, brought to the network's input")
+    width: int = Field(ge=16, le=4096, description="of a tile, brought to the network's input")
+    overlap: int = Field(
+        ge=0,
+        description="at least so much of two neighbours is the same: what is not longer lies whole "
+        "in a tile",
+    )
+    most: int = Field(
+        default=1024,
+        ge=1,
+        le=10_000,
+        description="tiles of a picture; one that needs more is refused, for nobody waits for it",
+    )
+
+    @field_validator("overlap")
+    @classmethod
+    def _leaves_something(cls, overlap: int, info: ValidationInfo) -> int:
+        sides = [info.data[name] for name in ("height", "width") if name in info.data]
+        if sides and overlap > min(sides) // 2:
+            raise ValueError(f"is more than half of a tile; at most {min(sides) // 2}")
+        return overlap
 
 
 class PixelSettings(Settings):
@@ -55,7 +92,20 @@ class PixelSettings(Settings):
         description="the part's upper left, upper right, lower right and lower left corner, which "
         "become the picture's",
     )
-    turn: Turn = Field(default=0, description="degrees clockwise, at last")
+    turn: Turn = Field(default=0, description="degrees clockwise")
+    tiles: TileSettings | None = Field(
+        default=None,
+        description="at last it is cut into tiles that are judged one by one; none: it is judged "
+        "whole, as small as the network's input",
+    )
+
+    @model_serializer(mode="wrap")
+    def _brief(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without tiles nothing is said of them, so that agents before them read it too."""
+        fields: dict[str, Any] = serialise(self)
+        if self.tiles is None:
+            fields.pop("tiles", None)
+        return fields
 
     @property
     def moves(self) -> bool:

@@ -25,16 +25,29 @@ def prepare(
 
     pixels    uint8, (h, w) grey or (h, w, 3) BGR
     channels  1 (grey) or 3 (BGR)
-    settings  by which it is blackened, cut out and turned before; its depth is 8 bits by now
+    settings  by which it is blackened, cut out and turned before; its depth is 8 bits by now, and
+              it is not cut into tiles here
     Returns uint8 (channels, height, width), C-contiguous. Normalisation is in the graph.
     """
+    return as_input(seen_pixels(pixels, channels, settings), height, width)
+
+
+def seen_pixels(
+    pixels: NDArray[np.uint8], channels: int, settings: PixelSettings
+) -> NDArray[np.uint8]:
+    """What of a picture the network sees, in the picture's own size: uint8 (h, w) or (h, w, 3)."""
     pixels = straightened(pixels, settings)
     if pixels.ndim == 3 and channels == 1:
-        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-    elif pixels.ndim == 2 and channels == 3:
-        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
+    if pixels.ndim == 2 and channels == 3:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
+    return pixels
+
+
+def as_input(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Such pixels, or a tile of them, as the network's input: uint8 (channels, height, width)."""
     pixels = np.asarray(_resized(pixels, height, width, cv2.INTER_LINEAR), np.uint8)
-    if channels == 1:
+    if pixels.ndim == 2:
         return np.ascontiguousarray(pixels[np.newaxis])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
@@ -47,7 +60,11 @@ def coarse_mask(
     defective   bool, (h, w) of the picture that it belongs to
     Returns float32 (height/8, width/8), 0–1; a place that a thin crack crosses counts whole.
     """
-    seen = straightened(defective, settings)
+    return as_map(straightened(defective, settings), height, width)
+
+
+def as_map(seen: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:
+    """The same of a mask that is straightened, or of a tile of it."""
     full = _resized(seen.astype(np.float32), height, width, cv2.INTER_AREA)
     places = full.reshape(height // MAP_STRIDE, MAP_STRIDE, width // MAP_STRIDE, MAP_STRIDE)
     share = places.mean(axis=(1, 3))

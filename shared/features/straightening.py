@@ -34,6 +34,18 @@ def straightened(pixels: NDArray[Any], settings: PixelSettings) -> NDArray[Any]:
     return turned.astype(np.bool_) if mask else turned
 
 
+def seen_size(height: int, width: int, settings: PixelSettings) -> tuple[int, int]:
+    """Height and width of what `straightened` gives of a picture of this size."""
+    if settings.corners is not None:
+        width, height = _upright_size(_in_pixels(settings.corners, height, width))
+    elif settings.crop is not None:
+        left, top, right, bottom = settings.crop
+        first, last = _edges(top, bottom, height)
+        start, end = _edges(left, right, width)
+        height, width = last - first, end - start
+    return (width, height) if settings.turn % 180 else (height, width)
+
+
 def onto_picture(found: NDArray[np.float32], settings: PixelSettings) -> NDArray[np.float32]:
     """A map of the network's input (h, w) as one of the whole picture; nothing where it did not
     look."""
@@ -92,12 +104,19 @@ def _edges(low: float, high: float, side: int) -> tuple[int, int]:
 
 
 def _upright(pixels: NDArray[Any], corners: Sequence[Point], how: int) -> NDArray[Any]:
-    """As large as the quadrangle is in the picture, by its longer sides."""
-    height, width = pixels.shape[:2]
-    found = np.array(corners, np.float32) * np.array([width, height], np.float32)
-    upper, right, lower, left = np.linalg.norm(found - np.roll(found, -1, axis=0), axis=1)
-    size = max(1, round(max(upper, lower))), max(1, round(max(left, right)))
+    found = _in_pixels(corners, *pixels.shape[:2])
+    size = _upright_size(found)
     wanted = _UNIT * np.array(size, np.float32)
     half = np.float32(0.5)
     there = cv2.getPerspectiveTransform((found - half), (wanted - half).astype(np.float32))
     return np.asarray(cv2.warpPerspective(pixels, there, size, flags=how))
+
+
+def _in_pixels(corners: Sequence[Point], height: int, width: int) -> NDArray[np.float32]:
+    return np.array(corners, np.float32) * np.array([width, height], np.float32)
+
+
+def _upright_size(found: NDArray[np.float32]) -> tuple[int, int]:
+    """Width and height, as large as the quadrangle is in the picture, by its longer sides."""
+    upper, right, lower, left = np.linalg.norm(found - np.roll(found, -1, axis=0), axis=1)
+    return max(1, round(max(upper, lower))), max(1, round(max(left, right)))

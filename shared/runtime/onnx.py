@@ -29,6 +29,9 @@ class OnnxRuntime:
         settings.inter_op_num_threads = 1
         # Spinning threads would take the core that decodes and journals.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Without it int8 kernels of x86 processors that lack VNNI saturate: features came out wrong
+        # by up to ten steps, silently. It costs such processors 1.4 times the time, others nothing.
+        settings.add_session_config_entry("session.x64quantprecision", "1")
         settings.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(model, settings, providers=[provider])
         self._input = self._session.get_inputs()[0].name

@@ -9,6 +9,7 @@ import numpy as np
 import openvino
 
 from shared.runtime.base import Array, RuntimeOptions
+from shared.runtime.instruction_set import saturates
 
 
 @cache
@@ -27,6 +28,9 @@ class OpenVinoRuntime:
         if self.device == "CPU":
             # bfloat16 is the default where the CPU has it; it differs from the golden outputs.
             config["INFERENCE_PRECISION_HINT"] = "f32"
+            if saturates():
+                # Int8 operations, as floats of the same values.
+                config["LP_TRANSFORMS_MODE"] = "NO"
             if options.threads:
                 config["INFERENCE_NUM_THREADS"] = options.threads
         compiled = _core().compile_model(_core().read_model(model), self.device, config)

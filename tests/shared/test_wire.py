@@ -64,7 +64,9 @@ def bounded_values(kind: Any, bounds: Any) -> st.SearchStrategy[Any]:
     if kind is int:
         return st.integers(0, LARGEST_NUMBER)
     if kind is float:
-        return st.floats(allow_nan=False, allow_infinity=False)
+        return st.floats(bounds.ge, bounds.le, allow_nan=False)
+    if typing.get_origin(kind) is tuple:
+        return field_values(kind)
     if kind is bytes:
         return st.binary(max_size=40)
     return st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
@@ -256,3 +258,20 @@ def test_a_batch_says_the_verdicts_that_were_given_and_old_clouds_read_it(
 def test_a_mark_that_names_no_row_changes_nothing() -> None:
     batch = Inspections("b1", 1, [], reviews=(0, -1, 7))
     assert wire.decode(wire.encode(batch), Inspections)[0].inspections == []
+
+
+@pytest.mark.parametrize(
+    "tile", [(), (0.1,), (0.1, 0.2, 0.3), (0.5, 0.1, 0.5, 0.9), (0.1, 0.9, 0.9, 0.1)]
+)
+def test_numbers_that_are_no_tile_lay_a_map_over_the_whole_picture(tile: tuple[float, ...]) -> None:
+    assert escalation_of(tile).place is None
+
+
+def test_a_tile_is_where_the_box_says() -> None:
+    assert escalation_of((0.25, 0.0, 0.5, 1.0)).place == (0.25, 0.0, 0.5, 1.0)
+
+
+def escalation_of(tile: tuple[float, ...]) -> wire.Escalation:
+    """Sent and read again."""
+    sent = wire.Escalation("b", 1, 1, "p", (1, 1, 1), 0.5, 1.0, 0.5, tile=tile)
+    return wire.decode(wire.encode(sent), wire.Escalation)[0]

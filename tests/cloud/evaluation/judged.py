@@ -38,10 +38,13 @@ def judgements(
         coarseness=np.ones(count, np.int64),
         symbols=np.zeros((count, 4, 4, 4), np.int8),
         arrived=np.zeros((count, 4, 4, 4), np.int8),
-        edge_maps=nothing,
-        cloud_maps=nothing,
+        edge_maps=list(nothing),
+        cloud_maps=list(nothing),
         kinds=kinds,
         sizes=np.full((count, 2), 64),
+        spoke=np.full(count, -1),
+        summaries=np.zeros((count, 8), np.float32),
+        shown_by=np.arange(count),
     )
 
 

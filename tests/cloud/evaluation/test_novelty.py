@@ -22,7 +22,7 @@ from shared.certification.gate import Gate
 from shared.certification.scores import NovelPictures, Scored
 from shared.certification.thresholds import SystemLimits
 from shared.errors import CertificateError, SettingsError
-from shared.features.novelty import NOVELTY
+from shared.features.novelty import NOVELTY, summary
 from tests.cloud.evaluation.test_certification import bundle_of, calibrate, few, plant
 
 __all__ = ["plant"]
@@ -44,11 +44,11 @@ def test_parts_to_come_seem_novel_no_more_often_than_was_allowed(
     share: float, parts: int, each: int
 ) -> None:
     rng = np.random.default_rng(7)
-    shown = pictures(rng, 200)
+    shown = summary(pictures(rng, 200))
     part, later = np.repeat(np.arange(parts), each), np.repeat(np.arange(200), each)
     alarms = []
     for _ in range(200):
-        novelty = fit_novelty(shown, pictures(rng, parts, each), part, share, PAIR)
+        novelty = fit_novelty(shown, summary(pictures(rng, parts, each)), part, share, PAIR)
         strange = novelty.novel(pictures(rng, 200, each))
         alarms.append(len(np.unique(later[strange])) / 200)
     spread = float(np.std(alarms)) / math.sqrt(len(alarms))
@@ -67,9 +67,9 @@ def test_of_the_parts_that_set_the_limit_at_most_the_share_exceed_it(
     needed = math.ceil(1 / share - 1e-9) - 1
     if parts < needed:
         with pytest.raises(CertificateError, match=f"{needed} are enough"):
-            fit_novelty(pictures(rng, 50), unseen, part, share, PAIR)
+            fit_novelty(summary(pictures(rng, 50)), summary(unseen), part, share, PAIR)
         return
-    novelty = fit_novelty(pictures(rng, 50), unseen, part, share, PAIR)
+    novelty = fit_novelty(summary(pictures(rng, 50)), summary(unseen), part, share, PAIR)
     assert len(np.unique(part[novelty.novel(unseen)])) <= share * (parts + 1)
 
 
@@ -77,7 +77,9 @@ def test_of_the_parts_that_set_the_limit_at_most_the_share_exceed_it(
 def test_what_lies_far_from_all_that_was_shown_is_novel(count: int) -> None:
     rng = np.random.default_rng(0)
     unseen = pictures(rng, 100)
-    novelty = fit_novelty(pictures(rng, count), unseen, np.arange(100), 0.01, PAIR)
+    novelty = fit_novelty(
+        summary(pictures(rng, count)), summary(unseen), np.arange(100), 0.01, PAIR
+    )
     assert novelty.novel(np.full((1, CHANNELS, 4, 4), 120, np.int8)).all()
     checked = np.where(np.indices((4, 4)).sum(axis=0) % 2, 100, -100)
     assert novelty.novel(np.broadcast_to(checked, (1, CHANNELS, 4, 4)).astype(np.int8)).all()
@@ -85,7 +87,7 @@ def test_what_lies_far_from_all_that_was_shown_is_novel(count: int) -> None:
 
 def test_pictures_that_are_all_alike_give_finite_numbers() -> None:
     same = np.zeros((20, CHANNELS, 4, 4), np.int8)
-    novelty = fit_novelty(same, same, np.arange(20), 0.1, PAIR)
+    novelty = fit_novelty(summary(same), summary(same), np.arange(20), 0.1, PAIR)
     assert not novelty.novel(same).any()
     assert novelty.novel(same + np.int8(9)).all()
     assert np.isfinite(novelty.directions).all()

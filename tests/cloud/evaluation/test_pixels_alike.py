@@ -34,6 +34,11 @@ SAID: dict[str, tuple[dict[str, Any], Any]] = {
     "half of it": (LEFT, np.uint8),
     "12 bits, slanted": ({"depth": 12, **SLANTED}, np.uint16),
     "a mosaic": ({"bayer": "gb"}, np.uint8),
+    "in tiles": ({"tiles": {"height": 48, "width": 64, "overlap": 8}}, np.uint8),
+    "slanted, in tiles": (
+        {"tiles": {"height": 32, "width": 32, "overlap": 4}, **SLANTED},
+        np.uint8,
+    ),
     "something ignored": ({"ignored": [((0.5, 0), (1, 0), (1, 1), (0.5, 1))]}, np.uint8),
 }
 

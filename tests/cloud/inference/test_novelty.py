@@ -22,7 +22,7 @@ from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.manifest import HEAD
 from shared.contracts import Decision, Finding, Frame
 from shared.errors import BundleError
-from shared.features.novelty import NOVELTY, Novelty
+from shared.features.novelty import NOVELTY, Novelty, summary
 from shared.runtime.base import open_runtime
 from shared.runtime.settings import RuntimeSettings
 from tests.bundles import knowing
@@ -89,7 +89,8 @@ def test_pictures_of_nothing_go_to_review(box: Inspector, cloud: LoadedTail, nam
 def metal(box: Inspector) -> Novelty:
     """For a product that is drawn, as if the head had been trained on its first parts."""
     symbols = np.stack([look(box, pixels).symbols for pixels in drawn("metal", range(1, 241))])
-    return fit_novelty(symbols[:120], symbols[120:], np.arange(120), 0.05, "0" * 16)
+    found = summary(symbols)
+    return fit_novelty(found[:120], found[120:], np.arange(120), 0.05, "0" * 16)
 
 
 ALTERED: dict[str, Callable[[Pixels], Pixels]] = {

@@ -25,7 +25,7 @@ def run_with(folder: Path, **said: Any) -> Path:
 def test_a_training_on_parts_of_pictures_is_no_base_of_rounds(
     tmp_path: Path, said: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match="cut out, turned or blackened its pictures"):
+    with pytest.raises(TrainingError, match="cut, turned or blackened its pictures"):
         refuse_moved(run_with(tmp_path, **said))
 
 

@@ -400,5 +400,5 @@ def test_the_second_head_makes_the_map_that_the_first_one_made(bundle: Bundle) -
     assert seen.bundle == bundle.id
     clock.advance(61.0)
     second.rest()
-    assert second._runtime is None
+    assert second._head is None
     assert np.allclose(second.look(encoded).defect_map, first, atol=1e-5)
