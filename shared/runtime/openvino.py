@@ -9,7 +9,7 @@ import numpy as np
 import openvino
 
 from shared.runtime.base import Array, RuntimeOptions
-from shared.runtime.instruction_set import saturates
+from shared.runtime.instructions import saturates
 
 
 @cache

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shared.runtime.base import open_runtime
-from shared.runtime.instruction_set import lacks_vnni
+from shared.runtime.instructions import lacks_vnni
 
 CHANNELS = 64
 
