@@ -249,7 +249,9 @@ class Trainer:
                 raise TrainingError(
                     f"the loss is {value} in epoch {self.epoch + 1}", fix="lower --learning-rate"
                 )
-            self.optimiser.zero_grad(set_to_none=True)
+            # Of layers that learn no more, too: what an earlier stage left there would count in the
+            # norm, and clip what the others learn.
+            self.net.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
             self.optimiser.step()
