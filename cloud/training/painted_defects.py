@@ -85,7 +85,7 @@ def _wanted(goods: Dataset, folder: Path) -> Iterator[Sample]:
         for index, copy, sample in _copies(goods.of(split), split):
             image, mask = _names(folder, split, index, copy)
             made = replace(sample, image=image, mask=MaskFiles((mask,)), defect=PAINTED, target=1.0)
-            yield replace(made, prepared=True)
+            yield replace(made, prepared=True, tile=None)
 
 
 def _copies(goods: Dataset, split: Split) -> Iterator[tuple[int, int, Sample]]:

@@ -36,6 +36,7 @@ from tests.bench import (
     rounds,
     service,
     superlink,
+    tiles,
     updates,
     viewers,
 )
@@ -56,6 +57,7 @@ BENCHES: dict[str, Callable[[Path, Path], list[Row]]] = {
     "quality": quality.measure,
     "novelty": novelty.measure,
     "depth": depth.measure,
+    "large-pictures": tiles.measure_speed,
     "rounds": rounds.measure,
     "masking": masking.measure,
     "federate": federate.measure,
@@ -70,6 +72,7 @@ LONG: dict[str, Callable[[Path, Path], list[Row]]] = {
     "endurance": endurance.measure,
     "rollout": rollout.measure,
     "superlink": superlink.measure,
+    "tiles": tiles.measure_quality,
     "learning-plant": learning_plant.measure,
 }
 

@@ -82,7 +82,12 @@ def real_inspector(bundle: Bundle) -> Inspector:
     manifest = bundle.manifest
     runtime = open_runtime("onnx", bundle.read(HEAD))
     return Inspector(
-        runtime, bundle.codec, manifest.gate.gate, manifest.input.shape, bundle.novelty
+        runtime,
+        bundle.codec,
+        manifest.gate.gate,
+        manifest.input.shape,
+        bundle.novelty,
+        pixels=manifest.input.pixels,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -155,6 +156,20 @@ def test_the_verdict_weighs_the_heads_score_as_the_bundle_says(
     assert answer.score == pytest.approx(sent.score)
     assert answer.verdict == trusting.gate.conclude(sent.score)
     assert trusting.run(decoded(bundle, payload))[1][0] != pytest.approx(sent.score)
+
+
+def test_the_map_of_a_tile_lies_where_the_tile_does(plant: Plant, bundle: Bundle) -> None:
+    plant.escalate(escalation(bundle, 1, level=2, tile=(0.5, 0.0, 0.75, 1.0)))
+    plant.work()
+    stored = plant.records.pictures(InspectionKey("box-1", "b1", 1))
+    assert stored is not None
+    for png in stored:
+        shown = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert shown is not None
+        height, width = shown.shape
+        assert width == 4 * height
+        assert not shown[:, : width // 2].any()
+        assert not shown[:, width * 3 // 4 :].any()
 
 
 def test_an_escalation_is_answered_and_its_result_stored(plant: Plant, bundle: Bundle) -> None:
