@@ -56,6 +56,9 @@ def evaluate(
     report: option.Report = None,
     runtime: option.Runtime = "auto",
     threads: option.Threads = 0,
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
@@ -69,11 +72,12 @@ def evaluate(
         from cloud.evaluation.evaluation import Trials  # noqa: PLC0415 - needs scipy
         from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
-    from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
+    from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415
 
     chosen = split_named(split)
-    opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
+    opened, samples = Bundle.open(bundle), read_to_judge(data, options).of(chosen)
     seen = require_unseen(opened, samples, allow=allow_seen)
     if report is not None:
         prepare_report(report, "train")
@@ -166,6 +170,9 @@ def certify(
         Path | None, typer.Option("--out", help="Where to write; in place unless given.")
     ] = None,
     runtime: option.Runtime = "auto",
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
@@ -176,7 +183,7 @@ def certify(
     and must be that of the training.
     """
     with option.needs_extra("train"):
-        from cloud.datasets.readers import read  # noqa: PLC0415 - needs scipy
+        from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.evaluation.certification import CertificateTerms  # noqa: PLC0415
     from cloud.evaluation.certification import certify as run  # noqa: PLC0415
@@ -190,7 +197,8 @@ def certify(
         novelty=novelty_share,
     )
     chosen = split_named(split)
-    opened, everything = Bundle.open(bundle), read(data, seed=seed)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
+    opened, everything = Bundle.open(bundle), read_to_judge(data, options)
     found = run(
         opened,
         everything.of(chosen),
@@ -220,17 +228,22 @@ def parity(
         Path | None, typer.Option(help="Folder of a training; to compare torch as well.")
     ] = None,
     allow_seen: option.AllowSeen = False,
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
     """Local: compare float with int8, and backend with backend, on a split's pictures."""
+    with option.needs_extra("train"):
+        from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415 - needs scipy
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
-    from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
     from cloud.evaluation.agreement import compare  # noqa: PLC0415
 
     chosen = split_named(split)
-    opened, samples = Bundle.open(bundle), read(data, seed=seed).of(chosen)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
+    opened, samples = Bundle.open(bundle), read_to_judge(data, options).of(chosen)
     require_unseen(opened, samples, allow=allow_seen)
     rows = compare(opened, samples, run)
     if format_ == "json":

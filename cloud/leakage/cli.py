@@ -34,6 +34,9 @@ def leakage(
         Path | None, typer.Option("--out", help=f"Where to write; a folder for {SHEET}.")
     ] = None,
     runtime: option.Runtime = "auto",
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     threads: option.Threads = 0,
     format_: option.Format = "text",
@@ -49,12 +52,13 @@ def leakage(
 
         from cloud.leakage.inverter import Fit  # noqa: PLC0415
         from cloud.leakage.leakage import measure_leakage  # noqa: PLC0415
-    from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
+    from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415
 
     if threads:
         torch.set_num_threads(threads)
-    opened, dataset = Bundle.open(bundle), read(data, seed=seed)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
+    opened, dataset = Bundle.open(bundle), read_to_judge(data, options)
     require_unseen(opened, dataset.of("test"), allow=allow_seen)
     if target is not None:
         _make_folder(target)

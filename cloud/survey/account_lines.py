@@ -1,4 +1,4 @@
-"""The account of a data set's files in lines, as check and training print it."""
+"""The account of a data set's files in lines, as commands print it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ SIZES = 4
 
 
 def account_lines(found: SurveyedData) -> Iterator[str]:
-    """What was found, used, left out and why, decided, and what is few."""
+    """What became of the files, and what is few to train on."""
+    yield from file_lines(found)
+    yield from (f"  few: {text}" for text in shortages(found.dataset))
+
+
+def file_lines(found: SurveyedData) -> Iterator[str]:
+    """What was found, used, left out and why, and decided."""
     dataset, account = found.dataset, found.account
     counts = account.counts()
     used = ", ".join(f"{n} {use}" for use, n in counts.items() if use != "left out")
@@ -31,7 +37,6 @@ def account_lines(found: SurveyedData) -> Iterator[str]:
         yield f"  sizes: {_most(found.seen.sizes)}"
         yield f"  depths: {_most(found.seen.depths)}"
     yield from (f"  note: {note}" for note in account.notes)
-    yield from (f"  few: {text}" for text in shortages(dataset))
 
 
 def kinds_by_split(dataset: Dataset) -> list[dict[str, object]]:

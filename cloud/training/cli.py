@@ -68,13 +68,12 @@ def train(
     with option.needs_extra("train"):
         import torch  # noqa: PLC0415 - two seconds and 500 MB that only training pays
 
-    from cloud.datasets.builder import ReadOptions  # noqa: PLC0415
-    from cloud.datasets.likeness import SamePart  # noqa: PLC0415
     from cloud.datasets.pixel_survey import survey  # noqa: PLC0415
     from cloud.datasets.readers import survey as survey_files  # noqa: PLC0415
     from cloud.datasets.versions.standing import standing_of  # noqa: PLC0415
     from cloud.experiments.mlflow_log import log_of  # noqa: PLC0415
     from cloud.survey.account_lines import account_lines  # noqa: PLC0415
+    from cloud.survey.reader import read_options  # noqa: PLC0415
     from cloud.survey.shortages import require_trainable  # noqa: PLC0415
     from cloud.training.bundle_training import BundleOrder, train_bundle  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
@@ -90,9 +89,7 @@ def train(
             f"{folder} holds a checkpoint of an earlier training",
             fix="add --resume to go on with it, or choose another --run folder",
         )
-    found = survey_files(
-        data, ReadOptions(seed, data_format, skip_bad, SamePart(same_part), look=True)
-    )
+    found = survey_files(data, read_options(seed, data_format, same_part, skip_bad=skip_bad))
     dataset = found.dataset
     name = name or dataset.name
     _check_release(name, version)

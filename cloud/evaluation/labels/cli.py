@@ -31,6 +31,9 @@ def dispute(
     ] = None,
     runtime: option.Runtime = "auto",
     threads: option.Threads = 0,
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     format_: option.Format = "text",
 ) -> None:
@@ -44,14 +47,15 @@ def dispute(
         from cloud.disputes.evidence import label_quality  # noqa: PLC0415 - sklearn
         from cloud.disputes.second_opinions import ask_again  # noqa: PLC0415 - httpx
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
-    from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.disputes.lineage import LineOrigins  # noqa: PLC0415
     from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
     from cloud.evaluation.judgements import judge  # noqa: PLC0415
     from cloud.evaluation.labels.label_evidence import label_evidence  # noqa: PLC0415
     from cloud.evaluation.labels.label_tables import label_headline, label_tables  # noqa: PLC0415
+    from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415
 
-    opened, dataset = Bundle.open(bundle), read(data, seed=seed)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
+    opened, dataset = Bundle.open(bundle), read_to_judge(data, options)
     if split != ALL:
         dataset = dataset.of(split_named(split))
     origins = LineOrigins.read(data)

@@ -30,12 +30,11 @@ def check(
     """
     with option.needs_extra("train"):
         from cloud.survey.account_lines import account_lines, kinds_by_split  # noqa: PLC0415 - needs scipy
-    from cloud.datasets.builder import ReadOptions  # noqa: PLC0415
-    from cloud.datasets.likeness import SamePart  # noqa: PLC0415
     from cloud.datasets.readers import survey  # noqa: PLC0415
+    from cloud.survey.reader import read_options  # noqa: PLC0415
     from cloud.survey.shortages import require_trainable  # noqa: PLC0415
 
-    options = ReadOptions(seed, data_format, skip_bad, SamePart(same_part), look=True)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
     if report is not None:
         prepare_report(report, "train")
     found = survey(path, options)

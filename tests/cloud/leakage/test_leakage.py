@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from cloud.cli import app as cloud
+from cloud.datasets.fingerprints import fingerprints
 from cloud.datasets.readers import read
 from cloud.leakage.cli import SHEET, note
 from cloud.leakage.inverter import Fit, Inverter, fit_inverter, reconstruct
@@ -27,7 +28,7 @@ from cloud.leakage.sheet import ROWS, chosen
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.cli import app as bundle
 from shared.bundles.leakage import Leakage, describe
-from shared.bundles.manifest import GOLDEN, TAIL
+from shared.bundles.manifest import GOLDEN, TAIL, TRAINED
 from shared.errors import BundleError, DataError, TrainingError
 from tests.bundles import make_bundle
 from tests.cloud.datasets.makers import good_and_bad, sample
@@ -83,6 +84,39 @@ def test_the_command_prints_one_json_report_alone_and_the_bundle_keeps_it(
     assert told["tested"] == len(splits.of("test").samples)
     assert told["data_hash"] == splits.content_hash()
     assert [rate["coarseness"] for rate in told["rates"]] == list(RATES)
+
+
+def test_a_damaged_picture_is_refused_by_name_and_can_be_left_out(
+    measured: Measured, tmp_path: Path
+) -> None:
+    data = good_and_bad(tmp_path / "parts", 40, 24)
+    damaged = read(str(data)).of("test").samples[0].image
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    asked = (
+        *("leakage", "--bundle", make_bundle(tmp_path / "bundle").path, "--data", data),
+        *("--epochs", "1", "--threads", "1", "--runtime", "onnx", "--format", "json"),
+    )
+    refused = CliRunner().invoke(cloud, [*map(str, asked)])
+    assert isinstance(refused.exception, DataError)
+    assert damaged.name in str(refused.exception)
+    ended = invoke(cloud, *asked, "--skip-bad")
+    assert json.loads(ended.stdout)["tested"] == measured.leakage.tested - 1
+    assert f"bad, left out: {damaged}" in ended.stderr
+
+
+def test_pictures_that_the_bundle_was_trained_on_are_refused(
+    measured: Measured, tmp_path: Path
+) -> None:
+    tested = [one.image for one in read(str(measured.data)).of("test").samples]
+    tiny = make_bundle(tmp_path / "tiny")
+    seen = amend_bundle(tiny, {}, tmp_path / "seen", {TRAINED: fingerprints(tested[:3])})
+    asked = ("leakage", "--bundle", seen.path, "--data", measured.data, "--epochs", "1")
+    refused = CliRunner().invoke(cloud, [*map(str, asked)])
+    assert isinstance(refused.exception, DataError)
+    assert f"was trained on 3 of these {len(tested)} parts" in str(refused.exception)
+    assert Bundle.open(seen.path).id == seen.id
+    looked = invoke(cloud, *asked, "--allow-seen", "--threads", "1", "--runtime", "onnx")
+    assert "was trained on 3 of these" in " ".join(looked.stderr.split())
 
 
 def test_only_the_manifest_changes(measured: Measured) -> None:
