@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,13 @@ from cloud.datasets.dataset import GOOD, Dataset
 from cloud.datasets.glances import glance
 from cloud.datasets.likeness import group_near_identical
 from cloud.disputes.confidence import disputed_labels, out_of_fold
-from cloud.disputes.label_quality import DisputedLabel, JudgedBy, LabelQuality, UnequalTwins
+from cloud.disputes.label_quality import (
+    DisputedLabel,
+    JudgedBy,
+    LabelErrors,
+    LabelQuality,
+    UnequalTwins,
+)
 from cloud.disputes.lineage import LineOrigins
 from cloud.disputes.opinion_agreement import opinion_agreement
 from shared.certification.ranking import auroc
@@ -75,6 +82,7 @@ def label_quality(
             score = float(scores[place])
             margin = score if given[place] else 1 - score
             ranked.append((margin, _row(dataset, int(places[place]), score, name, found)))
+    disputed = [row for _, row in sorted(ranked, key=lambda one: one[0])]
     return LabelQuality(
         data=dataset.name,
         bundle=bundle,
@@ -82,7 +90,8 @@ def label_quality(
         learned=int(evidence.learned.sum()),
         by_bundle=judged["bundle"],
         by_other_parts=judged["other parts"],
-        disputed=[row for _, row in sorted(ranked, key=lambda one: one[0])],
+        disputed=disputed,
+        errors=_errors(dataset, disputed),
         twins=unequal_twins(dataset),
         agreement=opinion_agreement(found.opinions),
         notes=notes,
@@ -109,6 +118,15 @@ def unequal_twins(dataset: Dataset) -> list[UnequalTwins]:
                 )
             )
     return twins
+
+
+def _errors(dataset: Dataset, disputed: Sequence[DisputedLabel]) -> list[LabelErrors]:
+    carried = Counter(sample.defect for sample in dataset.samples)
+    found = Counter((one.given, one.suggested) for one in disputed)
+    return [
+        LabelErrors(given, suggested, count, carried[given])
+        for (given, suggested), count in found.most_common()
+    ]
 
 
 def _scores(

@@ -41,12 +41,21 @@ class UnequalTwins(msgspec.Struct, frozen=True):
     splits: list[str]
 
 
+class LabelErrors(msgspec.Struct, frozen=True):
+    """One kind of error: of the pictures that carry the label `given`, so many are disputed."""
+
+    given: str
+    suggested: str
+    disputed: int
+    pictures: int
+
+
 class LabelQuality(msgspec.Struct, frozen=True, kw_only=True):
     """Of a set, or of one split of it.
 
     pictures   looked at; `by_bundle` and `by_other_parts` of them were judged so
     learned    from so many of them the bundle has learned
-    disputed   the surest first
+    disputed   the surest first; errors: how many, by the label that was given, the most first
     twins      groups of near-identical pictures with different labels
     agreement  of inspectors whose single opinions the data holds
     notes      what was left out, and why
@@ -60,6 +69,7 @@ class LabelQuality(msgspec.Struct, frozen=True, kw_only=True):
     by_bundle: int
     by_other_parts: int
     disputed: list[DisputedLabel]
+    errors: list[LabelErrors]
     twins: list[UnequalTwins]
     agreement: list[OpinionAgreement]
     notes: list[str]

@@ -51,8 +51,14 @@ def evaluate(
     ] = False,
     keep: Annotated[
         bool,
-        typer.Option("--note/--no-note", help="Note what these two find in the bundle."),
+        typer.Option(
+            "--note/--no-note", help="Note what --robust and --adversarial find in the bundle."
+        ),
     ] = True,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels", help="Say which labels the scores dispute, as `data dispute`."),
+    ] = False,
     report: option.Report = None,
     runtime: option.Runtime = "auto",
     threads: option.Threads = 0,
@@ -71,14 +77,19 @@ def evaluate(
     with option.needs_extra("train"):
         from cloud.evaluation.evaluation import Trials  # noqa: PLC0415 - needs scipy
         from cloud.evaluation.evaluation import evaluate as run  # noqa: PLC0415
+    if labels:
+        with option.needs_extra("labels"):
+            from cloud.evaluation.label_evidence import judged_labels  # noqa: PLC0415 - sklearn
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.datasets.seen_pictures import require_unseen  # noqa: PLC0415
+    from cloud.disputes.lineage import LineOrigins  # noqa: PLC0415
     from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415
 
     chosen = split_named(split)
     options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
     opened, samples = Bundle.open(bundle), read_to_judge(data, options).of(chosen)
     seen = require_unseen(opened, samples, allow=allow_seen)
+    origins = LineOrigins.read(data) if labels else LineOrigins({})
     if report is not None:
         prepare_report(report, "train")
     trials = Trials(robust, adversarial, seed)
@@ -89,6 +100,9 @@ def evaluate(
         seen=seen,
         trials=trials,
     )
+    if labels:
+        quality = judged_labels(opened, samples, found.judgements, origins, seed)
+        found = found._replace(figures=msgspec.structs.replace(found.figures, labels=quality))
     # What was trained on says nothing to whoever opens the bundle later.
     if keep and found.figures.robustness is not None and not seen:
         amended = keep_robustness(bundle, found.figures.robustness)
@@ -263,6 +277,7 @@ def parity(
 def _print(figures: Evaluation) -> None:
     from cloud.evaluation import robustness_report  # noqa: PLC0415
     from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
+    from cloud.evaluation.label_tables import FEW, label_headline, label_tables  # noqa: PLC0415
     from cloud.evaluation.tables import headline, rates, recall, side_by_side, traffic  # noqa: PLC0415
 
     out.print(f"{figures.bundle}. {headline(figures)}", highlight=False)
@@ -274,3 +289,6 @@ def _print(figures: Evaluation) -> None:
     if figures.robustness is not None:
         tables += robustness_report.tables(figures.robustness)
     print_words(tables)
+    if figures.labels is not None:
+        out.print(f"\n{label_headline(figures.labels)}", highlight=False)
+        print_words(label_tables(figures.labels, FEW).filled)

@@ -23,6 +23,7 @@ from cloud.evaluation.charts import (
     score_chart,
 )
 from cloud.evaluation.evaluation import Evaluated
+from cloud.evaluation.label_tables import FEW, SHEET, label_headline, label_sheet, label_tables
 from cloud.evaluation.sheets import MOST, Mistake, Mistakes, sheet
 from cloud.evaluation.tables import headline, rates, recall, side_by_side, tiles, traffic
 from shared.bundles.bundle import Bundle
@@ -60,12 +61,12 @@ class Shown(NamedTuple):
 
 
 def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluated) -> Path:
-    """Write `report.html`, `scores.png`, `rates.png`, `robustness.png`, `escapes.png` and
-    `overkill.png`.
+    """Write `report.html`, `scores.png`, `rates.png`, `robustness.png`, `disputed.png`,
+    `escapes.png` and `overkill.png`.
 
     dataset   the judged samples. The report shows pictures of them
-    Without rates, disturbances or a mistake, the PNG is not there, and none of an earlier report
-    is.
+    Without rates, disturbances, a disputed label or a mistake, the PNG is not there, and none of an
+    earlier report is.
     Returns the page's path; raises DataError where it can't be written.
     """
     gate = bundle.manifest.gate.gate
@@ -82,6 +83,8 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
     robust_png = (
         None if disturbed is None else _variants(lambda look: robustness_chart(disturbed, look))
     )
+    quality = figures.labels
+    disputed_png = None if quality is None else label_sheet(quality.disputed, FEW)
     page = (
         environment(TEMPLATES)
         .get_template("report.html")
@@ -99,6 +102,9 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
             robustness=[] if fared is None else robustness_report.tables(fared),
             robust_chart=None if robust_png is None else _chart(robust_png),
             examples=[] if disturbed is None else _examples(bundle, dataset, disturbed),
+            label_headline=None if quality is None else label_headline(quality),
+            label_tables=[] if quality is None else label_tables(quality, FEW).filled,
+            disputed=None if disputed_png is None else png_address(disputed_png),
             escapes=[_shown(one) for one in escapes],
             overkill=[_shown(one) for one in overkill],
             most=MOST,
@@ -107,6 +113,7 @@ def write_report(folder: Path, bundle: Bundle, dataset: Dataset, found: Evaluate
     write_or_remove(folder / "scores.png", scores_png[0])
     write_or_remove(folder / "rates.png", None if rates_png is None else rates_png[0])
     write_or_remove(folder / "robustness.png", None if robust_png is None else robust_png[0])
+    write_or_remove(folder / SHEET, disputed_png)
     write_or_remove(folder / "escapes.png", _sheet(escapes))
     write_or_remove(folder / "overkill.png", _sheet(overkill))
     return write_or_remove(folder / PAGE, page.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cloud.disputes.label_quality import LabelQuality
 from cloud.evaluation.groups import Group
 from cloud.evaluation.rates import Rates
 from cloud.statistics.intervals import Interval, PartRate
@@ -112,6 +113,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     certificate    what the bundle promises, in a sentence
     seen           pictures that the bundle was trained on, which prove nothing
     robustness     of disturbed pictures, where it was asked for
+    labels         what the scores say of the split's labels, where it was asked for
     """
 
     bundle: str
@@ -135,3 +137,4 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str | None = None
     seen: int = 0
     robustness: Robustness | None = None
+    labels: LabelQuality | None = None

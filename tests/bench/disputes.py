@@ -12,7 +12,7 @@ from cloud.datasets.dataset import GOOD, Sample
 from cloud.datasets.readers import read
 from cloud.disputes.evidence import label_quality
 from cloud.evaluation.judgements import judge
-from cloud.evaluation.labels.label_evidence import label_evidence
+from cloud.evaluation.label_evidence import label_evidence
 from shared.bundles.bundle import Bundle
 
 DATA = "SPLITSIGHT_LABELS_DATA"

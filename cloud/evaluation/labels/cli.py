@@ -44,14 +44,13 @@ def dispute(
     training.
     """
     with option.needs_extra("labels"):
-        from cloud.disputes.evidence import label_quality  # noqa: PLC0415 - sklearn
         from cloud.disputes.second_opinions import ask_again  # noqa: PLC0415 - httpx
+        from cloud.evaluation.label_evidence import judged_labels  # noqa: PLC0415 - sklearn
     from cloud.datasets.dataset import split_named  # noqa: PLC0415
     from cloud.disputes.lineage import LineOrigins  # noqa: PLC0415
     from cloud.evaluation.console_tables import print_words  # noqa: PLC0415
     from cloud.evaluation.judgements import judge  # noqa: PLC0415
-    from cloud.evaluation.labels.label_evidence import label_evidence  # noqa: PLC0415
-    from cloud.evaluation.labels.label_tables import label_headline, label_tables  # noqa: PLC0415
+    from cloud.evaluation.label_tables import label_headline, label_tables  # noqa: PLC0415
     from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415
 
     options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
@@ -61,14 +60,8 @@ def dispute(
     origins = LineOrigins.read(data)
     if report is not None:
         prepare_report(report, "train")
-    evidence = label_evidence(opened, dataset, judge(opened, dataset, runtime, threads))
-    found = label_quality(
-        dataset,
-        evidence,
-        bundle=f"{opened.manifest.name} {opened.manifest.version}",
-        origins=origins,
-        seed=seed,
-    )
+    judgements = judge(opened, dataset, runtime, threads)
+    found = judged_labels(opened, dataset, judgements, origins, seed)
     page = None
     if report is not None:
         from cloud.evaluation.labels.label_report import write_label_report  # noqa: PLC0415

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-
 from cloud.disputes.label_quality import LabelQuality
-from cloud.evaluation.labels.label_tables import label_headline, label_sheet, label_tables
+from cloud.evaluation.label_tables import SHEET, label_headline, label_sheet, label_tables
 from cloud.evaluation.report import PAGE, TEMPLATES, png_address, write_or_remove
 from shared.web.html import environment
-
-SHEET = "disputed.png"
 
 
 def write_label_report(folder: Path, found: LabelQuality) -> Path:
@@ -20,8 +16,7 @@ def write_label_report(folder: Path, found: LabelQuality) -> Path:
     Without a dispute the PNG is not there, nor that of an earlier report. Returns the page's path;
     raises DataError where it can't be written, or a picture can't be read.
     """
-    sheet = label_sheet(found.disputed)
-    png = None if sheet is None else cv2.imencode(".png", sheet)[1].tobytes()
+    png = label_sheet(found.disputed)
     page = (
         environment(TEMPLATES)
         .get_template("labels.html")

@@ -7,18 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from cloud.cli import app
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import fingerprints
 from cloud.disputes.evidence import label_quality
-from cloud.disputes.label_quality import LabelQuality
+from cloud.disputes.label_quality import LabelErrors, LabelQuality
+from cloud.disputes.lineage import LineOrigins
 from cloud.evaluation.judgements import judge
-from cloud.evaluation.labels.label_evidence import label_evidence
-from cloud.evaluation.labels.label_report import SHEET, write_label_report
-from cloud.evaluation.labels.label_tables import PICTURES, label_headline, label_tables
+from cloud.evaluation.label_evidence import judged_labels, label_evidence
+from cloud.evaluation.label_tables import FEW, PICTURES, SHEET, label_headline, label_tables
+from cloud.evaluation.labels.label_report import write_label_report
 from cloud.evaluation.report import PAGE
+from cloud.evaluation.scorecard import Evaluation
 from shared.bundles.bundle import Bundle, amend_bundle
 from shared.bundles.manifest import TRAINED
 from shared.errors import BundleError
@@ -43,8 +49,7 @@ def mislabelled(folder: Path, count: int = 60) -> Dataset:
 
 
 def looked_at(bundle: Bundle, dataset: Dataset) -> LabelQuality:
-    evidence = label_evidence(bundle, dataset, judge(bundle, dataset, "onnx"))
-    return label_quality(dataset, evidence, bundle="tiny 1.0.0")
+    return judged_labels(bundle, dataset, judge(bundle, dataset, "onnx"), LineOrigins({}))
 
 
 def found(quality: LabelQuality) -> set[int]:
@@ -59,6 +64,16 @@ def test_planted_labels_are_found_by_the_bundles_own_scores(tiny: Bundle, tmp_pa
     assert (by_place[30].given, by_place[30].suggested) == ("good", "defective")
     assert (by_place[5].given, by_place[5].suggested) == ("blot", "good")
     assert {one.judged_by for one in quality.disputed} == {"bundle"}
+
+
+def test_what_is_disputed_is_counted_by_kind_of_error(tiny: Bundle, tmp_path: Path) -> None:
+    quality = looked_at(tiny, mislabelled(tmp_path))
+    assert quality.errors == [
+        # 5 and 16 are dark and called defective, 30 is bright and called good.
+        LabelErrors("blot", "good", 2, 21),
+        LabelErrors("good", "defective", 1, 39),
+    ]
+    assert [row["disputed"] for row in label_tables(quality).errors.rows] == ["2 of 21", "1 of 39"]
 
 
 def test_parts_that_the_bundle_has_learned_from_are_judged_by_other_parts(
@@ -187,3 +202,93 @@ def test_the_command_lists_them_for_people_and_for_programs(tiny: Bundle, tmp_pa
     told = json.loads(splitsight(*asked, "--format", "json").stdout)
     assert {Path(one["image"]).stem for one in told["disputed"]} == set(map(str, WRONG))
     assert np.isclose(sum(told[name] for name in ("by_bundle", "by_other_parts")), 60)
+
+
+def evaluated(bundle: Bundle, data: Path, *more: str | Path) -> Result:
+    asked = ("evaluate", "--bundle", bundle.path, "--data", data, "--runtime", "onnx", *more)
+    ended = CliRunner().invoke(app, [*map(str, asked)], env={"COLUMNS": "100"})
+    assert ended.exit_code == 0, ended.exception
+    return ended
+
+
+def test_an_evaluation_has_a_section_of_labels_where_it_is_asked_for(
+    tiny: Bundle, tmp_path: Path
+) -> None:
+    dataset = mislabelled(tmp_path / "parts")
+    source, report = manifest(tmp_path, dataset), tmp_path / "report"
+    asked = ("--labels", "--report", report, "--format", "json")
+    told = msgspec.json.decode(evaluated(tiny, source, *asked).stdout, type=Evaluation)
+    assert told.labels is not None
+    assert found(told.labels) == set(WRONG)
+    assert told.labels == msgspec.structs.replace(looked_at(tiny, dataset), data=told.data)
+    page = " ".join((report / PAGE).read_text().split())
+    assert "The scores dispute 3 of 60 labels" in page
+    assert "Disputed labels by kind of error" in page
+    assert all(f"{name}.png" in page for name in WRONG)
+    assert cv2.imread(str(report / SHEET)) is not None
+    evaluated(tiny, source, "--report", report)
+    assert "The scores dispute" not in (report / PAGE).read_text()
+    assert not (report / SHEET).exists()
+
+
+def test_people_read_of_labels_below_the_figures(tiny: Bundle, tmp_path: Path) -> None:
+    said = evaluated(tiny, manifest(tmp_path, mislabelled(tmp_path / "parts")), "--labels").stdout
+    assert "The scores dispute 3 of 60 labels" in " ".join(said.split())
+    assert said.index("Recall by kind") < said.index("Disputed labels by kind of error")
+
+
+def test_twins_and_inspectors_who_differ_stand_in_the_section(tiny: Bundle, tmp_path: Path) -> None:
+    samples = []
+    for n, (seed, bad) in enumerate([(0, False), (1, True), (2, False), (3, True), (3, False)]):
+        pixels = part(seed, defective=seed % 2 == 1)
+        pixels[0, 0] = n
+        image = save(tmp_path / f"{n}.png", pixels)
+        samples.append(sample(image, part=str(n), split="test", target=float(bad)))
+    source = manifest(tmp_path, Dataset("twins", "none", tuple(samples)))
+    (tmp_path / "lineage.jsonl").write_text(
+        "\n".join(
+            json.dumps(
+                {
+                    "device": "d",
+                    "boot": "b",
+                    "sequence": n,
+                    "image": f"{n}.png",
+                    "site": "berlin",
+                    "line": "one",
+                    "labels": [
+                        {"number": 1, "verdict": "pass", "inspector": "ann"},
+                        {"number": 2, "verdict": "reject" if n == 3 else "pass", "inspector": "bo"},
+                    ],
+                }
+            )
+            for n in range(4)
+        )
+    )
+    report = tmp_path / "report"
+    asked = ("--labels", "--report", report, "--format", "json")
+    told = msgspec.json.decode(evaluated(tiny, source, *asked).stdout, type=Evaluation).labels
+    assert told is not None
+    assert [[Path(one).name for one in two.images] for two in told.twins] == [["3.png", "4.png"]]
+    assert [(one.inspectors, one.pairs, one.agreed) for one in told.agreement] == [
+        ("ann, bo", 4, 3)
+    ]
+    page = (report / PAGE).read_text()
+    assert "3.png (blot)" in page
+    assert "berlin / one" in page
+
+
+def test_where_nothing_is_disputed_the_section_says_so(tiny: Bundle, tmp_path: Path) -> None:
+    rightly = shades(tmp_path / "parts", *((BAD + n, True) for n in range(4)), (GOOD, False))
+    report = tmp_path / "report"
+    evaluated(tiny, manifest(tmp_path, rightly), "--labels", "--report", report)
+    page = " ".join((report / PAGE).read_text().split())
+    assert "The scores dispute none of 5 labels" in page
+    assert "Disputed labels by kind of error" not in page
+    assert not (report / SHEET).exists()
+
+
+def test_a_section_shows_a_few_and_says_how_many_there_are(tiny: Bundle, tmp_path: Path) -> None:
+    quality = looked_at(tiny, mislabelled(tmp_path))
+    many = msgspec.structs.replace(quality, disputed=quality.disputed * 5)
+    table = label_tables(many, FEW).disputed
+    assert (len(table.rows), f"the first {FEW} of 15" in table.note) == (FEW, True)

@@ -1,4 +1,4 @@
-"""What a bundle has to say of a set's labels."""
+"""What a bundle has to say of a set's labels, once it has judged the pictures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,30 @@ import numpy as np
 
 from cloud.datasets.dataset import Dataset
 from cloud.datasets.fingerprints import known
-from cloud.disputes.evidence import LabelEvidence
+from cloud.disputes.evidence import LabelEvidence, label_quality
+from cloud.disputes.label_quality import LabelQuality
+from cloud.disputes.lineage import LineOrigins
 from cloud.evaluation.judgements import Judgements
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import TRAINED
 from shared.errors import BundleError
+
+
+def judged_labels(
+    bundle: Bundle, dataset: Dataset, found: Judgements, origins: LineOrigins, seed: int = 0
+) -> LabelQuality:
+    """The labels of the samples that were judged.
+
+    origins   of the whole set; seed: of how parts are divided to be compared with each other
+    Raises BundleError where a score is not a number, DataError where a picture can't be read.
+    """
+    return label_quality(
+        dataset,
+        label_evidence(bundle, dataset, found),
+        bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
+        origins=origins,
+        seed=seed,
+    )
 
 
 def label_evidence(bundle: Bundle, dataset: Dataset, found: Judgements) -> LabelEvidence:

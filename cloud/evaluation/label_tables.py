@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 
 from cloud.datasets.pictures import decode
 from cloud.disputes.label_quality import DisputedLabel, LabelQuality, UnequalTwins
@@ -18,11 +17,15 @@ from shared.format import NONE, decimal, number, percent
 PICTURES = 24
 ACROSS = 4
 ROWS = 50
+FEW = 8
+"""Rows of a table, and pictures, where labels are one section among others."""
+SHEET = "disputed.png"
 
 
 class LabelTables(NamedTuple):
     """Any of them may have no rows."""
 
+    errors: Words
     disputed: Words
     twins: Words
     agreement: Words
@@ -34,10 +37,10 @@ class LabelTables(NamedTuple):
 
 def label_headline(found: LabelQuality) -> str:
     """What was looked at and what came of it, in a few sentences."""
+    twins = number(len(found.twins)) if found.twins else "no"
     told = (
-        f"The scores dispute {number(len(found.disputed))} of {number(found.pictures)} labels "
-        f"({percent(found.share)}); {number(len(found.twins))} groups of near-identical pictures "
-        "carry different labels."
+        f"The scores dispute {_counted(found)}; {twins} groups of near-identical pictures carry "
+        "different labels."
     )
     if found.learned:
         told += (
@@ -52,6 +55,19 @@ def label_headline(found: LabelQuality) -> str:
 def label_tables(found: LabelQuality, most: int = ROWS) -> LabelTables:
     """most: rows of a table"""
     return LabelTables(
+        Words(
+            "Disputed labels by kind of error",
+            "Of all pictures that carry the label. Kinds of defect are not disputed, only good "
+            "against defective.",
+            [
+                {
+                    "label": one.given,
+                    "rather": one.suggested,
+                    "disputed": f"{number(one.disputed)} of {number(one.pictures)}",
+                }
+                for one in found.errors
+            ],
+        ),
         Words(
             "Labels that the scores dispute",
             "The surest first: look at these again. A score is how surely the part is defective, "
@@ -86,8 +102,8 @@ def label_tables(found: LabelQuality, most: int = ROWS) -> LabelTables:
     )
 
 
-def label_sheet(rows: Sequence[DisputedLabel]) -> NDArray[np.uint8] | None:
-    """The first PICTURES of them, BGR (height, width, 3); None where there are none.
+def label_sheet(rows: Sequence[DisputedLabel], most: int = PICTURES) -> bytes | None:
+    """The first of them side by side, at most `most`, as a PNG; None where there are none.
 
     Raises DataError where a picture can't be read.
     """
@@ -96,9 +112,17 @@ def label_sheet(rows: Sequence[DisputedLabel]) -> NDArray[np.uint8] | None:
             framed(decode(Path(row.image), channels=3)),
             (f"{row.given}, rather {row.suggested}: {row.score:.3f}", Path(row.image).name),
         )
-        for row in rows[:PICTURES]
+        for row in rows[:most]
     ]
-    return rows_of(cells, ACROSS) if cells else None
+    return cv2.imencode(".png", rows_of(cells, ACROSS))[1].tobytes() if cells else None
+
+
+def _counted(found: LabelQuality) -> str:
+    if not found.disputed:
+        return f"none of {number(found.pictures)} labels"
+    return (
+        f"{number(len(found.disputed))} of {number(found.pictures)} labels ({percent(found.share)})"
+    )
 
 
 def _beyond(count: int, most: int) -> str:
