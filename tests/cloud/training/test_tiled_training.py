@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cloud.datasets.dataset import Dataset
+from cloud.datasets.pictures import load_pictures
 from cloud.evaluation.judgements import judge
 from cloud.experiments.experiment_log import UnkeptLog
 from cloud.training.bundle_training import BundleOrder, train_bundle
+from cloud.training.good_only import learn_from
 from cloud.training.options import Options
 from shared.features.pixel_settings import PixelSettings
 from shared.splitnet.network import Architecture
@@ -19,28 +21,49 @@ from tests.cloud.training.test_tiles import TILES, scene
 pytestmark = pytest.mark.torch
 
 
-@pytest.mark.parametrize("good_only", [False, True])
-def test_a_bundle_of_tiles_judges_whole_pictures(tmp_path: Path, *, good_only: bool) -> None:
+def scenes(folder: Path) -> Dataset:
+    """Every second part is defective; eight to train with and six to calibrate."""
     rows = [
-        scene(tmp_path, f"{split}{n}", *[(50, 20 + 5 * n, 12, 12)] * (n % 2))
-        for split, count in (("train", 20), ("calibrate", 12))
-        for n in range(count)
+        replace(scene(folder, str(n), *[(50, 20 + 5 * n, 12, 12)] * (n % 2)), split=split)
+        for n, split in enumerate(("train",) * 8 + ("calibrate",) * 6)
     ]
-    samples = [replace(one, split="train" if n < 20 else "calibrate") for n, one in enumerate(rows)]
-    dataset = Dataset("scenes", "none", tuple(samples))
-    options = Options(
+    return Dataset("scenes", "none", tuple(rows))
+
+
+def options() -> Options:
+    return Options(
         architecture=Architecture(height=64, width=64),
         epochs=1,
         tail_epochs=1,
         bottleneck_epochs=1,
         pixels=PixelSettings(depth=8, tiles=TILES.tiles),
     )
-    run = tmp_path / "run"
-    order = BundleOrder(dataset, options, run, tmp_path / "bundle", "tiles", "1.0.0", good_only)
+
+
+def test_a_bundle_of_tiles_judges_whole_pictures(tmp_path: Path) -> None:
+    dataset = scenes(tmp_path)
+    where = tmp_path / "run", tmp_path / "bundle"
+    order = BundleOrder(dataset, options(), *where, "tiles", "1.0.0")
     bundle = train_bundle(order, UnkeptLog(), resume=False)
     assert bundle.manifest.input.pixels.tiles == TILES.tiles
     found = judge(bundle, dataset.of("calibrate"))
     assert (found.spoke >= 0).all()
-    assert len(found.summaries) == 12 * 12
+    assert len(found.summaries) == 6 * 12
     assert {one.shape for one in found.edge_maps} == {(20, 26)}
     assert found.encoded.max() <= bundle.manifest.features.cap_bytes
+
+
+def test_defects_are_painted_on_tiles_of_good_parts(tmp_path: Path) -> None:
+    goods = replace(
+        scenes(tmp_path),
+        samples=tuple(
+            replace(scene(tmp_path, str(n)), split="train" if n < 10 else "calibrate")
+            for n in range(15)
+        ),
+    )
+    learned = learn_from(goods, options(), tmp_path / "run").of("calibrate")
+    painted = [one for one in learned.samples if one.prepared]
+    assert len(painted) == len(learned.samples) - len(painted) == 5 * 12
+    found = load_pictures(learned, (1, 64, 64), tmp_path / "cache", options().pixels)
+    assert found.inputs.shape == (5 * 24, 1, 64, 64)
+    assert [bool(mask.any()) for mask in found.masks] == [one.prepared for one in learned.samples]
