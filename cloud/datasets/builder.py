@@ -11,9 +11,8 @@ from cloud.datasets.dataset import GOOD, Dataset, Sample
 from cloud.datasets.entry import PictureEntry
 from cloud.datasets.glances import Glances, glance
 from cloud.datasets.likeness import SamePart, group_near_identical
-from cloud.datasets.mask_check import wrong_mask
+from cloud.datasets.mask_check import with_fitting_masks
 from cloud.datasets.partition import Division
-from shared.errors import DataError
 
 LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "license.txt")
 
@@ -62,13 +61,17 @@ class DatasetBuilder:
         What is wrong with an entry is a flaw of the account, and the entry is left out; who calls
         closes the account, which raises them.
         """
-        entries = self._without_wrong(list(found))
+        entries = self._without_missing(list(found))
         groups: tuple[tuple[Path, ...], ...] = ()
         seen = None
         if self.options.look or not all(entry.part for entry in entries):
             seen = glance([entry.image for entry in entries], self.account)
+            places = with_fitting_masks(entries, self.account, seen.shapes)
+            entries, seen = [entries[place] for place in places], seen.some(places)
             self._refuse_two_labels(entries, seen)
             entries, groups = self._with_parts(entries, seen)
+        else:
+            entries = [entries[place] for place in with_fitting_masks(entries, self.account)]
         splits = Division(self.options.seed).splits(
             [one.part for one in entries], [one.split for one in entries], self.account
         )
@@ -90,30 +93,20 @@ class DatasetBuilder:
             Dataset(root.name, licence_of(root), samples, merged, notes), groups, seen
         )
 
-    def _without_wrong(self, entries: Sequence[PictureEntry]) -> list[PictureEntry]:
+    def _without_missing(self, entries: Sequence[PictureEntry]) -> list[PictureEntry]:
         kept: dict[Path, PictureEntry] = {}
         for entry in entries:
             missing, before = _missing(entry), kept.get(entry.image)
             if missing is not None:
                 self.account.flaw(missing, f"is not there; {entry.image.name} needs it")
             elif before is None:
-                if self._fits(entry):
-                    kept[entry.image] = entry
+                kept[entry.image] = entry
             elif _said(before) == _said(entry):
                 self.account.note("a picture that is listed twice in the same way counts once")
             else:
                 what = f"is there twice, as {' '.join(_said(before))} and {' '.join(_said(entry))}"
                 self.account.flaw(entry.image, what)
         return list(kept.values())
-
-    def _fits(self, entry: PictureEntry) -> bool:
-        try:
-            wrong = wrong_mask(entry)
-        except DataError as error:
-            wrong = error.message
-        if wrong:
-            self.account.flaw(entry.image, wrong)
-        return not wrong
 
     def _refuse_two_labels(self, entries: Sequence[PictureEntry], seen: Glances) -> None:
         """One picture under two names can't be good and defective."""

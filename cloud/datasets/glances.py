@@ -30,12 +30,14 @@ class Glances:
     hashes  sha256 of each file, 32 bytes; empty where it could not be read
     small   float16 (n, SIDE²): grey, stretched to a square, of zero mean and unit length; 0 where
             it could not be read
+    shapes  (height, width) of each; (0, 0) where it could not be read
     sizes   how many have which size, `640 × 480`; depths: and which depth, `8 bit grey`
     """
 
     good: NDArray[np.bool_]
     hashes: Sequence[bytes]
     small: NDArray[np.float16]
+    shapes: Sequence[tuple[int, int]]
     sizes: Counter[str]
     depths: Counter[str]
 
@@ -43,8 +45,13 @@ class Glances:
         """Of those pictures alone."""
         if len(places) == len(self.good):
             return self
-        hashes = [self.hashes[place] for place in places]
-        return replace(self, good=self.good[places], hashes=hashes, small=self.small[places])
+        return replace(
+            self,
+            good=self.good[places],
+            hashes=[self.hashes[place] for place in places],
+            small=self.small[places],
+            shapes=[self.shapes[place] for place in places],
+        )
 
 
 def glance(images: Sequence[Path], account: Account) -> Glances:
@@ -52,6 +59,7 @@ def glance(images: Sequence[Path], account: Account) -> Glances:
     good = np.zeros(len(images), bool)
     hashes = [b""] * len(images)
     small = np.zeros((len(images), SIDE * SIDE), np.float16)
+    shapes = [(0, 0)] * len(images)
     sizes: Counter[str] = Counter()
     depths: Counter[str] = Counter()
     for index, image in enumerate(track(images, "looking at pictures", len(images))):
@@ -69,7 +77,8 @@ def glance(images: Sequence[Path], account: Account) -> Glances:
         sizes[f"{pixels.shape[1]} × {pixels.shape[0]}"] += 1
         depths[_depth(pixels)] += 1
         small[index] = unit(shrunk(pixels, SIDE))
-    return Glances(good, hashes, small, sizes, depths)
+        shapes[index] = (pixels.shape[0], pixels.shape[1])
+    return Glances(good, hashes, small, shapes, sizes, depths)
 
 
 def shrunk(pixels: NDArray[Any], side: int) -> NDArray[np.float32]:

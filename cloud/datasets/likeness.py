@@ -7,7 +7,7 @@ is lit a little otherwise, or is turned (Simard et al. 1993: the tangent distanc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.glances import FINE, SIDE, Glances, shrunk, unit
+from cloud.statistics.neighbours import close_pairs
 from shared.errors import SettingsError
 from shared.features.picture_file import AS_STORED, loaded
 
@@ -26,7 +27,6 @@ FINELY = 0.8
 FEWEST = 10
 SAMPLED = 400
 SPREADS = 4.0
-DIRECTIONS = 48
 BLOCK = 1024
 
 Rows = NDArray[np.float16]
@@ -90,7 +90,7 @@ def group_near_identical(
     left = _left_over(seen.small if len(places) == len(images) else seen.small[places], SIDE)
     threshold = rule.threshold or _own_threshold(left)
     groups = _Groups(len(images))
-    for one, other in _close(left, threshold):
+    for one, other in close_pairs(left, threshold):
         first, second = int(places[one]), int(places[other])
         if not groups.joined(first, second) and (
             rule.threshold is not None or _alike_finely(images[first], images[second])
@@ -165,43 +165,6 @@ def _own_threshold(rows: Rows) -> float:
     # The least alike quarter: the others may have a twin in the set.
     low, middle = np.percentile(usual, [5, 25])
     return float(np.clip(np.tanh(middle + SPREADS * (middle - low)), LOWEST, HIGHEST))
-
-
-def _close(rows: Rows, threshold: float) -> Iterator[tuple[int, int]]:
-    """Pairs that correlate so much, block by block.
-
-    Of unit rows, two that correlate above t have projections no farther than √(2 − 2t) from each
-    other: on few directions most pairs are ruled out cheaply, and none that is close.
-    """
-    few = _projected(rows)
-    half = (few * few).sum(axis=1) / 2
-    apart = np.float32(1 - threshold)
-    for top in range(0, len(rows), BLOCK):
-        for left in range(top, len(rows), BLOCK):
-            alike = few[top : top + BLOCK] @ few[left : left + BLOCK].T
-            alike -= half[left : left + BLOCK]
-            ones, others = np.nonzero(alike >= half[top : top + BLOCK, np.newaxis] - apart)
-            ones, others = ones + top, others + left
-            ahead = others > ones
-            yield from _surely_close(rows, ones[ahead], others[ahead], threshold)
-
-
-def _surely_close(
-    rows: Rows, ones: NDArray[np.intp], others: NDArray[np.intp], threshold: float
-) -> Iterator[tuple[int, int]]:
-    for begin in range(0, len(ones), BLOCK):
-        one, other = ones[begin : begin + BLOCK], others[begin : begin + BLOCK]
-        alike = np.einsum("ij,ij->i", rows[one], rows[other], dtype=np.float32)
-        found = alike > threshold
-        yield from zip(one[found].tolist(), other[found].tolist(), strict=True)
-
-
-def _projected(rows: Rows) -> Directions:
-    some = rows[np.random.default_rng(0).permutation(len(rows))[: 4 * SAMPLED]].astype(np.float32)
-    _, directions = np.linalg.eigh(some.T @ some)
-    few = np.asarray(directions[:, -DIRECTIONS:], np.float32)
-    starts = range(0, len(rows), BLOCK)
-    return np.concatenate([rows[s : s + BLOCK].astype(np.float32) @ few for s in starts])
 
 
 def _alike_finely(one: Path, other: Path) -> bool:

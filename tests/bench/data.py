@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from tests.bench import launcher
 
 PICTURES = 100_000
 SIDE = 64
@@ -21,25 +22,14 @@ def measure(_bundle: Path, folder: Path) -> list[dict[str, object]]:
     """Makes the pictures in `folder`, and checks them by the command in a process of its own."""
     root = folder / "parts"
     make(root, PICTURES)
-    before = time.perf_counter()
-    ended = subprocess.run(
-        [sys.executable, "-m", "shared.commands", "cloud", "data", "check", root],
-        capture_output=True,
-        text=True,
-        check=False,
+    report = folder / "took.json"
+    check = [sys.executable, "-m", "shared.commands", "cloud", "data", "check"]
+    subprocess.run(
+        [sys.executable, "-I", "-S", launcher.__file__, report, *check, root],
+        check=True,
         env={**os.environ, "COLUMNS": "200"},
     )
-    took = time.perf_counter() - before
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return [
-        {
-            "pictures": PICTURES,
-            "exit": ended.returncode,
-            "seconds": took,
-            "processor_seconds": used.ru_utime + used.ru_stime,
-            "megabytes": used.ru_maxrss / 1024,
-        }
-    ]
+    return [{"pictures": PICTURES, **json.loads(report.read_text())}]
 
 
 def make(root: Path, count: int) -> None:
