@@ -84,6 +84,8 @@ class DatasetBuilder:
                 part=one.part,
                 domain=one.domain,
                 split=split,
+                lot=one.lot,
+                line=one.line,
             )
             for one, split in zip(entries, splits, strict=True)
         )

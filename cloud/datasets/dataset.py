@@ -33,6 +33,7 @@ class Sample:
     domain  the lighting, line or plant that it comes from
     prepared   whether the picture is as the head takes it: training painted it
     tile       of which tile of the picture it is; None: of the whole
+    lot, line  what the part was made with, and on which conveyor; empty where the set does not say
     """
 
     image: Path
@@ -44,6 +45,8 @@ class Sample:
     split: Split
     prepared: bool = False
     tile: Tile | None = None
+    lot: str = ""
+    line: str = ""
 
     @property
     def defective(self) -> bool:

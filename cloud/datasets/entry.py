@@ -24,6 +24,7 @@ class PictureEntry:
     domain  the lighting, line or plant that it comes from
     split   where the set's owner put it; None where nobody did
     target  an expert's probability of a defect; None: 1 for a defect, 0 for none
+    lot, line  what the part was made with, and on which conveyor; empty where the set does not say
     """
 
     image: Path
@@ -33,6 +34,8 @@ class PictureEntry:
     domain: str = "all"
     split: Split | None = None
     target: float | None = None
+    lot: str = ""
+    line: str = ""
 
 
 class DatasetReader(Protocol):

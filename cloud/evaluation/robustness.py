@@ -19,13 +19,12 @@ from cloud.evaluation.judgements import (
     open_tail,
     tail_scores,
 )
-from cloud.evaluation.verdicts import SampleVerdicts, verdicts
-from cloud.statistics.intervals import part_rate
+from cloud.evaluation.part_groups import PartGroups
+from cloud.evaluation.verdicts import verdicts
 from shared.bundles.bundle import Bundle
 from shared.bundles.picture_head import PictureHead
 from shared.bundles.robustness import (
     Adversary,
-    CountedParts,
     Disturbance,
     Fate,
     GroupFate,
@@ -42,8 +41,6 @@ from shared.format import iso
 
 STRENGTHS = (1, 2, 3)
 LADDER = tuple((kind, strength) for kind in PERTURBATIONS for strength in STRENGTHS)
-
-Mask = NDArray[np.bool_]
 
 
 class PictureScores(NamedTuple):
@@ -152,6 +149,7 @@ def measure_robustness(
         seed=seed,
         clean=whole,
         groups=groups,
+        smaller=view.smaller,
         conditions=worst_first(conditions),
         adversary=adversary,
     )
@@ -186,45 +184,6 @@ def _only(scores: PictureScores, index: int) -> PictureScores:
         scores.cloud[chosen],
         None if novel is None else NovelPictures(novel.edge[chosen], novel.cloud[chosen]),
     )
-
-
-class PartGroups:
-    """The groups that a data set has: its domains and kinds of defect, where there are several."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._labels, self._parts = dataset.labels, dataset.parts
-        samples = dataset.samples
-        domains = sorted({sample.domain for sample in samples})
-        named = [("domain", name, [s.domain == name for s in samples]) for name in domains]
-        kinds = [("defect", name, [s.defect == name for s in samples]) for name in dataset.classes]
-        self._groups = [
-            (by, name, np.array(members))
-            for these in (named, kinds)
-            if len(these) > 1
-            for by, name, members in these
-        ]
-
-    def fates(
-        self, said: SampleVerdicts, novel: NovelPictures | None
-    ) -> tuple[Fate, list[GroupFate]]:
-        """Of all pictures, and of each group."""
-        everything = np.ones(len(self._labels), bool)
-
-        def fate(among: Mask) -> Fate:
-            return Fate(
-                escapes=self._counted(said.system.passed, among & self._labels),
-                overkill=self._counted(said.system.rejected, among & ~self._labels),
-                reviewed=self._counted(said.reviewed, among),
-                escalated=float(said.escalated[among].mean()),
-                novel=None if novel is None else float(novel.edge[among].mean()),
-            )
-
-        groups = [GroupFate(by, name, fate(members)) for by, name, members in self._groups]
-        return fate(everything), groups
-
-    def _counted(self, what: Mask, among: Mask) -> CountedParts:
-        found = part_rate(what, among, self._parts)
-        return CountedParts.of(found.wrong, found.parts)
 
 
 def by_kind(found: Robustness) -> dict[str, list[Disturbance]]:

@@ -27,6 +27,8 @@ from shared.features.perturbations import PERTURBATIONS, READ_NOISE
 from shared.format import NONE, decimal, percent
 
 MIDDLE = 2
+NUMBERED = frozenset({"line", "lot"})
+"""Groups whose name alone says little."""
 SIDE = 176
 
 
@@ -84,11 +86,17 @@ def disturbed(found: Robustness) -> Words:
 def grouped(found: Robustness) -> Words:
     """Each group undisturbed, and under what hurts it most; no rows without groups."""
     return Words(
-        "By domain and kind of defect",
+        "By domain, line, lot and kind of defect",
         "The worst of the disturbances of middle strength, for escapes and for overkill. In "
-        "brackets what it is.",
+        "brackets what it is." + _smaller(found),
         [_group(found, index, group) for index, group in enumerate(found.groups)],
     )
+
+
+def _smaller(found: Robustness) -> str:
+    """What is not shown; empty where all is."""
+    told = ", ".join(f"{count} by {by}" for by, count in found.smaller.items())
+    return f" Not shown are the groups of the fewest parts: {told}." if told else ""
 
 
 def _group(found: Robustness, index: int, group: GroupFate) -> dict[str, str]:
@@ -102,7 +110,7 @@ def _group(found: Robustness, index: int, group: GroupFate) -> dict[str, str]:
         return f"{_of(share)} ({kind})"
 
     return {
-        "group": group.name,
+        "group": f"{group.by} {group.name}" if group.by in NUMBERED else group.name,
         "escapes": _of(group.fate.escapes),
         "at worst": worst([(kind, fate.escapes) for kind, fate in fates]),
         "overkill": _of(group.fate.overkill),

@@ -72,7 +72,7 @@ def write_splits(folder: Path, dataset: Dataset) -> Path:
         writer.writerow(COLUMNS)
         for s in dataset.samples:
             mask = _mask_file(s, masks) or ""
-            writer.writerow([s.image, mask, s.defect, s.part, s.domain, s.split])
+            writer.writerow([s.image, mask, s.defect, s.part, s.domain, s.split, s.lot, s.line])
     return path
 
 

@@ -35,6 +35,7 @@ _WHERE_FROM: dict[str, Column] = {
     "sequence": lambda one: one.sequence,
     "bundle": lambda one: one.bundle,
     "lot": lambda one: one.lot,
+    "line": lambda one: one.line,
     # Not `verdict`, which a reader would take for a label.
     "line_verdict": lambda one: one.line_verdict or one.verdict,
     "line_decider": lambda one: one.line_decided_by or one.decided_by,

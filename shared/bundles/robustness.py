@@ -17,10 +17,11 @@ from shared.format import percent
 ROBUSTNESS = "robustness.json"
 MOST_BYTES = 4 << 20
 DELTA = 0.05
+LONGEST_NAME = 200
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Named = Annotated[str, msgspec.Meta(max_length=200)]
+Named = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 
 
 class CountedParts(msgspec.Struct, frozen=True):
@@ -61,7 +62,8 @@ class Fate(msgspec.Struct, frozen=True):
 
 
 class GroupFate(msgspec.Struct, frozen=True):
-    """Of some of the pictures alone. by: `domain` or `defect`, of which `name` is one."""
+    """Of some of the pictures alone. by: `domain`, `line`, `lot` or `defect`, of which
+    `name` is one."""
 
     by: Named
     name: Named
@@ -122,7 +124,9 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
 
     judge       what decided: see `judge_of`
     seed        of every draw; data_hash: of the samples judged
-    groups      undisturbed, by domain and kind of defect, where there are several
+    groups      undisturbed, by domain, line, lot and kind of defect, where there are several
+    smaller     how many groups were left out since there are too many, by what they are: the ones
+                with the fewest parts
     conditions  the worst first
     adversary   None where it was not asked for; conditions are empty likewise
     """
@@ -138,6 +142,7 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     groups: list[GroupFate]
     conditions: list[Disturbance]
     adversary: Adversary | None = None
+    smaller: dict[str, Count] = {}
 
     def beside(self, before: Robustness) -> Robustness:
         """With what an earlier measurement of the same pictures found and this one left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def test_one_picture_as_good_and_as_defective_is_refused(tmp_path: Path) -> None
     shutil.copy(tmp_path / "good" / "002.png", tmp_path / "blot" / "copy.png")
     with pytest.raises(DataError, match=r"002\.png: is good, and the same picture as .*copy\.png"):
         read(str(tmp_path))
+
+
+def test_lot_and_line_change_no_content_hash(tmp_path: Path) -> None:
+    good_and_bad(tmp_path, 6, 6)
+    dataset = read(str(tmp_path))
+    placed = tuple(replace(one, lot="L1", line="2") for one in dataset.samples)
+    assert replace(dataset, samples=placed).content_hash() == dataset.content_hash()
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:

@@ -18,11 +18,13 @@ from cloud.datasets.dataset import Dataset
 from cloud.evaluation.cli import keep_robustness
 from cloud.evaluation.evaluation import Evaluated, Trials, evaluate
 from cloud.evaluation.judgements import judge
+from cloud.evaluation.part_groups import PartGroups
 from cloud.evaluation.report import write_report
 from cloud.evaluation.robustness import LADDER, measure_robustness
-from cloud.evaluation.robustness_report import tables
+from cloud.evaluation.robustness_report import grouped, tables
 from cloud.evaluation.scorecard import Evaluation
 from cloud.evaluation.scoring import score
+from cloud.evaluation.verdicts import SampleVerdicts, verdicts
 from shared.bundles.bundle import Bundle, amend_bundle, write_bundle
 from shared.bundles.cli import app as bundle_app
 from shared.bundles.manifest import GOLDEN, TAIL
@@ -31,16 +33,18 @@ from shared.bundles.robustness import (
     Adversary,
     Answers,
     CountedParts,
+    GroupFate,
     Robustness,
     describe,
     judge_of,
 )
+from shared.certification.gate import Gate
 from shared.errors import BundleError
 from shared.features.optics import Pixels
 from shared.features.perturbations import PERTURBATIONS
 from tests.bundles import BAD, GOOD, UNSURE_BAD, UNSURE_GOOD, knowing, make_bundle
 from tests.cloud.datasets.makers import save
-from tests.cloud.evaluation.judged import manifest, shades
+from tests.cloud.evaluation.judged import labelled, manifest, shades
 
 SOME = tuple(one for one in LADDER if one[0].name in {"darker", "brighter", "specks"})
 
@@ -151,6 +155,63 @@ def test_groups_are_those_that_the_data_has(tiny: Bundle, line: Dataset, tmp_pat
     assert [row["group"] for row in grouped.rows] == ["north", "south", "blot", "hole"]
     assert grouped.rows[-1]["at worst"].endswith("(darker)")
     assert grouped.rows[-1]["overkill"] == "–"
+
+
+def test_a_lot_that_a_disturbance_lets_pass_is_told_beside_the_one_that_is_safe(
+    tiny: Bundle, tmp_path: Path
+) -> None:
+    parts = shades(tmp_path, *[(BAD, True), (UNSURE_BAD, True), (GOOD, False), (GOOD, False)] * 3)
+    lots = [replace(one, lot=("L1", "L2")[n % 2]) for n, one in enumerate(parts.samples)]
+    found = measured(tiny, replace(parts, samples=tuple(lots)))
+    assert [(one.by, one.name) for one in found.groups] == [("lot", "L1"), ("lot", "L2")]
+    assert [one.fate.escapes.wrong for one in found.groups] == [0, 0]
+    (darker,) = (c for c in found.conditions if (c.kind, c.strength) == ("darker", 2))
+    fates = [one.fate.escapes for one in darker.groups]
+    assert [(one.wrong, one.parts) for one in fates] == [(0, 3), (3, 3)]
+    rows = tables(found)[1].rows
+    assert [row["group"] for row in rows] == ["lot L1", "lot L2"]
+    assert rows[1]["at worst"] == "3 of 3 (darker)"
+    assert found.smaller == {}
+
+
+def fates_of(dataset: Dataset) -> list[GroupFate]:
+    return PartGroups(dataset).fates(passing(len(dataset.samples)), None)[1]
+
+
+def passing(count: int) -> SampleVerdicts:
+    return verdicts(Gate(0.2, 0.8, 0.5), np.zeros(count), np.full(count, np.nan))
+
+
+def test_of_many_lots_the_largest_are_kept_and_it_is_said_how_many_are_not() -> None:
+    parts = labelled([False] * 60)
+    lots = [replace(one, lot=f"L{n % 25:02}") for n, one in enumerate(parts.samples)]
+    groups = PartGroups(replace(parts, samples=tuple(lots)))
+    _, fates = groups.fates(passing(60), None)
+    # Ten lots have three parts, the others two.
+    assert [one.name for one in fates] == [f"L{n:02}" for n in range(20)]
+    assert groups.smaller == {"lot": 5}
+
+
+def test_lines_that_are_the_domains_are_told_once() -> None:
+    parts = labelled([False] * 8)
+    placed = [
+        replace(one, domain=f"plant/{n % 2}", line=str(n % 2))
+        for n, one in enumerate(parts.samples)
+    ]
+    by = {one.by for one in fates_of(replace(parts, samples=tuple(placed)))}
+    assert by == {"domain"}
+    elsewhere = [replace(one, line=str(n % 4)) for n, one in enumerate(placed)]
+    assert {one.by for one in fates_of(replace(parts, samples=tuple(elsewhere)))} == {
+        "domain",
+        "line",
+    }
+
+
+def test_groups_that_are_not_shown_are_counted_below_those_that_are(found: Robustness) -> None:
+    groups = [GroupFate("lot", f"L{n}", found.clean) for n in range(20)]
+    many = msgspec.structs.replace(found, groups=groups, smaller={"lot": 980}, conditions=[])
+    assert "980 by lot" in grouped(many).note
+    assert Robustness.from_bytes(many.to_bytes(), many.judge) == many
 
 
 def test_what_is_novel_goes_to_a_person(tiny: Bundle, line: Dataset, tmp_path: Path) -> None:

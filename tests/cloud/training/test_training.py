@@ -16,6 +16,7 @@ from cloud.datasets.fingerprints import fingerprints, known
 from cloud.datasets.readers import read
 from cloud.training.checkpoint import trained_net
 from cloud.training.options import Options
+from cloud.training.record import write_splits
 from cloud.training.teacher import Teacher
 from cloud.training.trainer import Trainer
 from shared.bundles.bundle import Bundle
@@ -247,6 +248,15 @@ def test_the_written_splits_divide_the_set_in_the_same_way_again(trained: Traine
     again, first = read(str(trained.run / "splits.csv")), read(str(trained.data))
     assert again.samples == first.samples
     assert again.content_hash() == first.content_hash()
+
+
+def test_the_written_splits_say_lot_and_line(trained: Trained, tmp_path: Path) -> None:
+    dataset = read(str(trained.data))
+    placed = replace(
+        dataset, samples=tuple(replace(one, lot="L1", line="2") for one in dataset.samples)
+    )
+    again = read(str(write_splits(tmp_path, placed)))
+    assert {(one.lot, one.line) for one in again.samples} == {("L1", "2")}
 
 
 def test_a_training_becomes_the_base_of_federated_rounds(trained: Trained, tmp_path: Path) -> None:

@@ -173,6 +173,7 @@ def test_labelled_pictures_are_a_set_that_training_reads_and_the_others_a_list(s
     assert sorted(one.defect for one in dataset.samples) == ["crack", "crack", "defect", "good"]
     assert {one.domain for one in dataset.samples} == {"plant/line-1"}
     assert {one.part for one in dataset.samples} == {f"plant/box-1/{n}" for n in range(1, 5)}
+    assert {(one.lot, one.line) for one in dataset.samples} == {("L7", "line-1")}
     first = site.rows("manifest.csv")[0]
     assert (site.folder / first["image"]).read_bytes() == shown(1)
     told = ("device", "boot", "sequence", "bundle", "lot", "line_verdict", "inspector", "labels")

@@ -22,6 +22,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         *("part", "partid", "serial", "serialnumber", "sn", "piece", "objectid"),
         *("teil", "teilenummer", "seriennummer"),
     ),
+    "lot": ("lot", "lotid", "lotnumber", "batch", "charge", "los", "losnummer"),
+    "line": ("line", "linie"),
     "domain": ("domain", "line", "plant", "site", "camera", "lighting", "linie", "werk", "kamera"),
     "split": ("split", "set", "subset", "partition", "usage"),
     "probability": ("probability", "defectprobability", "pdefect", "wahrscheinlichkeit", "target"),
@@ -31,8 +33,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class TableColumns:
-    """The columns' own names by what they are for: image, mask, defect, part, domain, split,
-    probability."""
+    """The columns' own names by what they are for: image, mask, defect, part, lot, line,
+    domain, split, probability. Where nothing else says the domain, it is the line.
+    """
 
     names: Mapping[str, str]
     notes: tuple[str, ...]
@@ -45,14 +48,20 @@ class TableColumns:
         notes = []
         for purpose, synonyms in SYNONYMS.items():
             found = [bare[one] for one in synonyms if one in bare]
-            found = [name for name in found if name not in chosen.values()]
+            taken = set(chosen.values())
+            if purpose == "domain":
+                taken.discard(chosen.get("line", ""))
+            found = [name for name in found if name not in taken]
             if not found:
                 continue
             chosen[purpose] = found[0]
             if found[0] != purpose:
                 notes.append(f"column {found[0]} is taken as {purpose}")
             others = [
-                name for name in found[1:] if purpose != "defect" or name != bare.get("target")
+                name
+                for name in found[1:]
+                if name not in chosen.values()
+                and (purpose != "defect" or name != bare.get("target"))
             ]
             if others:
                 notes.append(f"column {', '.join(others)} is not read beside {found[0]}")

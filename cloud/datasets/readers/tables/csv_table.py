@@ -17,7 +17,7 @@ from cloud.datasets.readers.tables.columns import TableColumns
 from cloud.datasets.readers.tables.rows import LabelledRows, LabelRow, label_row
 from shared.errors import DataError
 
-COLUMNS = ("image", "mask", "defect", "part", "domain", "split")
+COLUMNS = ("image", "mask", "defect", "part", "domain", "split", "lot", "line")
 USUAL_NAMES = ("splits.csv", "manifest.csv")
 SUFFIXES = (".csv", ".tsv")
 DELIMITERS = ",;\t|"

@@ -91,7 +91,7 @@ class ParquetTable:
 
     def rows(self, target: Unpacked | None, account: Account) -> Iterator[LabelRow]:
         """Its rows; pictures go to `target`. What is wrong with one is a flaw with its number."""
-        wanted = list(self.columns.names.values())
+        wanted = list(dict.fromkeys(self.columns.names.values()))
         split = split_of(self.path.name.split("-")[0].split(".")[0])
         line = 0
         try:

@@ -27,6 +27,7 @@ class LabelRow:
     image, mask  as written, or the file itself where it was unpacked from the table
     split        None where the table has no such column
     probability  of a defect, as text; a comma for the point will do
+    conveyor     a column `line`: `line` is that of the file
     """
 
     file: Path
@@ -38,6 +39,8 @@ class LabelRow:
     domain: str = ""
     split: str | None = None
     probability: str = ""
+    lot: str = ""
+    conveyor: str = ""
 
 
 def label_row(
@@ -56,6 +59,8 @@ def label_row(
         domain=text.get("domain", ""),
         split=text.get("split", split),
         probability=text.get("probability", ""),
+        lot=text.get("lot", ""),
+        conveyor=text.get("line", ""),
     )
 
 
@@ -99,6 +104,8 @@ class LabelledRows:
                 domain=row.domain or "all",
                 split=None if row.split is None else split_of(row.split),
                 target=target,
+                lot=row.lot,
+                line=row.conveyor,
             )
             if listed.first(entry, row):
                 account.use(image, "picture")

@@ -116,6 +116,16 @@ def test_everything_that_a_row_can_say_is_read(six: Path) -> None:
     assert marked(second) == 60
 
 
+def test_lot_and_line_are_read_and_the_line_is_the_domain_where_nothing_else_is(six: Path) -> None:
+    both = table(six, "image,defect,domain,lot,line\n0.png,good,x,L1,2\n1.png,good,x,,\n")
+    assert [(e.domain, e.lot, e.line) for e in both.entries] == [("x", "L1", "2"), ("x", "", "")]
+    assert "line" not in both.notes
+    alone = table(six, "image,defect,Charge,Linie\n0.png,good,L1,2\n")
+    assert [(e.domain, e.lot, e.line) for e in alone.entries] == [("2", "L1", "2")]
+    for column, purpose in (("Charge", "lot"), ("Linie", "line"), ("Linie", "domain")):
+        assert f"column {column} is taken as {purpose}" in alone.notes
+
+
 def test_an_empty_label_is_refused_with_all_lines(six: Path) -> None:
     found = table(
         six, "image,defect\n0.png,good\n1.png,\n2.png, \n3.png,NaN\n4.png,crack\n5.png,\n"

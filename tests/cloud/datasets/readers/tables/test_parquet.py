@@ -94,6 +94,15 @@ def test_paths_of_pictures_and_labels_as_words_are_read(tmp_path: Path) -> None:
     assert not (tmp_path / ".splitsight").exists()
 
 
+def test_lot_and_line_are_read(tmp_path: Path) -> None:
+    save(tmp_path / "1.png", part(1))
+    written(
+        tmp_path / "x.parquet", {"image": ["1.png"], "label": ["ok"], "lot": [7], "line": ["a"]}
+    )
+    (entry,) = read_with(ParquetReader(), tmp_path).entries
+    assert (entry.lot, entry.line, entry.domain) == ("7", "a", "a")
+
+
 def test_masks_in_columns_are_masks(tmp_path: Path) -> None:
     drawn = save(tmp_path / "source" / "m.png", mask()).read_bytes()
     path = written(
