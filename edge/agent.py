@@ -133,7 +133,10 @@ class Agent:
     def _inspect(self, event: CameraEvent) -> None:
         now = self._clock.monotonic()
         pixels = self._model.pixels
-        event = checked(event, self.last_part + 1, now, self._deadline_s, pixels)
+        given, event = event, checked(event, self.last_part + 1, now, self._deadline_s, pixels)
+        if isinstance(event, MissedFrame) and not isinstance(given, MissedFrame):
+            # Not a picture that went wrong on its way: the next one will be like it.
+            self._health.problem("camera", said(event.error))
         self.last_part = max(self.last_part, event.part)
         part = self._opened(event)
         try:
@@ -222,6 +225,7 @@ class Agent:
                 log.error("parts_without_record", count=event.uncounted, before=event.part)
             return None
         episodes.mended("picture", log.info, "pictures_come_again")
+        self._health.well("camera")
         begun = self._clock.monotonic()
         try:
             finding = self._model.inspector.look(event)

@@ -105,6 +105,20 @@ def test_a_frame_of_another_depth_than_the_bundles_is_told_and_diverted(
     assert wanted in str(missed.error)
 
 
+def test_a_frame_that_contradicts_the_bundle_is_a_problem_until_a_picture_is_well_again(
+    rig: Rig,
+) -> None:
+    missed = MissedFrame(1, 0.0, 0.5, "line", CameraError("a cable", fix="plug it in"))
+    rig.inspect(missed)
+    assert [*rig.health.problems] == []
+    rig.inspect(replace(rig.frame(GOOD), pixels=DEEP << 4))
+    rig.inspect(missed)
+    (problem,) = rig.health.problems
+    assert problem.startswith("camera: the camera gave ")
+    rig.inspect(rig.frame(GOOD))
+    assert [*rig.health.problems] == []
+
+
 def test_the_reason_says_what_came_and_what_was_wanted(rig: Rig) -> None:
     frame = replace(rig.frame(GOOD), pixels=np.zeros((48, 64), np.uint16))
     missed = checked(frame, 9, 0.0, 0.5)
