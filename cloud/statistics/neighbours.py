@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +10,7 @@ from threadpoolctl import threadpool_limits
 
 SAMPLED = 1600
 DIRECTIONS = 48
-BLOCK = 1024
-THREADS = min(4, os.cpu_count() or 1)
+BLOCK = 512
 
 Rows = NDArray[np.float16]
 
@@ -26,27 +23,24 @@ def close_pairs(rows: Rows, threshold: float) -> Iterator[tuple[int, int]]:
     other: on few directions most pairs are ruled out cheaply, and none that is close.
     """
     few = _projected(rows)
-    half = (few * few).sum(axis=1) / 2
-    apart = np.float32(1 - threshold)
-
-    def block(top: int, left: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        alike = few[top : top + BLOCK] @ few[left : left + BLOCK].T
-        alike -= half[left : left + BLOCK]
-        ones, others = np.nonzero(alike >= half[top : top + BLOCK, np.newaxis] - apart)
-        ones, others = ones + top, others + left
-        ahead = others > ones
-        return ones[ahead], others[ahead]
-
+    half = (few * few).sum(axis=1, keepdims=True) / 2
+    few = np.hstack([few, half, np.ones_like(half)])
+    least = np.float32(threshold - 1)
     # Threads of BLAS itself wait for each other by turning: beside other work that is six times
     # as much of the processors as the product.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
+    with threadpool_limits(1, "blas"):
         for top in range(0, len(rows), BLOCK):
-            lefts = range(top, len(rows), BLOCK)
-            # Few at a time: of a set that is all alike each block is megabytes of pairs.
-            for begin in range(0, len(lefts), THREADS):
-                some = lefts[begin : begin + THREADS]
-                for ones, others in pool.map(block, [top] * len(some), some):
-                    yield from _surely_close(rows, ones, others, threshold)
+            some = few[top : top + BLOCK].copy()
+            # So that the product is minus half the square of how far two are from each other.
+            some[:, -2:] = -some[:, :-3:-1]
+            for left in range(top, len(rows), BLOCK):
+                near = some @ few[left : left + BLOCK].T
+                if near.max() < least:
+                    continue
+                ones, others = np.nonzero(near >= least)
+                ones, others = ones + top, others + left
+                ahead = others > ones
+                yield from _surely_close(rows, ones[ahead], others[ahead], threshold)
 
 
 def _surely_close(
