@@ -24,8 +24,11 @@ pytestmark = pytest.mark.torch
 def scenes(folder: Path) -> Dataset:
     """Every second part is defective; eight to train with and six to calibrate."""
     rows = [
-        replace(scene(folder, str(n), *[(50, 20 + 5 * n, 12, 12)] * (n % 2)), split=split)
-        for n, split in enumerate(("train",) * 8 + ("calibrate",) * 6)
+        replace(
+            scene(folder, str(n), *[(50, 20 + 5 * n, 12, 12)] * (n % 2)),
+            split="train" if n < 8 else "calibrate",
+        )
+        for n in range(14)
     ]
     return Dataset("scenes", "none", tuple(rows))
 
