@@ -45,6 +45,9 @@ def search(
     height: training.Height = 224,
     width: training.Width = 224,
     colour: training.Colour = False,
+    data_format: option.DataFormat = "",
+    skip_bad: option.SkipBad = False,
+    same_part: option.SamePart = "auto",
     seed: option.Seed = 0,
     threads: option.Threads = 0,
     format_: option.Format = "text",
@@ -55,10 +58,10 @@ def search(
         import torch  # noqa: PLC0415
 
     from cloud.datasets.pixel_survey import survey  # noqa: PLC0415
-    from cloud.datasets.readers import read  # noqa: PLC0415
     from cloud.studies.option_study import OptionStudy  # noqa: PLC0415
     from cloud.studies.space import SearchSpace, chosen  # noqa: PLC0415
     from cloud.studies.study_store import only_one  # noqa: PLC0415
+    from cloud.survey.reader import read_options, read_to_judge  # noqa: PLC0415
     from cloud.training.options import Options  # noqa: PLC0415
     from shared.features.pixel_settings import AS_IT_IS  # noqa: PLC0415
     from shared.splitnet.backbone import load_backbone  # noqa: PLC0415
@@ -67,7 +70,8 @@ def search(
 
     if threads:
         torch.set_num_threads(threads)
-    dataset = read(data, seed=seed)
+    options = read_options(seed, data_format, same_part, skip_bad=skip_bad)
+    dataset = read_to_judge(data, options)
     channels = 3 if colour else 1
     pixels = survey(dataset, AS_IT_IS, channels)
     for note in pixels.notes:
@@ -88,7 +92,9 @@ def search(
     blocks = load_backbone(height, width, channels, name=backbone, pretrained=False).split_blocks
     space = SearchSpace(base, chosen(what, base), tuple(blocks))
     given = ["--data", data, "--backbone", backbone, "--batch", str(batch), "--seed", str(seed)]
-    given += ["--colour"] * colour + ["--good-only"] * good_only
+    given += ["--colour"] * colour + ["--good-only"] * good_only + ["--skip-bad"] * skip_bad
+    given += ["--data-format", data_format] if data_format else []
+    given += ["--same-part", same_part] if same_part != "auto" else []
     with only_one(target):
         study = OptionStudy(target, dataset, space, good_only=good_only)
         bar = Progress(

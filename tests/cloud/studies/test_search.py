@@ -29,7 +29,7 @@ class Searched(NamedTuple):
 
 
 def command(folder: Path, *more: str) -> list[str]:
-    where = ["--data", folder / "parts", "--out", folder / "search", "--threads", "1"]
+    where = ["--data", folder / "parts", "--out", folder / "search", "--skip-bad", "--threads", "1"]
     size = ["--height", "64", "--width", "64"]
     epochs = ["--epochs", "2", "--tail-epochs", "0", "--bottleneck-epochs", "1"]
     return ["cloud", "search", *map(str, [*where, *size, *epochs, *more])]
@@ -39,6 +39,7 @@ def command(folder: Path, *more: str) -> list[str]:
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("search")
     good_and_bad(folder / "parts", 30, 20)
+    (folder / "parts" / "good" / "damaged.png").write_bytes(b"no picture")
     three = command(folder, "--trials", "3")
     killed, code = ended_by(signal.SIGKILL, ["trial 0", "epoch 1 "], *three)
     assert code == -signal.SIGKILL, killed
