@@ -37,7 +37,7 @@ HEAD_S = 3.0
 SIDE = 64
 SMALL = TileSettings(height=SIDE, width=SIDE, overlap=16)
 SCENE = (384, 512)
-EPOCHS = 5
+EPOCHS = 3
 SETS: dict[Split, int] = {"train": 32, "calibrate": 24, "test": 80}
 
 
