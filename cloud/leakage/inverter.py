@@ -20,6 +20,7 @@ from torch.nn import functional
 from shared.console import err, track
 from shared.errors import TrainingError
 from shared.splitnet.network import block_unit
+from shared.splitnet.precision import quick_precision
 
 WIDEST = 128
 NARROWEST = 16
@@ -151,7 +152,7 @@ def fit_inverter(
     for epoch in range(1, how.epochs + 1):
         errors = []
         for given, coarseness, wanted in track(batches, f"inverter, epoch {epoch}", len(batches)):
-            with torch.autocast("cpu", torch.bfloat16):
+            with quick_precision():
                 found = net(given.contiguous(memory_format=torch.channels_last), coarseness)
             loss = functional.mse_loss(found.float(), wanted)
             optimiser.zero_grad(set_to_none=True)

@@ -38,6 +38,7 @@ from shared.splitnet.objective import (
     pixel_losses,
     tail_losses,
 )
+from shared.splitnet.precision import quick_precision
 
 
 class Trainer:
@@ -242,7 +243,7 @@ class Trainer:
         totals = np.zeros(4)
         for step, batch in enumerate(track(batches, f"epoch {self.epoch + 1}")):
             self._set_rate(self.epoch + step / len(batches))
-            with torch.autocast("cpu", torch.bfloat16):
+            with quick_precision():
                 loss = self._losses(batch, teacher)
             value = float(loss.total.detach())
             if not math.isfinite(value):
