@@ -22,7 +22,7 @@ from tests.support.sealed import SealedMachine
 from tests.support.waiting import wait_until
 
 API = "http://127.0.0.1:8765/api/v1/inspections"
-PATIENCE_S = 240.0
+PATIENCE_S = 540.0
 SIZE = ["--height", "64", "--width", "64", "--batch", "8", "--threads", "1"]
 EPOCHS = ["--epochs", "1", "--tail-epochs", "1", "--bottleneck-epochs", "1"]
 COMMANDS = {

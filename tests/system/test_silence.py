@@ -26,7 +26,7 @@ pytestmark = pytest.mark.torch
 
 # onnxruntime's first call came nine seconds after its import; `make soak` watches for a minute.
 WATCH_S = os.environ.get("SPLITSIGHT_WATCH_S", "12")
-PATIENCE_S = 600
+PATIENCE_S = 1800
 LOOK_UP = """
 import socket
 try:
