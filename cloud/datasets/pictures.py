@@ -23,6 +23,7 @@ from shared.features.picture_file import AS_STORED, loaded
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings
 from shared.features.preprocessing import MAP_STRIDE, as_input, as_map, seen_pixels
 from shared.features.straightening import straightened
+from shared.features.tiling import UnfitTiles
 from shared.opener import Unopenable
 from shared.storage.files import replacing
 
@@ -150,7 +151,7 @@ def eight_bits_of(path: Path, settings: PixelSettings) -> NDArray[np.uint8]:
 
 def misfit(path: Path, error: WrongPixels) -> DataError:
     """Of a picture that is not as the settings say."""
-    if "tiles" in str(error):
+    if isinstance(error, UnfitTiles):
         fix = "choose other tiles, or leave this picture out"
     else:
         fix = "say --depth, or bring all pictures of the set into one form"

@@ -24,7 +24,7 @@ from shared.features.depth import WrongPixels
 from shared.features.image_codecs import compress, to_pixels
 from shared.features.novelty import Novelty
 from shared.features.straightening import onto_picture
-from shared.features.tiling import laid_over
+from shared.features.tiling import onto_whole
 from shared.features.transmission import batches, received, weighed
 from shared.runtime.base import Runtime, RuntimeOptions
 
@@ -135,7 +135,7 @@ def judge(
         arrived=arrived,
         edge_maps=[one.edge_map for one in seen],
         cloud_maps=[
-            onto_picture(found if one.tile is None else laid_over(found, one.tile), pixels)
+            onto_whole(found, pixels, one.tile)
             for found, one in zip(answers.maps, seen, strict=True)
         ],
         kinds=answers.kinds,

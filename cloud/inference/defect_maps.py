@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from shared.contracts import TileShares
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings
-from shared.features.straightening import onto_picture
-from shared.features.tiling import laid_over
+from shared.features.tiling import onto_whole
 
 SIDE = 320
 HEAT_FROM = 0.05
@@ -25,7 +24,7 @@ def map_png(
     pixels   the bundle's: by them it is laid over the whole picture
     tile     of which it is; None: of the whole picture
     """
-    sure = _laid(np.nan_to_num(defect_map, nan=1.0), pixels, tile)
+    sure = onto_whole(np.nan_to_num(defect_map, nan=1.0), pixels, tile)
     return _png(np.rint(np.clip(sure, 0, 1) * 255).astype(np.uint8))
 
 
@@ -42,15 +41,9 @@ def seen_png(
     """
     strength = np.abs(symbols.astype(np.float32)).mean(axis=0)
     low, high = float(strength.min()), float(strength.max())
-    strength = _laid(strength, pixels, tile)
+    strength = onto_whole(strength, pixels, tile)
     stretched = np.clip((strength - low) / max(high - low, 1e-6), 0, 1)
     return _png(np.rint(stretched * 255).astype(np.uint8))
-
-
-def _laid(
-    found: NDArray[np.float32], pixels: PixelSettings, tile: TileShares | None
-) -> NDArray[np.float32]:
-    return onto_picture(found if tile is None else laid_over(found, tile), pixels)
 
 
 def heat_map(found: bytes, seen: bytes) -> bytes:

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from shared.contracts import TileShares
 from shared.features.depth import WrongPixels
 from shared.features.pixel_settings import PixelSettings, TileSettings
-from shared.features.straightening import seen_size
+from shared.features.straightening import onto_picture, seen_size
 
 S = TypeVar("S", bound=np.generic)
 LONGEST = 512
 """Places of a side that a tile's map is laid over: what a person is shown of it is no larger."""
+
+
+class UnfitTiles(WrongPixels):
+    """A picture that can't be cut into the tiles that the settings say."""
 
 
 class Tile(NamedTuple):
@@ -40,16 +44,16 @@ class Tile(NamedTuple):
 def tiles_of(height: int, width: int, how: TileSettings) -> tuple[Tile, ...]:
     """The tiles of a picture of this size, row by row.
 
-    Raises WrongPixels for a picture that is smaller than a tile, or would need too many.
+    Raises UnfitTiles for a picture that is smaller than a tile, or would need too many.
     """
     if height < how.height or width < how.width:
-        raise WrongPixels(
+        raise UnfitTiles(
             f"a picture of {width} × {height}, smaller than its tiles of {how.width} × {how.height}"
         )
     tops = _starts(height, how.height, how.overlap)
     lefts = _starts(width, how.width, how.overlap)
     if len(tops) * len(lefts) > how.most:
-        raise WrongPixels(
+        raise UnfitTiles(
             f"a picture of {width} × {height}, which is {len(tops) * len(lefts)} tiles; at most "
             f"{how.most} are judged"
         )
@@ -57,7 +61,7 @@ def tiles_of(height: int, width: int, how: TileSettings) -> tuple[Tile, ...]:
 
 
 def require_tiles(height: int, width: int, settings: PixelSettings) -> None:
-    """Raises WrongPixels where a picture of this size, as it is stored, can't be cut into tiles."""
+    """Raises UnfitTiles where a picture of this size, as it is stored, can't be cut into tiles."""
     if settings.tiles is not None:
         tiles_of(*seen_size(height, width, settings), settings.tiles)
 
@@ -96,6 +100,13 @@ def laid_over(found: NDArray[np.float32], shares: TileShares) -> NDArray[np.floa
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     inside[:] = cv2.resize(found, inside.shape[::-1], interpolation=how)
     return whole
+
+
+def onto_whole(
+    found: NDArray[np.float32], settings: PixelSettings, tile: TileShares | None
+) -> NDArray[np.float32]:
+    """A map of the network's input as one of the whole picture; `tile`: of which it is, if any."""
+    return onto_picture(found if tile is None else laid_over(found, tile), settings)
 
 
 def _starts(length: int, side: int, overlap: int) -> list[int]:

@@ -37,7 +37,7 @@ def measure(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
     for name in ("openvino", "onnx"):
         pairs = [
             (
-                _head(bundle, name),
+                head_rate(bundle, name),
                 *_agent(bundle_path, folder / f"{name}-{n}", name, pictures),
             )
             for n in range(ROUNDS)
@@ -80,7 +80,7 @@ def _sketches(bundle: Bundle, name: str) -> float:
     return spent / (time.perf_counter() - started)
 
 
-def _head(bundle: Bundle, name: str) -> float:
+def head_rate(bundle: Bundle, name: str) -> float:
     """Frames a second of the head alone, one thread, on a picture already prepared."""
     runtime = open_runtime(name, bundle.read(HEAD), RuntimeOptions("CPU", 1))
     picture = bundle.golden.inputs[:1]

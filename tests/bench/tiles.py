@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 
 import cv2
@@ -22,17 +21,15 @@ from cloud.training.options import Options
 from cloud.training.trainer import Trainer
 from hardware_sim.processes.child import splitsight
 from shared.bundles.bundle import Bundle
-from shared.bundles.manifest import HEAD
 from shared.features.pixel_settings import AS_IT_IS, PixelSettings, TileSettings
 from shared.features.tiling import tiles_of
 from shared.loopback import free_port
-from shared.runtime.base import RuntimeOptions, open_runtime
 from shared.splitnet.network import Architecture
+from tests.bench.agent import head_rate
 
 HEIGHT, WIDTH = 4000, 6000
 LARGE = TileSettings(height=320, width=320, overlap=32)
 PICTURES, PARTS, ROUNDS = 3, 5, 2
-HEAD_S = 3.0
 
 SIDE = 64
 SMALL = TileSettings(height=SIDE, width=SIDE, overlap=16)
@@ -57,7 +54,7 @@ def measure_speed(bundle_path: Path, folder: Path) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name in ("onnx", "openvino"):
         pairs = [
-            (_head_s(bundle, name), _part_s(bundle, folder / f"{name}-{n}", name, pictures))
+            (1 / head_rate(bundle, name), _part_s(bundle, folder / f"{name}-{n}", name, pictures))
             for n in range(ROUNDS)
         ]
         head, part = (float(np.median(column)) for column in zip(*pairs, strict=True))
@@ -158,19 +155,6 @@ def _scene(
         cv2.line(scratch, (int(x), int(y)), end, 255, 2)
         picture[scratch > 0] -= 60
     return np.asarray(picture.clip(0, 255), np.uint8), scratch
-
-
-def _head_s(bundle: Bundle, name: str) -> float:
-    """Seconds of the bare head for one tile that is already prepared."""
-    runtime = open_runtime(name, bundle.read(HEAD), RuntimeOptions("CPU", 1))
-    tile = bundle.golden.inputs[:1]
-    for _ in range(20):
-        runtime.run(tile)
-    count, started = 0, time.perf_counter()
-    while time.perf_counter() - started < HEAD_S:
-        runtime.run(tile)
-        count += 1
-    return (time.perf_counter() - started) / count
 
 
 def _part_s(bundle: Bundle, folder: Path, runtime: str, pictures: Path) -> float:
