@@ -161,10 +161,14 @@ class EmbeddedBroker:
 
     def _enforce(self) -> None:
         """Put out whom the list of revoked certificates names, where it has changed."""
-        if self._secure is None or self._child is None or not self._secure.changed():
+        if self._secure is None or self._child is None:
             return
-        self._child.send_signal(signal.SIGHUP)
-        self._secure.end_sessions(self.host, self.port)
+        if self._secure.changed():
+            self._child.send_signal(signal.SIGHUP)
+        self._secure.end_sessions(self.host, self.port, self._serves)
+
+    def _serves(self) -> bool:
+        return self.pid is not None and not self._keeper.stopping.is_set()
 
     def _probe(self) -> None:
         """End a child that lives and does not serve: it is started again as one that died."""

@@ -8,6 +8,9 @@ the old connection. Nobody else notices anything.
 
 from __future__ import annotations
 
+import heapq
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cloud.configuration.settings import SecureListenerSettings
@@ -21,7 +24,10 @@ from shared.transport.mqtt import BrokerSettings, MqttTransport
 
 log = get_logger("broker")
 
-TAKEOVER_S = 5.0
+TAKEOVER_S, LOOK_S = 5.0, 0.1
+# Who had shown its certificate before Mosquitto read the list may say its name afterwards, and is
+# in: Mosquitto gives it 90 seconds for that. So nobody is taken to be out after one time.
+AGAIN_S = (0.0, 2.0, 6.0, 15.0, 40.0, 100.0)
 LISTENER = """\
 listener {port} {host}
 max_connections {most}
@@ -48,12 +54,16 @@ def most_connections() -> int:
 class SecureListener:
     """What Mosquitto is told of it."""
 
-    def __init__(self, settings: SecureListenerSettings) -> None:
+    def __init__(
+        self, settings: SecureListenerSettings, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """monotonic: seconds that never go back"""
         self._settings = settings
+        self._monotonic = monotonic
         self._acl: Path | None = None
         self._seen = b""
         self._denied: tuple[str, ...] = ()
-        self._to_end: tuple[str, ...] = ()
+        self._to_end: list[tuple[float, str]] = []
 
     def check(self) -> None:
         """Raises SettingsError for files that are missing, ProcessError for a taken port."""
@@ -99,20 +109,33 @@ class SecureListener:
         except OSError as error:
             log.warning("list_unreadable", path=str(self._settings.crl), error=str(error))
             return False
-        self._to_end = tuple(name for name in self._denied if name not in before)
+        now = self._monotonic()
+        for name in set(self._denied).difference(before):
+            for later in AGAIN_S:
+                heapq.heappush(self._to_end, (now + later, name))
         log.info("list_changed", denied=list(self._denied))
         return True
 
-    def end_sessions(self, host: str, port: int) -> None:
-        """Take over, and so end, the sessions of those who have just been denied."""
-        for name in self._to_end:
-            plain = BrokerSettings.model_validate({"host": host, "port": port})
-            successor = MqttTransport(plain, name)
-            successor.start()
-            if not successor.wait_until_connected(TAKEOVER_S):
+    def end_sessions(self, host: str, port: int, serves: Callable[[], bool]) -> None:
+        """Take over, and so end, the sessions of those who are denied, as far as that is due.
+
+        serves   whether there is a broker to ask: one that has ended has no sessions either
+        """
+        while self._to_end and self._to_end[0][0] <= self._monotonic() and serves():
+            _, name = heapq.heappop(self._to_end)
+            # Who is readmitted since stays.
+            if name in self._denied:
+                self._take_over(name, host, port, serves)
+
+    def _take_over(self, name: str, host: str, port: int, serves: Callable[[], bool]) -> None:
+        successor = MqttTransport(BrokerSettings.model_validate({"host": host, "port": port}), name)
+        successor.start()
+        give_up = self._monotonic() + TAKEOVER_S
+        while serves() and not successor.wait_until_connected(LOOK_S):
+            if self._monotonic() > give_up:
                 log.warning("session_not_ended", device=name)
-            successor.stop()
-        self._to_end = ()
+                break
+        successor.stop()
 
     def _read(self) -> None:
         if self._acl is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -245,6 +247,33 @@ def test_a_readmitted_device_is_heard_again(plant: Plant) -> None:
 
     wait_until(arrives, "it arrives", within_s=PROMISED_S)
     assert not old.connected
+
+
+# CONNECT of MQTT 5: no properties, 60 seconds of keepalive, and a name that the broker overrules.
+CONNECT = b"\x10\x0f\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x02me"
+CONNACK = 0x20
+
+
+def test_who_had_shown_its_certificate_before_and_says_its_name_after_is_put_out_too(
+    plant: Plant,
+) -> None:
+    context = tls_context(TlsSettings.model_validate({"ca": plant.office.ca}))
+    # In 1.3 a client does not learn when its certificate has been looked at.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(plant.certificate(ONE))
+    address = ("127.0.0.1", plant.secure.port)
+    with (
+        socket.create_connection(address, timeout=PROMISED_S) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as late,
+    ):
+        witness = plant.connected(TWO)
+        plant.office.registrar.revoke(ONE.device, "stolen")
+        plant.office.registrar.revoke(TWO.device, "stolen")
+        wait_until(lambda: not witness.connected, "the list is read", within_s=PROMISED_S)
+        late.sendall(CONNECT)
+        assert late.recv(64)[0] == CONNACK
+        while late.recv(64):
+            pass
 
 
 def test_a_connection_that_a_new_certificate_loses_is_told(plant: Plant, tmp_path: Path) -> None:
