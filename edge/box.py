@@ -48,8 +48,8 @@ log = get_logger("box")
 
 CONNECT_S = 2.0
 STOPPED_DRAIN_S = 3.0
-# Stored pictures end while nobody waits: a cloud that was there, and is just being started again,
-# gets the last records.
+# Stored pictures end while nobody waits: a cloud that is just being started again gets the last
+# records. Whoever has not even a broker is alone.
 ENDED_DRAIN_S = 60.0
 ALONE_DRAIN_S = 10.0
 FLUSH_S = 5.0
@@ -241,7 +241,11 @@ class CameraBox:
         if self.reopen is not None:
             # The next start goes on with what is left; meanwhile the line waits for nobody.
             return
-        until = self.clock.monotonic() + (ENDED_DRAIN_S if self.outbox.confirmed else ALONE_DRAIN_S)
+        alone = not (self.outbox.confirmed or self.transport.connected)
+        patience_s = ALONE_DRAIN_S if alone else ENDED_DRAIN_S
+        if not (self._stopped.is_set() or self.outbox.is_empty):
+            log.info("records_wait", records=self.journal.waiting(), at_most_s=patience_s)
+        until = self.clock.monotonic() + patience_s
         while not self.outbox.is_empty and self.clock.monotonic() < until:
             # Whoever starts a box again that failed must not wait either.
             if self._stopped.is_set() or self.health.dead is not None:

@@ -124,11 +124,14 @@ class AheadClock(SystemClock):
 
 
 class RestartedCloud(FakeCloud):
-    """Takes the first records, and the others only when the box has waited for it for a while."""
+    """Takes the others, or all, only when the box has waited for it for a while."""
 
-    def __init__(self, broker: MemoryBroker, bundle: Bundle, clock: AheadClock) -> None:
+    def __init__(
+        self, broker: MemoryBroker, bundle: Bundle, clock: AheadClock, *, takes_the_first: bool
+    ) -> None:
         super().__init__(broker, bundle)
         self._clock = clock
+        self._takes_the_first = takes_the_first
         self._stopping = False
         self._transport.subscribe(everyone("state"), self._look)
 
@@ -136,17 +139,18 @@ class RestartedCloud(FakeCloud):
         self._stopping = decode(delivery.payload, StateMessage)[0].state == "stopping"
 
     def _store(self, delivery: Delivery) -> None:
-        if not self.stored or self._clock.ahead_s:
+        if (self._takes_the_first and not self.stored) or self._clock.ahead_s:
             super()._store(delivery)
         elif self._stopping:
             self._clock.ahead_s = 20.0
 
 
+@pytest.mark.parametrize("takes_the_first", [True, False])
 def test_a_cloud_that_is_just_being_started_again_gets_the_last_records_of_pictures_that_end(
-    tmp_path: Path, bundle: Bundle, pictures: Path
+    tmp_path: Path, bundle: Bundle, pictures: Path, *, takes_the_first: bool
 ) -> None:
     broker, clock = MemoryBroker(), AheadClock()
-    cloud = RestartedCloud(broker, bundle, clock)
+    cloud = RestartedCloud(broker, bundle, clock, takes_the_first=takes_the_first)
     settings = settings_for(tmp_path, bundle)
     box = CameraBox(settings, clock, transport=broker.transport(), actuator=RecordingActuator())
     box.run()

@@ -206,7 +206,9 @@ def test_a_box_that_can_not_be_opened_leaves_its_journal_to_the_next(
         CameraBox(settings_for(tmp_path, bundle, broker=lacking), SystemClock())
     # As whoever goes back to other settings while the error is still there.
     assert refused.value.__traceback__ is not None
-    running = Running(tmp_path, bundle, ScriptedCamera(frames(1)))
+    running = Running(tmp_path, bundle, WaitingCamera(frames(1)))
     running.start()
+    wait_until(lambda: running.box.agent.inspected == 1, "the part is inspected")
+    running.box.stop()
     assert running.ended() is None
     assert len(rows_in(tmp_path)) == 1
