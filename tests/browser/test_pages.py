@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -131,6 +132,18 @@ def test_no_page_shuts_anybody_out_in_any_size_or_colours(
     page.goto(f"{plant_of_the_demo.url}{path}")
     expect(page.locator("main")).to_be_visible()
     require_open_to_all(page, name)
+
+
+def test_the_wall_still_fits_when_what_it_tells_began_yesterday(
+    plant_of_the_demo: DemoPlant, people: People
+) -> None:
+    page = people.at_work(ADMIN)
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=1))
+    page.goto(f"{plant_of_the_demo.url}/wall")
+    expect(page.locator(".wall-since time").first).to_have_text(re.compile(r"[A-Z].+, \d\d:\d\d"))
+    for width, height in SIZES.values():
+        page.set_viewport_size({"width": width, "height": height})
+        wait_until(lambda: page.evaluate(REACH) <= page.evaluate(SEEN), f"it fits {width} px")
 
 
 def test_every_page_of_the_navigation_is_among_them(

@@ -67,3 +67,17 @@ def test_a_candidate_is_decided_on_with_its_report_in_view(
     assert house.store.get("tiny-1.1.0-0123").status == "approved"
     assert complaints == []
     context.close()
+
+
+def test_a_chart_that_has_not_followed_yet_makes_no_page_wider(browser: Browser, url: str) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.add_init_script("window.ResizeObserver = class { observe() {} disconnect() {} }")
+    page.goto(f"{url}/rounds")
+    page.get_by_role("link", name="plants").click()
+    expect(page.locator("[data-curve=loss] canvas")).to_be_visible()
+    photograph(page, "run")
+    page.set_viewport_size({"width": 390, "height": 844})
+    drawn: int = page.evaluate("document.querySelector('[data-curve=loss] canvas').clientWidth")
+    assert drawn > 900
+    context.close()
