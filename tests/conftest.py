@@ -1,9 +1,10 @@
-"""Rules for every test: nothing is skipped in CI, and hypothesis repeats itself there."""
+"""Rules for every test: nothing is skipped in CI, Ctrl-C is heard, properties repeat themselves."""
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 
@@ -22,6 +23,10 @@ with warnings.catch_warnings():
     # typer 0.20 imports names that click 8.5 deprecates.
     warnings.simplefilter("ignore", DeprecationWarning)
     import typer  # noqa: F401
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what runs in its background; what tests start would not hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI") == "true"
 
