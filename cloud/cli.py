@@ -20,6 +20,7 @@ app = option.group(
         "certify": "cloud.evaluation.cli:certify",
         "leakage": "cloud.leakage.cli:leakage",
         "parity": "cloud.evaluation.cli:parity",
+        "export": "cloud.targets.cli:export",
         "base": "cloud.training.cli:base",
         "account": "cloud.accounts.cli:account",
         "token": "cloud.accounts.cli:token",

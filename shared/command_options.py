@@ -50,6 +50,13 @@ Data = Annotated[
 DataFormat = Annotated[
     str, typer.Option(help="How the pictures are labelled; recognised unless given, say COCO.")
 ]
+Target = Annotated[
+    str,
+    typer.Option(
+        help="An accelerator; litert, ethos-u55, ethos-u65, ethos-u85, or with its size.",
+        show_default=False,
+    ),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without the files that are wrong.")
 ]

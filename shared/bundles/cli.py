@@ -28,6 +28,7 @@ from shared.errors import CheckFailed, RuntimeUnavailable, SplitsightError
 from shared.features.pixel_settings import PixelSettings
 from shared.format import size
 from shared.runtime.base import RUNTIMES, Runtime, RuntimeOptions, open_runtime
+from shared.targets.target import target_named
 
 TAIL_ONLY = frozenset({"torch"})
 MEASURES = ((HEAD, measure_head), (HEAD_FLOAT, measure_float_head), (TAIL, measure_tail))
@@ -59,6 +60,7 @@ def show(bundle: BundlePath, format_: option.Format = "text") -> None:
         "certificate": describe(manifest.certificate),
         **_left_to_person(manifest.certificate),
         "leakage": leakage.describe(manifest.leakage),
+        "accelerators": ", ".join(manifest.targets) or "none",
         "robustness": robustness.describe(opened.robustness),
         "trained on": f"{training.data} ({training.data_hash[:12]}), "
         + (f"version {training.data_version}, " if training.data_version else "")
@@ -83,9 +85,18 @@ def _left_to_person(certificate: Certificate | None) -> dict[str, str]:
 
 
 @app.command()
-def verify(bundle: BundlePath, format_: option.Format = "text") -> None:
-    """Local: check hashes, shapes, codec and parity on every backend that is installed."""
-    rows = verification(Bundle.open(bundle))
+def verify(bundle: BundlePath, target: option.Target = "", format_: option.Format = "text") -> None:
+    """Local: check hashes, shapes, codec and parity on every backend that is installed.
+
+    --target compiles its head again and runs the golden inputs where there is a simulator.
+    """
+    wanted = target_named(target) if target else ""
+    opened = Bundle.open(bundle)
+    rows = verification(opened)
+    if wanted:
+        with option.needs_extra("npu"):
+            from shared.bundles.target_checks import target_checks  # noqa: PLC0415 - needs LiteRT
+        rows += [_row(check, do) for check, do in target_checks(opened, wanted)]
     if format_ == "json":
         print_json(rows)
     else:

@@ -28,6 +28,7 @@ CODEC = "codec.json"
 GOLDEN = "golden.npz"
 TRAINED = "trained.bin"
 TUNED = "tuned.bin"
+LITERT_HEAD = "head.tflite"
 REQUIRED = (HEAD, HEAD_FLOAT, TAIL, CODEC, GOLDEN)
 PAIR = (HEAD, TAIL, CODEC)
 MAX_FILE = 1 << 30
@@ -131,6 +132,28 @@ class FileEntry(Settings):
     bytes: int = Field(ge=0, le=MAX_FILE)
 
 
+class TargetHead(Settings):
+    """The head as one accelerator runs it; see `shared.targets`.
+
+    source        sha256 of the head.onnx that it was made of
+    file          what the device runs
+    top, shift    what `shared.targets.host_judgement` takes
+    alike         of the parts that it was compared on, the share whose decision is the shipped
+                  head's
+    milliseconds  an inference, and sram_kib: memory beside it, as the compiler estimates them
+    """
+
+    source: str = Field(pattern=SHA256)
+    file: str = Field(pattern=FILE)
+    tool: str
+    top: int = Field(ge=1)
+    shift: float
+    alike: float = Field(ge=0, le=1)
+    parts: int = Field(ge=1)
+    milliseconds: float | None = Field(default=None, ge=0)
+    sram_kib: float | None = Field(default=None, ge=0)
+
+
 class Manifest(Settings):
     """What a bundle is and promises.
 
@@ -154,6 +177,17 @@ class Manifest(Settings):
     )
     certificate: Certificate | None = None
     leakage: Leakage | None = None
+    targets: dict[Annotated[str, Field(pattern=NAME)], TargetHead] = Field(
+        default_factory=dict, max_length=32, description="heads for accelerators, by target"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_targets(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where there are none, an agent from before them reads the bundle, too."""
+        fields: dict[str, Any] = serialise(self)
+        if not self.targets:
+            fields.pop("targets", None)
+        return fields
 
     @property
     def pair(self) -> str:
@@ -182,6 +216,21 @@ class Manifest(Settings):
         if leakage is None or any(name not in files for name in PAIR):
             return None
         return leakage if leakage.pair == _pair_of(files) else None
+
+    @field_validator("targets")
+    @classmethod
+    def _of_this_head(
+        cls, targets: dict[str, TargetHead], info: ValidationInfo
+    ) -> dict[str, TargetHead]:
+        """What was made of another head judges otherwise."""
+        files = info.data.get("files", {})
+        if HEAD not in files:
+            return {}
+        return {
+            name: made
+            for name, made in targets.items()
+            if made.source == files[HEAD].sha256 and made.file in files
+        }
 
 
 def _pair_of(files: Mapping[str, FileEntry]) -> str:
