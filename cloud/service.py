@@ -6,9 +6,10 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from cloud.accounts.access import HOUR_S, open_access
 from cloud.accounts.first_account import FirstAccount
@@ -49,6 +50,7 @@ from cloud.web.context import Backstage
 from cloud.web.http_tls import HttpTls, OpenHttp
 from shared.clock import Clock, SystemClock
 from shared.descriptors import raise_limit
+from shared.errors import RecordsError
 from shared.log import get_logger
 from shared.loopback import is_loopback, require_free, shown
 from shared.plugins.services import Service, Surroundings, service_kinds
@@ -60,9 +62,11 @@ if TYPE_CHECKING:
     from cloud.web.http_server import HttpServer
 
 log = get_logger("cloud")
+T = TypeVar("T")
 
 # For what is under way when the service stops: a database that is silent is not waited for longer.
 STOP_S = 5.0
+START_S, RETRY_S = 60.0, 1.0
 
 
 class CloudService:
@@ -282,6 +286,8 @@ class CloudService:
         closing.callback(self._database.close)
         require_free(settings.api.host, settings.api.port, setting="api.port")
         self._database.migrate()
+        # Before anything of ours writes: on a slow disk it would wait for that too long.
+        group = self._patiently(self._workers.group)
         closing.callback(self._stop_serving)
         if self._tls is not None:
             closing.callback(self._tls.watch(self._dead).stop)
@@ -298,8 +304,8 @@ class CloudService:
         closing.callback(self._writer.stop)
         self._judge.start()
         closing.callback(self._judge.stop)
-        self._intake.start(self._workers.group())
-        self._sketches.listen(self._workers.group())
+        self._intake.start(group)
+        self._sketches.listen(group)
         self._probe.listen()
         self._labels.listen()
         self._pictures.listen()
@@ -320,7 +326,7 @@ class CloudService:
         self._probe.start()
         closing.callback(self._probe.stop)
         # Before people and rollouts ask what it serves.
-        self._roster.look()
+        self._patiently(self._roster.look)
         self._roster.start()
         closing.callback(self._roster.stop)
         self._sketches.start()
@@ -331,6 +337,20 @@ class CloudService:
         if not self._access.accounts.any:
             self._first.offer(_from_elsewhere(self.url))
         log.info("ready", address=self.url, broker_port=settings.broker.port)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Of a database that another program holds locked, or that is just being started again.
+
+        Raises RecordsError where that goes on for START_S.
+        """
+        give_up = time.monotonic() + START_S
+        while True:
+            try:
+                return ask()
+            except RecordsError as error:
+                if time.monotonic() > give_up or self._stopping.wait(RETRY_S):
+                    raise
+                log.warning("database_waited_for", reason=error.message, at_most_s=START_S)
 
     def _serve(self) -> None:
         """Pages and API, with all that they need, are read last: it takes a second, in which

@@ -47,11 +47,15 @@ class WorkerStore:
         """The name of the shared subscriptions of all workers of this cloud: random, and the same
         for all who share its database, so that no device can join."""
         with self._database.begin() as connection:
-            insert = insert_into(connection)(SharedGroupRecord)
-            row = {"id": 1, "name": secrets.token_hex(16)}
-            connection.execute(insert.values(row).on_conflict_do_nothing())
-            name: str = connection.execute(select(col(SharedGroupRecord.name))).scalar_one()
-        return name
+            known = select(col(SharedGroupRecord.name))
+            # Mostly it is there, and who only reads waits for nobody who writes.
+            name = connection.execute(known).scalar_one_or_none()
+            if name is None:
+                insert = insert_into(connection)(SharedGroupRecord)
+                row = {"id": 1, "name": secrets.token_hex(16)}
+                connection.execute(insert.values(row).on_conflict_do_nothing())
+                name = connection.execute(known).scalar_one()
+        return str(name)
 
     def announce(self, worker: str, name: str, pairs: Collection[str], *, connected: bool) -> None:
         """Say what a worker serves now."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -13,10 +17,12 @@ import psutil
 import pytest
 
 from cloud.configuration.settings import CloudSettings
+from cloud.records.database import Database
 from cloud.service import CloudService
 from shared.bundles.bundle import Bundle
 from shared.errors import ProcessError
-from shared.loopback import bind
+from shared.loopback import bind, free_port
+from shared.storage.database import BUSY_TIMEOUT_S
 from tests.cloud.makers import DEVICE, batch, escalation, row
 from tests.cloud.server import Device, Server
 from tests.support.waiting import wait_until
@@ -74,6 +80,37 @@ def test_serving_needs_no_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'onnx', 'shared.splitnet')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.process
+def test_a_database_that_is_locked_for_a_while_is_waited_for(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    url = f"sqlite:///{tmp_path / 'records.db'}"
+    made = Database(url)
+    made.migrate()
+    made.close()
+    settings = CloudSettings.model_validate(
+        {
+            "bundles": [bundle.path],
+            "database": url,
+            "api": {"port": 0},
+            "broker": {"port": free_port()},
+            "runtime": {"name": "onnx"},
+        }
+    )
+    service = CloudService(settings)
+    starting = threading.Thread(target=service.start)
+    with closing(sqlite3.connect(tmp_path / "records.db", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        given_up = time.monotonic() + BUSY_TIMEOUT_S + 1
+        starting.start()
+        # SQLite itself has stopped waiting by then.
+        wait_until(lambda: time.monotonic() > given_up, "a try is over")
+        another.execute("ROLLBACK")
+    starting.join(60)
+    assert httpx.get(f"{service.url}/api/v1/health").status_code == 200
+    service.stop()
 
 
 def test_a_taken_api_port_is_said_and_leaves_nothing_running(
