@@ -81,6 +81,7 @@ def _ending(graph: QdqGraph) -> _Ending:
     levels = graph.behind(_first_convolution(graph).input[0], "DequantizeLinear", "QuantizeLinear")
     if len(joined.input) != 2:
         raise unfit("its encoder reads something else than fine and coarse features")
+    _require_grey_levels(graph, levels)
     return _Ending(
         hidden=mapped.input[0],
         fine=joined.input[0],
@@ -91,6 +92,17 @@ def _ending(graph: QdqGraph) -> _Ending:
         encoder_weights=graph.weights(encoder),
         top=int(graph.value(highest.input[1]).reshape(-1)[0]),
     )
+
+
+def _require_grey_levels(graph: QdqGraph, levels: NodeProto) -> None:
+    """That the picture's first int8 tensor are its own levels: else it could not stand for it."""
+    spread = graph.behind(levels.input[0], "Div")
+    middle = graph.behind(levels.input[0], "Div", "Sub")
+    graph.behind(levels.input[0], "Div", "Sub", "Cast")
+    names = (spread.input[1], middle.input[1], *levels.input[1:3])
+    by, less, step, zero = (float(graph.value(name).reshape(-1)[0]) for name in names)
+    if step * by != 1 or zero != less:
+        raise unfit(f"its picture is rounded to steps of {step * by:.3g} grey levels before int8")
 
 
 def _first_convolution(graph: QdqGraph) -> NodeProto:

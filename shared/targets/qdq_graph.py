@@ -24,6 +24,9 @@ class QdqGraph:
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def value(self, name: str) -> NDArray[np.generic]:
+        """A constant. Raises BundleError where it is none."""
+        if name not in self._tensors:
+            raise unfit(f"{name} is no constant")
         return np.asarray(numpy_helper.to_array(self._tensors[name]))
 
     def keep(self, name: str, array: NDArray[np.generic]) -> str:

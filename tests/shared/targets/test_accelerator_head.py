@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from hardware_sim.processes.session import SHIPPED_BUNDLE
 from shared.bundles.bundle import Bundle
@@ -93,6 +93,19 @@ def test_a_head_that_is_not_int8_is_refused(shipped: Bundle, name: str) -> None:
     picture = golden_inputs(shipped.manifest.input.shape)[:1]
     with pytest.raises(BundleError, match="can't be written for accelerators: its "):
         accelerator_head(shipped.read(name), [picture])
+
+
+def test_a_head_whose_first_levels_are_not_grey_levels_is_refused(shipped: Bundle) -> None:
+    head = onnx.load_from_string(shipped.read(HEAD))
+    (first,) = [node for node in head.graph.node if node.op_type == "Conv"][:1]
+    writer = {output: node for node in head.graph.node for output in node.output}
+    step = writer[first.input[0]].input[1]
+    for tensor in head.graph.initializer:
+        if tensor.name == step:
+            tensor.CopyFrom(numpy_helper.from_array(np.array(0.007, np.float32), step))
+    picture = golden_inputs(shipped.manifest.input.shape)[:1]
+    with pytest.raises(BundleError, match=r"rounded to steps of 0\.896 grey levels"):
+        accelerator_head(head.SerializeToString(), [picture])
 
 
 def test_a_head_with_another_ending_is_refused(
