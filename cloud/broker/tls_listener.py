@@ -54,12 +54,8 @@ def most_connections() -> int:
 class SecureListener:
     """What Mosquitto is told of it."""
 
-    def __init__(
-        self, settings: SecureListenerSettings, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        """monotonic: seconds that never go back"""
+    def __init__(self, settings: SecureListenerSettings) -> None:
         self._settings = settings
-        self._monotonic = monotonic
         self._acl: Path | None = None
         self._seen = b""
         self._denied: tuple[str, ...] = ()
@@ -109,7 +105,7 @@ class SecureListener:
         except OSError as error:
             log.warning("list_unreadable", path=str(self._settings.crl), error=str(error))
             return False
-        now = self._monotonic()
+        now = time.monotonic()
         for name in set(self._denied).difference(before):
             for later in AGAIN_S:
                 heapq.heappush(self._to_end, (now + later, name))
@@ -121,7 +117,7 @@ class SecureListener:
 
         serves   whether there is a broker to ask: one that has ended has no sessions either
         """
-        while self._to_end and self._to_end[0][0] <= self._monotonic() and serves():
+        while self._to_end and self._to_end[0][0] <= time.monotonic() and serves():
             _, name = heapq.heappop(self._to_end)
             # Who is readmitted since stays.
             if name in self._denied:
@@ -130,9 +126,9 @@ class SecureListener:
     def _take_over(self, name: str, host: str, port: int, serves: Callable[[], bool]) -> None:
         successor = MqttTransport(BrokerSettings.model_validate({"host": host, "port": port}), name)
         successor.start()
-        give_up = self._monotonic() + TAKEOVER_S
+        give_up = time.monotonic() + TAKEOVER_S
         while serves() and not successor.wait_until_connected(LOOK_S):
-            if self._monotonic() > give_up:
+            if time.monotonic() > give_up:
                 log.warning("session_not_ended", device=name)
                 break
         successor.stop()

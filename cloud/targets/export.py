@@ -16,7 +16,7 @@ from cloud.datasets.pictures import load_pictures
 from cloud.training.tiles import tiled
 from shared.bundles.bundle import Bundle
 from shared.bundles.manifest import HEAD, LITERT_HEAD, TargetHead
-from shared.certification.gate import Gate
+from shared.certification.gate import Gate, expit, logit
 from shared.console import track
 from shared.errors import CheckFailed, DataError
 from shared.runtime.base import Runtime, open_runtime
@@ -24,22 +24,19 @@ from shared.targets.head_graph import accelerator_head
 from shared.targets.litert_head import LitertHead
 from shared.targets.litert_writer import litert_file
 from shared.targets.target import LITERT
-from shared.targets.vela_compiler import CompiledHead, compile_head
+from shared.targets.vela_compiler import compile_head
 
 MOST_PICTURES = 200
-# A score of 0 or 1 has no log-odds.
-NEARLY = 1e-9
 
 Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """entry: for the manifest; files: for the bundle, by name; compiled: None where nothing was"""
+    """entry: for the manifest; files: for the bundle, by name"""
 
     entry: TargetHead
     files: Mapping[str, bytes]
-    compiled: CompiledHead | None = None
 
 
 def export_head(bundle: Bundle, dataset: Dataset, target: str) -> Exported:
@@ -78,7 +75,7 @@ def export_head(bundle: Bundle, dataset: Dataset, target: str) -> Exported:
         sram_kib=compiled.sram_kib if compiled else None,
     )
     files = {LITERT_HEAD: litert} | ({file: compiled.file} if compiled else {})
-    return Exported(entry, files, compiled)
+    return Exported(entry, files)
 
 
 def _one_by_one(bundle: Bundle, dataset: Dataset, split: Split) -> list[Pictures]:
@@ -102,21 +99,12 @@ def _compared(
     """By how much the other's log-odds lie above the shipped head's in the middle, and the share
     of pictures that are decided alike when that is taken back."""
     shipped = open_runtime("onnx", head)
-    scores = np.array(
-        [
-            [float(one.run(picture)[2].reshape(-1)[0]) for one in (shipped, other)]
-            for picture in track(pictures, "comparing decisions")
-        ]
-    )
-    odds = _log_odds(scores)
-    shift = float(np.median(odds[:, 1] - odds[:, 0]))
-    back = 1 / (1 + np.exp(shift - odds[:, 1]))
-    alike = np.mean(
-        [gate.decide(a) == gate.decide(b) for a, b in zip(scores[:, 0], back, strict=True)]
-    )
-    return shift, float(alike)
-
-
-def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    inside = np.clip(scores, NEARLY, 1 - NEARLY)
-    return np.asarray(np.log(inside / (1 - inside)), np.float64)
+    scores = [
+        [float(one.run(picture)[2].reshape(-1)[0]) for one in (shipped, other)]
+        for picture in track(pictures, "comparing decisions")
+    ]
+    shift = float(np.median([logit(found) - logit(wanted) for wanted, found in scores]))
+    alike = [
+        gate.decide(wanted) == gate.decide(expit(logit(found) - shift)) for wanted, found in scores
+    ]
+    return shift, float(np.mean(alike))

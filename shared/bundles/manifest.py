@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
 )
 
 from shared.bundles.leakage import Leakage
@@ -46,16 +44,9 @@ class InputSpec(Settings):
     height: int = Field(gt=0, le=4096)
     width: int = Field(gt=0, le=4096)
     channels: Literal[1, 3]
-    pixels: PixelSettings = AS_IT_IS
-
-    @model_serializer(mode="wrap")
-    def _brief(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is not set is not written, so that agents before these settings read it too; one
-        that would do something else to its pictures refuses it."""
-        fields: dict[str, Any] = serialise(self)
-        if self.pixels == AS_IT_IS:
-            fields.pop("pixels", None)
-        return fields
+    # What is not set is not written, so that agents before these settings read it too; one that
+    # would do something else to its pictures refuses it.
+    pixels: PixelSettings = Field(AS_IT_IS, exclude_if=lambda pixels: pixels == AS_IT_IS)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -177,17 +168,13 @@ class Manifest(Settings):
     )
     certificate: Certificate | None = None
     leakage: Leakage | None = None
+    # Where there are none, an agent from before them reads the bundle, too.
     targets: dict[Annotated[str, Field(pattern=NAME)], TargetHead] = Field(
-        default_factory=dict, max_length=32, description="heads for accelerators, by target"
+        default_factory=dict,
+        exclude_if=lambda targets: not targets,
+        max_length=32,
+        description="heads for accelerators, by target",
     )
-
-    @model_serializer(mode="wrap")
-    def _without_targets(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where there are none, an agent from before them reads the bundle, too."""
-        fields: dict[str, Any] = serialise(self)
-        if not self.targets:
-            fields.pop("targets", None)
-        return fields
 
     @property
     def pair(self) -> str:

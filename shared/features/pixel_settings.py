@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -93,19 +91,13 @@ class PixelSettings(Settings):
         "become the picture's",
     )
     turn: Turn = Field(default=0, description="degrees clockwise")
+    # What is not set is not written, so that agents before tiles read it too.
     tiles: TileSettings | None = Field(
         default=None,
+        exclude_if=lambda tiles: tiles is None,
         description="at last it is cut into tiles that are judged one by one; none: it is judged "
         "whole, as small as the network's input",
     )
-
-    @model_serializer(mode="wrap")
-    def _brief(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without tiles nothing is said of them, so that agents before them read it too."""
-        fields: dict[str, Any] = serialise(self)
-        if self.tiles is None:
-            fields.pop("tiles", None)
-        return fields
 
     @property
     def moves(self) -> bool:

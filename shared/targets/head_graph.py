@@ -18,9 +18,9 @@ from onnx import NodeProto, TensorProto, helper
 
 from shared.errors import BundleError
 from shared.runtime.base import open_runtime
+from shared.targets.host_judgement import OUTPUTS
 from shared.targets.qdq_graph import LEVELS, QdqGraph, Weights, unfit
 
-OUTPUTS = ("features", "map_logits", "whole")
 # Symbols are whole numbers: in steps of one, rounding to int8 is rounding to symbols.
 SYMBOL_STEP, SYMBOL_MIDDLE = 1.0, 128
 

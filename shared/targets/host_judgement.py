@@ -11,6 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# What an accelerator's head gives, by name.
+OUTPUTS = ("features", "map_logits", "whole")
+
 
 class HostJudgement(NamedTuple):
     """Of one picture.
